@@ -1,0 +1,190 @@
+"""A result's directory: complete or absent, and always able to say where it came from.
+
+A stage writes into ``NAME.part`` and renames it to ``NAME`` when everything is on disk, so a directory under its final
+name is complete however the process died. ``artifact.json`` in it records the kind, the configuration and inputs that
+made it (as a fingerprint), the version and a checksum for every file. A stage that finds a complete artifact with its
+own fingerprint skips the work; one with another fingerprint is an error, never silently reused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glotmix.errors import BadInput, Corrupt, GlotmixError
+
+MANIFEST = "artifact.json"
+
+
+def canonical_json(value: object) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(value: object) -> str:
+    """16 hexadecimal digits that change when the JSON value changes."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:16]
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that a reader sees the old text or the new, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part{os.getpid()}")
+    try:
+        with open(part, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise GlotmixError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write a JSON value in one step; keys keep their order, NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that glotmix or a user wrote.
+
+    Raises:
+        BadInput: the file does not exist or is not JSON (with line and column).
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput("no such file", where=path) from None
+    except IsADirectoryError:
+        raise BadInput("is a directory", where=path, expected="a JSON file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"not valid JSON: {error}", where=path) from None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A complete result on disk."""
+
+    directory: Path
+    kind: str
+    fingerprint: str
+    made_from: Mapping[str, Any]
+    files: Mapping[str, Mapping[str, Any]]
+
+    def path(self, name: str) -> Path:
+        """Path of a file inside the artifact."""
+        return self.directory / name
+
+    def verify(self) -> None:
+        """Compare every file with its recorded size and checksum.
+
+        Raises:
+            Corrupt: naming the first file that is missing, truncated or changed.
+        """
+        for name, recorded in self.files.items():
+            path = self.directory / name
+            if not path.is_file():
+                raise Corrupt(f"{path}: missing, although {MANIFEST} lists it")
+            if (size := path.stat().st_size) != recorded["bytes"]:
+                raise Corrupt(f"{path}: {size} bytes, was written with {recorded['bytes']}")
+            if checksum(path) != recorded["sha256"]:
+                raise Corrupt(f"{path}: content changed since it was written (checksum differs)")
+
+
+def open_artifact(directory: Path, kind: str, made_from: object | None = None) -> Artifact | None:
+    """The complete artifact in ``directory``, or None when there is none.
+
+    Args:
+        directory: where it would be.
+        kind: what it must be ("tokens", "run", ...).
+        made_from: JSON value of configuration and inputs; when given, the artifact must have been made from the same.
+
+    Raises:
+        BadInput: another kind of artifact, or one made from another configuration; the message names the difference.
+        Corrupt: the manifest cannot be read.
+    """
+    manifest = directory / MANIFEST
+    if not manifest.is_file():
+        return None
+    try:
+        stored = json.loads(manifest.read_text(encoding="utf-8"))
+        artifact = Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], stored["files"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise Corrupt(f"{manifest}: unreadable ({error}); delete {directory} to make it again") from None
+    if artifact.kind != kind:
+        raise BadInput(f"holds a result of kind {artifact.kind!r}", where=directory, expected=repr(kind))
+    if made_from is not None and artifact.fingerprint != fingerprint(made_from):
+        raise BadInput(
+            f"was made by another configuration: {first_difference(artifact.made_from, made_from)}",
+            where=directory,
+            expected="the same configuration, or another --out directory",
+        )
+    return artifact
+
+
+@contextmanager
+def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterator[Path]:
+    """Make an artifact: yields the ``.part`` directory to write into; on a clean exit it gets its final name.
+
+    Whatever a dead predecessor left in ``.part`` is removed first. On an error the ``.part`` directory is removed and
+    an artifact already complete under the final name stays untouched.
+    """
+    part = directory.with_name(directory.name + ".part")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        files = {
+            str(path.relative_to(part)): {"bytes": path.stat().st_size, "sha256": checksum(path)}
+            for path in sorted(part.rglob("*"))
+            if path.is_file()
+        }
+        from glotmix import __version__
+
+        write_json(
+            part / MANIFEST,
+            {
+                "kind": kind,
+                "glotmix": __version__,
+                "fingerprint": fingerprint(made_from),
+                "made_from": made_from,
+                "files": files,
+            },
+        )
+        if directory.exists():
+            shutil.rmtree(directory)
+        os.replace(part, directory)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise GlotmixError(f"{directory}: cannot be written: {error.strerror or error}") from error
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def first_difference(old: object, new: object, at: str = "") -> str:
+    """Where two JSON values first differ, for a message: ``proxy.width: 64 there, 96 here``."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(set(old) | set(new), key=str):
+            if key not in old or key not in new or canonical_json(old[key]) != canonical_json(new[key]):
+                return first_difference(old.get(key), new.get(key), f"{at}.{key}" if at else str(key))
+    return f"{at or 'value'}: {_short(old)} there, {_short(new)} here"
+
+
+def _short(value: object) -> str:
+    text = canonical_json(value)
+    return text if len(text) <= 60 else text[:57] + "..."

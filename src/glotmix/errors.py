@@ -1,0 +1,47 @@
+"""The two ways in which glotmix says no.
+
+Every error names the place (file, line, field), the value found and what was expected, so that the command line can
+print it without a traceback. Exit codes: 1 the work failed, 2 the input was bad.
+"""
+
+from __future__ import annotations
+
+
+class GlotmixError(Exception):
+    """The work could not be done although the input was sound (a diverged fit, a dead worker, a full disk)."""
+
+    exit_code = 1
+
+
+class BadInput(GlotmixError):
+    """Something the user gave is wrong. Nothing was lost and nothing was half done."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, where: object = None, expected: str | None = None):
+        """
+        Args:
+            message: what is wrong, with the offending field and value.
+            where: file, ``file:line`` or field in which it was found.
+            expected: what would have been right.
+        """
+        self.message, self.where, self.expected = message, where, expected
+        text = f"{where}: {message}" if where is not None else message
+        super().__init__(f"{text} (expected {expected})" if expected else text)
+
+
+class Infeasible(BadInput):
+    """Limits on a mixture that no mixture can meet; the message names the limits in conflict."""
+
+
+class Corrupt(GlotmixError):
+    """A file that glotmix wrote is not as it was written (truncated, changed, half copied)."""
+
+
+class MissingExtra(GlotmixError):
+    """An optional dependency is not installed; the message says which extra brings it."""
+
+    exit_code = 2
+
+    def __init__(self, package: str, extra: str):
+        super().__init__(f"{package} is not installed: pip install 'glotmix[{extra}]'")
