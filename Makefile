@@ -1,0 +1,37 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up everything they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONWARNINGS ?= default
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check corpora clean
+
+help:
+	@echo "make demo     the whole flow on the embedded corpus; ends with the path of report.html"
+	@echo "make test     all tests          make check   lint, types, import arrows"
+	@echo "make setup    the environment    make corpora Debian man pages in many languages under .cache/"
+
+$(VENV)/.installed: pyproject.toml constraints.txt scripts/setup.sh
+	PYTHON=$(PYTHON) bash scripts/setup.sh
+	@touch $@
+
+setup: $(VENV)/.installed
+
+demo: setup
+	$(BIN)/glotmix run recipes/quickstart.yaml --out out/quickstart
+
+test: setup
+	CI_PACKAGES=1 bash scripts/packages.sh
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: setup
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+corpora:
+	bash scripts/manpages.sh .cache/manpages
+
+clean:
+	rm -rf $(VENV) out .cache

@@ -1,0 +1,348 @@
+"""A study as YAML 1.2: every field, its default and one sentence on it. Unknown keys are errors.
+
+YAML 1.2 because in 1.1 the tag ``no`` (Norwegian) is the boolean False and ``1e9`` is a string.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from glotmix.errors import BadInput
+
+MAX_YAML_BYTES = 1_000_000
+"""A study file is written by hand; a larger one is a mistake or an attack."""
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key that is not a field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class CorpusConfig(Section):
+    """Where the text comes from."""
+
+    reader: Literal["embedded", "plain", "jsonl", "parquet", "manpages", "hub"] = "embedded"
+    """Format of the corpus; ``embedded`` needs no files."""
+    path: str | None = None
+    """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Language tag to its own directory, file pattern, or hub configuration, where the layout does not tell."""
+    text_field: str = "text"
+    """Field or column with the text (JSON Lines, Parquet, hub)."""
+    language_field: str | None = None
+    """Field or column with the language tag, when one file holds several languages."""
+    id_field: str | None = None
+    """Field or column with a document id; parallel documents share ids. Default: the document's place in the file."""
+    split: str = "train"
+    """Split of a hub data set."""
+    bytes_per_language: int | dict[str, int] | None = None
+    """Stop reading a language after so many bytes of text; for ``embedded`` the amount to generate."""
+    errors: Literal["strict", "replace"] = "strict"
+    """What to do with bytes that are not UTF-8: stop with file and offset, or put U+FFFD in their place."""
+    held_out: float = Field(0.05, gt=0, lt=0.5)
+    """Share of documents, chosen by a hash of their id, that is measured on and never trained on."""
+    drop_untranslated: bool = True
+    """Man pages: leave out paragraphs that were left in English."""
+    seed: int = 0
+    """Seed of the embedded corpus."""
+
+
+class TokensConfig(Section):
+    """How text becomes tokens."""
+
+    tokenizer: str = "train"
+    """``train`` for a byte-level BPE trained on a balanced sample; else a tokenizer.json, a SentencePiece model, or a
+    Hugging Face name (the latter needs the network)."""
+    vocab_size: int = Field(2048, ge=300, le=1_000_000)
+    """Vocabulary of a trained tokenizer."""
+    sample_bytes: int = Field(2_000_000, ge=1000)
+    """Bytes of each language that the tokenizer is trained on."""
+    held_out_tokens: int = Field(50_000, ge=1000)
+    """Most held-out tokens per language that losses are measured on."""
+
+
+class DesignConfig(Section):
+    """Which mixtures to train."""
+
+    coalitions: Literal["all", "sampled", "none"] = "all"
+    """``all`` 2^n - 1 subsets of the languages (at most 6 of them), ``sampled`` ones, or none."""
+    sampled_coalitions: int = Field(32, ge=1)
+    """How many subsets when ``coalitions: sampled``."""
+    budget: Literal["fixed", "own"] = "fixed"
+    """``fixed``: every coalition trains on the same D, shares renormalised. ``own``: absent languages take their
+    tokens away and the run is shorter."""
+    base: Literal["uniform", "natural"] = "uniform"
+    """Mixture of the full coalition, from which the others are cut."""
+    empty: Literal["uniform_tokens", "unigram", "untrained"] = "unigram"
+    """Loss of the empty coalition: ln V per token, the unigram entropy of the target, or the untrained proxy."""
+    swarm: int = Field(12, ge=0)
+    """Mixtures drawn from a Dirichlet distribution."""
+    swarm_concentration: float = Field(1.0, gt=0)
+    """Dirichlet concentration per language: 1 is uniform on the simplex, below 1 prefers its corners and edges."""
+    swarm_roles: Literal["fit", "held_out"] = "held_out"
+    """Whether the swarm is fitted to or held out to judge the laws."""
+    anchors: int = Field(2, ge=0)
+    """Mixtures that are repeated to measure the noise (the full coalition first, then single languages)."""
+    anchor_seeds: int = Field(2, ge=1)
+    """Extra seeds of each anchor."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of every other mixture."""
+
+
+class ProxyConfig(Section):
+    """The small models that stand in for the target."""
+
+    width: int = Field(64, ge=16)
+    """Model width d."""
+    layers: int = Field(3, ge=1)
+    """Transformer blocks."""
+    heads: int = Field(4, ge=1)
+    """Attention heads; divides the width."""
+    feed_forward: int | None = None
+    """Width of the SwiGLU layer; default 8/3 of the width, rounded up to a multiple of 16."""
+    tied: bool = True
+    """Whether the output matrix is the input embedding."""
+    tokens: float = Field(1e6, gt=0)
+    """Training tokens D of a proxy."""
+    context: int = Field(128, ge=8)
+    """Tokens per sequence T."""
+    batch: int = Field(16, ge=1)
+    """Sequences per step."""
+    learning_rate: float = Field(4e-3, gt=0)
+    """Peak of AdamW's learning rate."""
+    final_learning_rate: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the end of the cosine, as a share of the peak."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of steps in linear warm-up."""
+    weight_decay: float = Field(0.1, ge=0)
+    """AdamW's decoupled weight decay, on matrices only."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    evaluations: int = Field(1, ge=1)
+    """How many times in a run held-out losses are measured (the last one at the end)."""
+    simulate_epochs: bool = True
+    """Give a proxy so little of each language that it repeats it as often as the target run would."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Matrix products in bf16 where the hardware is faster at it, or always in one of the two."""
+    keep_checkpoints: bool = False
+    """Whether the weights are kept (safetensors, loadable as a transformers Llama)."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ProxyConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads})")
+        return self
+
+
+class TargetConfig(Section):
+    """The expensive run that the study is for."""
+
+    tokens: float | None = Field(None, gt=0)
+    """Training tokens D of the target run; default: so many that proxies repeat data as they are (no scaling)."""
+    parameters: float | None = Field(None, gt=0)
+    """Parameters N (without embeddings) of the target model; used by laws that know N."""
+    unique_tokens: dict[str, float] = Field(default_factory=dict)
+    """Unique tokens U of a language in the target's corpus, where the study's own corpus is only a sample of it."""
+
+
+class SweepConfig(Section):
+    """Where and how the proxies run."""
+
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """What runs them."""
+    workers: int | None = Field(None, ge=1)
+    """Processes side by side; default one per core."""
+    stack: int | None = Field(None, ge=1)
+    """Proxies trained as one program; default measured on this machine."""
+    retries: int = Field(1, ge=0)
+    """How many times a run that died is tried again."""
+
+
+class FitConfig(Section):
+    """Which laws, how judged."""
+
+    laws: list[str] = Field(default_factory=lambda: ["null", "own_ratio", "log_linear", "shapley_law"])
+    """Laws to fit (see ``glotmix laws``)."""
+    choose: str = "auto"
+    """Law that the optimum is taken on: a name, or ``auto`` for the least held-out error."""
+    folds: int = Field(5, ge=2)
+    """Folds of cross-validation, by mixture."""
+    bootstrap: int = Field(100, ge=0)
+    """Resamples for intervals."""
+    seed: int = 0
+    """Seed of starts, folds and resamples."""
+
+
+class OptimizeConfig(Section):
+    """What a good mixture is, and its limits."""
+
+    objective: Literal["mean", "weighted", "normalised", "worst"] = "mean"
+    """Mean loss, weighted mean, mean of losses relative to each language's own best, or the worst of these."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of each target language; default 1 for the languages in the mixture and 0 for those outside."""
+    floors: dict[str, float] = Field(default_factory=dict)
+    """Least share of a language."""
+    ceilings: dict[str, float] = Field(default_factory=dict)
+    """Greatest share of a language."""
+    max_epochs: float | None = Field(4.0, gt=0)
+    """Most passes over a language's unique tokens in the target run; None for no limit."""
+    groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name to ``{languages: [...], floor: x, ceiling: y}`` for the sum of their shares."""
+    current: dict[str, float] = Field(default_factory=dict)
+    """The mixture in use today, shown beside the optimum."""
+    kl: float = Field(0.0, ge=0)
+    """Weight of the KL divergence to the natural mixture, which holds the optimum near where there is data."""
+
+
+class ValidateConfig(Section):
+    """The closed loop: optimum and baselines trained and measured."""
+
+    seeds: int = Field(3, ge=0)
+    """Proxies per mixture; 0 leaves the loop open, and the report says so."""
+    baselines: list[str] = Field(default_factory=lambda: ["natural", "uniform", "temperature", "unimax"])
+    """Baselines that are trained beside the optimum."""
+    temperature: float = Field(3.33, gt=0)
+    """τ of the temperature baseline (XLM-R and mT5 use α = 0.3, τ = 3.33)."""
+
+
+class StudyConfig(Section):
+    """A whole study: corpus → … → report."""
+
+    name: str = Field(min_length=1, max_length=100)
+    """Title of the report."""
+    description: str = ""
+    """What the study asks, in a sentence."""
+    languages: list[str] = Field(min_length=1)
+    """Languages whose share is sought, as tags ("swh_Latn"; "sw" and "swh" resolve)."""
+    outside: list[str] = Field(default_factory=list)
+    """Languages that are measured but never trained on."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    corpus: CorpusConfig = CorpusConfig()
+    tokens: TokensConfig = TokensConfig()
+    design: DesignConfig = DesignConfig()
+    proxy: ProxyConfig = ProxyConfig()
+    target: TargetConfig = TargetConfig()
+    sweep: SweepConfig = SweepConfig()
+    fit: FitConfig = FitConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
+    validation: ValidateConfig = ValidateConfig()
+    export: list[str] = Field(default_factory=list)
+    """Exporters to run (see ``glotmix exporters``)."""
+
+    @field_validator("languages", "outside")
+    @classmethod
+    def _resolve(cls, tags: list[str]) -> list[str]:
+        from glotmix.language import Language
+
+        return [Language.resolve(tag).tag for tag in tags]
+
+    @model_validator(mode="after")
+    def _languages_once(self) -> StudyConfig:
+        names = [*self.languages, *self.outside]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"language {name} stands there twice (languages and outside together)")
+        return self
+
+
+def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study file, apply a scale and ``a.b=value`` overrides, and check every field.
+
+    A file may hold ``scales: {tiny: {...}, small: {...}}``; the chosen one is merged over the rest before the check.
+    ``scale`` in the file names the default.
+
+    Raises:
+        BadInput: file, line or field, the value and what was expected.
+    """
+    data = read_yaml(path)
+    scales = data.pop("scales", {}) or {}
+    default = data.pop("scale", None)
+    chosen = scale or default
+    if chosen is not None:
+        if chosen not in scales:
+            raise BadInput(f"no scale {chosen!r}", where=path, expected=" | ".join(scales) or "a file with scales")
+        data = merged(data, scales[chosen])
+    for override in overrides:
+        data = merged(data, parse_override(override))
+    return check(data, where=path)
+
+
+def check(data: Mapping[str, Any], *, where: object = None) -> StudyConfig:
+    """Validate a study given as a plain dict."""
+    try:
+        return StudyConfig.model_validate(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        given = first.get("input")
+        shown = f" = {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
+        raise BadInput(f"{field}{shown}: {message}{more}", where=where) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML 1.2 mapping from a file, loaded safely; aliases and size are bounded."""
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        raise BadInput("no such file", where=path, expected="a study file (see `glotmix recipes`)") from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror}", where=path, expected="a YAML file") from None
+    if len(raw) > MAX_YAML_BYTES:
+        raise BadInput(f"{len(raw)} bytes", where=path, expected=f"a study file of at most {MAX_YAML_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"byte {error.start} is not UTF-8", where=path) from None
+    data = _load(text, path)
+    if not isinstance(data, dict):
+        raise BadInput(f"holds a {type(data).__name__}", where=path, expected="a mapping of sections")
+    return data
+
+
+def _load(text: str, where: object) -> Any:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 2)
+    yaml.allow_duplicate_keys = False
+    try:
+        if sum(1 for event in yaml.parse(io.StringIO(text)) if type(event).__name__ == "AliasEvent"):
+            raise BadInput("uses a YAML alias (*name)", where=where, expected="no aliases; write the value out")
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark is not None else where
+        raise BadInput(f"not valid YAML: {error.problem or error.context}", where=place) from None
+    except (YAMLError, ValueError, RecursionError, TypeError) as error:
+        raise BadInput(f"not valid YAML: {type(error).__name__}: {error}", where=where) from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """``a.b=value`` as the nested mapping ``{a: {b: value}}``; the value is YAML."""
+    name, equals, value = text.partition("=")
+    if not equals or not all(part.strip() for part in name.split(".")):
+        raise BadInput(f"{text!r}", where="--set", expected="section.field=value")
+    nested: Any = _load(value, f"--set {name}")
+    for part in reversed(name.split(".")):
+        nested = {part.strip(): nested}
+    return nested
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``over`` laid over ``base``, section by section."""
+    result = dict(base)
+    for key, value in over.items():
+        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
+            result[key] = merged(result[key], value)
+        else:
+            result[key] = value
+    return result

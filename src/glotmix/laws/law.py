@@ -1,0 +1,85 @@
+"""Law: a family of functions ``L(N, D, p; θ)`` for the held-out loss of one target language.
+
+A law is stateless: its parameters θ are a plain vector that :mod:`glotmix.fit` finds. Every formula comes with its exact
+derivatives, by θ (for the fit) and by p (for the optimiser).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from glotmix.transfer.matrix import TransferMatrix
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a law knows about one target before it sees losses."""
+
+    target: str
+    """The language whose loss is predicted; may lie outside ``languages``."""
+    languages: tuple[str, ...]
+    """Languages trained on, [L]: the order of the columns of ``p_RL``."""
+    transfer: TransferMatrix | None = None
+    """Shapley values (or another lens), for laws that use them."""
+
+    @property
+    def own(self) -> int | None:
+        """Column of the target in the mixture; None for a language outside it."""
+        return self.languages.index(self.target) if self.target in self.languages else None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a law predicts from; one row per run."""
+
+    p_RL: np.ndarray
+    """Mixtures; rows sum to one."""
+    N_R: np.ndarray
+    """Parameters without embeddings; NaN where unknown (only laws that do not need N accept it)."""
+    D_R: np.ndarray
+    """Training tokens; NaN where unknown (only laws that do not need D accept it)."""
+    unique_RL: np.ndarray | None = None
+    """Unique tokens per language, for laws that know repetition."""
+
+
+class Law(ABC):
+    """One family. Final subclasses are frozen dataclasses whose fields are choices, never fitted numbers."""
+
+    name: ClassVar[str]
+    """As typed on the command line."""
+    source: ClassVar[str]
+    """Paper and equation."""
+    formula: ClassVar[str]
+    """In the paper's letters, one line of text."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """What must vary or be known: any of "N", "D", "unique", "transfer", "own" (target must be in the mixture)."""
+    finite_at_zero: ClassVar[bool] = True
+    """Whether a share of zero is allowed; where the paper's form is infinite there, the docstring says what we do."""
+
+    @abstractmethod
+    def parameters(self, problem: Problem) -> tuple[str, ...]:
+        """Names of θ, [P]."""
+
+    @abstractmethod
+    def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper bounds of θ, each [P]."""
+
+    @abstractmethod
+    def starts(self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """``n`` starting points [n, P] inside the bounds, the first the most sensible."""
+
+    @abstractmethod
+    def predict(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """Losses [R]."""
+
+    @abstractmethod
+    def jacobian(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """dL/dθ, [R, P]."""
+
+    @abstractmethod
+    def gradient(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """dL/dp with the shares taken as independent, [R, L]; the optimiser projects it on the simplex."""

@@ -1,0 +1,1 @@
+"""Who helps whom: cooperative games over languages, Shapley values, transfer matrices. NumPy only."""

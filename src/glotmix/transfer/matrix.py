@@ -1,0 +1,83 @@
+"""TransferMatrix: how much each source language gives each target language, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from glotmix.errors import BadInput
+
+
+@dataclass(frozen=True)
+class TransferMatrix:
+    """``value[target, source]``: rows are targets, columns are sources (the orientation of ATLAS, arXiv 2510.22037).
+
+    Every lens on transfer (game, law, influence, in-run) returns this type, so that they can be laid side by side.
+    Targets may lie outside the training mixture; sources never do.
+    """
+
+    targets: tuple[str, ...]
+    """Row names: languages that are evaluated."""
+    sources: tuple[str, ...]
+    """Column names: languages that are trained on."""
+    value_TL: np.ndarray
+    """Shape [targets, sources]; positive helps."""
+    low_TL: np.ndarray | None = None
+    """Lower ends of 95 % intervals, or None when nothing was repeated."""
+    high_TL: np.ndarray | None = None
+    """Upper ends of 95 % intervals."""
+    unit: str = "bpb"
+    """Unit of the values ("bpb": reduction of held-out bits per byte; "1" for shares and weights)."""
+    method: str = ""
+    """What computed it ("exact Shapley", "in-run Shapley", ...)."""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """What a reader must know: budget convention, value of the empty coalition, number of repeats, ..."""
+
+    def __post_init__(self) -> None:
+        shape = (len(self.targets), len(self.sources))
+        for name in ("value_TL", "low_TL", "high_TL"):
+            array = getattr(self, name)
+            if array is not None and np.shape(array) != shape:
+                raise BadInput(f"{name} has shape {np.shape(array)}", expected=f"{shape}: targets × sources")
+
+    def __getitem__(self, key: tuple[str, str]) -> float:
+        target, source = key
+        return float(self.value_TL[self.targets.index(target), self.sources.index(source)])
+
+    def interval(self, target: str, source: str) -> tuple[float, float] | None:
+        """95 % interval of one value, or None when there is none."""
+        if self.low_TL is None or self.high_TL is None:
+            return None
+        at = self.targets.index(target), self.sources.index(source)
+        return float(self.low_TL[at]), float(self.high_TL[at])
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"method", "unit", "notes", "values": {target: {source: {"value", "low", "high"}}}}``."""
+        values: dict[str, dict[str, dict[str, float | None]]] = {}
+        for target in self.targets:
+            values[target] = {}
+            for source in self.sources:
+                low, high = self.interval(target, source) or (None, None)
+                values[target][source] = {"value": self[target, source], "low": low, "high": high}
+        return {"method": self.method, "unit": self.unit, "notes": dict(self.notes), "values": values}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TransferMatrix:
+        """Read what :meth:`to_json` wrote."""
+        values = data["values"]
+        targets = tuple(values)
+        sources = tuple(values[targets[0]])
+
+        def grid(key: str) -> np.ndarray | None:
+            cells = [[values[t][s][key] for s in sources] for t in targets]
+            return None if any(cell is None for row in cells for cell in row) else np.array(cells, dtype=float)
+
+        value = grid("value")
+        if value is None:
+            raise BadInput("a transfer matrix without values")
+        return cls(
+            targets, sources, value, grid("low"), grid("high"), data["unit"], data["method"], dict(data["notes"])
+        )
