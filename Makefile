@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/glotmix run recipes/quickstart.yaml --out out/quickstart
 
 test: setup
-	CI_PACKAGES=1 bash scripts/packages.sh
+	bash scripts/packages.sh
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: setup

@@ -1,0 +1,62 @@
+"""The interface between a sweep and an engine: run this command, tell me how it ended."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that can be repeated without harm."""
+
+    name: str
+    """Unique in the sweep and safe as a file name."""
+    command: tuple[str, ...]
+    """Program and arguments; no shell is involved."""
+    log: Path
+    """Receives standard output and error, appended over attempts."""
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended."""
+
+    job: Job
+    """The job."""
+    returncode: int
+    """0 for success; negative for the signal that killed it."""
+    reason: str
+    """The last lines of its log when it failed, else empty."""
+
+
+class Executor(ABC):
+    """Runs jobs. Every job is tried once; the sweep decides on retries."""
+
+    workers: int
+    """How many jobs run side by side."""
+
+    @abstractmethod
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
+        """Run all jobs and yield each as it ends, in any order.
+
+        A job that fails does not stop the others. When the caller stops iterating or is interrupted, running jobs are
+        ended and none is left behind.
+
+        Args:
+            jobs: what to run.
+            tick: called about five times a second while waiting, for progress bars.
+        """
+
+
+def last_lines(log: Path, lines: int = 3, most: int = 4000) -> str:
+    """The end of a log file, for an error message."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, log.stat().st_size - most))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return "no log"
+    return "\n".join([line for line in text.splitlines() if line.strip()][-lines:])

@@ -1,0 +1,68 @@
+"""Processes on this machine, one thread each."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+
+from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
+
+# For small models two single-threaded processes beat one process with two threads by far.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+
+
+class LocalExecutor(Executor):
+    """Child processes; they are killed when this process ends, however it ends (see :mod:`glotmix.sweep.worker`)."""
+
+    def __init__(self, workers: int | None = None):
+        """
+        Args:
+            workers: processes side by side; default one per core that this process may use.
+        """
+        self.workers = workers or len(os.sched_getaffinity(0))
+
+    def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
+        """See :class:`Executor`."""
+        waiting = deque(jobs)
+        running: dict[subprocess.Popen[bytes], Job] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < self.workers:
+                    job = waiting.popleft()
+                    running[_start(job)] = job
+                ended = [process for process in running if process.poll() is not None]
+                for process in ended:
+                    job = running.pop(process)
+                    reason = last_lines(job.log) if process.returncode else ""
+                    yield JobEnd(job, process.returncode, reason)
+                tick()
+                if not ended:
+                    time.sleep(0.2)
+        finally:
+            for process in running:
+                _stop(process)
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(job.log, "ab") as log:
+        return subprocess.Popen(  # noqa: S603 - an argument list that glotmix built, no shell
+            job.command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **ONE_THREAD, "GLOTMIX_DRIVER": str(os.getpid())},
+        )
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

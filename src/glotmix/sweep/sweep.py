@@ -1,0 +1,228 @@
+"""Run every planned mixture; finished runs are never lost and never done twice.
+
+Runs of equal length are packed into jobs (``stack`` proxies trained as one program). A run's directory
+``runs/<run>`` appears complete by rename. Because the numbers of a stacked run could differ in the last bit with the
+company it keeps, the packing is a function of the plan alone: an interrupted job is redone in the same company, and
+the tables come out byte for byte the same however often the sweep was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from glotmix.artifact import canonical_json, fingerprint, open_artifact, read_json, write_json
+from glotmix.config import ProxyConfig
+from glotmix.errors import GlotmixError
+from glotmix.mixture.design import PlannedRun
+from glotmix.sweep.executors.executor import Executor, Job
+
+RUN = "run.json"
+Progress = Callable[["Tally"], None]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How far a sweep is."""
+
+    done: int
+    """Runs that are complete, diverged ones included."""
+    failed: int
+    """Runs whose job died on every try."""
+    total: int
+    """Planned runs."""
+    tokens_done: float
+    """Training tokens behind us, those of running proxies included."""
+    tokens_total: float
+    """Training tokens of all runs."""
+
+
+@dataclass(frozen=True)
+class SweepSpec:
+    """Everything that the runs of one sweep have in common."""
+
+    directory: Path
+    """Study directory; runs go to ``runs/``, jobs and logs to ``jobs/``."""
+    store: Path
+    """Directory of the token store."""
+    store_fingerprint: str
+    """Fingerprint of the token store, so that a run is never reused for other data."""
+    proxy: ProxyConfig
+    """Shape and training of the proxies."""
+    available: Mapping[str, int]
+    """Sequences of each language that a proxy may draw from (after simulated epoching)."""
+    targets: tuple[str, ...]
+    """Languages that are evaluated."""
+    stack: int
+    """Proxies per job."""
+
+    def made_from(self, run: PlannedRun) -> dict[str, Any]:
+        """What determines a run's numbers, for its artifact."""
+        return {
+            "tokens": self.store_fingerprint,
+            "proxy": self.proxy.model_dump(mode="json"),
+            "available": dict(self.available),
+            "targets": list(self.targets),
+            "run": run.to_json(),
+        }
+
+
+def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]:
+    """Runs of equal length in groups of at most ``stack``, the groups of a length as even as possible."""
+    by_length: dict[int, list[PlannedRun]] = {}
+    for run in plan:
+        by_length.setdefault(run.tokens, []).append(run)
+    groups = []
+    for runs in by_length.values():
+        count = -(-len(runs) // stack)
+        small, larger = divmod(len(runs), count)
+        at = 0
+        for index in range(count):
+            size = small + (index < larger)
+            groups.append(tuple(runs[at : at + size]))
+            at += size
+    return groups
+
+
+def run_sweep(
+    plan: Sequence[PlannedRun], spec: SweepSpec, executor: Executor, *, retries: int = 1, progress: Progress | None = None
+) -> dict[str, str]:
+    """Run what is missing of a plan.
+
+    Args:
+        plan: the runs; their names are unique.
+        spec: what they have in common.
+        executor: where they run.
+        retries: how many times a job that died is tried again.
+        progress: called about five times a second.
+
+    Returns:
+        Reason by run name for every run that failed on every try; the others are complete.
+
+    Raises:
+        BadInput: a run directory was made by another configuration.
+    """
+    groups = {name_of(group): group for group in pack(plan, spec.stack)}
+    missing = {name: group for name, group in groups.items() if not all(is_complete(run, spec) for run in group)}
+    failed: dict[str, str] = {}
+    tick = _ticker(groups, spec, failed, progress)
+    for attempt in range(retries + 1):
+        jobs = [_job(name, group, spec) for name, group in missing.items()]
+        failed.clear()
+        for end in executor.run(jobs, tick):
+            group = missing[end.job.name]
+            if all(is_complete(run, spec) for run in group):
+                del missing[end.job.name]
+            else:
+                reason = end.reason or f"exit code {end.returncode}"
+                failed.update({run.run: reason for run in group if not is_complete(run, spec)})
+            tick()
+        if not missing or attempt == retries:
+            break
+    tick()
+    return failed
+
+
+def is_complete(run: PlannedRun, spec: SweepSpec) -> bool:
+    """Whether the run's directory is there, complete, and made from the same configuration."""
+    return open_artifact(spec.directory / "runs" / run.run, "run", spec.made_from(run)) is not None
+
+
+def name_of(group: Sequence[PlannedRun]) -> str:
+    """Name of the job that trains a group: its first run, and a digest of all."""
+    return f"{group[0].run[:60]}-x{len(group)}-{fingerprint([run.run for run in group])[:8]}"
+
+
+def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
+    folder = spec.directory / "jobs"
+    order = folder / f"{name}.json"
+    write_json(
+        order,
+        {
+            "store": str(spec.store.resolve()),
+            "runs_directory": str((spec.directory / "runs").resolve()),
+            "proxy": spec.proxy.model_dump(mode="json"),
+            "available": dict(spec.available),
+            "targets": list(spec.targets),
+            "runs": [run.to_json() for run in group],
+            "made_from": {run.run: spec.made_from(run) for run in group},
+        },
+    )
+    return Job(name, (sys.executable, "-m", "glotmix.sweep.worker", str(order.resolve())), folder / f"{name}.log")
+
+
+def _ticker(
+    groups: Mapping[str, Sequence[PlannedRun]], spec: SweepSpec, failed: Mapping[str, str], progress: Progress | None
+) -> Callable[[], None]:
+    total = sum(len(group) for group in groups.values())
+    tokens = float(sum(run.tokens for group in groups.values() for run in group))
+
+    def tick() -> None:
+        if progress is None:
+            return
+        done, tokens_done = 0, 0.0
+        for name, group in groups.items():
+            complete = sum((spec.directory / "runs" / run.run).is_dir() for run in group)
+            done += complete
+            share = 1.0 if complete == len(group) else job_progress(spec.directory / "jobs" / f"{name}.progress")
+            tokens_done += share * sum(run.tokens for run in group)
+        progress(Tally(done, len(failed), total, tokens_done, tokens))
+
+    return tick
+
+
+def job_progress(path: Path) -> float:
+    """Share of a running job that is done, from the file that its worker keeps; 0 when there is none."""
+    try:
+        return min(1.0, max(0.0, float(json.loads(path.read_text())["share"])))
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
+
+
+def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The runs table and the losses table of :mod:`glotmix.measurements`, in the order of the plan.
+
+    Diverged and failed runs are rows of the runs table with their reason, and have no rows among the losses.
+    """
+    runs: list[dict[str, Any]] = []
+    losses: list[dict[str, Any]] = []
+    languages = list(spec.available)
+    for planned in plan:
+        mixture = planned.schedule.average()
+        row: dict[str, Any] = {"run": planned.run, "role": planned.role, "seed": planned.seed}
+        if planned.run in failed:
+            row |= {"N": None, "D": float(planned.tokens), "C": None, "status": "failed", "reason": failed[planned.run]}
+        else:
+            result = read_json(spec.directory / "runs" / planned.run / RUN)
+            row |= {key: result[key] for key in ("N", "D", "C", "status", "reason")}
+            if result["status"] == "complete":
+                losses += [{"run": planned.run, **loss} for loss in result["losses"]]
+        row["schedule"] = "" if planned.schedule.is_constant else canonical_json(planned.schedule.to_json())
+        row |= {f"p/{language}": mixture.get(language, 0.0) for language in languages}
+        row |= {f"unique/{language}": float(spec.available[language] * spec.proxy.context) for language in languages}
+        runs.append(row)
+    floats = {name: pl.Float64 for name in ("N", "D", "C")}
+    schema = {"run": pl.String, "step": pl.Int64, "tokens": pl.Float64, "language": pl.String, "metric": pl.String}
+    return (
+        pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),
+        pl.DataFrame(losses, schema=schema | {"value": pl.Float64}),
+    )
+
+
+def write_tables(directory: Path, runs: pl.DataFrame, losses: pl.DataFrame) -> None:
+    """Write ``measurements/runs.parquet`` and ``losses.parquet``, each by rename."""
+    folder = directory / "measurements"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, table in (("runs", runs), ("losses", losses)):
+            part = folder / f"{name}.parquet.part"
+            table.write_parquet(part)
+            part.replace(folder / f"{name}.parquet")
+    except OSError as error:
+        raise GlotmixError(f"{folder}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,89 @@
+"""A study file either means what it says or is refused with the place and what was expected."""
+
+import pytest
+
+from glotmix.config import StudyConfig, load_study
+from glotmix.errors import BadInput
+
+STUDY = """
+name: test
+languages: [spa_Latn, no]
+proxy: {tokens: 1e6}
+scales:
+  tiny: {proxy: {tokens: 1000, width: 32}}
+"""
+
+
+def write(tmp_path, text):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_norwegian_is_a_language_and_1e6_is_a_number(tmp_path):
+    config = load_study(write(tmp_path, STUDY))
+    assert config.languages == ["spa_Latn", "nob_Latn"]
+    assert config.proxy.tokens == 1_000_000
+
+
+def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
+    config = load_study(write(tmp_path, STUDY), scale="tiny", overrides=["proxy.width=48", "fit.laws=[null_law]"])
+    assert (config.proxy.tokens, config.proxy.width, config.proxy.layers) == (1000, 48, 3)
+    assert config.fit.laws == ["null_law"]
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("name: x\nlanguages: [spa_Latn]\nproxies: {}", r"study\.yaml: proxies: Extra inputs"),
+        ("name: x\nlanguages: [spa_Latn]\nproxy: {widht: 3}", r"proxy\.widht"),
+        ("name: x\nlanguages: [spa_Latn]\nproxy: {width: wide}", r"proxy\.width = 'wide'"),
+        ("name: x\nlanguages: [spa_Latn]\nproxy: {width: 60, heads: 8}", "no multiple of twice the heads"),
+        ("name: x\nlanguages: [klingonian]", "klingonian"),
+        ("name: x\nlanguages: [es, spa_Latn]", "twice"),
+        ("name: x\nlanguages: [es]\noutside: [spa]", "twice"),
+        ("languages: [es]", "name"),
+        ("name: x\nname: y\nlanguages: [es]", r"study\.yaml:2"),
+        ("- a\n- b", "holds a list"),
+        ("name: [", r"not valid YAML"),
+        ("name: &a x\nlanguages: [*a]", "alias"),
+        ("name: !!python/object/apply:os.system ['true']\nlanguages: [es]", "not valid YAML"),
+        ("name: \"\\udcff\"", "not valid YAML|name"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_place_and_reason(tmp_path, text, match):
+    with pytest.raises(BadInput, match=match) as caught:
+        load_study(write(tmp_path, text))
+    assert "study.yaml" in str(caught.value)
+
+
+def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):
+    with pytest.raises(BadInput, match="no such file"):
+        load_study(tmp_path / "none.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(BadInput, match="byte 6 is not UTF-8"):
+        load_study(tmp_path / "b.yaml")
+
+
+def test_an_unknown_scale_names_those_there_are(tmp_path):
+    with pytest.raises(BadInput, match="tiny"):
+        load_study(write(tmp_path, STUDY), scale="huge")
+
+
+def test_an_override_needs_a_name_and_a_value(tmp_path):
+    for override in ("proxy.width", "=3", "proxy..width=3"):
+        with pytest.raises(BadInput, match="--set"):
+            load_study(write(tmp_path, STUDY), overrides=[override])
+
+
+def test_every_field_says_what_it_is():
+    def sections(model):
+        yield model
+        for field in model.model_fields.values():
+            if hasattr(field.annotation, "model_fields"):
+                yield from sections(field.annotation)
+
+    for section in sections(StudyConfig):
+        for name, field in section.model_fields.items():
+            if not hasattr(field.annotation, "model_fields"):
+                assert field.description, f"{section.__name__}.{name} has no sentence"
