@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Makes one virtual environment per trainer under .cache/exporter-envs, so that benchmarks/exporters.py can hand every
+# exporter's files to the trainer's own parser or loader. Trainers pin each other's dependencies apart, hence one each.
+#   bash scripts/exporter_envs.sh [NAME...]       default: all; a finished environment is left as it is
+set -uo pipefail
+cd "$(dirname "$0")/.."
+ROOT=${GLOTMIX_EXPORTER_ENVS:-.cache/exporter-envs}
+PYTHON=${PYTHON:-.venv/bin/python}
+TORCH=$(grep -o '^torch==[0-9.]*' constraints.txt)
+
+# Trainers are installed without their dependencies where those are large (CUDA kernels, cloud clients, web pages);
+# what their mixing code imports is named instead.
+needs() {
+  case $1 in
+    megatron)  echo "$TORCH numpy packaged:megatron-core==0.16.1" ;;
+    levanter)  echo "numpy jax equinox haliax jaxtyping async_lru packaged:levanter==1.1" ;;
+    olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
+    streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow packaged:mosaicml-streaming==0.13.0" ;;
+    litdata)   echo "$TORCH full:litdata==0.2.76" ;;
+    nanotron)  echo "$TORCH numpy pyyaml dacite transformers datasets packaging einops safetensors tqdm packaged:nanotron==0.4" ;;
+    trl)       echo "$TORCH full:trl==1.16.0" ;;
+    torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard packaged:torchtitan==0.3.0" ;;
+    llamafactory) echo "$TORCH full:datasets transformers peft accelerate trl packaged:llamafactory==0.9.5" ;;
+    axolotl)   echo "$TORCH pydantic datasets transformers packaged:axolotl==0.19.0" ;;
+    *) return 1 ;;
+  esac
+}
+
+build() {
+  local name=$1 env=$ROOT/$1 wanted
+  [ -e "$env/.finished" ] && { echo "$name: there already"; return 0; }
+  wanted=$(needs "$name") || { echo "$name: no such environment"; return 2; }
+  rm -rf "$env" && "$PYTHON" -m venv "$env" || return 1
+  local pip=("$env/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt)
+  local first=() bare=()
+  for one in $wanted; do
+    case $one in packaged:*) bare+=("${one#packaged:}") ;; *) first+=("${one#full:}") ;; esac
+  done
+  case $wanted in *"$TORCH"*) "${pip[@]}" "$TORCH" || return 1 ;; esac
+  "${pip[@]}" "${first[@]}" || return 1
+  [ ${#bare[@]} = 0 ] || "${pip[@]}" --no-deps "${bare[@]}" || return 1
+  touch "$env/.finished"
+  echo "$name: built"
+}
+
+failed=0
+for name in "${@:-megatron levanter olmo_core streaming litdata nanotron trl torchtitan llamafactory axolotl}"; do
+  for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
+done
+exit $failed

@@ -1,0 +1,129 @@
+"""Levanter: one YAML with step-indexed weights, and a block size that loses no language."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from glotmix.errors import BadInput
+from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.quoting import read_yaml_text, yaml_text
+from glotmix.exporters.rules import block_counts, blocks
+from glotmix.mixture.schedule import Schedule
+
+LARGEST_BLOCK = 2**16 - 1
+"""Levanter packs the place in a block into 16 bits."""
+SHORTEST_RUN_IN_BLOCKS = 2
+"""A block is at most half of the shortest stage, so that the unfinished last block stays the smaller part."""
+
+
+class Levanter(Exporter):
+    """``train_weights`` and ``mixture_block_size`` of ``LMMixtureDatasetConfig``."""
+
+    name = "levanter"
+    title = "Levanter (Marin)"
+    target_version = "levanter 1.2 / 2025-09 (`configs:`; Marin since 2026 calls the same section `components:`)"
+    unit = "sequences"
+    schedule_support = "native"
+    path_template = "data/{language}/*.jsonl.gz"
+    notes = (
+        "Each block holds int(weight × block) sequences of a language and gives the rest to the largest; a language "
+        "under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. The block size is "
+        "therefore chosen here: of all sizes below 65,536 that divide every stage start and give every language a "
+        "sequence, the one with the least relative error. Sources restart when exhausted; a source goes on where it "
+        "stopped when the stage changes."
+    )
+
+    def files(self, request: ExportRequest) -> dict[str, str]:
+        paths = self.paths(request)
+        weights = [
+            [phase.first_step, {name: phase.mixture[name] for name in paths if phase.mixture[name] > 0}]
+            for phase in request.phases
+        ]
+        data = {
+            "configs": {name: {"train_urls": [path]} for name, path in paths.items()},
+            "train_weights": weights,
+            "mixture_block_size": block_size(request),
+            "stop_strategy": "restart",
+        }
+        trainer = {"num_train_steps": request.steps, "train_batch_size": request.batch, "seed": request.seed}
+        comment = (
+            "Merge into the training configuration and add data.tokenizer. Marin (2026): rename configs to components.\n"
+            f"Sequences of {request.sequence_length} tokens (model: seq_len)."
+        )
+        return {"mixture.yaml": yaml_text({"data": data, "trainer": trainer}, comment)}
+
+    def simulate(self, request: ExportRequest) -> Simulation:
+        block = block_size(request)
+        return Simulation(
+            tuple(
+                by_language(
+                    request,
+                    blocks(request.vector(phase), phase.steps * request.batch, block),
+                    request.sequence_length,
+                )
+                for phase in request.phases
+            ),
+            (f"mixture_block_size {block}",),
+        )
+
+    def read(self, directory: Path) -> Schedule:
+        record = Record.of(directory)
+        document = read_yaml_text(directory / "mixture.yaml")
+        weights = document["data"]["train_weights"]
+        parts = [(start, record.mixture(shares)) for start, shares in weights]
+        return schedule_of(parts, document["trainer"]["num_train_steps"])
+
+
+def block_size(request: ExportRequest) -> int:
+    """The block size with the least relative error of a language among those that Levanter accepts for the schedule.
+
+    Raises:
+        BadInput: no block size gives every language a sequence, or none that does divides the starts of the stages.
+    """
+    phases = request.phases
+    starts = [phase.first_step * request.batch for phase in phases[1:]]
+    shortest = min(phase.steps for phase in phases) * request.batch
+    largest = min(LARGEST_BLOCK, shortest)
+    rarest = min(share for phase in phases for share in request.vector(phase) if share > 0)
+    if int(rarest * largest) < 1:
+        name = next(n for phase in phases for n in request.languages if phase.mixture[n] == rarest)
+        raise BadInput(
+            f"{name} has a share of {rarest:.3g}, less than one sequence in Levanter's largest block here ({largest})",
+            where="export to levanter",
+            expected=f"a share of at least {1 / largest:.3g}, or a longer stage",
+        )
+    common = math.gcd(*starts) if starts else 0
+    least = math.ceil(1 / rarest)
+    candidates = [size for size in range(least, largest + 1) if common % size == 0]
+    errors = [(_worst_error(request, size), size) for size in candidates]
+    fitting = [(error, size) for error, size in errors if error < math.inf]
+    if not fitting:
+        raise BadInput(
+            f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to {largest}; "
+            "Levanter wants stage starts at multiples of a block that holds every language",
+            where="export to levanter",
+            expected=f"stages that start at multiples of a block, for example every {_round_step(request, least)} steps",
+        )
+    halves = [(error, size) for error, size in fitting if size * SHORTEST_RUN_IN_BLOCKS <= shortest]
+    return min(halves or fitting, key=lambda pair: (round(pair[0], 4), pair[1]))[1]
+
+
+def _worst_error(request: ExportRequest, size: int) -> float:
+    """Greatest relative error of a language in a block; infinite where one would get nothing."""
+    worst = 0.0
+    for phase in request.phases:
+        p_L = request.vector(phase)
+        p_L = p_L[p_L > 0]
+        count_L = block_counts(p_L, size)
+        if (count_L == 0).any():
+            return math.inf
+        worst = max(worst, float(np.abs(count_L / (p_L * size) - 1).max()))
+    return worst
+
+
+def _round_step(request: ExportRequest, least: int) -> int:
+    """Steps after which a block of at least ``least`` sequences ends together with a batch."""
+    return math.ceil(least / request.batch)
