@@ -1,0 +1,166 @@
+"""A compact Llama-style decoder whose parameters carry a leading stack dimension K.
+
+RMSNorm, rotary positions, SwiGLU, no biases (Touvron et al. 2023, arXiv 2302.13971). Functions instead of modules: a
+model is a dict of tensors, each ``[K, ...]``, so that K proxies run as one batched program; K = 1 is the plain case.
+Matrices are stored ``[K, in, out]``; queries, keys and values are one matrix, gate and up another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from glotmix.config import ProxyConfig
+from glotmix.errors import BadInput
+from glotmix.proxy import kernels
+
+Parameters = Mapping[str, Tensor]
+
+ROPE_BASE = 10_000.0
+NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What decides the size of a proxy; proxies of one shape can be stacked."""
+
+    width: int
+    """Model width d."""
+    layers: int
+    """Transformer blocks."""
+    heads: int
+    """Attention heads."""
+    feed_forward: int
+    """Inner width of the SwiGLU layer."""
+    vocab: int
+    """Vocabulary V."""
+    tied: bool = True
+    """Whether the output matrix is the input embedding."""
+    context: int = 128
+    """Longest sequence T."""
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise BadInput(f"width {self.width} is no multiple of twice the heads ({self.heads})")
+
+    @classmethod
+    def of(cls, proxy: ProxyConfig, vocab: int) -> Shape:
+        """The shape that a study's ``proxy`` section asks for; the SwiGLU width defaults to 8/3 d, up to 16s."""
+        feed_forward = proxy.feed_forward or 16 * math.ceil(proxy.width * 8 / 3 / 16)
+        return cls(proxy.width, proxy.layers, proxy.heads, feed_forward, vocab, proxy.tied, proxy.context)
+
+    @property
+    def head_width(self) -> int:
+        """Width of one attention head."""
+        return self.width // self.heads
+
+    def tensors(self) -> dict[str, tuple[int, ...]]:
+        """Name to shape (without K) of every parameter: matrices first, then the vectors of the norms."""
+        d, f = self.width, self.feed_forward
+        matrices: dict[str, tuple[int, ...]] = {"embedding": (self.vocab, d)}
+        vectors: dict[str, tuple[int, ...]] = {}
+        for i in range(self.layers):
+            matrices |= {
+                f"layers.{i}.qkv": (d, 3 * d),
+                f"layers.{i}.out": (d, d),
+                f"layers.{i}.gate_up": (d, 2 * f),
+                f"layers.{i}.down": (f, d),
+            }
+            vectors |= {f"layers.{i}.attention_norm": (d,), f"layers.{i}.feed_forward_norm": (d,)}
+        if not self.tied:
+            matrices["head"] = (self.vocab, d)
+        return matrices | vectors | {"norm": (d,)}
+
+    @property
+    def parameters(self) -> int:
+        """All parameters of one model."""
+        return sum(math.prod(size) for size in self.tensors().values())
+
+    @property
+    def N(self) -> int:
+        """Parameters without the embedding (and without the output matrix)."""
+        embeddings = self.vocab * self.width * (1 if self.tied else 2)
+        return self.parameters - embeddings
+
+
+def init_parameters(shape: Shape, seeds_K: Sequence[int]) -> dict[str, Tensor]:
+    """Initial parameters, model k drawn from ``seeds_K[k]`` alone, so a stack starts as its members would apart.
+
+    Normal with standard deviation √(2 / 5d) (Nguyen & Salazar 2019), the projections back into the residual stream
+    2 / (layers √d) (Wang & Komatsuzaki, GPT-J), the embedding 0.02; norms are ones.
+    """
+    deviation = math.sqrt(2 / (5 * shape.width))
+    into_residual = min(deviation, 2 / (shape.layers * math.sqrt(shape.width)))
+    deviations = {"embedding": 0.02, "head": 0.02, "out": into_residual, "down": into_residual}
+    parameters = {name: torch.empty(len(seeds_K), *size) for name, size in shape.tensors().items()}
+    for k, seed in enumerate(seeds_K):
+        generator = torch.Generator().manual_seed(seed)
+        for name, tensor in parameters.items():
+            if name.endswith("norm"):
+                tensor[k].fill_(1.0)
+            else:
+                tensor[k].normal_(0, deviations.get(name.rpartition(".")[2], deviation), generator=generator)
+    return parameters
+
+
+def rotary(T: int, head_width: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary positions, each [T, head_width / 2], in fp32."""
+    frequency = ROPE_BASE ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float64) / head_width)
+    angle = torch.outer(torch.arange(T, device=device, dtype=torch.float64), frequency)
+    return angle.cos().float(), angle.sin().float()
+
+
+def hidden(parameters: Parameters, tokens_KBT: Tensor, shape: Shape) -> Tensor:
+    """Final hidden states after the last norm, [K, B·T, D]."""
+    K, B, T = tokens_KBT.shape
+    tables = rotary(T, shape.head_width, tokens_KBT.device)
+    x_KND = kernels.embed(parameters["embedding"], tokens_KBT.reshape(K, B * T))
+    for i in range(shape.layers):
+        layer = f"layers.{i}."
+        h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+        qkv = torch.bmm(h_KND, scaled(parameters, layer + "qkv", layer + "attention_norm"))
+        a_KND = kernels.attention(qkv.view(K, B, T, 3, shape.heads, shape.head_width), *tables)
+        x_KND = torch.baddbmm(x_KND, a_KND.view(K, B * T, shape.width), parameters[layer + "out"])
+        h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+        gate_up = torch.bmm(h_KND, scaled(parameters, layer + "gate_up", layer + "feed_forward_norm"))
+        x_KND = torch.baddbmm(x_KND, kernels.swiglu(gate_up), parameters[layer + "down"])
+    return kernels.rms_norm(x_KND, NORM_EPSILON) * parameters["norm"].unsqueeze(1)
+
+
+def scaled(parameters: Parameters, matrix: str, norm: str) -> Tensor:
+    """The matrix behind a norm with the norm's gain folded in: (h ∘ g) W = h (diag(g) W).
+
+    The matrix is far smaller than the activations, so this saves a pass over them forward and two backward.
+    """
+    return parameters[matrix] * parameters[norm].unsqueeze(-1)
+
+
+def output_matrix(parameters: Parameters) -> Tensor:
+    """[K, V, D]: the embedding when tied."""
+    return parameters.get("head", parameters["embedding"])
+
+
+def logits(parameters: Parameters, tokens_KBT: Tensor, shape: Shape) -> Tensor:
+    """Next-token logits, [K, B, T, V]."""
+    K, B, T = tokens_KBT.shape
+    h_KND = hidden(parameters, tokens_KBT, shape)
+    return torch.bmm(h_KND, output_matrix(parameters).transpose(1, 2)).view(K, B, T, shape.vocab)
+
+
+def token_losses(parameters: Parameters, tokens_KBS: Tensor, shape: Shape) -> Tensor:
+    """Cross-entropy of every next token in nats, [K, B, T], for sequences of S = T + 1 tokens; no gradient."""
+    K, B, S = tokens_KBS.shape
+    h_KND = hidden(parameters, tokens_KBS[..., :-1], shape)
+    targets_KN = tokens_KBS[..., 1:].reshape(K, -1)
+    return kernels.token_cross_entropy(h_KND, output_matrix(parameters), targets_KN).view(K, B, S - 1)
+
+
+def loss(parameters: Parameters, tokens_KBS: Tensor, shape: Shape) -> Tensor:
+    """Mean cross-entropy in nats per token of each model, [K], for sequences of S = T + 1 tokens."""
+    h_KND = hidden(parameters, tokens_KBS[..., :-1], shape)
+    targets_KN = tokens_KBS[..., 1:].reshape(tokens_KBS.shape[0], -1)
+    return kernels.cross_entropy(h_KND, output_matrix(parameters), targets_KN)

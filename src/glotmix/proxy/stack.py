@@ -1,0 +1,87 @@
+"""K proxies of one shape as one program: all parameters in one flat buffer, one optimiser for all of them.
+
+A row of the buffer is a model, ``[K, P]``, matrices first and the norms' vectors behind them, so AdamW, the norms of
+the gradients and weight decay are a handful of operations whatever the number of tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from glotmix.proxy import model
+from glotmix.proxy.model import Shape
+
+BETAS = (0.9, 0.95)
+EPSILON = 1e-8
+
+
+class Stack:
+    """Parameters, gradients and AdamW's moments of K proxies.
+
+    Matrix products run in ``dtype``; the master weights, moments and the update stay in fp32.
+    """
+
+    def __init__(
+        self, shape: Shape, seeds_K: Sequence[int], *, dtype: torch.dtype = torch.float32, device: str = "cpu"
+    ):
+        self.shape, self.dtype, self.device = shape, dtype, torch.device(device)
+        self.K = len(seeds_K)
+        initial = model.init_parameters(shape, seeds_K)
+        self.master_KP = torch.cat([tensor.flatten(1) for tensor in initial.values()], 1).to(self.device)
+        self.working_KP = self.master_KP if dtype == torch.float32 else self.master_KP.to(dtype)
+        self.gradient_KP = torch.zeros_like(self.working_KP)
+        self.first_KP, self.second_KP = torch.zeros_like(self.master_KP), torch.zeros_like(self.master_KP)
+        self.matrices = sum(math.prod(size) for size in shape.tensors().values() if len(size) > 1)
+        self.parameters = {name: view.requires_grad_() for name, view in self.views(self.working_KP).items()}
+        self.gradients = list(self.views(self.gradient_KP).values())
+
+    def views(self, flat_KP: Tensor) -> dict[str, Tensor]:
+        """Every tensor by name as a view into a flat buffer."""
+        views, start = {}, 0
+        for name, size in self.shape.tensors().items():
+            end = start + math.prod(size)
+            views[name] = flat_KP.detach()[:, start:end].view(self.K, *size)
+            start = end
+        return views
+
+    def backward(self, tokens_KBS: Tensor) -> Tensor:
+        """Add the gradient of the mean loss of a batch to the gradients; the losses, [K]."""
+        loss_K = model.loss(self.parameters, tokens_KBS, self.shape)
+        # The models share nothing, so the sum's gradient is each one's own.
+        gradients = torch.autograd.grad(loss_K.sum(), list(self.parameters.values()))
+        torch._foreach_add_(self.gradients, list(gradients))
+        return loss_K.detach()
+
+    @torch.no_grad()
+    def step(self, step: int, learning_rate: float, weight_decay: float, clip: float) -> Tensor:
+        """Clip each model's gradient to norm ``clip``, one AdamW update, clear the gradients; the norms, [K].
+
+        Decoupled weight decay on matrices only (Loshchilov & Hutter 2019, arXiv 1711.05101).
+
+        Args:
+            step: number of the update, from 1, for the bias corrections.
+        """
+        gradient_KP = self.gradient_KP.float()
+        norm_K = torch.linalg.vector_norm(gradient_KP, dim=1)
+        gradient_KP.mul_((clip / (norm_K + 1e-6)).clamp_(max=1.0).unsqueeze(1))
+        beta1, beta2 = BETAS
+        self.first_KP.lerp_(gradient_KP, 1 - beta1)
+        self.second_KP.mul_(beta2).addcmul_(gradient_KP, gradient_KP, value=1 - beta2)
+        if weight_decay:
+            self.master_KP[:, : self.matrices].mul_(1 - learning_rate * weight_decay)
+        denominator = self.second_KP.sqrt().div_(math.sqrt(1 - beta2**step)).add_(EPSILON)
+        self.master_KP.addcdiv_(self.first_KP, denominator, value=-learning_rate / (1 - beta1**step))
+        if self.working_KP is not self.master_KP:
+            self.working_KP.copy_(self.master_KP)
+        self.gradient_KP.zero_()
+        return norm_K
+
+    @torch.no_grad()
+    def freeze(self, k: int) -> None:
+        """Take a diverged model out: its parameters become zeros, whose gradients are zeros ever after."""
+        for flat in (self.master_KP, self.working_KP, self.gradient_KP, self.first_KP, self.second_KP):
+            flat[k].zero_()
