@@ -48,7 +48,7 @@ def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
         ("name: [", r"not valid YAML"),
         ("name: &a x\nlanguages: [*a]", "alias"),
         ("name: !!python/object/apply:os.system ['true']\nlanguages: [es]", "not valid YAML"),
-        ("name: \"\\udcff\"", "not valid YAML|name"),
+        ('name: "\\udcff"', "not valid YAML|name"),
     ],
 )
 def test_a_wrong_file_is_refused_with_place_and_reason(tmp_path, text, match):

@@ -243,7 +243,10 @@ class StudyConfig(Section):
     def _resolve(cls, tags: list[str]) -> list[str]:
         from glotmix.language import Language
 
-        return [Language.resolve(tag).tag for tag in tags]
+        try:
+            return [Language.resolve(tag).tag for tag in tags]
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None
 
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:

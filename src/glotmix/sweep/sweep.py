@@ -91,7 +91,12 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
 
 
 def run_sweep(
-    plan: Sequence[PlannedRun], spec: SweepSpec, executor: Executor, *, retries: int = 1, progress: Progress | None = None
+    plan: Sequence[PlannedRun],
+    spec: SweepSpec,
+    executor: Executor,
+    *,
+    retries: int = 1,
+    progress: Progress | None = None,
 ) -> dict[str, str]:
     """Run what is missing of a plan.
 

@@ -1,0 +1,343 @@
+"""The command line: one sub-command per stage; stages are imported when they are needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from glotmix.errors import BadInput, GlotmixError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from glotmix.fit.fit import Fit
+
+app = typer.Typer(
+    name="glotmix",
+    help="Choose the language mixture of a multilingual language model from evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file (see `glotmix recipes`).")]
+StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="Directory of a study.")]
+FitFile = Annotated[Path, typer.Argument(metavar="fit.json", help="What `glotmix fit` or a study wrote.")]
+Runs = Annotated[
+    Path | None, typer.Argument(metavar="RUNS", help="Study directory, or one wide table (CSV, TSV, Parquet).")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="Where the result goes.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=value", help="Change a field of the study.")]
+Scale = Annotated[str | None, typer.Option("--scale", help="One of the file's scales: tiny, small, paper.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def main() -> None:
+    """Entry point: errors become one line and an exit code (1 failed, 2 bad input)."""
+    try:
+        app()
+    except GlotmixError as error:
+        fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on where it stopped", 130)
+    except OSError as error:
+        fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print an error on one line of standard error and leave."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def show(as_json: bool, data: Any, *tables: Table | str) -> None:
+    """Print a result: JSON for machines, or tables for people."""
+    if as_json:
+        print(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
+        return
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for table in tables:
+        console.print(table, markup=False) if isinstance(table, str) else console.print(table)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from glotmix import __version__
+
+        print(f"glotmix {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    out: Out = None,
+    overrides: Overrides = None,
+    scale: Scale = None,
+    executor: Annotated[str | None, typer.Option(help="local, ray or slurm.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a whole study; interrupted and called again, it goes on where it stopped."""
+    from glotmix.config import load_study
+    from glotmix.study import Narrator, Study
+    from glotmix.study.whole import dry_run as tell_cost
+    from glotmix.study.whole import run_study
+
+    changes = [*(overrides or []), *([f"sweep.executor={executor}"] if executor else [])]
+    config = load_study(study, scale=scale, overrides=changes)
+    directory = out or Path("out") / study.stem
+    whole = Study(config, study.resolve().parent, directory, Narrator())
+    if dry_run:
+        cost = tell_cost(whole)
+        show(as_json, cost.to_json(), cost.table())
+        return
+    report = run_study(whole)
+    show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
+
+
+@app.command()
+def census(
+    study: StudyFile, overrides: Overrides = None, scale: Scale = None, out: Out = None, as_json: Json = False
+) -> None:
+    """Documents, bytes, unique tokens, fertility and epochs at the target budget, per language."""
+    from glotmix.config import load_study
+    from glotmix.study import Narrator, Study
+    from glotmix.study.whole import take_census_of
+
+    config = load_study(study, scale=scale, overrides=overrides or [])
+    whole = Study(config, study.resolve().parent, out or Path("out") / study.stem, Narrator())
+    counted = take_census_of(whole)
+    show(as_json, counted.to_json(), counted.table())
+
+
+@app.command()
+def fit(
+    runs: Runs = None,
+    law: Annotated[
+        list[str] | None, typer.Option("--law", help="Law to fit; several, or `auto` for the usual ones.")
+    ] = None,
+    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares, one row per run.")] = None,
+    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses, joined by the first column.")] = None,
+    out: Out = None,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation, by mixture.")] = 10,
+    bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals.")] = 100,
+    seed: Annotated[int, typer.Option(help="Seed of starts, folds and resamples.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Fit laws to runs and judge them on mixtures they have not seen, beside the mixture-blind null."""
+    from glotmix.artifact import write_json
+    from glotmix.study.imported import fit_table
+
+    result = fit_table(
+        runs, mixtures=mixtures, losses=losses, laws=law or ["auto"], folds=folds, bootstrap=bootstrap, seed=seed
+    )
+    if out is not None:
+        write_json(out, result.to_json())
+    show(as_json, result.to_json(), *result.tables())
+
+
+@app.command()
+def predict(
+    fit_file: FitFile,
+    mixtures: Annotated[
+        Path, typer.Argument(metavar="MIXTURES.csv", help="Columns p/<group>…, and N, D if the law needs them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="CSV to write.")] = Path("predicted.csv"),
+) -> None:
+    """Predict losses, with 95 % intervals, for the mixtures of a table."""
+    from glotmix.study.imported import predict_table
+
+    predict_table(read_fit(fit_file), mixtures, out)
+    print(out)
+
+
+@app.command()
+def shapley(
+    runs: Runs = None,
+    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares.")] = None,
+    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses.")] = None,
+    empty: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--empty", metavar="TARGET=LOSS", help="Loss of the empty coalition; one number for all, or per target."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Shapley values of every source for every target, from a table with all coalitions."""
+    from glotmix.study.imported import shapley_of
+
+    matrix = shapley_of(runs, mixtures=mixtures, losses=losses, empty=empty or [])
+    from glotmix.study.tables import transfer_table
+
+    show(as_json, matrix.to_json()["values"], transfer_table(matrix))
+
+
+@app.command()
+def optimize(
+    fit_file: FitFile,
+    objective: Annotated[str, typer.Option(help="mean, weighted, normalised or worst.")] = "mean",
+    weight: Annotated[
+        list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")
+    ] = None,
+    floor: Annotated[list[str] | None, typer.Option("--floor", metavar="GROUP=x", help="Least share.")] = None,
+    ceiling: Annotated[list[str] | None, typer.Option("--ceiling", metavar="GROUP=x", help="Greatest share.")] = None,
+    max_epochs: Annotated[float | None, typer.Option(help="Most passes over a group's unique tokens.")] = None,
+    unique: Annotated[
+        list[str] | None, typer.Option("--unique", metavar="GROUP=tokens", help="Unique tokens of a group.")
+    ] = None,
+    tokens: Annotated[float | None, typer.Option(help="Training tokens D of the target run.")] = None,
+    parameters: Annotated[float | None, typer.Option(help="Parameters N of the target model.")] = None,
+    current: Annotated[
+        list[str] | None, typer.Option("--current", metavar="GROUP=x", help="The mixture in use today.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Mixture file to write.")] = Path("mixture.json"),
+    as_json: Json = False,
+) -> None:
+    """The best mixture under your limits, its interval, the active limits, and every baseline on the same law."""
+    from glotmix.artifact import write_json
+    from glotmix.study.imported import optimum_of
+
+    optimum = optimum_of(
+        read_fit(fit_file),
+        objective=objective,
+        weights=numbers("--weight", weight),
+        floors=numbers("--floor", floor),
+        ceilings=numbers("--ceiling", ceiling),
+        max_epochs=max_epochs,
+        unique=numbers("--unique", unique),
+        current=numbers("--current", current),
+        D=tokens,
+        N=parameters,
+    )
+    write_json(out, optimum.to_json())
+    show(as_json, optimum.to_json(), optimum.table())
+    if not as_json:
+        print(out)
+
+
+@app.command()
+def export(
+    mixture: Annotated[Path, typer.Argument(metavar="mixture.json", help="An optimum, a mixture or a schedule.")],
+    to: Annotated[str, typer.Option("--to", help="Exporter (see `glotmix exporters`).")],
+    out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("export"),
+    tokens: Annotated[float, typer.Option(help="Training tokens D of the run.")] = 1e9,
+    sequence_length: Annotated[int, typer.Option(min=8, help="Tokens per sequence.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 512,
+    path: Annotated[
+        str, typer.Option(help="Where your data lies, {language} standing for the language.")
+    ] = "data/{language}",
+    unique: Annotated[
+        list[str] | None, typer.Option("--unique", metavar="LANGUAGE=tokens", help="Unique tokens.")
+    ] = None,
+    tokens_per_document: Annotated[
+        list[str] | None, typer.Option("--tokens-per-document", metavar="LANGUAGE=x", help="Mean tokens of a document.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trainer's own files and realised.json, the shares that the trainer will really give."""
+    from glotmix.study.imported import export_file
+    from glotmix.study.tables import realised_table
+
+    realised = export_file(
+        mixture,
+        to,
+        out,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        batch=batch,
+        path=path,
+        unique=numbers("--unique", unique),
+        tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
+    )
+    show(as_json, realised.to_json(), realised_table(realised))
+    if not as_json:
+        print(out)
+
+
+@app.command()
+def report(directory: StudyDir, out: Out = None) -> None:
+    """Write a study's report again from what its directory holds."""
+    from glotmix.study.whole import report_again
+
+    print(report_again(directory, out))
+
+
+@app.command()
+def status(directory: StudyDir, as_json: Json = False) -> None:
+    """How far a study is, from another terminal."""
+    from glotmix.study.status import status_of
+
+    found = status_of(directory)
+    show(as_json, found.to_json(), found.table())
+
+
+@app.command()
+def laws(as_json: Json = False) -> None:
+    """Every law: formula, what it needs, source."""
+    from glotmix.laws import all_laws
+    from glotmix.study.tables import listing
+
+    rows = [
+        {"law": name, "formula": law.formula, "needs": ", ".join(sorted(law.needs)) or "-", "source": law.source}
+        for name, law in all_laws().items()
+    ]
+    show(as_json, rows, listing("Laws", rows))
+
+
+@app.command()
+def exporters(as_json: Json = False) -> None:
+    """Every trainer that a mixture can be exported to."""
+    from glotmix.exporters import all_exporters
+    from glotmix.study.tables import listing
+
+    rows = [
+        {
+            "exporter": name,
+            "trainer": e.title,
+            "version": e.target_version,
+            "unit": e.unit,
+            "schedules": e.schedule_support,
+        }
+        for name, e in all_exporters().items()
+    ]
+    show(as_json, rows, listing("Exporters", rows))
+
+
+@app.command()
+def recipes(as_json: Json = False) -> None:
+    """Study files to start from."""
+    from glotmix.study.recipes import all_recipes
+    from glotmix.study.tables import listing
+
+    rows = all_recipes()
+    show(as_json, rows, listing("Recipes", rows))
+
+
+def numbers(option: str, pairs: list[str] | None) -> dict[str, float]:
+    """``["swh_Latn=0.01"]`` as ``{"swh_Latn": 0.01}``."""
+    result: dict[str, float] = {}
+    for pair in pairs or []:
+        name, equals, value = pair.rpartition("=")
+        try:
+            result[name] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals or not name:
+            raise BadInput(f"{pair!r}", where=option, expected="NAME=number")
+    return result
+
+
+def read_fit(path: Path) -> Fit:
+    """The chosen law in a fit file."""
+    from glotmix.study.imported import open_fit
+
+    return open_fit(path)

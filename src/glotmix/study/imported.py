@@ -1,0 +1,254 @@
+"""From files to results: what the single commands do with tables and results that already exist. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rich.table import Table
+
+from glotmix.artifact import read_json
+from glotmix.config import OptimizeConfig
+from glotmix.errors import BadInput
+from glotmix.exporters import all_exporters
+from glotmix.exporters.exporter import ExportRequest, Realised
+from glotmix.exporters.exporter import export as write_export
+from glotmix.fit.fit import Fit, fit
+from glotmix.fit.holdout import Holdout, choose, cross_validate
+from glotmix.laws import find_law
+from glotmix.measurements import Measurements, read_runs
+from glotmix.mixture.schedule import Schedule
+from glotmix.optimize.baselines import baselines_for
+from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.objective import objective_from
+from glotmix.optimize.solve import Optimum, minimise
+from glotmix.transfer.game import game_from
+from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.shapley import exact
+
+USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
+"""What ``--law auto`` compares."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``glotmix fit`` found."""
+
+    chosen: str
+    """Law with the least held-out error."""
+    fit: Fit
+    """That law, fitted to all runs."""
+    holdout: Holdout
+    """Held-out errors of all laws."""
+    unique: Mapping[str, float]
+    """Unique tokens per group where the table tells them, else empty."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of fit.json."""
+        return {
+            "chosen": self.chosen,
+            "fit": self.fit.to_json(),
+            "holdout": self.holdout.to_json(),
+            "unique": dict(self.unique),
+        }
+
+    def tables(self) -> list[Table | str]:
+        """Held-out errors and a sentence."""
+        return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}"]
+
+
+def fit_table(
+    runs: Path | None,
+    *,
+    mixtures: Path | None,
+    losses: Path | None,
+    laws: Sequence[str],
+    folds: int,
+    bootstrap: int,
+    seed: int,
+) -> Fitted:
+    """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
+
+    Raises:
+        BadInput: whatever is wrong with the table, or fewer runs than parameters.
+    """
+    measurements = _measurements(runs, mixtures, losses)
+    names = list(dict.fromkeys(name for law in laws for name in (USUAL_LAWS if law == "auto" else (law,))))
+    families = [find_law(name) for name in names]
+    compared = families if "null" in names else [find_law("null"), *families]
+    holdout = cross_validate(compared, measurements, folds=folds, seed=seed)
+    candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
+    if not candidates:
+        problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
+        raise BadInput(f"no law could be fitted: {problems}", where=runs or mixtures)
+    chosen = choose(_only(holdout, candidates))
+    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed)
+    unique = (
+        {}
+        if measurements.unique_RL is None
+        else dict(zip(measurements.languages, measurements.unique_RL[0].tolist(), strict=True))
+    )
+    return Fitted(chosen, fitted, holdout, unique)
+
+
+def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
+    return Holdout(scores, holdout.targets, holdout.languages, holdout.noise, holdout.split, holdout.problems)
+
+
+def _measurements(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
+    if runs is None and mixtures is None:
+        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
+    return read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+
+
+def open_fit(path: Path) -> Fit:
+    """The law in a ``fit.json`` (or in a study's ``fits/<law>.json``)."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadInput(f"holds a {type(data).__name__}", where=path, expected="a fit.json")
+    return Fit.from_json(data.get("fit", data), where=path)
+
+
+def predict_table(fitted: Fit, mixtures: Path, out: Path) -> None:
+    """Write ``loss/<target>``, ``…/low`` and ``…/high`` beside the columns of a table of mixtures.
+
+    Raises:
+        BadInput: a column is missing, a share is no number, negative, or a row does not sum to one.
+    """
+    if not mixtures.is_file():
+        raise BadInput("no such file", where=mixtures)
+    try:
+        table = pl.read_parquet(mixtures) if mixtures.suffix == ".parquet" else pl.read_csv(mixtures)
+    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
+        raise BadInput(f"cannot be read: {str(error).splitlines()[0]}", where=mixtures, expected="a CSV") from None
+    columns = [f"p/{language}" for language in fitted.languages]
+    if missing := [column for column in columns if column not in table.columns]:
+        raise BadInput(f"no column {', '.join(missing)}", where=mixtures, expected=", ".join(columns))
+    p_RL = np.column_stack([_numbers(table, column, mixtures) for column in columns])
+    if (p_RL < 0).any() or (np.abs(p_RL.sum(1) - 1) > 0.025).any():
+        row = int(np.argmax((p_RL < 0).any(1) | (np.abs(p_RL.sum(1) - 1) > 0.025)))
+        raise BadInput(
+            f"row {row + 1}: shares sum to {p_RL[row].sum():.4f}, the least is {p_RL[row].min():.4g}",
+            where=mixtures,
+            expected="shares of at least 0 that sum to 1",
+        )
+    given = {name: _numbers(table, name, mixtures) if name in table.columns else None for name in ("N", "D")}
+    prediction = fitted.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
+    for t, target in enumerate(prediction.targets):
+        table = table.with_columns(
+            pl.Series(f"loss/{target}", prediction.value_RT[:, t]),
+            pl.Series(f"loss/{target}/low", prediction.low_RT[:, t]),
+            pl.Series(f"loss/{target}/high", prediction.high_RT[:, t]),
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    table.fill_nan(None).write_csv(out)
+
+
+def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:
+    values = table[column].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values))[0])
+        raise BadInput(f"row {row + 1}, column {column}: {table[column][row]!r}", where=where, expected="a number")
+    return values
+
+
+def shapley_of(
+    runs: Path | None, *, mixtures: Path | None, losses: Path | None, empty: Sequence[str]
+) -> TransferMatrix:
+    """Exact Shapley values from a table that holds every coalition.
+
+    The loss of the empty coalition only shifts each value by the same amount per target; where none is given it is
+    taken to be the worst measured loss of that target, and the notes say so.
+    """
+    measurements = _measurements(runs, mixtures, losses)
+    given: dict[str, float] = {}
+    for item in empty:
+        name, equals, value = item.rpartition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
+        given |= {name: number} if equals else dict.fromkeys(measurements.targets, number)
+    worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
+    return exact(game_from(measurements, worst | given))
+
+
+def optimum_of(
+    fitted: Fit,
+    *,
+    objective: str,
+    weights: Mapping[str, float],
+    floors: Mapping[str, float],
+    ceilings: Mapping[str, float],
+    max_epochs: float | None,
+    unique: Mapping[str, float],
+    current: Mapping[str, float],
+    D: float | None,
+    N: float | None,
+) -> Optimum:
+    """The optimum of a fitted law under limits given on the command line."""
+    if max_epochs is not None and (not unique or D is None):
+        raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
+    config = OptimizeConfig.model_validate(
+        {
+            "objective": objective,
+            "weights": dict(weights),
+            "floors": dict(floors),
+            "ceilings": dict(ceilings),
+            "max_epochs": max_epochs,
+            "current": dict(current),
+        }
+    )
+    constraints = constraints_from(config, fitted.languages, unique=unique, D=D)
+    aim = objective_from(config, fitted.targets, fitted.languages)
+    baselines = baselines_for(fitted.languages, unique=unique, D=D, current=current, max_epochs=max_epochs)
+    return minimise(fitted, aim, constraints, N=N, D=D, baselines=baselines)
+
+
+def schedule_in(path: Path) -> Schedule:
+    """The mixture or schedule in a JSON file: an optimum, ``{"mixture": …}``, a list of stages, or plain shares."""
+    data = read_json(path)
+    if isinstance(data, dict):
+        data = data.get("schedule", data.get("mixture", data))
+    try:
+        return Schedule.from_json(data, where=path)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadInput("holds no mixture", where=path, expected="shares by language, or a list of stages") from None
+
+
+def export_file(
+    mixture: Path,
+    to: str,
+    out: Path,
+    *,
+    tokens: float,
+    sequence_length: int,
+    batch: int,
+    path: str,
+    unique: Mapping[str, float],
+    tokens_per_document: Mapping[str, float],
+) -> Realised:
+    """Export a mixture file to one trainer.
+
+    Raises:
+        BadInput: an unknown exporter, or whatever the trainer cannot be given.
+    """
+    exporters = all_exporters()
+    if to not in exporters:
+        raise BadInput(f"no exporter {to!r}", where="--to", expected=" | ".join(exporters))
+    schedule = schedule_in(mixture)
+    languages = schedule.languages
+    request = ExportRequest(
+        schedule=schedule,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        batch=batch,
+        unique={language: unique.get(language, tokens) for language in languages},
+        tokens_per_document={language: tokens_per_document.get(language, sequence_length) for language in languages},
+        paths=path,
+    )
+    return write_export(exporters[to], request, out)

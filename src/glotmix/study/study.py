@@ -1,0 +1,269 @@
+"""The stages of a study, in order; the one place that knows them all.
+
+Every stage leaves its result in the study's directory. Called again, what is complete is not done again. What determines
+the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used; how they are
+fitted, optimised, validated and reported may change between calls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from glotmix.artifact import first_difference, read_json, write_json
+from glotmix.config import StudyConfig
+from glotmix.corpus.readers import open_reader
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.fit.fit import Fit, fit
+from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
+from glotmix.laws import find_law
+from glotmix.measurements import Measurements, from_tables
+from glotmix.mixture.balancing import proportional
+from glotmix.mixture.design import PlannedRun, plan, simulated_epoching
+from glotmix.mixture.mixture import Mixture
+from glotmix.study.narrator import Narrator
+from glotmix.sweep.executors import open_executor
+from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
+from glotmix.tokens.shards import TokenStore, build_store
+from glotmix.transfer.game import game_from
+from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.shapley import exact
+
+RUN_SECTIONS = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
+"""Sections that determine the runs; a directory belongs to one value of them."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A configuration, the place of its files, and the directory of its results."""
+
+    config: StudyConfig
+    """What is asked."""
+    base: Path
+    """Directory that relative paths of the configuration start from (that of the study file)."""
+    directory: Path
+    """Where results go."""
+    narrator: Narrator
+    """Where progress goes."""
+
+    def claim(self) -> None:
+        """Write the configuration into the directory, or check that the one in it determines the same runs.
+
+        Raises:
+            BadInput: the directory belongs to a study with other runs; the message names the first difference.
+        """
+        path = self.directory / "study.json"
+        mine = self.config.model_dump(mode="json")
+        if path.exists():
+            theirs = read_json(path)
+            old, new = ({key: config.get(key) for key in RUN_SECTIONS} for config in (theirs, mine))
+            if old != new:
+                raise BadInput(
+                    f"holds a study made by another configuration: {first_difference(old, new)}",
+                    where=self.directory,
+                    expected="the same configuration, or another --out directory",
+                )
+        write_json(path, mine)
+
+    def tokens(self) -> TokenStore:
+        """Read, split and tokenise the corpus, or open the store that is there."""
+        config = self.config
+        languages = [*config.languages, *config.outside]
+        reader = open_reader(config.corpus, languages, self.base)
+        with self.narrator.bar("Reading the corpus") as advance:
+            return build_store(
+                self.directory / "tokens",
+                reader,
+                languages,
+                config.tokens,
+                held_out=config.corpus.held_out,
+                base=self.base,
+                progress=advance,
+            )
+
+    def unique(self, store: TokenStore) -> dict[str, float]:
+        """Unique tokens U of each trained language in the target's corpus (the study's own unless told otherwise)."""
+        told = self.config.target.unique_tokens
+        return {
+            language: float(told.get(language, store.unique_tokens(language))) for language in self.config.languages
+        }
+
+    def natural(self, store: TokenStore) -> Mixture:
+        """Shares proportional to unique tokens."""
+        return proportional(self.unique(store))
+
+    def target_tokens(self) -> float:
+        """Training tokens of the target run; the proxies' own when the study names none."""
+        return self.config.target.tokens or self.config.proxy.tokens
+
+    def available(self, store: TokenStore) -> dict[str, int]:
+        """Sequences of each language that a proxy may draw from.
+
+        With simulated epoching (arXiv 2606.07597 shows why) they are cut so that a proxy of ``D`` tokens repeats a
+        language as often as the target run of ``D*`` tokens would: ``U_l D / D*`` unique tokens.
+
+        Raises:
+            BadInput: a language is left with less than one sequence.
+        """
+        config, context = self.config, self.config.proxy.context
+        tokens = {language: float(store.unique_tokens(language)) for language in config.languages}
+        if config.proxy.simulate_epochs and config.target.tokens:
+            wanted = simulated_epoching(self.unique(store), config.target.tokens, config.proxy.tokens)
+            tokens = {language: min(tokens[language], wanted[language]) for language in tokens}
+        sequences = {language: int((count - 1) // context) for language, count in tokens.items()}
+        for language, count in sequences.items():
+            if count < 1:
+                raise BadInput(
+                    f"{language} has {tokens[language]:.0f} unique tokens for a proxy, fewer than one sequence",
+                    where=f"{self.directory}/tokens",
+                    expected=f"at least {context + 1}: more text, longer proxies, or a smaller target.tokens",
+                )
+        return sequences
+
+    def plan(self, store: TokenStore) -> list[PlannedRun]:
+        """The planned runs, also written to ``plan.json``."""
+        runs = plan(self.config, self.natural(store))
+        write_json(self.directory / "plan.json", [run.to_json() for run in runs])
+        return runs
+
+    def sweep_spec(self, store: TokenStore) -> SweepSpec:
+        """What all runs of the study have in common; the stack size is chosen once and remembered."""
+        config = self.config
+        return SweepSpec(
+            directory=self.directory,
+            store=self.directory / "tokens",
+            store_fingerprint=store.fingerprint,
+            proxy=config.proxy,
+            available=self.available(store),
+            targets=(*config.languages, *config.outside),
+            stack=self._stack(store),
+        )
+
+    def _stack(self, store: TokenStore) -> int:
+        path = self.directory / "packing.json"
+        if path.exists():
+            return int(read_json(path)["stack"])
+        from glotmix.proxy.pack import choose_packing
+
+        packing = choose_packing(self.config.proxy, store.vocab_size, self.config.sweep)
+        self.narrator.say(packing.reason)
+        write_json(path, {"stack": packing.stack, "reason": packing.reason})
+        return packing.stack
+
+    def run(self, runs: list[PlannedRun], spec: SweepSpec, label: str) -> dict[str, str]:
+        """Train what is missing of ``runs``; reasons of those that failed."""
+        executor = open_executor(self.config.sweep)
+        with self.narrator.bar(label) as advance:
+
+            def show(tally: Tally) -> None:
+                failed = f", {tally.failed} failed" if tally.failed else ""
+                what = f"{label}: {tally.done} of {tally.total} runs{failed}"
+                advance(what, tally.tokens_done, tally.tokens_total)
+
+            failed = run_sweep(runs, spec, executor, retries=self.config.sweep.retries, progress=show)
+        for run, reason in failed.items():
+            self.narrator.say(f"  {run} failed: {reason.splitlines()[-1] if reason else 'no reason given'}")
+        return failed
+
+    def measure(self, runs: list[PlannedRun], spec: SweepSpec, failed: dict[str, str]) -> Measurements:
+        """Write the two tables of all runs and read them as measurements."""
+        table, losses = tables(runs, spec, failed)
+        write_tables(self.directory, table, losses)
+        lost = table.filter(pl.col("status") != "complete")
+        for row in lost.iter_rows(named=True):
+            self.narrator.say(f"  {row['run']} is left out: {row['status']} ({row['reason']})")
+        if lost.height == table.height:
+            raise GlotmixError(f"no run of {self.directory} is complete; the logs are in {self.directory}/jobs")
+        return from_tables(table, losses)
+
+    def empty_loss(self, store: TokenStore) -> dict[str, float]:
+        """Loss of the empty coalition per target, bits per byte."""
+        targets = (*self.config.languages, *self.config.outside)
+        if self.config.design.empty == "unigram":
+            return {target: store.unigram_bits_per_byte(target) for target in targets}
+        return {target: store.uniform_bits_per_byte(target) for target in targets}
+
+    def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
+        """Shapley values of every coalition game, or None when the design has no complete set of coalitions."""
+        if self.config.design.coalitions != "all":
+            return None
+        played = measurements.with_role("coalition", "anchor")
+        matrix = exact(game_from(played, self.empty_loss(store)))
+        notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
+        matrix = TransferMatrix(
+            matrix.targets,
+            matrix.sources,
+            matrix.value_TL,
+            matrix.low_TL,
+            matrix.high_TL,
+            matrix.unit,
+            matrix.method,
+            notes,
+        )
+        write_json(self.directory / "transfer.json", matrix.to_json())
+        return matrix
+
+    def laws(
+        self, measurements: Measurements, transfer: TransferMatrix | None
+    ) -> tuple[str, dict[str, Fit], Holdout, Holdout | None]:
+        """Judge every law, choose one, and fit all of them to all runs.
+
+        The choice is made by cross-validation over the fitting runs. A held-out swarm only judges: its errors are those
+        of laws that have not seen it. The laws returned are then fitted to everything.
+        """
+        config = self.config
+        chosen_roles = ("coalition", "anchor", "swarm")
+        known = measurements.with_role(*chosen_roles)
+        held = config.design.swarm > 0 and config.design.swarm_roles == "held_out"
+        fit_on = known.with_role("coalition", "anchor") if held else known
+        laws = {name: find_law(name) for name in config.fit.laws}
+        crossed = cross_validate(laws, fit_on, folds=config.fit.folds, seed=config.fit.seed, transfer=transfer)
+        judged = None
+        if held:
+            judged = judge(laws, fit_on, known.with_role("swarm"), seed=config.fit.seed, transfer=transfer)
+        name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
+        if name not in laws:
+            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *laws]))
+        fits = {
+            law: fit(
+                family,
+                known,
+                transfer=transfer,
+                bootstrap=config.fit.bootstrap if law == name else 0,
+                seed=config.fit.seed,
+            )
+            for law, family in laws.items()
+        }
+        for law, fitted in fits.items():
+            write_json(self.directory / "fits" / f"{law}.json", fitted.to_json())
+        write_json(
+            self.directory / "fits" / "holdout.json",
+            {
+                "chosen": name,
+                "cross_validated": crossed.to_json(),
+                "held_out": None if judged is None else judged.to_json(),
+            },
+        )
+        return name, fits, crossed, judged
+
+    def noise(self, measurements: Measurements) -> dict[str, float]:
+        """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""
+        squares: dict[str, list[float]] = {target: [] for target in measurements.targets}
+        degrees = 0
+        keys = [tuple(np.round(row, 9)) for row in measurements.p_RL]
+        for key in set(keys):
+            rows = np.array([k == key for k in keys])
+            if rows.sum() > 1:
+                degrees += int(rows.sum()) - 1
+                losses = measurements.loss_RT[rows]
+                for target, sums in zip(measurements.targets, ((losses - losses.mean(0)) ** 2).sum(0), strict=True):
+                    squares[target].append(float(sums))
+        return {target: float(np.sqrt(sum(values) / degrees)) for target, values in squares.items()} if degrees else {}
+
+    def summary(self) -> dict[str, Any]:
+        """The resolved configuration as plain data."""
+        return self.config.model_dump(mode="json")

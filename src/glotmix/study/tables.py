@@ -1,0 +1,48 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.table import Table
+
+from glotmix.exporters.exporter import Realised
+from glotmix.transfer.matrix import TransferMatrix
+
+
+def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Rows with the same keys."""
+    table = Table(title=title, title_justify="left")
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*[str(value) for value in row.values()])
+    return table
+
+
+def transfer_table(matrix: TransferMatrix) -> Table:
+    """One row per target, one column per source; half-widths of the intervals where there are any."""
+    table = Table(title=f"{matrix.method} ({matrix.unit}): rows are targets", title_justify="left")
+    table.add_column("target")
+    for source in matrix.sources:
+        table.add_column(source, justify="right")
+    for target in matrix.targets:
+        cells = []
+        for source in matrix.sources:
+            interval = matrix.interval(target, source)
+            half = f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+            cells.append(f"{matrix[target, source]:+.3f}{half}")
+        table.add_row(target, *cells)
+    return table
+
+
+def realised_table(realised: Realised) -> Table:
+    """Wanted and realised shares of an export."""
+    title = f"{realised.exporter} ({realised.target_version}): total variation {realised.total_variation:.2g}"
+    table = Table(title=title, title_justify="left", caption="\n".join(realised.remarks) or None)
+    for column in ("language", "wanted", "realised", "epochs"):
+        table.add_column(column, justify="left" if column == "language" else "right")
+    for language, share in realised.wanted.items():
+        cells = f"{share:.4%}", f"{realised.realised[language]:.4%}", f"{realised.epochs[language]:.3g}"
+        table.add_row(language, *cells)
+    return table

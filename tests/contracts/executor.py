@@ -1,0 +1,59 @@
+"""What every executor must do; inherit and give ``executor``."""
+
+import os
+import sys
+import time
+
+import pytest
+
+from glotmix.sweep.executors.executor import Job
+
+
+class ExecutorContract:
+    """Inherited by the test class of every executor, ours and a user's."""
+
+    @pytest.fixture
+    def executor(self):
+        raise NotImplementedError
+
+    def job(self, folder, name, code):
+        return Job(name, (sys.executable, "-c", code), folder / "logs" / f"{name}.log")
+
+    def test_every_job_is_done_once(self, executor, tmp_path):
+        append = "import sys; open(r'{}', 'a').write('{}\\n')"
+        jobs = [self.job(tmp_path, f"j{i}", append.format(tmp_path / f"done{i}", i)) for i in range(5)]
+        ends = list(executor.run(jobs, lambda: None))
+        assert sorted(end.job.name for end in ends) == [f"j{i}" for i in range(5)]
+        assert all(end.returncode == 0 and end.reason == "" for end in ends)
+        assert [(tmp_path / f"done{i}").read_text() for i in range(5)] == [f"{i}\n" for i in range(5)]
+
+    def test_a_bad_job_does_not_stop_the_others_and_tells_why(self, executor, tmp_path):
+        good = self.job(tmp_path, "good", f"open(r'{tmp_path / 'good'}', 'w').close()")
+        bad = self.job(tmp_path, "bad", "import sys; print('the reason', file=sys.stderr); sys.exit(3)")
+        ends = {end.job.name: end for end in executor.run([bad, good, bad], lambda: None)}
+        assert ends["bad"].returncode == 3
+        assert "the reason" in ends["bad"].reason
+        assert (tmp_path / "good").exists()
+
+    def test_logs_are_found(self, executor, tmp_path):
+        job = self.job(tmp_path, "talk", "print('said')")
+        list(executor.run([job], lambda: None))
+        assert job.log.read_text() == "said\n"
+
+    def test_a_killed_worker_is_reported(self, executor, tmp_path):
+        job = self.job(tmp_path, "killed", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+        (end,) = executor.run([job], lambda: None)
+        assert end.returncode != 0
+
+    def test_stopping_leaves_no_orphan(self, executor, tmp_path):
+        pid = tmp_path / "pid"
+        code = f"import os, time; open(r'{pid}', 'w').write(str(os.getpid())); time.sleep(600)"
+        runs = executor.run([self.job(tmp_path, "long", code), self.job(tmp_path, "short", "pass")], lambda: None)
+        next(runs)
+        for _ in range(100):
+            if pid.exists() and pid.read_text():
+                break
+            time.sleep(0.1)
+        runs.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(pid.read_text()), 0)
