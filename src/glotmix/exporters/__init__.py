@@ -17,6 +17,5 @@ def all_exporters() -> dict[str, Exporter]:
         module = importlib.import_module(f"{__name__}.{module_info.name}")
         for value in vars(module).values():
             if isinstance(value, type) and issubclass(value, Exporter) and value.__module__ == module.__name__:
-                if value is not Exporter:
-                    found[value.name] = value()
+                found |= {} if value is Exporter else {value.name: value()}
     return dict(sorted(found.items()))

@@ -250,7 +250,7 @@ class Exporter(ABC):
             paths[language] = path
         return paths
 
-    def check_path(self, language: str, path: str) -> None:
+    def check_path(self, language: str, path: str) -> None:  # noqa: B027  most formats hold any path
         """Refuse a path that the trainer's format cannot hold."""
 
 

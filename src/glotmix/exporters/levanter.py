@@ -30,8 +30,8 @@ class Levanter(Exporter):
     path_template = "data/{language}/*.jsonl.gz"
     notes = (
         "Each block holds int(weight × block) sequences of a language and gives the rest to the largest; a language "
-        "under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. The block size is "
-        "therefore chosen here: of all sizes below 65,536 that divide every stage start and give every language a "
+        "under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. The block size "
+        "is therefore chosen here: of all sizes below 65,536 that divide every stage start and give every language a "
         "sequence, the one with the least relative error. Sources restart when exhausted; a source goes on where it "
         "stopped when the stage changes."
     )
@@ -50,7 +50,8 @@ class Levanter(Exporter):
         }
         trainer = {"num_train_steps": request.steps, "train_batch_size": request.batch, "seed": request.seed}
         comment = (
-            "Merge into the training configuration and add data.tokenizer. Marin (2026): rename configs to components.\n"
+            "Merge into the training configuration and add data.tokenizer.\n"
+            "Marin (2026): rename configs to components.\n"
             f"Sequences of {request.sequence_length} tokens (model: seq_len)."
         )
         return {"mixture.yaml": yaml_text({"data": data, "trainer": trainer}, comment)}
@@ -102,10 +103,10 @@ def block_size(request: ExportRequest) -> int:
     fitting = [(error, size) for error, size in errors if error < math.inf]
     if not fitting:
         raise BadInput(
-            f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to {largest}; "
-            "Levanter wants stage starts at multiples of a block that holds every language",
+            f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to "
+            f"{largest} that gives every language a sequence; Levanter wants stages to start at multiples of its block",
             where="export to levanter",
-            expected=f"stages that start at multiples of a block, for example every {_round_step(request, least)} steps",
+            expected=f"stages that start at multiples of {math.ceil(least / request.batch)} steps, or more",
         )
     halves = [(error, size) for error, size in fitting if size * SHORTEST_RUN_IN_BLOCKS <= shortest]
     return min(halves or fitting, key=lambda pair: (round(pair[0], 4), pair[1]))[1]
@@ -122,8 +123,3 @@ def _worst_error(request: ExportRequest, size: int) -> float:
             return math.inf
         worst = max(worst, float(np.abs(count_L / (p_L * size) - 1).max()))
     return worst
-
-
-def _round_step(request: ExportRequest, least: int) -> int:
-    """Steps after which a block of at least ``least`` sequences ends together with a batch."""
-    return math.ceil(least / request.batch)

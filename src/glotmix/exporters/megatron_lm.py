@@ -5,6 +5,8 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
+
 from glotmix.errors import BadInput
 from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.quoting import number, read_text, shell
@@ -47,19 +49,22 @@ def check_prefix(language: str, path: str) -> None:
     raise BadInput(f"path of {language} {path!r} reads as a number", expected="a prefix such as ./123")
 
 
-def simulate_greedy(request: ExportRequest, *, remarks: tuple[str, ...] = ()) -> Simulation:
-    """Megatron's greedy rule over each phase, starting from zero in each."""
-    return Simulation(
-        tuple(
-            by_language(
-                request,
-                greedy_deficit(request.vector(phase), phase.steps * request.batch),
-                request.sequence_length,
-            )
-            for phase in request.phases
-        ),
-        remarks,
-    )
+def simulate_greedy(request: ExportRequest, *, from_zero: bool, remarks: tuple[str, ...] = ()) -> Simulation:
+    """Megatron's greedy rule, phase by phase.
+
+    Args:
+        request: what was asked for.
+        from_zero: whether each phase deals its own blend from the start, or goes on in it at the samples consumed.
+        remarks: passed on.
+    """
+    tokens = []
+    for phase in request.phases:
+        start = 0 if from_zero else phase.first_step * request.batch
+        before_L, after_L = (
+            greedy_deficit(request.vector(phase), n) for n in (start, start + phase.steps * request.batch)
+        )
+        tokens.append(by_language(request, np.maximum(after_L - before_L, 0), request.sequence_length))
+    return Simulation(tuple(tokens), remarks)
 
 
 def blend_of(tokens: list[str]) -> dict[str, float]:
@@ -82,10 +87,11 @@ class MegatronLM(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}_text_document"
     notes = (
-        "Weights count samples of the sequence length, so they are token shares. Samples are dealt by greatest deficit, "
-        "without randomness, and each language starts over as often as needed. A phase starts every language at its own "
-        "sample 0: each phase therefore has its own --seed, which shuffles documents anew. Without --split Megatron "
-        "silently holds out 969,30,1; the script names it. --phase-transition-iterations needs --train-samples."
+        "Weights count samples of the sequence length, so they are token shares. Samples are dealt by greatest "
+        "deficit, without randomness, and each language starts over as often as needed. A phase starts every language "
+        "at its own sample 0: each phase therefore has its own --seed, which shuffles documents anew. Without --split "
+        "Megatron silently holds out 969,30,1; the script names it. Weights must be above 0, so a language without a "
+        "share in a phase is left out of that phase's blend. --phase-transition-iterations needs --train-samples."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -114,7 +120,7 @@ class MegatronLM(Exporter):
         )
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        return simulate_greedy(request)
+        return simulate_greedy(request, from_zero=True)
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

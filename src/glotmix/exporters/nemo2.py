@@ -1,0 +1,62 @@
+"""NeMo 2: a Python module that fills ``PreTrainingDataModule(paths=...)``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glotmix.exporters.exporter import Exporter, ExportRequest, Simulation
+from glotmix.exporters.megatron_bridge import blend_constants, read_blends
+from glotmix.exporters.megatron_lm import check_prefix, simulate_greedy
+from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.quoting import python_text
+from glotmix.mixture.schedule import Schedule
+
+CODE = (
+    STAGE_CODE
+    + '''
+
+def paths(stage=None):
+    """Weights and prefixes of one stage, as strings in turn."""
+    prefixes, weights = BLENDS[current_stage() if stage is None else stage]
+    return [word for prefix, weight in zip(prefixes, weights) for word in (repr(weight), prefix)]
+
+
+def data(stage=None, split="900,50,50", **options):
+    """The data module of one stage; train it up to max_steps = LAST_STEPS[stage]."""
+    from nemo.collections.llm.gpt.data import PreTrainingDataModule
+
+    return PreTrainingDataModule(
+        paths=paths(stage), seq_length=SEQUENCE_LENGTH, global_batch_size=GLOBAL_BATCH_SIZE, seed=SEED, split=split,
+        **options,
+    )
+'''
+)
+
+
+class Nemo2(Exporter):
+    """A flat list of weights and prefixes."""
+
+    name = "nemo2"
+    title = "NeMo 2"
+    target_version = "NeMo 2.4 (commit 8cfedd7)"
+    unit = "sequences"
+    schedule_support = "phases"
+    path_template = "data/{language}_text_document"
+    notes = (
+        "Weights and prefixes alternate in one list of strings; samples are dealt by Megatron's greatest-deficit "
+        "rule. With separate sets the keys are train, validation and test, and validation takes no weights when "
+        "limit_val_batches is 1 or less. There are no phases: each stage is a run of its own that loads the last "
+        "checkpoint and goes on in its own blend at the samples consumed so far."
+    )
+
+    def files(self, request: ExportRequest) -> dict[str, str]:
+        return {"mixture.py": python_text(self.title, blend_constants(self, request), CODE), **launch_by_stage(request)}
+
+    def simulate(self, request: ExportRequest) -> Simulation:
+        return simulate_greedy(request, from_zero=False)
+
+    def read(self, directory: Path) -> Schedule:
+        return read_blends(directory)
+
+    def check_path(self, language: str, path: str) -> None:
+        check_prefix(language, path)
