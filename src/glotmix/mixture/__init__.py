@@ -1,1 +1,1 @@
-"""Which share of each language, in which order: mixtures, schedules, designs of experiments, the sampler. NumPy only."""
+"""Which share of each language, in which order: mixtures, schedules, designs, the sampler. NumPy only."""

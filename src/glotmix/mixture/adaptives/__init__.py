@@ -1,0 +1,1 @@
+"""Adaptive baselines: mixtures or loss weights that follow what training observes. Update rules only, NumPy only."""

@@ -1,0 +1,31 @@
+"""Whole numbers that follow real quotas: largest remainder between bounds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def apportion(quota_NL: np.ndarray, total_N: np.ndarray, low_NL: np.ndarray, high_NL: np.ndarray) -> np.ndarray:
+    """Integers in ``[low, high]`` that sum to ``total`` in every row, as near to ``quota`` as largest remainder gets.
+
+    Each quota is rounded down (and into its bounds); what is missing goes, one each, to the largest remainders that
+    have room. Where quotas sum to the total and the bounds do not bind, this is Hamilton's method and every integer is
+    within one of its quota. Ties go to the earlier column.
+
+    Args:
+        quota_NL: real quotas, not negative. Rows are independent problems, columns are languages.
+        total_N: integers with ``Σ low ≤ total ≤ Σ high`` in each row.
+        low_NL: integer lower bounds.
+        high_NL: integer upper bounds.
+    """
+    count_NL = np.clip(np.floor(quota_NL).astype(np.int64), low_NL, high_NL)
+    missing_N = total_N - count_NL.sum(axis=1)
+    while missing_N.any():  # once as a rule; again only where bounds took a whole round of units away
+        sign_N1 = np.sign(missing_N)[:, None]
+        has_room_NL = np.where(sign_N1 > 0, count_NL < high_NL, count_NL > low_NL)
+        urgency_NL = np.where(has_room_NL, sign_N1 * (quota_NL - count_NL), -np.inf)
+        rank_NL = np.argsort(np.argsort(-urgency_NL, axis=1, kind="stable"), axis=1, kind="stable")
+        step_NL = (rank_NL < np.abs(missing_N)[:, None]) & has_room_NL
+        count_NL += sign_N1 * step_NL
+        missing_N = total_N - count_NL.sum(axis=1)
+    return count_NL

@@ -1,0 +1,351 @@
+"""Design of experiments: which mixtures to train proxies on, as a list of planned runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from glotmix.config import StudyConfig
+from glotmix.errors import BadInput, Infeasible
+from glotmix.mixture.balancing import uniform
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+
+Role = Literal["coalition", "swarm", "anchor", "validation"]
+Budget = Literal["fixed", "own"]
+
+MOST_EXHAUSTIVE = 6
+"""Languages up to which all 2^n - 1 coalitions are trained (63 runs)."""
+LONGEST_LABEL = 64
+"""Characters of a run's label; a longer list of languages becomes its number and a hash."""
+SMALLEST_SHARE_SEQUENCES = 2
+"""A swarm's language gets at least so many sequences of the run, or none."""
+REJECTIONS = 10_000
+"""Draws after which a capped swarm gives up."""
+SEEDS_PER_STUDY = 10_000
+"""Run seeds of study seed s start at this many times s, so that no two studies share one."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A proxy run that is to be trained."""
+
+    run: str
+    """Unique name, safe as a file name: ``coalition-spa+por-s0``, ``swarm-007-s0``, ``anchor-full-s2``."""
+    role: Role
+    """What the run is for."""
+    schedule: Schedule
+    """Mixture over the run."""
+    tokens: int
+    """Training tokens D."""
+    seed: int
+    """Seed of initialisation and order of the data."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict, for plan.json."""
+        return {
+            "run": self.run,
+            "role": self.role,
+            "schedule": self.schedule.to_json(),
+            "tokens": self.tokens,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any], *, where: object = None) -> PlannedRun:
+        """Read what :meth:`to_json` wrote."""
+        try:
+            schedule = Schedule.from_json(value["schedule"], where=where)
+            return cls(str(value["run"]), value["role"], schedule, int(value["tokens"]), int(value["seed"]))
+        except KeyError as error:
+            raise BadInput(f"a planned run without {error}", where=where) from None
+
+
+def coalitions(
+    languages: Sequence[str], base: Mixture, D: float, budget: Budget = "fixed", seeds: Iterable[int] = (0,)
+) -> list[PlannedRun]:
+    """Every non-empty subset of the languages, smallest first, once per seed.
+
+    Args:
+        languages: the players, at most ``MOST_EXHAUSTIVE``.
+        base: mixture of the full coalition; a coalition S has the shares ``base_l / Σ_S base``.
+        D: tokens of the full coalition.
+        budget: ``fixed`` gives every coalition D tokens; ``own`` gives it ``D Σ_S base``, the tokens of its members.
+        seeds: each coalition is planned once per seed.
+
+    Raises:
+        BadInput: too many languages, or a language without a share in ``base``.
+    """
+    if len(languages) > MOST_EXHAUSTIVE:
+        raise BadInput(
+            f"{len(languages)} languages have {2 ** len(languages) - 1} coalitions",
+            where="design.coalitions",
+            expected=f"at most {MOST_EXHAUSTIVE} languages, or coalitions: sampled",
+        )
+    sizes = range(1, len(languages) + 1)
+    subsets = [subset for size in sizes for subset in itertools.combinations(languages, size)]
+    return _coalition_runs(subsets, languages, base, D, budget, seeds)
+
+
+def sampled_coalitions(
+    languages: Sequence[str],
+    base: Mixture,
+    D: float,
+    count: int,
+    rng: np.random.Generator,
+    budget: Budget = "fixed",
+    seeds: Iterable[int] = (0,),
+) -> list[PlannedRun]:
+    """``count`` different coalitions for games too large to enumerate.
+
+    The full coalition always, then every single language where that leaves at least half of the rest, then pairs of a
+    coalition and its complement (antithetic: a pair's errors cancel in the Shapley estimate). Sizes are drawn in
+    proportion to the Shapley kernel summed over subsets of that size, ``1 / (s (n - s))``; members uniformly.
+    Source of kernel and pairing: Lundberg & Lee 2017 (KernelSHAP), Covert & Lee 2021. Without replacement is ours.
+
+    Raises:
+        BadInput: fewer than one or more coalitions asked for than there are.
+    """
+    n = len(languages)
+    if not 1 <= count <= 2**n - 1:
+        raise BadInput(
+            f"{count} coalitions of {n} languages", where="design.sampled_coalitions", expected=f"1 to {2**n - 1}"
+        )
+    chosen: dict[tuple[str, ...], None] = {tuple(languages): None}
+    if n > 1 and count - 1 >= 2 * n:
+        chosen |= {(language,): None for language in languages}
+    if count > 2 ** (n - 1):  # more than half of all: drawing without replacement would stall
+        return _coalition_runs(_most_of(languages, count, chosen, rng), languages, base, D, budget, seeds)
+    sizes = np.arange(1, n)
+    kernel = 1.0 / (sizes * (n - sizes))
+    while len(chosen) < count:
+        size = int(rng.choice(sizes, p=kernel / kernel.sum()))
+        members = set(rng.choice(n, size=size, replace=False).tolist())
+        pair = [tuple(name for i, name in enumerate(languages) if (i in members) == side) for side in (True, False)]
+        for subset in pair:
+            if len(chosen) < count:
+                chosen.setdefault(subset)
+    return _coalition_runs(list(chosen), languages, base, D, budget, seeds)
+
+
+def _most_of(
+    languages: Sequence[str], count: int, chosen: Mapping[tuple[str, ...], None], rng: np.random.Generator
+) -> list[tuple[str, ...]]:
+    sizes = range(1, len(languages))
+    rest = [s for size in sizes for s in itertools.combinations(languages, size) if s not in chosen]
+    picked = rng.permutation(len(rest))[: count - len(chosen)]
+    return [*chosen, *(rest[i] for i in picked)]
+
+
+def _coalition_runs(
+    subsets: Iterable[tuple[str, ...]],
+    languages: Sequence[str],
+    base: Mixture,
+    D: float,
+    budget: Budget,
+    seeds: Iterable[int],
+) -> list[PlannedRun]:
+    label, seeds = _labels(languages), tuple(seeds)
+    subsets = list(subsets)
+    return [
+        PlannedRun(
+            f"coalition-{label(subset)}-s{seed}", "coalition", *_coalition(subset, languages, base, D, budget), seed
+        )
+        for seed in seeds
+        for subset in subsets
+    ]
+
+
+def _coalition(
+    subset: Sequence[str], languages: Sequence[str], base: Mixture, D: float, budget: Budget
+) -> tuple[Schedule, int]:
+    if missing := [language for language in subset if not base.get(language, 0.0) > 0]:
+        raise BadInput(
+            f"{', '.join(missing)} has no share", where="design.base", expected="a share above 0 for every language"
+        )
+    mixture = Mixture.normalised({name: base[name] if name in subset else 0.0 for name in languages})
+    share = math.fsum(base[name] for name in subset) / math.fsum(base[name] for name in languages)
+    return Schedule.constant(mixture), round(D * share if budget == "own" else D)
+
+
+def dirichlet_swarm(
+    languages: Sequence[str],
+    count: int,
+    concentration: float | Mapping[str, float],
+    D: float,
+    rng: np.random.Generator,
+    caps: Mapping[str, float] | None = None,
+    least: float = 0.0,
+    seed: int = 0,
+) -> list[PlannedRun]:
+    """``count`` mixtures drawn from a Dirichlet distribution.
+
+    Args:
+        languages: members.
+        count: mixtures.
+        concentration: α, one for all languages or one each; all 1 is uniform on the simplex.
+        D: tokens of each run.
+        rng: source of the mixtures.
+        caps: greatest share of a language (for instance max_epochs · U / D); mixtures above are drawn again.
+        least: a drawn share below this becomes zero and the others are divided by their sum, as RegMix does: a share
+            of less than one sequence could not be sampled.
+        seed: seed of the runs.
+
+    Raises:
+        Infeasible: caps sum to less than one, or no draw met them in ``REJECTIONS`` tries.
+    """
+    alpha = np.array(
+        [concentration[name] if isinstance(concentration, Mapping) else concentration for name in languages]
+    )
+    if not (alpha > 0).all():
+        raise BadInput(f"concentration {concentration}", where="design.dirichlet_swarm", expected="numbers above 0")
+    caps_L = np.array([math.inf if caps is None else caps.get(name, math.inf) for name in languages])
+    if caps_L.sum() < 1:
+        raise Infeasible(f"caps sum to {caps_L.sum():.4g}", where="design.dirichlet_swarm", expected="at least 1")
+    digits = max(3, len(str(count - 1)))
+    return [
+        PlannedRun(
+            f"swarm-{index:0{digits}}-s{seed}",
+            "swarm",
+            Schedule.constant(Mixture.from_vector(languages, _draw_below(alpha, caps_L, least, rng))),
+            round(D),
+            seed,
+        )
+        for index in range(count)
+    ]
+
+
+def _draw_below(alpha_L: np.ndarray, caps_L: np.ndarray, least: float, rng: np.random.Generator) -> np.ndarray:
+    for _ in range(REJECTIONS):
+        p_L = rng.dirichlet(alpha_L)
+        p_L = np.where(p_L < least, 0.0, p_L)
+        p_L = p_L / p_L.sum()
+        if np.isfinite(p_L).all() and (p_L <= caps_L).all():
+            return p_L
+    raise Infeasible(
+        f"no mixture below the caps in {REJECTIONS} draws", where="design.dirichlet_swarm", expected="wider caps"
+    )
+
+
+def anchors(
+    languages: Sequence[str],
+    base: Mixture,
+    D: float,
+    count: int,
+    seeds: Iterable[int],
+    budget: Budget = "fixed",
+) -> list[PlannedRun]:
+    """Mixtures repeated over seeds, which measure the noise: the full coalition first, then single languages.
+
+    At most ``1 + n`` of them exist. Mixtures and tokens are those of :func:`coalitions`, so that an anchor is a repeat.
+    """
+    if count > 1 + len(languages):
+        raise BadInput(
+            f"{count} anchors", where="design.anchors", expected=f"at most {1 + len(languages)} (full and singles)"
+        )
+    label = _labels(languages)
+    subsets = [tuple(languages), *((language,) for language in languages)][:count]
+    return [
+        PlannedRun(f"anchor-{label(subset)}-s{seed}", "anchor", *_coalition(subset, languages, base, D, budget), seed)
+        for subset in subsets
+        for seed in tuple(seeds)
+    ]
+
+
+def plan(config: StudyConfig, natural: Mixture) -> list[PlannedRun]:
+    """All runs of a study's design, in the order in which they are worth training, without duplicates.
+
+    Args:
+        config: the study; ``config.design`` says what, ``config.proxy.tokens`` how long.
+        natural: proportional mixture of the corpus, the base where ``design.base`` is ``natural``.
+    """
+    design, D, languages = config.design, config.proxy.tokens, config.languages
+    base = uniform(languages) if design.base == "uniform" else natural.over(languages)
+    rng = np.random.default_rng([config.seed, 0])
+    seeds = range(design.seeds)
+    runs: list[PlannedRun] = []
+    if design.coalitions == "all":
+        runs += coalitions(languages, base, D, design.budget, seeds)
+    elif design.coalitions == "sampled":
+        count = min(design.sampled_coalitions, 2 ** len(languages) - 1)
+        runs += sampled_coalitions(languages, base, D, count, rng, design.budget, seeds)
+    repeats = range(design.seeds, design.seeds + design.anchor_seeds)
+    runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget)
+    swarm_rng = np.random.default_rng([config.seed, 1])
+    least = SMALLEST_SHARE_SEQUENCES * config.proxy.context / D
+    swarm = dirichlet_swarm(languages, design.swarm, design.swarm_concentration, D, swarm_rng, least=least)
+    runs += [
+        PlannedRun(run.run.replace("-s0", f"-s{seed}"), run.role, run.schedule, run.tokens, seed)
+        for seed in seeds
+        for run in swarm
+    ]
+    # Another study seed gives other initial weights and data orders too, not only another swarm.
+    first = SEEDS_PER_STUDY * config.seed
+    return without_duplicates([dataclasses.replace(run, seed=first + run.seed) for run in runs])
+
+
+def without_duplicates(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
+    """The runs without those that repeat schedule, tokens and seed of an earlier one."""
+    first: dict[tuple[Schedule, int, int], PlannedRun] = {}
+    for run in runs:
+        first.setdefault((run.schedule, run.tokens, run.seed), run)
+    return list(first.values())
+
+
+def round_tokens(tokens: float, batch_tokens: int) -> int:
+    """The number of tokens in whole batches nearest to ``tokens``, at least one batch."""
+    return max(1, round(tokens / batch_tokens)) * batch_tokens
+
+
+def simulated_epoching(
+    unique: Mapping[str, float], target_tokens: float, proxy_tokens: float, *, sequence: int = 1
+) -> dict[str, int]:
+    """Unique tokens that a proxy may draw from so that it repeats each language as often as the target run would.
+
+    ``U'_l = U_l · D_proxy / D_target``, so that ``p_l D_proxy / U'_l = p_l D_target / U_l`` for every mixture.
+
+    Args:
+        unique: unique tokens U of the target's corpus.
+        target_tokens: training tokens of the target run; not more than the proxy's leaves the corpus as it is.
+        proxy_tokens: training tokens of the proxy.
+        sequence: tokens per sequence, the least that can be drawn from.
+
+    Raises:
+        BadInput: a language shrinks below one sequence; the message says how long the proxy would have to be.
+    """
+    ratio = min(1.0, proxy_tokens / target_tokens)
+    for language, tokens in unique.items():
+        if tokens * ratio < sequence:
+            needed = sequence / tokens * target_tokens if tokens else math.inf
+            raise BadInput(
+                f"{language}: {tokens:.6g} unique tokens become {tokens * ratio:.3g}",
+                where="simulated epoching",
+                expected=f"one sequence of {sequence} or more (proxies of {needed:.3g} tokens, or simulate_epochs: false)",
+            )
+    return {language: round(tokens * ratio) for language, tokens in unique.items()}
+
+
+def _labels(languages: Sequence[str]) -> Callable[[Sequence[str]], str]:
+    """A function from subsets to labels that are readable, unique among these languages, and safe in file names."""
+    short = {
+        name: re.sub(r"[^A-Za-z0-9.]+", "_", re.sub(r"_[A-Z][a-z]{3}$", "", name)).strip("._") for name in languages
+    }
+    unique = len({text.casefold() for text in short.values()}) == len(languages) and all(short.values())
+
+    def label(subset: Sequence[str]) -> str:
+        if len(subset) == len(languages):
+            return "full"
+        text = "+".join(short[name] for name in subset)
+        if unique and len(text) <= LONGEST_LABEL:
+            return text
+        return f"{len(subset)}of{len(languages)}-{hashlib.sha256(chr(31).join(subset).encode()).hexdigest()[:12]}"
+
+    return label
