@@ -11,17 +11,17 @@ import numpy as np
 from scipy.stats import t as student
 
 from glotmix.measurements import Measurements
-from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 
 FIRST_SEED = 1000
-"""Seeds of the closed loop start here, so that none of its proxies shares its seed with one that a law was fitted to."""
+"""Where a study's closed-loop seeds start: none of its proxies shares its seed with one that a law was fitted to."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Objective of a baseline minus that of the optimum over common seeds: positive means that the optimum is better."""
+    """Objective of a baseline minus that of the optimum over common seeds: positive, the optimum is better."""
 
     baseline: str
     """Name of the baseline."""
@@ -82,7 +82,7 @@ def planned(mixtures: Mapping[str, Mixture], seeds: int, tokens: int, study_seed
             role="validation",
             schedule=Schedule.constant(mixture),
             tokens=tokens,
-            seed=FIRST_SEED * (study_seed + 1) + seed,
+            seed=SEEDS_PER_STUDY * study_seed + FIRST_SEED + seed,
         )
         for name, mixture in mixtures.items()
         for seed in range(seeds)
@@ -128,8 +128,8 @@ def _differences(objective: Mapping[str, Mapping[int, float]]) -> tuple[Differen
     """Every baseline against the optimum, with intervals from the additive two-way layout mixture × seed.
 
     Mixtures share their seeds, so what a seed does to all of them alike is no noise of a difference. The residual
-    variance is pooled over mixtures, with (M - 1)(S - 1) degrees of freedom for M mixtures and S seeds; a t-interval from
-    the S paired differences of each baseline alone would waste most of what was measured (S is about 3).
+    variance is pooled over mixtures, with (M - 1)(S - 1) degrees of freedom for M mixtures and S seeds; a t-interval
+    from the S paired differences of each baseline alone would waste most of what was measured (S is about 3).
     """
     names = list(objective)
     seeds = sorted(set.intersection(*(set(values) for values in objective.values())))

@@ -1,7 +1,7 @@
 """The stages of a study, in order; the one place that knows them all.
 
-Every stage leaves its result in the study's directory. Called again, what is complete is not done again. What determines
-the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used; how they are
+Every stage leaves its result in the study's directory. Called again, what is complete is not done again. What
+determines the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used; how they are
 fitted, optimised, validated and reported may change between calls.
 """
 

@@ -1,0 +1,81 @@
+"""The closed loop's verdicts: unbiased, with intervals that cover, and silent where nothing was repeated."""
+
+import math
+
+import numpy as np
+import pytest
+
+from glotmix.measurements import Measurements
+from glotmix.mixture.mixture import Mixture
+from glotmix.study.closed_loop import compare, planned
+
+LANGUAGES = ("a", "b")
+MIXTURES = {
+    "optimum": Mixture({"a": 0.6, "b": 0.4}),
+    "uniform": Mixture({"a": 0.5, "b": 0.5}),
+    "natural": Mixture({"a": 0.9, "b": 0.1}),
+}
+
+
+def measured(losses_by_run):
+    runs = tuple(losses_by_run)
+    n = len(runs)
+    return Measurements(
+        runs=runs,
+        languages=LANGUAGES,
+        targets=LANGUAGES,
+        p_RL=np.full((n, 2), 0.5),
+        loss_RT=np.array(list(losses_by_run.values())),
+        N_R=np.ones(n),
+        D_R=np.ones(n),
+        seed_R=np.zeros(n, dtype=int),
+        role_R=("validation",) * n,
+    )
+
+
+def loop(seeds, loss, value=np.mean):
+    runs = planned(MIXTURES, seeds, 1000, study_seed=0)
+    table = {run.run: loss(run.run.split("-")[1], run.seed) for run in runs}
+    return compare(MIXTURES, measured(table), runs, value)
+
+
+def test_mixtures_share_their_seeds_and_no_seed_is_one_of_the_fitted_runs():
+    runs = planned(MIXTURES, 3, 1000, study_seed=0)
+    seeds = {name: {run.seed for run in runs if f"-{name}-" in run.run} for name in MIXTURES}
+    assert seeds["optimum"] == seeds["uniform"] == seeds["natural"] == {1000, 1001, 1002}
+
+
+def test_what_a_seed_does_to_all_mixtures_alike_is_no_noise():
+    mean = {"optimum": 2.0, "uniform": 2.1, "natural": 2.5}
+    found = loop(3, lambda name, seed: [mean[name] + seed % 7, mean[name] + seed % 7])
+    by_name = {d.baseline: d for d in found.differences}
+    assert by_name["uniform"].value == pytest.approx(0.1)
+    assert by_name["natural"].value == pytest.approx(0.5)
+    assert by_name["uniform"].low == pytest.approx(0.1, abs=1e-9)
+    assert by_name["natural"].verdict == "better"
+
+
+def test_intervals_cover_the_truth_95_percent_of_the_time():
+    rng = np.random.default_rng(0)
+    inside = 0
+    for _ in range(1000):
+        noise = {}
+        found = loop(3, lambda name, seed: [2 + noise.setdefault((name, seed), rng.normal(0, 0.1))] * 2)
+        inside += found.differences[0].low <= 0 <= found.differences[0].high
+    # A normal interval in place of Student's (4 degrees of freedom) covers 88 %, one from pairs alone needs t = 4.3.
+    assert 0.93 <= inside / 1000 <= 0.97
+
+
+def test_one_seed_gives_a_difference_but_no_verdict():
+    found = loop(1, lambda name, seed: [2.0, 3.0])
+    assert found.differences[0].verdict == "one seed only"
+    assert math.isnan(found.differences[0].low)
+    assert found.to_json()["differences"][0]["low"] is None
+
+
+def test_a_run_that_failed_is_left_out_for_all():
+    runs = planned(MIXTURES, 3, 1000, study_seed=0)
+    table = {run.run: [2.0, 2.0] for run in runs if run.run != "validation-uniform-s1"}
+    found = compare(MIXTURES, measured(table), runs, np.mean)
+    assert len(found.objective["uniform"]) == 2
+    assert found.differences[0].value == 0
