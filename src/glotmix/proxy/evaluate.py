@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from glotmix.errors import BadInput
 from glotmix.proxy import model

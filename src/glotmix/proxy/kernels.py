@@ -74,7 +74,7 @@ class _CrossEntropy(torch.autograd.Function):
         return loss_KN.clamp_(min=SMALLEST_PROBABILITY).log_().neg_().mean(1)
 
     @staticmethod
-    def backward(ctx: Any, grad_K: Tensor) -> tuple[Tensor, Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad_K: Tensor) -> tuple[Tensor, Tensor, None]:
         grad_h, grad_matrix = ctx.saved_tensors
         scale = (grad_K / grad_h.shape[1]).view(-1, 1, 1).to(grad_h.dtype)
         return grad_h.mul_(scale), grad_matrix.mul_(scale), None

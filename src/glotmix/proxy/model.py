@@ -81,7 +81,7 @@ class Shape:
         return sum(math.prod(size) for size in self.tensors().values())
 
     @property
-    def N(self) -> int:
+    def N(self) -> int:  # noqa: N802 — the papers' symbol
         """Parameters without the embedding (and without the output matrix)."""
         embeddings = self.vocab * self.width * (1 if self.tied else 2)
         return self.parameters - embeddings

@@ -113,6 +113,7 @@ def train_stack(
     held_out: Mapping[str, HeldOut] | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
+    on_start: Callable[[Stack], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[RunResult]:
     """Train the runs side by side as one program.
@@ -125,6 +126,7 @@ def train_stack(
         held_out: language to held-out text; None measures nothing.
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
+        on_start: called with the stack before the first step (to load weights, say).
         on_step: called with (updates made, updates in all) after every update.
 
     Returns:
@@ -137,6 +139,8 @@ def train_stack(
     steps = _common_steps(runs, training)
     began = time.perf_counter()
     stack = Stack(shape, [run.seed for run in runs], dtype=compute_dtype(training), device=device)
+    if on_start is not None:
+        on_start(stack)
     evaluation = None
     if held_out:
         evaluation = Evaluation(held_out, training.context, end_of_document=end_of_document, device=device)

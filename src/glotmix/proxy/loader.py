@@ -1,0 +1,111 @@
+"""Training data of a stack: which token ids run k reads in step s, for any k and s."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from glotmix.config import ProxyConfig
+from glotmix.errors import BadInput
+from glotmix.mixture.sampler import Sampler
+from glotmix.proxy.train import StackRun, steps_of
+
+STEPS_AT_ONCE = 64
+"""Steps of a run that are drawn and gathered together; one draw costs as much Python as sixty-four."""
+
+
+class Tokens(Protocol):
+    """What is read of a :class:`glotmix.tokens.shards.TokenStore`."""
+
+    def train(self, language: str) -> np.ndarray: ...
+
+
+class MixtureBatches:
+    """Batches of runs over one token store, each run by its own schedule and seed.
+
+    Sequence s of a language with tokens ``x`` is ``x[sT : sT + T + 1]``: neighbours share one token, so every token but
+    the first is predicted once per epoch.
+    """
+
+    def __init__(
+        self,
+        store: Tokens,
+        runs: Sequence[StackRun],
+        training: ProxyConfig,
+        sequences_available: Mapping[str, int] | None = None,
+    ):
+        """
+        Args:
+            store: token ids of every language.
+            runs: the stack's members.
+            training: batch and context.
+            sequences_available: how many of a language's sequences may be read (the first so many), where that is fewer
+                than there are: simulated epoching.
+
+        Raises:
+            BadInput: a language of a run has fewer tokens than one sequence needs, or fewer sequences than asked for.
+        """
+        self._T, self._B = training.context, training.batch
+        languages = dict.fromkeys(language for run in runs for language in run.schedule.average().support)
+        self._tokens = {language: store.train(language) for language in languages}
+        available = {
+            language: _available(language, len(tokens), self._T, sequences_available)
+            for language, tokens in self._tokens.items()
+        }
+        self._samplers = [
+            Sampler(
+                run.schedule,
+                steps_of(run.tokens, training) * self._B,
+                {language: available.get(language, 0) for language in run.schedule.languages},
+                run.seed,
+            )
+            for run in runs
+        ]
+        self._drawn: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
+
+    def __call__(self, run_index: int, step: int) -> np.ndarray:
+        """Token ids [B, T + 1] of one step of one run."""
+        part, place = divmod(step, STEPS_AT_ONCE)
+        return self._part(run_index, part)[1][place * self._B : (place + 1) * self._B]
+
+    def languages_of(self, run_index: int, step: int) -> list[str]:
+        """Language of every sequence of the same batch, [B]."""
+        part, place = divmod(step, STEPS_AT_ONCE)
+        index_B = self._part(run_index, part)[0][place * self._B : (place + 1) * self._B]
+        names = self._samplers[run_index].languages
+        return [names[index] for index in index_B]
+
+    def tokens_by_language(self, run_index: int, steps: int) -> dict[str, int]:
+        """Training tokens of each language in the first ``steps`` steps of a run."""
+        counts = self._samplers[run_index].counts(0, steps * self._B)
+        return {language: count * self._T for language, count in counts.items()}
+
+    def _part(self, run_index: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+        """Language indices and token ids of ``STEPS_AT_ONCE`` steps; the last part asked for is kept."""
+        if run_index not in self._drawn or self._drawn[run_index][0] != part:
+            sampler = self._samplers[run_index]
+            start = part * STEPS_AT_ONCE * self._B
+            language, sequence = sampler.draw(start, min(STEPS_AT_ONCE * self._B, sampler.total - start))
+            self._drawn[run_index] = (part, language, self._gather(sampler.languages, language, sequence))
+        return self._drawn[run_index][1:]
+
+    def _gather(self, names: Sequence[str], language: np.ndarray, sequence: np.ndarray) -> np.ndarray:
+        tokens = np.empty((len(language), self._T + 1), np.int32)
+        offset = np.arange(self._T + 1)
+        for index, name in enumerate(names):
+            if (chosen := np.flatnonzero(language == index)).size:
+                tokens[chosen] = self._tokens[name][sequence[chosen, None] * self._T + offset]
+        return tokens
+
+
+def _available(language: str, tokens: int, T: int, limits: Mapping[str, int] | None) -> int:
+    there = (tokens - 1) // T
+    if there < 1:
+        raise BadInput(f"{language} has {tokens} training tokens", expected=f"at least {T + 1}, one sequence")
+    if limits is None or language not in limits:
+        return there
+    if not 1 <= limits[language] <= there:
+        raise BadInput(f"{limits[language]} sequences of {language} to be read", expected=f"1 to {there}")
+    return limits[language]
