@@ -145,13 +145,13 @@ class Axolotl(Exporter):
 
 
 def dealt_tokens(p_L: np.ndarray, length_L: np.ndarray, wanted: float) -> np.ndarray:
-    """Tokens per language after premix.py's rule; replayed for the first documents of a long run, then as planned.
+    """Tokens per language after premix.py's rule, replayed; for a long run the planned ones in whole documents.
 
-    Each language is within one of its documents of its share, so the plan itself is the answer for a long run.
+    (Each language is within about one of its documents of its share.)
     """
     documents = wanted * float((p_L / length_L).sum())
     if documents > GREEDY_REPLAY:
-        return np.maximum(1, np.round(p_L * wanted / length_L)) * length_L * (p_L > 0)
+        return np.round(p_L * wanted / length_L) * length_L
     share_L = np.where(p_L > 0, p_L, -np.inf)
     given_L = np.zeros(len(p_L))
     total = 0.0

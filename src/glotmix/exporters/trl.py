@@ -25,9 +25,9 @@ class Trl(Exporter):
     notes = (
         "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Nothing is "
         "oversampled: the mixture is as large as the scarcest language allows, its first rows are kept (shuffle the "
-        "sources before), and a longer run repeats that mixture as a whole. How much of the data is used stands in the "
-        "remarks; where it is little, write a pre-mixed data set (exporter axolotl) instead. All data sets or none have "
-        "a fraction, and streaming must be off. One file per stage of a schedule."
+        "sources before), and a longer run repeats that mixture as a whole. How much of the data is used stands in "
+        "the remarks; where it is little, write a pre-mixed data set (exporter axolotl) instead. All data sets or "
+        "none have a fraction, and streaming must be off. One file per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -63,9 +63,7 @@ class Trl(Exporter):
             wanted = phase.steps * request.batch * request.sequence_length
             tokens.append(by_language(request, kept_L, request.lengths() * (wanted / kept) if kept else 0.0))
             used = kept_L.sum() / rows_L[q_L > 0].sum()
-            remarks.append(
-                f"stage {i}: {100 * used:.3g} % of the rows of its languages are used, {wanted / max(kept, 1):.3g} times"
-            )
+            remarks.append(f"stage {i}: {100 * used:.3g} % of the rows are used, {wanted / max(kept, 1):.3g} times")
         return Simulation(tuple(tokens), tuple(remarks))
 
     def read(self, directory: Path) -> Schedule:

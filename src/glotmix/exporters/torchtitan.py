@@ -1,0 +1,124 @@
+"""torchtitan: a Python module that mixes packed languages with Grain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.quoting import python_text, read_constants
+from glotmix.mixture.schedule import Schedule
+
+SMALLEST_WEIGHT = 100
+"""Grain scales weights so that the smallest is this, and truncates the others to whole numbers."""
+
+CODE = (
+    STAGE_CODE
+    + '''
+
+def text_of(row):
+    """Text of a row; change this to suit your data."""
+    return row["text"]
+
+
+def is_kept(sample):
+    """Whether a processed row holds anything."""
+    return sample is not None
+
+
+def language(path):
+    """One language, packed into rows of the sequence length before it is mixed, so that weights count tokens."""
+    from torchtitan.components.data import ConcatThenSplitPackingConfig, IndexedJsonlSource, SingleDatasetConfig
+    from torchtitan.hf_datasets.text_datasets import TextProcessor
+
+    documents = SingleDatasetConfig(
+        source=IndexedJsonlSource.Config(patterns=(path,)),
+        processor=TextProcessor.Config(text_fn=text_of),
+        post_filters=(is_kept,),
+    )
+    return ConcatThenSplitPackingConfig(dataset=documents)
+
+
+def dataset(stage=None):
+    """The mixture of one stage, for GrainDataLoader.Config(dataset=..., seed=SEED + stage, repeat=True)."""
+    from torchtitan.components.data import DatasetMixConfig, WeightedDataset
+
+    weights = STAGES[current_stage() if stage is None else stage]
+    return DatasetMixConfig(
+        datasets=tuple(
+            WeightedDataset(dataset=language(SOURCES[name]), weight=weight) for name, weight in weights.items()
+        )
+    )
+'''
+)
+
+
+class TorchTitan(Exporter):
+    """``DatasetMixConfig`` over packed children."""
+
+    name = "torchtitan"
+    title = "torchtitan"
+    target_version = "torchtitan since 19 August 2026 (Grain loader, commit b5bcd76); older ones have no weights"
+    unit = "sequences"
+    schedule_support = "phases"
+    path_template = "data/{language}/*.jsonl"
+    notes = (
+        "Each language is packed before it is mixed, so weights count rows of the sequence length, that is tokens; mixed "
+        "before packing they would count documents. Grain deals rows by arithmetic, not at random, and truncates weights "
+        "to whole numbers with the smallest at 100: up to 1 % off. The mixture ends with the first exhausted language and "
+        "repeat=True starts all of it over. A stage of a schedule is a run that loads the last checkpoint without its "
+        "data loader (exclude_from_loading), because resuming wants an unchanged configuration."
+    )
+
+    def files(self, request: ExportRequest) -> dict[str, str]:
+        stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
+        constants = {
+            "SEQUENCE_LENGTH": ("training.seq_len", request.sequence_length),
+            "GLOBAL_BATCH_SIZE": ("training.global_batch_size", request.batch),
+            "SEED": ("Of the data loader; add the number of the stage.", request.seed),
+            "SOURCES": ("Language and its data.", self.paths(request)),
+            "STAGES": ("Weight of each language, stage by stage.", stages),
+            "LAST_STEPS": (
+                "training.steps of each stage.",
+                [phase.first_step + phase.steps for phase in request.phases],
+            ),
+        }
+        return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
+
+    def simulate(self, request: ExportRequest) -> Simulation:
+        tokens, remarks = [], []
+        rows_L = np.array([request.unique[name] for name in request.languages]) / request.sequence_length
+        for i, phase in enumerate(request.phases):
+            p_L, total = request.vector(phase), phase.steps * request.batch
+            tokens.append(by_language(request, grain_counts(p_L, total), request.sequence_length))
+            passes_L = np.divide(total * p_L, rows_L)
+            if passes_L.max() > 1:
+                first = request.languages[int(np.argmax(passes_L))]
+                remarks.append(
+                    f"stage {i}: the mixture starts over {passes_L.max():.3g} times, whenever {first} is exhausted"
+                )
+        return Simulation(tuple(tokens), tuple(remarks))
+
+    def read(self, directory: Path) -> Schedule:
+        record = Record.of(directory)
+        constants = read_constants(directory / "mixture.py")
+        ends = constants["LAST_STEPS"]
+        mixtures = [record.mixture(weights) for weights in constants["STAGES"]]
+        return schedule_of(zip([0, *ends[:-1]], mixtures, strict=True), ends[-1])
+
+
+def grain_counts(p_L: np.ndarray, total: int) -> np.ndarray:
+    """Rows of each language among the first ``total`` of a Grain mixture: each takes the ceiling of its part of what
+    the languages before it left over."""
+    used = np.flatnonzero(p_L)
+    scale = SMALLEST_WEIGHT / min(p_L[i] for i in used)
+    weights = [int(p_L[i] * scale) for i in used]
+    count_L = np.zeros(len(p_L), dtype=np.int64)
+    left, weight_left = total, sum(weights)
+    for i, weight in zip(used, weights, strict=True):
+        rest = left * (weight_left - weight) // weight_left
+        count_L[i] = left - rest
+        left, weight_left = rest, weight_left - weight
+    return count_L
