@@ -1,0 +1,166 @@
+"""Reader: a corpus in some format as a stream of documents per language."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, final
+
+from glotmix.config import CorpusConfig
+from glotmix.corpus.document import Document
+from glotmix.errors import BadInput
+from glotmix.language import Language
+
+
+class Reader(ABC):
+    """A corpus. Documents of a language come in a fixed order and are streamed: memory holds one of them at a time."""
+
+    def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
+        """
+        Args:
+            config: the ``corpus`` section of a study.
+            languages: tags that will be asked for.
+            base: directory that ``config.path`` is relative to.
+        """
+        self.config = config
+        self.languages = tuple(Language.resolve(language).tag for language in languages)
+        self.base = base
+
+    @final
+    def documents(self, language: str) -> Iterator[Document]:
+        """Documents of ``language``, until ``config.bytes_per_language`` bytes of text have been read.
+
+        Raises:
+            BadInput: no text in that language, or a file that cannot be read, with file and line or byte offset.
+        """
+        limit = self.bytes_wanted(language)
+        taken = 0
+        for document in self._documents(language):
+            yield document
+            taken += document.bytes
+            if limit is not None and taken >= limit:
+                return
+        if not taken:
+            raise BadInput(f"no text in {language}", where=self._where(language), expected="at least one document")
+
+    def bytes_wanted(self, language: str) -> int | None:
+        """``config.bytes_per_language`` for one language; None for all there is."""
+        wanted = self.config.bytes_per_language
+        if not isinstance(wanted, dict):
+            return wanted
+        return {Language.resolve(name).tag: value for name, value in wanted.items()}.get(language)
+
+    @abstractmethod
+    def _documents(self, language: str) -> Iterator[Document]:
+        """All documents of a language, in a fixed order."""
+
+    @abstractmethod
+    def inputs(self) -> dict[str, Any]:
+        """A JSON value that changes when the text does (names, sizes and digests, no dates); part of fingerprints."""
+
+    def _where(self, language: str) -> object:
+        return self.config.path or self.config.reader
+
+
+class FileReader(Reader):
+    """A corpus in files, one directory or file per language, or one for all with a language field."""
+
+    suffixes: tuple[str, ...]
+    """Endings of the files it reads."""
+
+    def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
+        super().__init__(config, languages, base)
+        if config.path is None:
+            raise BadInput("corpus.path is missing", expected=f"a directory or file for the {config.reader} reader")
+        self.root = base / Path(config.path).expanduser()
+        if not self.root.exists():
+            raise BadInput("no such file or directory", where=self.root, expected="the corpus (corpus.path)")
+        self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
+
+    @property
+    def one_for_all(self) -> bool:
+        """Whether every file may hold every language, told apart by ``config.language_field``."""
+        return self.config.language_field is not None
+
+    @final
+    def files(self, language: str) -> list[tuple[str, Path]]:
+        """Files of a language, sorted, each with its name inside the language (equal for parallel files).
+
+        Raises:
+            BadInput: nothing there; the message lists what is.
+        """
+        found = [pair for place in self._places(language) for pair in self._files_under(place)]
+        if not found:
+            there = ", ".join(sorted(path.name for path in self._top())[:12]) or "nothing"
+            expected = f"{self.root}/<language>/*{self.suffixes[0]}, or corpus.sources"
+            raise BadInput(
+                f"no {self.config.reader} files for {language}; it holds {there}", where=self.root, expected=expected
+            )
+        return sorted(set(found))
+
+    def _places(self, language: str) -> list[Path]:
+        """Directories and files that hold a language: ``corpus.sources``, else every name that resolves to it."""
+        if language in self.sources:
+            pattern = self.sources[language]
+            return sorted(Path("/").glob(pattern[1:]) if pattern.startswith("/") else self._folder().glob(pattern))
+        if self.one_for_all or self.root.is_file():
+            return [self.root]
+        return sorted(path for path in self._top() if _tag(self._stem(path)) == language)
+
+    def _top(self) -> list[Path]:
+        return list(self.root.iterdir()) if self.root.is_dir() else [self.root]
+
+    def _folder(self) -> Path:
+        return self.root if self.root.is_dir() else self.root.parent
+
+    def _stem(self, path: Path) -> str:
+        ending = next((suffix for suffix in self.suffixes if path.name.endswith(suffix)), "")
+        return path.name.removesuffix(ending)
+
+    def _files_under(self, place: Path) -> Iterator[tuple[str, Path]]:
+        if place.is_file():
+            yield "", place
+            return
+        for path in place.rglob("*"):
+            if path.is_file() and path.name.endswith(self.suffixes) and not path.name.startswith("."):
+                yield (path.parent / self._stem(path)).relative_to(place).as_posix(), path
+
+    def inputs(self) -> dict[str, Any]:
+        return {language: self._digest(self.files(language)) for language in self.languages}
+
+    def _digest(self, files: list[tuple[str, Path]]) -> dict[str, Any]:
+        total, digest = 0, hashlib.sha256()
+        for name, path in files:
+            total += (size := path.stat().st_size)
+            digest.update(f"{name}\0{path.name}\0{size}\0".encode() + sampled_digest(path))
+        return {"files": len(files), "bytes": total, "digest": digest.hexdigest()[:16]}
+
+    def _where(self, language: str) -> object:
+        return self.root
+
+
+def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:
+    """SHA-256 of a file up to 4 MiB; of a larger one, of 64 blocks spread evenly from its first byte to its last.
+
+    A terabyte is fingerprinted in seconds. An edit inside a large file that keeps its size may go unseen.
+    """
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if size <= block * blocks:
+            return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.sha256(str(size).encode())
+        for k in range(blocks):
+            file.seek((size - block) * k // (blocks - 1))
+            digest.update(file.read(block))
+        return digest.digest()
+
+
+@lru_cache(maxsize=10_000)
+def _tag(name: str) -> str | None:
+    try:
+        return Language.resolve(name).tag
+    except BadInput:
+        return None

@@ -1,0 +1,98 @@
+"""Bytes of a file, decompressed, as lines of text: bounded in memory whatever the file holds."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Literal
+
+from glotmix.errors import BadInput
+
+MAX_LINE_BYTES = 64 << 20
+"""Longest line that is read; a longer one is an error, so that no file can fill the memory."""
+MAX_EXPANSION = 1000
+"""Most bytes that one compressed byte may become, once past a gigabyte; text compresses 3 to 50 times."""
+_MAX_WINDOW = 128 << 20
+"""Largest window a zstd file may ask the memory for (``zstd --long=27``)."""
+
+Errors = Literal["strict", "replace"]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file's bytes, decompressed by its ending (.gz .xz .bz2 .zst).
+
+    Raises:
+        BadInput: it cannot be opened, or what it holds is not what its ending says.
+    """
+    damaged: list[type[Exception]] = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError]
+    if path.suffix == ".zst":
+        import zstandard
+
+        damaged.append(zstandard.ZstdError)
+    try:
+        with _decompressed(path) as file:
+            yield file
+    except tuple(damaged) as error:
+        raise BadInput(f"damaged or not {path.suffix[1:]}: {error}", where=path) from None
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", where=path) from None
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    match path.suffix:
+        case ".gz":
+            return gzip.open(path, "rb")
+        case ".xz":
+            return lzma.open(path, "rb")
+        case ".bz2":
+            return bz2.open(path, "rb")
+        case ".zst":
+            import io
+
+            import zstandard
+
+            raw = zstandard.open(path, "rb", dctx=zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW))
+            return io.BufferedReader(raw, 1 << 20)  # type: ignore[arg-type]
+    return open(path, "rb")
+
+
+def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
+    """Lines of a UTF-8 file without their ends, numbered from 1. A byte order mark is dropped.
+
+    Raises:
+        BadInput: bytes that are not UTF-8, with file, line and byte offset; a line over ``MAX_LINE_BYTES``; a file that
+            decompresses beyond ``MAX_EXPANSION``.
+    """
+    offset = number = 0
+    limit = max(1 << 30, MAX_EXPANSION * path.stat().st_size) if path.suffix in (".gz", ".xz", ".bz2", ".zst") else None
+    with opened(path) as file:
+        while raw := file.readline(MAX_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > MAX_LINE_BYTES:
+                where, limit_text = f"{path}:{number}", f"at most {MAX_LINE_BYTES} bytes in a line"
+                raise BadInput("line too long", where=where, expected=limit_text)
+            text = decoded(raw, f"{path}:{number}", errors, offset)
+            yield number, text.removeprefix("\ufeff").rstrip("\r\n") if number == 1 else text.rstrip("\r\n")
+            offset += len(raw)
+            if limit is not None and offset > limit:
+                raise BadInput(
+                    f"decompresses to over {offset} bytes", where=path, expected=f"at most {MAX_EXPANSION}-fold"
+                )
+
+
+def decoded(raw: bytes, where: object, errors: Errors, offset: int = 0, encoding: str = "utf-8") -> str:
+    """Bytes as text; ``offset`` is where they begin in the (decompressed) file, for the message."""
+    try:
+        return raw.decode(encoding, errors)
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"not valid UTF-8: byte 0x{raw[error.start]:02x} at offset {offset + error.start}",
+            where=where,
+            expected="UTF-8, or corpus.errors: replace",
+        ) from None

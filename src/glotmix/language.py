@@ -1,0 +1,185 @@
+"""Language: one name for one language, however a corpus, a person or a library spells it.
+
+The tag is ISO 639-3 plus ISO 15924 script, ``swh_Latn``, as FLORES, GlotLID and FineWeb2 write it. ``language.csv``
+lists some 380 languages with name, family (top-level, as Glottolog classifies), usual scripts (the default first) and
+the other codes they go by: ISO 639-1, the bibliographic codes, and the macrolanguage whose most written member they
+are (``swa`` → ``swh``, ``nor`` → ``nob``). What is not listed there is looked up with langcodes, imported only then.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from glotmix.errors import BadInput
+
+EXPECTED = "a language tag such as swh_Latn, swh, sw or zh-Hans"
+
+_REGION_SCRIPTS = {
+    ("cmn", "TW"): "Hant",
+    ("cmn", "HK"): "Hant",
+    ("cmn", "MO"): "Hant",
+    ("yue", "CN"): "Hans",
+    ("srp", "ME"): "Latn",
+    ("pan", "PK"): "Arab",
+    ("kaz", "CN"): "Arab",
+    ("azj", "RU"): "Cyrl",
+    ("uzn", "RU"): "Cyrl",
+    ("khk", "CN"): "Mong",
+    ("snd", "IN"): "Deva",
+}
+"""Where a region, and not a script, tells how a language is written there (zh_TW)."""
+
+_MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva", "arabic": "Arab"}
+"""Scripts as POSIX locale names spell them (sr@latin)."""
+
+
+@dataclass(frozen=True, order=True)
+class Language:
+    """A written language."""
+
+    tag: str
+    """ISO 639-3 code and ISO 15924 script: "swh_Latn". The only name used in files, tables and mixtures."""
+    name: str
+    """English name."""
+    family: str
+    """Top-level family, or "" where the table does not know it."""
+
+    @property
+    def code(self) -> str:
+        """ISO 639-3 code: "swh"."""
+        return self.tag.partition("_")[0]
+
+    @property
+    def script(self) -> str:
+        """ISO 15924 script: "Latn"."""
+        return self.tag.partition("_")[2]
+
+    @property
+    def bcp47(self) -> str:
+        """Shortest BCP 47 tag ("sw", "zh-Hant", "sr-Latn"), the name CLDR and the web know it by."""
+        row = _table().get(self.code)
+        short = next((alias for alias in row.aliases if len(alias) == 2), self.code) if row else self.code
+        short = {"no": "nb", "iw": "he", "in": "id", "ji": "yi", "mo": "ro"}.get(short, short)
+        default = row is not None and row.scripts[0] == self.script and len(row.scripts) == 1
+        script = {"Hang": "Kore"}.get(self.script, self.script)
+        return short if default else f"{short}-{script}"
+
+    @classmethod
+    def resolve(cls, text: str) -> Language:
+        """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8".
+
+        A macrolanguage stands for its most written member (``swa`` → ``swh``, ``ara`` → ``arb``, ``zho`` → ``cmn``); a
+        script that is not given is the language's usual one; a region matters only where it decides the script.
+
+        Raises:
+            BadInput: not a language, with the nearest tag there is; or a rare language that needs its script written.
+        """
+        if not isinstance(text, str):
+            raise BadInput(f"{text!r} is no language", expected=EXPECTED)
+        return _resolve(text)
+
+
+@dataclass(frozen=True)
+class _Row:
+    name: str
+    family: str
+    scripts: tuple[str, ...]
+    aliases: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[str, _Row]:
+    with open(Path(__file__).with_suffix(".csv"), encoding="utf-8", newline="") as file:
+        return {
+            row["code"]: _Row(row["name"], row["family"], tuple(row["scripts"].split()), tuple(row["aliases"].split()))
+            for row in csv.DictReader(file)
+        }
+
+
+@lru_cache(maxsize=1)
+def _codes() -> dict[str, str]:
+    """Every known code, macrolanguage and two-letter code → the individual language's code."""
+    codes = {alias: code for code, row in _table().items() for alias in row.aliases}
+    return codes | {code: code for code in _table()}
+
+
+@lru_cache(maxsize=4096)
+def _resolve(text: str) -> Language:
+    code, script, region = _split(text)
+    individual = _codes().get(code)
+    if individual is None:
+        return _resolve_rare(text, code, script)
+    row = _table()[individual]
+    script = script or _REGION_SCRIPTS.get((individual, region)) or row.scripts[0]
+    script = {"Kore": "Hang"}.get(script, script)
+    if script not in row.scripts and not _is_script(script):
+        raise BadInput(f"{text!r}: {script} is no script", expected=f"{individual}_{row.scripts[0]}")
+    return Language(f"{individual}_{script}", row.name, row.family)
+
+
+def _split(text: str) -> tuple[str, str, str]:
+    """Language code, script and region of a tag in any spelling; script and region may be empty."""
+    stem, _, modifier = text.strip().partition("@")
+    parts = re.split(r"[-_]", stem.partition(".")[0])
+    code, rest = parts[0].lower(), parts[1:]
+    if not re.fullmatch(r"[a-z]{2,3}", code):
+        raise _unknown(text)
+    if code == "zh" and rest and re.fullmatch(r"[a-z]{3}", rest[0].lower()):
+        code, rest = rest[0].lower(), rest[1:]  # zh-yue: the extended form of yue
+    script, region = _MODIFIERS.get(modifier.lower(), ""), ""
+    for part in rest:
+        if re.fullmatch(r"[A-Za-z]{4}", part):
+            script = part.title()
+        elif re.fullmatch(r"[A-Za-z]{2}|\d{3}", part):
+            region = part.upper()
+        elif not re.fullmatch(r"[A-Za-z0-9]{5,8}|\d[A-Za-z0-9]{3}", part):
+            raise _unknown(text)
+    return code, script, region
+
+
+def _resolve_rare(text: str, code: str, script: str) -> Language:
+    """A language outside the table, through langcodes. Its guess of a script is taken only where it knows one."""
+    import langcodes
+
+    language = langcodes.Language.get(code)
+    if not language.is_valid() or re.fullmatch(r"q[a-t][a-z]", code) or code in ("mul", "und", "zxx", "mis"):
+        raise _unknown(text)
+    alpha3 = language.to_alpha3()
+    if alpha3 in _table():  # a retired code, such as hbs
+        return _resolve(f"{alpha3}_{script or language.script or _table()[alpha3].scripts[0]}")
+    likely = language.maximize()
+    if not script and likely.territory == "US":  # langcodes answers Latn, US for everything it has no data on
+        raise BadInput(f"{text!r}: its script is not known", expected=f"the tag with its script, such as {alpha3}_Latn")
+    script = script or str(likely.script)
+    if not _is_script(script):
+        raise BadInput(f"{text!r}: {script} is no script", expected=f"{alpha3}_Latn or another ISO 15924 script")
+    return Language(f"{alpha3}_{script}", language.language_name(), "")
+
+
+@lru_cache(maxsize=256)
+def _is_script(script: str) -> bool:
+    if any(script in row.scripts for row in _table().values()):
+        return True
+    import langcodes
+
+    return bool(langcodes.Language.make(script=script).is_valid())
+
+
+def _unknown(text: str) -> BadInput:
+    """The error for what is no language, with the nearest tag by name or by code."""
+    names = {row.name.lower(): f"{code}_{row.scripts[0]}" for code, row in _table().items()}
+    codes = {code: f"{to}_{_table()[to].scripts[0]}" for code, to in _codes().items()}
+    wanted = text.strip().lower()
+    for known in (names, codes):
+        for word in (wanted, re.split(r"[-_@.]", wanted)[0]):
+            if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
+                near = known[close[0]]
+                return BadInput(
+                    f"{text!r} is no language; did you mean {near} ({_table()[near[:3]].name})?", expected=EXPECTED
+                )
+    return BadInput(f"{text!r} is no language", expected=EXPECTED)
