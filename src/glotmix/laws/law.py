@@ -1,7 +1,8 @@
 """Law: a family of functions ``L(N, D, p; θ)`` for the held-out loss of one target language.
 
-A law is stateless: its parameters θ are a plain vector that :mod:`glotmix.fit` finds. Every formula comes with its exact
-derivatives, by θ (for the fit) and by p (for the optimiser).
+A law is stateless: its parameters θ are a plain vector that :mod:`glotmix.fit` finds. One method evaluates the formula
+together with its exact derivatives, by θ (for the fit) and by p (for the optimiser), because the three share almost all
+of their work.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Problem:
     """Languages trained on, [L]: the order of the columns of ``p_RL``."""
     transfer: TransferMatrix | None = None
     """Shapley values (or another lens), for laws that use them."""
+    varies: frozenset[str] = frozenset()
+    """Which of "N" and "D" take several values in the runs fitted to; a law leaves out the terms that cannot be seen."""
 
     @property
     def own(self) -> int | None:
@@ -44,6 +47,23 @@ class Inputs:
     """Training tokens; NaN where unknown (only laws that do not need D accept it)."""
     unique_RL: np.ndarray | None = None
     """Unique tokens per language, for laws that know repetition."""
+
+    def where(self, keep_R: np.ndarray) -> Inputs:
+        """The rows chosen by a mask or by indices."""
+        unique = None if self.unique_RL is None else self.unique_RL[keep_R]
+        return Inputs(self.p_RL[keep_R], self.N_R[keep_R], self.D_R[keep_R], unique)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A law at R runs, with its derivatives."""
+
+    loss_R: np.ndarray
+    """Predicted losses."""
+    theta_RP: np.ndarray
+    """dL/dθ."""
+    p_RL: np.ndarray
+    """dL/dp with the shares taken as independent; an optimiser projects it on the simplex."""
 
 
 class Law(ABC):
@@ -69,17 +89,34 @@ class Law(ABC):
         """Lower and upper bounds of θ, each [P]."""
 
     @abstractmethod
-    def starts(self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    def starts(
+        self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
+    ) -> np.ndarray:
         """``n`` starting points [n, P] inside the bounds, the first the most sensible."""
 
     @abstractmethod
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+        """Losses and both derivatives."""
+
+    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Standardised distances of θ from what is known beforehand, [K], and their derivatives, [K, P].
+
+        The fit adds their squares to those of the residuals, both in units of a standard deviation: a Gaussian prior.
+        """
+        return None
+
+    def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
+        """Mask [R] of the runs at which the formula is finite."""
+        return np.ones(len(inputs.p_RL), dtype=bool)
+
     def predict(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """Losses [R]."""
+        return self.evaluate(problem, theta_P, inputs).loss_R
 
-    @abstractmethod
     def jacobian(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """dL/dθ, [R, P]."""
+        return self.evaluate(problem, theta_P, inputs).theta_RP
 
-    @abstractmethod
     def gradient(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
-        """dL/dp with the shares taken as independent, [R, L]; the optimiser projects it on the simplex."""
+        """dL/dp with the shares taken as independent, [R, L]."""
+        return self.evaluate(problem, theta_P, inputs).p_RL

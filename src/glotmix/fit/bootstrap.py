@@ -1,0 +1,35 @@
+"""Resampled fits: how far the parameters could have come out otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glotmix.fit.solve import Solution, solve
+from glotmix.laws.law import Inputs, Law, Problem
+
+
+def resample(
+    law: Law,
+    problem: Problem,
+    inputs: Inputs,
+    weight_R: np.ndarray,
+    found: Solution,
+    B: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Parameters [B, P] refitted to ``L̂ exp(resampled residuals)``, each from the fitted point.
+
+    The runs stay as they were planned and only their residuals are drawn anew: a design of a few coalitions has no
+    runs to spare, and drawing runs would often lose the only one that tells a parameter. Residuals are widened by
+    ``√(R / (R - P))``, because a fit that chose P parameters has made them smaller than the noise is.
+    """
+    R, P = len(found.residual_R), len(found.theta_P)
+    fitted_R = law.predict(problem, found.theta_P, inputs)
+    centred_R = found.residual_R * np.sqrt(weight_R)
+    pool_R = (centred_R - centred_R.mean()) * np.sqrt(R / max(R - P, 1))
+    theta_BP = np.empty((B, P))
+    for b in range(B):
+        drawn_R = rng.choice(pool_R, R) / np.sqrt(weight_R)
+        again = solve(law, problem, inputs, fitted_R * np.exp(drawn_R), weight_R, found.theta_P[None], 50)
+        theta_BP[b] = again.theta_P if np.isfinite(again.cost) else found.theta_P
+    return theta_BP

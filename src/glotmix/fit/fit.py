@@ -1,0 +1,327 @@
+"""Fit: a law fitted to every target, ready for the optimiser and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from glotmix.errors import BadInput
+from glotmix.fit.bootstrap import resample
+from glotmix.fit.solve import solve
+from glotmix.laws import find_law
+from glotmix.laws.law import Inputs, Law, Problem
+from glotmix.measurements import Measurements
+from glotmix.mixture.mixture import Mixture
+from glotmix.transfer.matrix import TransferMatrix
+
+OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
+
+
+@dataclass(frozen=True)
+class TargetFit:
+    """A law fitted to the losses of one target."""
+
+    problem: Problem
+    """What the law knew beforehand."""
+    names: tuple[str, ...]
+    """Names of the parameters, [P]."""
+    theta_P: np.ndarray
+    """Fitted parameters; NaN where the status says that there is none."""
+    status: str
+    """"converged", or the problem in words."""
+    cost: float
+    """The objective that the fit minimised (half the robust sum of squares of log residuals, scaled)."""
+    runs: int
+    """Runs that were fitted to."""
+    scale: float
+    """Standard deviation of the log residuals, corrected for the number of parameters: the relative error of a run."""
+    agreeing: float
+    """Share of the starts that ended at the same optimum; low values warn of a rugged objective."""
+    bootstrap_BP: np.ndarray
+    """Parameters refitted to resampled residuals; [0, P] without a bootstrap."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are parameters to predict with."""
+        return bool(np.isfinite(self.theta_P).all())
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Losses of R mixtures on T targets."""
+
+    targets: tuple[str, ...]
+    """Column names."""
+    value_RT: np.ndarray
+    """Predicted losses; NaN where the law says nothing of a target."""
+    low_RT: np.ndarray
+    """Lower ends of 95 % intervals for the loss that a new run would measure; NaN without a bootstrap."""
+    high_RT: np.ndarray
+    """Upper ends."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A law fitted to all targets."""
+
+    law: Law
+    """The family."""
+    languages: tuple[str, ...]
+    """Languages trained on, [L]: the order of vectors of shares."""
+    targets: tuple[str, ...]
+    """Languages evaluated, [T]: the order of losses."""
+    fits: Mapping[str, TargetFit]
+    """One fit per target."""
+    N: float
+    """Parameters that a prediction assumes unless told: the largest fitted to (NaN if unknown)."""
+    D: float
+    """Training tokens that a prediction assumes unless told: the most fitted to (NaN if unknown)."""
+
+    def predict(
+        self,
+        mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray,
+        N: float | np.ndarray | None = None,
+        D: float | np.ndarray | None = None,
+    ) -> Prediction:
+        """Losses with 95 % intervals (parameters resampled, noise of a run added).
+
+        Args:
+            mixtures: one mixture, several, or an array [R, L] in the order of ``languages``.
+            N, D: model size and tokens, one number or one per mixture; default the largest that was fitted to.
+        """
+        inputs = self._inputs(self._shares(mixtures), N, D)
+        shape = (len(inputs.p_RL), len(self.targets))
+        value_RT, low_RT, high_RT = (np.full(shape, np.nan) for _ in range(3))
+        for t, target in enumerate(self.targets):
+            at = self.fits[target]
+            if not at.usable:
+                continue
+            value_RT[:, t] = self.law.predict(at.problem, at.theta_P, inputs)
+            if len(at.bootstrap_BP):
+                low_RT[:, t], high_RT[:, t] = self._interval(at, inputs, value_RT[:, t])
+        return Prediction(self.targets, value_RT, low_RT, high_RT)
+
+    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """Losses [T] of one mixture; NaN where the law says nothing of a target."""
+        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+        return np.array(
+            [
+                self.law.predict(at.problem, at.theta_P, inputs)[0] if at.usable else np.nan
+                for at in map(self.fits.__getitem__, self.targets)
+            ]
+        )
+
+    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """dL_t/dp_l with the shares taken as independent, [T, L]."""
+        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+        rows = [
+            self.law.gradient(at.problem, at.theta_P, inputs)[0] if at.usable else np.full(len(self.languages), np.nan)
+            for at in map(self.fits.__getitem__, self.targets)
+        ]
+        return np.stack(rows)
+
+    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """Losses [B, T] under every resampled set of parameters: the uncertainty of the law itself, without run noise."""
+        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+        B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
+        loss_BT = np.full((B, len(self.targets)), np.nan)
+        for t, target in enumerate(self.targets):
+            at = self.fits[target]
+            for b, theta_P in enumerate(at.bootstrap_BP):
+                loss_BT[b, t] = self.law.predict(at.problem, theta_P, inputs)[0]
+        return loss_BT
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything by name; the report evaluates the formula from it."""
+        return {
+            "law": self.law.name,
+            "formula": self.law.formula,
+            "languages": list(self.languages),
+            "targets": list(self.targets),
+            "N": _or_none(self.N),
+            "D": _or_none(self.D),
+            "transfer": None if (transfer := self._transfer()) is None else transfer.to_json(),
+            "fits": {
+                target: {
+                    "status": at.status,
+                    "varies": sorted(at.problem.varies),
+                    "theta": {n: _or_none(v) for n, v in zip(at.names, at.theta_P, strict=True)},
+                    "cost": _or_none(at.cost),
+                    "runs": at.runs,
+                    "scale": _or_none(at.scale),
+                    "agreeing": at.agreeing,
+                    "bootstrap": at.bootstrap_BP.tolist(),
+                }
+                for target, at in self.fits.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: object = None) -> Fit:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            BadInput: a key is missing or the law is unknown.
+        """
+        try:
+            languages = tuple(data["languages"])
+            transfer = None if data["transfer"] is None else TransferMatrix.from_json(data["transfer"])
+            fits = {}
+            for target, at in data["fits"].items():
+                names = tuple(at["theta"])
+                theta_P = np.array([_or_nan(v) for v in at["theta"].values()], dtype=float)
+                fits[target] = TargetFit(
+                    Problem(target, languages, transfer, frozenset(at["varies"])),
+                    names,
+                    theta_P,
+                    at["status"],
+                    _or_nan(at["cost"]),
+                    at["runs"],
+                    _or_nan(at["scale"]),
+                    at["agreeing"],
+                    np.array(at["bootstrap"], dtype=float).reshape(-1, len(names)),
+                )
+            law = find_law(data["law"])
+            return cls(law, languages, tuple(data["targets"]), fits, _or_nan(data["N"]), _or_nan(data["D"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadInput(
+                f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
+            ) from None
+
+    def _transfer(self) -> TransferMatrix | None:
+        return next((at.problem.transfer for at in self.fits.values()), None)
+
+    def _shares(self, mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray) -> np.ndarray:
+        if isinstance(mixtures, np.ndarray):
+            p_RL = np.atleast_2d(mixtures).astype(float)
+        else:
+            several = [mixtures] if isinstance(mixtures, Mapping) else list(mixtures)
+            p_RL = np.stack([Mixture(one).over(self.languages).vector(self.languages) for one in several])
+        if p_RL.shape[1] != len(self.languages):
+            raise BadInput(f"{p_RL.shape[1]} shares", expected=f"{len(self.languages)}: {', '.join(self.languages)}")
+        return p_RL
+
+    def _inputs(self, p_RL: np.ndarray, N: float | np.ndarray | None, D: float | np.ndarray | None) -> Inputs:
+        R = len(p_RL)
+        N_R = np.broadcast_to(np.asarray(self.N if N is None else N, dtype=float), (R,))
+        D_R = np.broadcast_to(np.asarray(self.D if D is None else D, dtype=float), (R,))
+        return Inputs(p_RL, N_R, D_R)
+
+    def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        loss_BR = np.stack([self.law.predict(at.problem, theta_P, inputs) for theta_P in at.bootstrap_BP])
+        spread_R = np.sqrt(np.var(np.log(loss_BR), axis=0) + at.scale**2)
+        return value_R * np.exp(-1.96 * spread_R), value_R * np.exp(1.96 * spread_R)
+
+
+def fit(
+    law: Law | str,
+    measurements: Measurements,
+    *,
+    targets: Iterable[str] | None = None,
+    transfer: TransferMatrix | None = None,
+    starts: int = 8,
+    bootstrap: int = 0,
+    seed: int = 0,
+    weights: np.ndarray | None = None,
+) -> Fit:
+    """Fit a law to every target by robust least squares on the log of the loss.
+
+    Args:
+        law: a law or its name.
+        measurements: the runs.
+        targets: which targets; default all.
+        transfer: values for laws that use them (``needs`` holds "transfer").
+        starts: starting points per target.
+        bootstrap: resampled fits per target, for intervals.
+        seed: of starts and resamples; the same seed gives the same numbers.
+        weights: one per run [R], relative precision; default equal.
+
+    Raises:
+        BadInput: fewer runs than parameters, an unknown target, or something that the law needs is not known.
+    """
+    law = find_law(law) if isinstance(law, str) else law
+    chosen = measurements.targets if targets is None else tuple(targets)
+    if unknown := [target for target in chosen if target not in measurements.targets]:
+        raise BadInput(f"no losses of {', '.join(unknown)}", expected=f"one of {', '.join(measurements.targets)}")
+    varies = varying(measurements)
+    _check_needs(law, measurements, transfer)
+    weight_R = np.ones(len(measurements)) if weights is None else np.asarray(weights, dtype=float)
+    fits = {}
+    for target in chosen:
+        problem = Problem(target, measurements.languages, transfer, varies)
+        at = (seed, measurements.targets.index(target))
+        fits[target] = _fit_target(law, problem, measurements, weight_R, starts, bootstrap, np.random.default_rng(at))
+    return Fit(law, measurements.languages, chosen, fits, _largest(measurements.N_R), _largest(measurements.D_R))
+
+
+def varying(measurements: Measurements) -> frozenset[str]:
+    """Which of "N" and "D" are known and take values that differ by more than one percent."""
+
+    def varied(x_R: np.ndarray) -> bool:
+        return bool(np.isfinite(x_R).all() and x_R.max() > 1.01 * x_R.min())
+
+    return frozenset(name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R))
+
+
+def _fit_target(
+    law: Law,
+    problem: Problem,
+    measurements: Measurements,
+    weight_R: np.ndarray,
+    starts: int,
+    bootstrap: int,
+    rng: np.random.Generator,
+) -> TargetFit:
+    if "own" in law.needs and problem.own is None:
+        return TargetFit(problem, (), np.full(1, np.nan)[:0], OUTSIDE, np.nan, 0, np.nan, 0.0, np.zeros((0, 0)))
+    everything = inputs_of(measurements)
+    loss_R = measurements.loss(problem.target)
+    keep_R = law.usable(problem, everything) & np.isfinite(loss_R) & (weight_R > 0)
+    inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
+    names = law.parameters(problem)
+    if law.prior(problem, np.zeros(len(names))) is None and len(loss_R) < len(names):
+        raise BadInput(
+            f"law {law.name}, target {problem.target}: {len(loss_R)} usable runs for {len(names)} parameters",
+            expected=f"at least {len(names)} runs, or a law with fewer parameters",
+        )
+    start_SP = law.starts(problem, inputs, loss_R, starts, rng)
+    found = solve(law, problem, inputs, loss_R, weight_R, start_SP)
+    freedom = max(len(loss_R) - len(names), 1)
+    scale = float(np.sqrt((weight_R * found.residual_R**2).sum() / freedom))
+    if bootstrap and np.isfinite(found.cost):
+        theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
+    else:
+        theta_BP = np.zeros((0, len(names)))
+    return TargetFit(
+        problem, names, found.theta_P, found.status, found.cost, len(loss_R), scale, found.agreeing, theta_BP
+    )
+
+
+def inputs_of(measurements: Measurements) -> Inputs:
+    """What a law predicts from."""
+    return Inputs(measurements.p_RL, measurements.N_R, measurements.D_R, measurements.unique_RL)
+
+
+def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix | None) -> None:
+    if "transfer" in law.needs and transfer is None:
+        raise BadInput(f"law {law.name} needs transfer values", expected="a complete coalition table (see shapley)")
+    for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
+        if name in law.needs and not np.isfinite(x_R).all():
+            raise BadInput(f"law {law.name} needs {name} of every run", expected=f"a column {name} without gaps")
+    if "unique" in law.needs and measurements.unique_RL is None:
+        raise BadInput(f"law {law.name} needs the unique tokens of every language", expected="columns unique/<group>")
+
+
+def _largest(x_R: np.ndarray) -> float:
+    return float(x_R.max()) if len(x_R) and np.isfinite(x_R).all() else float("nan")
+
+
+def _or_none(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _or_nan(x: float | None) -> float:
+    return float("nan") if x is None else float(x)
