@@ -46,7 +46,7 @@ class TargetFit:
     @property
     def usable(self) -> bool:
         """Whether there are parameters to predict with."""
-        return bool(np.isfinite(self.theta_P).all())
+        return len(self.theta_P) > 0 and bool(np.isfinite(self.theta_P).all())
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Fit:
         return np.stack(rows)
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        """Losses [B, T] under every resampled set of parameters: the uncertainty of the law itself, without run noise."""
+        """Losses [B, T] under every resampled set of parameters: the uncertainty of the law without run noise."""
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
         B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
         loss_BT = np.full((B, len(self.targets)), np.nan)

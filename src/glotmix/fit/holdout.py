@@ -148,8 +148,14 @@ def judge(
 
 
 def choose(holdout: Holdout) -> str:
-    """The law with the least mean held-out error over the targets in the mixture, among those finite there."""
-    means = {law: holdout.mean(law) for law in holdout.scores}
+    """The law with the least mean held-out error over the targets in the mixture.
+
+    Only laws that predicted every held-out run compete: one that is infinite where a language is absent was judged on
+    the easier runs.
+    """
+    most = {t: max((of[t].runs for of in holdout.scores.values() if t in of), default=0) for t in holdout.targets}
+    complete = [law for law, of in holdout.scores.items() if all(s.runs == most[t] for t, s in of.items())]
+    means = {law: holdout.mean(law) for law in complete}
     finite = {law: mean for law, mean in means.items() if np.isfinite(mean)}
     if not finite:
         raise BadInput("no law predicts every target of the mixture", expected="at least the null law")

@@ -29,7 +29,7 @@ class Game:
     payoff_CT: np.ndarray
     """Payoffs of all 2^L coalitions, by number; row 0 (nobody) is zero."""
     variance_CT: np.ndarray | None = None
-    """Variance of each payoff (noise variance of a run over the number of repeats), or None when nothing was repeated."""
+    """Variance of each payoff (noise variance of a run over its repeats), or None when nothing was repeated."""
     notes: Mapping[str, object] | None = None
     """Convention of the budget, value of the empty coalition, repeats."""
 
