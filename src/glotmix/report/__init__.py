@@ -1,0 +1,31 @@
+"""The page people decide from: numbers first (frames), drawing second (figures), one file at the end (page)."""
+
+from glotmix.report.evidence import (
+    About,
+    Advice,
+    Candidate,
+    CensusRow,
+    Cost,
+    Estimate,
+    Evidence,
+    HeldOut,
+    LawFit,
+    RunRow,
+    Trained,
+)
+from glotmix.report.page import write_report
+
+__all__ = [
+    "About",
+    "Advice",
+    "Candidate",
+    "CensusRow",
+    "Cost",
+    "Estimate",
+    "Evidence",
+    "HeldOut",
+    "LawFit",
+    "RunRow",
+    "Trained",
+    "write_report",
+]

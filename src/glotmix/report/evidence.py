@@ -1,0 +1,254 @@
+"""Evidence: everything a report may show, as plain data. A study without some stage leaves that field None."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from glotmix.measurements import Measurements
+from glotmix.transfer.matrix import TransferMatrix
+
+Objective = Literal["mean", "weighted", "normalised", "worst"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95 % interval."""
+
+    value: float
+    """Point estimate."""
+    low: float | None = None
+    """Lower end of the interval; None when nothing was repeated or resampled."""
+    high: float | None = None
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a reader calls a language, and what it is grouped by."""
+
+    name: str
+    """Name in English ("Spanish"), or the group's own name."""
+    family: str = ""
+    """Language family, "" when unknown."""
+    script: str = ""
+    """Script, "" when unknown."""
+
+
+@dataclass(frozen=True)
+class CensusRow:
+    """One language of the corpus; None where it is not known."""
+
+    language: str
+    """Tag or group name."""
+    documents: int | None = None
+    """Documents after exact duplicates are gone."""
+    bytes: int | None = None
+    """UTF-8 bytes of text."""
+    unique_tokens: float | None = None
+    """Unique training tokens U."""
+    fertility: float | None = None
+    """Tokens per word."""
+    bytes_per_token: float | None = None
+    """UTF-8 bytes per token."""
+    byte_premium: float | None = None
+    """Bytes needed for the same content, relative to the reference language."""
+    epochs: float | None = None
+    """Passes over U that the recommended (else the natural) mixture makes at the target budget."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A mixture and what the law expects of it."""
+
+    name: str
+    """"optimum", "natural", "uniform", "current", ..."""
+    mixture: Mapping[str, float]
+    """Language to share of the training tokens."""
+    objective: Estimate
+    """Predicted value of the objective."""
+    losses: Mapping[str, Estimate] = field(default_factory=dict)
+    """Target to predicted loss."""
+    epochs: Mapping[str, float] = field(default_factory=dict)
+    """Passes over each language's unique tokens in the target run."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """The optimum beside every baseline on the same law."""
+
+    law: str
+    """Law that the optimum was taken on."""
+    objective: Objective
+    """What was minimised."""
+    optimum: Candidate
+    """The recommended mixture."""
+    baselines: tuple[Candidate, ...]
+    """What it is compared with."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each target in the objective; empty: equal weights over the targets in the mixture."""
+    reference: Mapping[str, float] = field(default_factory=dict)
+    """Loss that each target is divided by in the normalised objective."""
+    gains: Mapping[str, Estimate] = field(default_factory=dict)
+    """Baseline to its objective minus the optimum's (positive: the optimum is better)."""
+    active: tuple[str, ...] = ()
+    """Limits that the optimum touches, in words."""
+    floors: Mapping[str, float] = field(default_factory=dict)
+    """Least share of a language."""
+    ceilings: Mapping[str, float] = field(default_factory=dict)
+    """Greatest share of a language, ``max_epochs`` included."""
+    status: str = "converged"
+    """How the solver ended."""
+
+
+@dataclass(frozen=True)
+class LawFit:
+    """A fitted law, as the page evaluates it: parameters by name, one row per target."""
+
+    name: str
+    """As on the command line."""
+    formula: str
+    """In the paper's letters."""
+    source: str
+    """Paper and equation."""
+    languages: tuple[str, ...]
+    """Languages trained on, [L]."""
+    targets: tuple[str, ...]
+    """Targets that the law was fitted for, [T]."""
+    parameters: tuple[str, ...]
+    """Parameter names, [P]; weights of languages are called ``w/<language>`` or ``a/<language>``."""
+    theta_TP: np.ndarray
+    """Fitted parameters."""
+    theta_BTP: np.ndarray | None = None
+    """Bootstrap resamples of them."""
+    scale_T: np.ndarray | None = None
+    """Relative noise of a single run (standard deviation of log residuals), which intervals for losses include."""
+    N: float = float("nan")
+    """Model size of the runs."""
+    D: float = float("nan")
+    """Training tokens of the runs."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One law on mixtures that it was not fitted to, for one target."""
+
+    law: str
+    """Law."""
+    target: str
+    """Language predicted."""
+    runs: tuple[str, ...]
+    """Run names, [R]."""
+    predicted_R: np.ndarray
+    """Predicted losses."""
+    measured_R: np.ndarray
+    """Measured losses."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The closed loop: a mixture that was trained after it was predicted."""
+
+    name: str
+    """As in :class:`Candidate`."""
+    measured: Mapping[str, tuple[float, ...]]
+    """Target to measured losses, one per seed."""
+    predicted: Mapping[str, Estimate] = field(default_factory=dict)
+    """Target to predicted loss."""
+    objective: Estimate | None = None
+    """Predicted value of the objective."""
+    objectives: tuple[float, ...] = ()
+    """Measured objective of each seed; empty: the page computes it from ``measured``."""
+    difference: Estimate | None = None
+    """Measured objective minus the optimum's with its 95 % interval (positive: the optimum is better), as the study tested
+    it; None: the page tests it without pairing the seeds."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the study took."""
+
+    runs: Mapping[str, int]
+    """Status ("complete", "diverged", ...) to number of runs."""
+    tokens: float | None = None
+    """Training tokens over all runs."""
+    flops: float | None = None
+    """Training FLOPs over all runs."""
+    seconds: float | None = None
+    """Wall-clock seconds of the study."""
+    target_flops: float | None = None
+    """FLOPs of the run that the study is for."""
+    by_stage: Mapping[str, float] = field(default_factory=dict)
+    """Stage to wall-clock seconds."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One planned run, for the table of runs."""
+
+    run: str
+    """Name."""
+    role: str = ""
+    """What it was planned for."""
+    status: str = "complete"
+    """"complete", "diverged", ..."""
+    seed: int = 0
+    """Seed."""
+    N: float | None = None
+    """Parameters without embeddings."""
+    D: float | None = None
+    """Training tokens."""
+    seconds: float | None = None
+    """Wall-clock seconds."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that one report shows."""
+
+    title: str
+    """Name of the study."""
+    description: str = ""
+    """What it asked, in a sentence."""
+    about: Mapping[str, About] = field(default_factory=dict)
+    """Language to its name, family and script."""
+    measurements: Measurements | None = None
+    """Runs and losses."""
+    runs: tuple[RunRow, ...] = ()
+    """Every planned run, diverged ones included; empty: those in ``measurements``."""
+    census: tuple[CensusRow, ...] = ()
+    """The corpus."""
+    transfer: Mapping[str, TransferMatrix] = field(default_factory=dict)
+    """Lens ("Shapley values", "influence", ...) to matrix; the first is the one shown in full."""
+    held_out: tuple[HeldOut, ...] = ()
+    """Held-out predictions of every law."""
+    law: LawFit | None = None
+    """The law chosen."""
+    advice: Advice | None = None
+    """The optimum."""
+    trained: tuple[Trained, ...] = ()
+    """The closed loop."""
+    noise: Mapping[str, float] = field(default_factory=dict)
+    """Target to the standard deviation between seeds of one mixture."""
+    cost: Cost | None = None
+    """What it took."""
+    simulated_epochs: bool | None = None
+    """Whether proxies repeated data as often as the target run would."""
+    warnings: tuple[str, ...] = ()
+    """What stages had to say: fits not converged, shares rescaled, ..."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved configuration."""
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    """Versions, hashes, machine, command."""
+    exports: Mapping[str, str] = field(default_factory=dict)
+    """Exporter to the directory or snippet it wrote."""
+    unit: str = "bpb"
+    """Unit of the losses."""
+
+    def name_of(self, language: str) -> str:
+        """What the page calls a language."""
+        about = self.about.get(language)
+        return about.name if about is not None and about.name else language

@@ -1,0 +1,107 @@
+"""What the explorer in the page needs, packed: the law's parameters, the mixtures, the limits."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from glotmix.report.evidence import Evidence, LawFit
+from glotmix.report.frames.words import counted
+
+IN_PAGE = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law")
+"""Laws that assets/law.js evaluates: all have the form L = f(Σ_l w_l p_l; N, D)."""
+EXACT_BYTES = 1_000_000
+"""Resamples up to this size travel as 64-bit numbers; more of them as 32-bit ones, thinned to the same size."""
+FEWEST = 40
+"""Never thinned below so many resamples."""
+
+
+def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
+    """The JSON value that assets/explorer.js starts from; None where no law can be evaluated in the page."""
+    law, advice = evidence.law, evidence.advice
+    if law is None or law.name not in IN_PAGE:
+        return None
+    languages = list(law.languages)
+    mixtures: dict[str, list[float]] = {}
+    if advice is not None:
+        for candidate in (advice.optimum, *advice.baselines):
+            mixtures[candidate.name] = [candidate.mixture.get(language, 0.0) for language in languages]
+    mixtures.setdefault("uniform", [1 / len(languages)] * len(languages))
+    runs = evidence.measurements
+    same = runs is not None and runs.languages == law.languages
+    epochs = _epochs_per_share(evidence)
+    return {
+        "law": law_data(law),
+        "names": {language: evidence.name_of(language) for language in dict.fromkeys((*law.languages, *law.targets))},
+        "groups": {
+            kind: {language: getattr(evidence.about[language], kind) for language in languages if language in evidence.about}
+            for kind in ("family", "script")
+        },
+        "unit": evidence.unit,
+        "mixtures": mixtures,
+        "start": "optimum" if "optimum" in mixtures else "uniform",
+        "objective": advice.objective if advice else "mean",
+        "weights": _weights(evidence, law),
+        "reference": dict(advice.reference) if advice else {},
+        "floors": [advice.floors.get(language, 0.0) if advice else 0.0 for language in languages],
+        "ceilings": [min(1.0, advice.ceilings.get(language, 1.0)) if advice else 1.0 for language in languages],
+        "epochs": [epochs.get(language) for language in languages],
+        "runs": pack(runs.p_RL, np.float32) if same and runs is not None else "",
+        "n_runs": len(runs) if same and runs is not None else 0,
+    }
+
+
+def law_data(law: LawFit) -> dict[str, Any]:
+    """Parameters of a law, row by row as little-endian numbers in base64."""
+    weights = [name for name in law.parameters if name[:2] in ("w/", "a/")]
+    assert [name[2:] for name in weights] in ([], list(law.languages)), "weights stand in the order of the languages"
+    resamples, kind, note = _resamples(law)
+    return {
+        "name": law.name,
+        "formula": law.formula,
+        "languages": list(law.languages),
+        "targets": list(law.targets),
+        "parameters": [name if name[:2] not in ("w/", "a/") else name[:2] for name in law.parameters],
+        "theta": pack(law.theta_TP, np.float64),
+        "resamples": "" if resamples is None else pack(resamples, kind),
+        "resamples_bits": 8 * np.dtype(kind).itemsize,
+        "resamples_note": note,
+        "scale": [] if law.scale_T is None else [float(x) if np.isfinite(x) else 0.0 for x in law.scale_T],
+        "N": None if np.isnan(law.N) else law.N,
+        "D": None if np.isnan(law.D) else law.D,
+    }
+
+
+def pack(array: np.ndarray, kind: type[np.floating[Any]]) -> str:
+    """Little-endian numbers in base64, C order."""
+    return base64.b64encode(np.ascontiguousarray(array, dtype=np.dtype(kind).newbyteorder("<")).tobytes()).decode()
+
+
+def _resamples(law: LawFit) -> tuple[np.ndarray | None, type[np.floating[Any]], str]:
+    if law.theta_BTP is None or len(law.theta_BTP) < 2:
+        return None, np.float64, ""
+    B, size = len(law.theta_BTP), law.theta_BTP[0].size
+    if B * size * 8 <= EXACT_BYTES:
+        return law.theta_BTP, np.float64, f"from {B} resamples of the runs"
+    keep = min(B, max(FEWEST, EXACT_BYTES // (4 * size)))
+    picked = law.theta_BTP[np.linspace(0, B - 1, keep).astype(int)]
+    return picked, np.float32, f"from {keep} of {counted(B, 'resample')} of the runs, to keep the page small"
+
+
+def _weights(evidence: Evidence, law: LawFit) -> dict[str, float]:
+    if evidence.advice is not None and evidence.advice.weights:
+        return {t: evidence.advice.weights.get(t, 0.0) for t in law.targets}
+    return {t: 1.0 if t in law.languages else 0.0 for t in law.targets}
+
+
+def _epochs_per_share(evidence: Evidence) -> dict[str, float]:
+    """D / U of each language, read off the optimum's epochs or the baselines'."""
+    found: dict[str, float] = {}
+    for candidate in (evidence.advice.optimum, *evidence.advice.baselines) if evidence.advice else ():
+        for language, epochs in candidate.epochs.items():
+            p = candidate.mixture.get(language, 0.0)
+            if p > 0 and np.isfinite(epochs):
+                found.setdefault(language, epochs / p)
+    return found

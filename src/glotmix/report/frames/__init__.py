@@ -1,0 +1,1 @@
+"""What the page says, as numbers and sentences, without a pixel."""

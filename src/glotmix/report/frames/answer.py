@@ -1,0 +1,126 @@
+"""What to do: the recommended mixture, what it is expected to give, and against what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glotmix.report.evidence import Advice, Estimate, Evidence
+from glotmix.report.frames.words import NBSP, interval, listed, number, share, signed
+
+OBJECTIVES = {
+    "mean": "mean loss",
+    "weighted": "weighted mean loss",
+    "normalised": "mean normalised loss",
+    "worst": "loss of the worst language",
+}
+
+
+@dataclass(frozen=True)
+class MixtureRow:
+    """One language's share in every mixture."""
+
+    language: str
+    """Tag or group name."""
+    name: str
+    """What the page calls it."""
+    family: str
+    """Language family, "" when unknown."""
+    optimum: float
+    """Recommended share."""
+    baselines: dict[str, float]
+    """Baseline to its share."""
+    epochs: float | None
+    """Passes over its unique tokens in the target run."""
+
+
+@dataclass(frozen=True)
+class GainRow:
+    """The optimum against one baseline, as the law expects it."""
+
+    baseline: str
+    """Name of the baseline."""
+    objective: Estimate
+    """Its predicted objective."""
+    gain: Estimate
+    """Its objective minus the optimum's; positive: the optimum is better."""
+    clear: bool | None
+    """Whether the interval of the gain leaves out zero; None without an interval."""
+
+
+def objective_unit(advice: Advice, unit: str) -> str:
+    """Unit of the objective: the losses' own, or none when they are divided by a reference."""
+    return "× reference" if advice.objective == "normalised" else unit
+
+
+def mixture_rows(evidence: Evidence) -> list[MixtureRow]:
+    """Languages by recommended share, the largest first."""
+    advice = evidence.advice
+    if advice is None:
+        return []
+    rows = []
+    for language, p in advice.optimum.mixture.items():
+        about = evidence.about.get(language)
+        rows.append(
+            MixtureRow(
+                language,
+                evidence.name_of(language),
+                about.family if about else "",
+                p,
+                {b.name: b.mixture.get(language, 0.0) for b in advice.baselines},
+                advice.optimum.epochs.get(language),
+            )
+        )
+    return sorted(rows, key=lambda row: (-row.optimum, row.name))
+
+
+def gain_rows(evidence: Evidence) -> list[GainRow]:
+    """Every baseline, the best first."""
+    advice = evidence.advice
+    if advice is None:
+        return []
+    rows = []
+    for baseline in advice.baselines:
+        gain = advice.gains.get(baseline.name)
+        gain = gain or Estimate(baseline.objective.value - advice.optimum.objective.value)
+        clear = None if gain.low is None or gain.high is None else not gain.low <= 0 <= gain.high
+        rows.append(GainRow(baseline.name, baseline.objective, gain, clear))
+    return sorted(rows, key=lambda row: row.objective.value)
+
+
+def headline(evidence: Evidence) -> str:
+    """The recommendation in a sentence: the largest shares, and how many languages share the rest."""
+    rows = mixture_rows(evidence)
+    if not rows:
+        return "Not enough was measured to recommend a mixture."
+    if len(rows) <= 8:
+        return f"Train on {listed([f'{share(row.optimum)} {row.name}' for row in rows], most=8)}."
+    top = rows[:5]
+    rest = 1 - sum(row.optimum for row in top)
+    named = ", ".join(f"{share(row.optimum)} {row.name}" for row in top)
+    return f"Train on {named}, and {share(rest)} for {len(rows) - 5} other languages."
+
+
+def expectation(evidence: Evidence) -> str:
+    """What the law expects of the recommended mixture, against the natural (or else the best) baseline."""
+    advice = evidence.advice
+    if advice is None:
+        return ""
+    unit = objective_unit(advice, evidence.unit)
+    text = (
+        f"The {advice.law} law predicts a {OBJECTIVES[advice.objective]} of "
+        f"{interval(advice.optimum.objective)} {unit}".rstrip()
+    )
+    rows = gain_rows(evidence)
+    if not rows:
+        return text + "."
+    against = next((row for row in rows if row.baseline == "current"), None)
+    against = against or next((row for row in rows if row.baseline == "natural"), rows[0])
+    gain, percent = against.gain, 100 * against.gain.value / against.objective.value
+    size = f"{number(abs(gain.value))} {unit} ({number(abs(percent), 1)}{NBSP}%)"
+    how = "lower than" if gain.value > 0 else "higher than"
+    text += f", {size} {how} the {against.baseline} mixture"
+    if gain.low is not None and gain.high is not None:
+        text += f"; 95{NBSP}% interval of the difference {signed(-gain.high)} to {signed(-gain.low)} {unit}"
+        if against.clear is False:
+            text += ", which includes zero: by this law alone the two cannot be told apart"
+    return text + "."

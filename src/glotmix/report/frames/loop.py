@@ -1,0 +1,165 @@
+"""How sure: mixtures that were trained after they were predicted, and whether differences exceed the noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from glotmix.report.evidence import Advice, Estimate, Evidence, Trained
+from glotmix.report.frames.answer import objective_unit
+from glotmix.report.frames.words import NBSP, counted, listed, number
+
+
+@dataclass(frozen=True)
+class LoopRow:
+    """One trained mixture."""
+
+    name: str
+    """Name of the mixture."""
+    seeds: tuple[float, ...]
+    """Measured objective of each seed."""
+    measured: Estimate
+    """Their mean and 95 % interval, from the spread between seeds pooled over all trained mixtures."""
+    predicted: Estimate | None
+    """What the law expected."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The optimum against one baseline, as measured."""
+
+    baseline: str
+    """Name of the baseline."""
+    difference: Estimate
+    """Baseline minus optimum; positive: the optimum is better."""
+    outcome: str
+    """"better", "worse" or "within the noise" (the interval includes zero, or there is none)."""
+
+
+def objective_of(advice: Advice | None, trained: Trained, inside: tuple[str, ...]) -> tuple[float, ...]:
+    """The objective of each seed: (weighted) mean of losses, of losses over their reference, or their maximum.
+
+    Seeds that lack one of the targets in the objective are left out.
+    """
+    if trained.objectives:
+        return trained.objectives
+    weights = dict(advice.weights) if advice is not None and advice.weights else dict.fromkeys(inside, 1.0)
+    targets = [t for t, w in weights.items() if w > 0 and t in trained.measured]
+    if not targets:
+        targets, weights = list(trained.measured), dict.fromkeys(trained.measured, 1.0)
+    seeds = min(len(trained.measured[t]) for t in targets)
+    loss_ST = np.array([trained.measured[t][:seeds] for t in targets], dtype=float).T.reshape(seeds, len(targets))
+    if advice is not None and advice.objective == "normalised" and advice.reference:
+        loss_ST = loss_ST / np.array([advice.reference[t] for t in targets])
+    loss_ST = loss_ST[np.isfinite(loss_ST).all(axis=1)]
+    if advice is not None and advice.objective == "worst":
+        return tuple(map(float, loss_ST.max(axis=1)))
+    w_T = np.array([weights[t] for t in targets])
+    return tuple(map(float, loss_ST @ w_T / w_T.sum()))
+
+
+def loop_rows(evidence: Evidence) -> list[LoopRow]:
+    """Trained mixtures, the best measured first.
+
+    The standard deviation between seeds is pooled over mixtures, so that three seeds each still give a usable interval:
+    ``mean ± t_{0.975, ν} s / √n`` with ``ν = Σ (n_i - 1)``.
+    """
+    if not evidence.trained:
+        return []
+    inside = _inside(evidence)
+    seeds = {t.name: objective_of(evidence.advice, t, inside) for t in evidence.trained}
+    s, nu = _pooled([values for values in seeds.values()])
+    rows = []
+    for trained in evidence.trained:
+        values = seeds[trained.name]
+        if values:
+            mean = float(np.mean(values))
+            half = float(stats.t.ppf(0.975, nu) * s / np.sqrt(len(values))) if nu else None
+            measured = Estimate(mean) if half is None else Estimate(mean, mean - half, mean + half)
+            rows.append(LoopRow(trained.name, values, measured, trained.objective))
+    return sorted(rows, key=lambda row: row.measured.value)
+
+
+def verdicts(evidence: Evidence) -> list[Verdict]:
+    """The optimum against each baseline: the study's own (paired) test, else means and a pooled 95 % t interval."""
+    rows = {row.name: row for row in loop_rows(evidence)}
+    tested = {t.name: t.difference for t in evidence.trained if t.difference is not None}
+    if "optimum" not in rows:
+        return []
+    best = rows.pop("optimum")
+    s, nu = _pooled([best.seeds, *[row.seeds for row in rows.values()]])
+    result = []
+    for row in rows.values():
+        gap = row.measured.value - best.measured.value
+        if row.name in tested:
+            result.append(Verdict(row.name, tested[row.name], _outcome(tested[row.name])))
+            continue
+        if not nu:
+            result.append(Verdict(row.name, Estimate(gap), "within the noise"))
+            continue
+        half = float(stats.t.ppf(0.975, nu) * s * np.sqrt(1 / len(best.seeds) + 1 / len(row.seeds)))
+        difference = Estimate(gap, gap - half, gap + half)
+        result.append(Verdict(row.name, difference, _outcome(difference)))
+    return result
+
+
+def _outcome(difference: Estimate) -> str:
+    if difference.low is None or difference.high is None:
+        return "within the noise"
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "within the noise"
+
+
+def summary(evidence: Evidence) -> str:
+    """The closed loop in plain words."""
+    if not evidence.trained:
+        return (
+            "The loop is open: nothing was trained on the recommended mixture, so its gain is a prediction only. "
+            "Set validation.seeds to 3 or more to close it."
+        )
+    found = verdicts(evidence)
+    if not found:
+        return "Mixtures were trained to check the predictions, but the recommended one is not among them."
+    unit = objective_unit(evidence.advice, evidence.unit) if evidence.advice else evidence.unit
+    parts = []
+    for outcome, words in (
+        ("better", "Measured, the optimum is better than {} beyond the noise."),
+        ("within the noise", "Against {} the difference is within the noise: these runs cannot tell which is better."),
+        ("worse", "Measured, the optimum is worse than {} beyond the noise; do not use it before you know why."),
+    ):
+        chosen = [v for v in found if v.outcome == outcome]
+        if chosen:
+            named = [f"{v.baseline} (by {number(abs(v.difference.value))}{NBSP}{unit})" for v in chosen]
+            parts.append(words.format(listed(named, most=8)))
+    missed = [
+        row
+        for row in loop_rows(evidence)
+        if row.predicted is not None and row.measured.low is not None and not _overlap(row.predicted, row.measured)
+    ]
+    if missed:
+        names = listed([row.name for row in missed], most=8)
+        parts.append(f"The prediction for {names} misses the measurement by more than both intervals.")
+    else:
+        seeds = min(len(row.seeds) for row in loop_rows(evidence))
+        parts.append(f"Predictions and measurements agree within their intervals ({counted(seeds, 'seed')} each).")
+    return " ".join(parts)
+
+
+def _inside(evidence: Evidence) -> tuple[str, ...]:
+    if evidence.advice is not None:
+        return tuple(evidence.advice.optimum.mixture)
+    return evidence.measurements.languages if evidence.measurements is not None else ()
+
+
+def _pooled(groups: list[tuple[float, ...]]) -> tuple[float, int]:
+    nu = sum(len(g) - 1 for g in groups if g)
+    squares = sum(float(np.sum((np.array(g) - np.mean(g)) ** 2)) for g in groups if g)
+    return (float(np.sqrt(squares / nu)) if nu else 0.0), nu
+
+
+def _overlap(a: Estimate, b: Estimate) -> bool:
+    low_a, high_a = (a.low, a.high) if a.low is not None and a.high is not None else (a.value, a.value)
+    assert b.low is not None
+    assert b.high is not None
+    return low_a <= b.high and b.low <= high_a

@@ -1,0 +1,127 @@
+"""Why: who helps whom, in an order that shows the groups, and what makes up each target's gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
+
+from glotmix.report.evidence import About, Estimate, Evidence
+from glotmix.report.frames.words import counted, signed
+from glotmix.transfer.matrix import TransferMatrix
+
+BY_FAMILY_FROM = 31
+"""From so many languages on the matrix is grouped by family, and clustered inside each."""
+
+
+@dataclass(frozen=True)
+class Waterfall:
+    """How the sources add up to a target's reduction of loss."""
+
+    target: str
+    """Language evaluated."""
+    steps: tuple[tuple[str, Estimate], ...]
+    """Source (or "37 others") and its value, the largest in size first."""
+    total: float
+    """Their sum."""
+
+
+def clustered(matrix: TransferMatrix, about: Mapping[str, About] | None = None) -> TransferMatrix:
+    """The matrix with similar languages side by side; targets outside the mixture come last.
+
+    Average linkage with optimal leaf ordering on the rows and columns of the scaled values. With many languages whose
+    families are known, families stay together (the largest first).
+    """
+    place = {source: i for i, source in enumerate(matrix.sources)}
+    inside = [t for t in matrix.targets if t in place]
+    order = _order(matrix, list(matrix.sources))
+    if about and len(matrix.sources) >= BY_FAMILY_FROM and any(about.get(s) and about[s].family for s in order):
+        family = {s: about[s].family if s in about else "" for s in order}
+        size = {f: sum(1 for s in order if family[s] == f) for f in family.values()}
+        order.sort(key=lambda s: (-size[family[s]], family[s]))
+    targets = [s for s in order if s in set(inside)] + [t for t in matrix.targets if t not in place]
+    rows = [matrix.targets.index(t) for t in targets]
+    columns = [place[s] for s in order]
+
+    def pick(grid: np.ndarray | None) -> np.ndarray | None:
+        return None if grid is None else np.asarray(grid)[np.ix_(rows, columns)]
+
+    value = pick(matrix.value_TL)
+    assert value is not None
+    return TransferMatrix(
+        tuple(targets), tuple(order), value, pick(matrix.low_TL), pick(matrix.high_TL), matrix.unit, matrix.method, matrix.notes
+    )
+
+
+def _order(matrix: TransferMatrix, sources: list[str]) -> list[str]:
+    if len(sources) < 3:
+        return sources
+    rows = [matrix.targets.index(s) for s in sources if s in matrix.targets]
+    value = np.nan_to_num(matrix.value_TL)
+    if len(rows) == len(sources):
+        square = value[rows].copy()
+        off = ~np.eye(len(sources), dtype=bool)
+        np.fill_diagonal(square, square[off].max() if off.any() else 0)
+        features = np.hstack([square, square.T])
+    else:
+        features = value.T
+    spread = features.std() or 1.0
+    tree = linkage(features / spread, "average")
+    if len(sources) <= 200:
+        tree = optimal_leaf_ordering(tree, features / spread)
+    return [sources[i] for i in leaves_list(tree)]
+
+
+def certain(matrix: TransferMatrix) -> np.ndarray:
+    """Mask [T, L] of the values whose interval leaves out zero; all true without intervals."""
+    if matrix.low_TL is None or matrix.high_TL is None:
+        return np.isfinite(matrix.value_TL)
+    return (matrix.low_TL > 0) | (matrix.high_TL < 0)
+
+
+def finding(evidence: Evidence, matrix: TransferMatrix) -> str:
+    """The strongest help and harm between different languages whose intervals leave out zero."""
+    sure = certain(matrix)
+    cross = [
+        (float(matrix.value_TL[i, j]), target, source)
+        for i, target in enumerate(matrix.targets)
+        for j, source in enumerate(matrix.sources)
+        if target != source and sure[i, j]
+    ]
+    if not cross:
+        return "No transfer between different languages stands out from the noise"
+    best, worst = max(cross), min(cross)
+    name, unit = evidence.name_of, f" {matrix.unit}" if matrix.unit not in ("", "1") else ""
+    text = (
+        f"{name(best[2])} helps {name(best[1])} most ({signed(best[0], 2)}{unit})"
+        if best[0] > 0
+        else "No language helps another beyond the noise"
+    )
+    if worst[0] < 0:
+        text += f"; {name(worst[2])} costs {name(worst[1])} most ({signed(worst[0], 2)}{unit})"
+    return text
+
+
+def certainty(matrix: TransferMatrix) -> str:
+    """How many cells differ from zero beyond the noise."""
+    if matrix.low_TL is None:
+        return "Nothing was repeated, so these values have no intervals."
+    sure = certain(matrix)
+    return f"{int(sure.sum())} of {counted(sure.size, 'value')} have a 95 % interval that leaves out zero."
+
+
+def waterfall(matrix: TransferMatrix, target: str, most: int = 10) -> Waterfall:
+    """A target's values by size; beyond ``most`` sources the smallest are added up (without an interval)."""
+    row = matrix.targets.index(target)
+    values = matrix.value_TL[row]
+    order: Sequence[int] = sorted(range(len(values)), key=lambda j: -abs(values[j]))
+    shown, rest = (order, []) if len(order) <= most else (order[: most - 1], order[most - 1 :])
+    steps = []
+    for j in shown:
+        low, high = matrix.interval(target, matrix.sources[j]) or (None, None)
+        steps.append((matrix.sources[j], Estimate(float(values[j]), low, high)))
+    if rest:
+        steps.append((f"{len(rest)} others", Estimate(float(values[list(rest)].sum()))))
+    return Waterfall(target, tuple(steps), float(values.sum()))
