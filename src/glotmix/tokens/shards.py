@@ -342,7 +342,7 @@ def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, h
     if measured < min_tokens:
         documents = totals["train"]["documents"]
         raise BadInput(
-            f"{language} has {measured} held-out tokens ({documents} documents for training, {held_out:g} of all held out)",
+            f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out)",
             where="corpus.held_out",
             expected=f"a share that leaves at least {min_tokens} tokens to measure on",
         )

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, cast
 
 from glotmix.errors import BadInput
 
@@ -47,7 +47,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 def _decompressed(path: Path) -> IO[bytes]:
     match path.suffix:
         case ".gz":
-            return gzip.open(path, "rb")
+            return cast(IO[bytes], gzip.open(path, "rb"))
         case ".xz":
             return lzma.open(path, "rb")
         case ".bz2":
@@ -58,7 +58,7 @@ def _decompressed(path: Path) -> IO[bytes]:
             import zstandard
 
             raw = zstandard.open(path, "rb", dctx=zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW))
-            return io.BufferedReader(raw, 1 << 20)  # type: ignore[arg-type]
+            return io.BufferedReader(raw, 1 << 20)
     return open(path, "rb")
 
 

@@ -1,0 +1,1 @@
+"""The embedded corpus: scenes without words (``scenes.toml``) and how each language says them (``<language>.toml``)."""

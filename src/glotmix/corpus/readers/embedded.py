@@ -1,0 +1,55 @@
+"""The embedded corpus: real languages without a download, parallel, deterministic and of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from glotmix.config import CorpusConfig
+from glotmix.corpus.document import Document
+from glotmix.corpus.embedded.scene import DATA, draw
+from glotmix.corpus.embedded.speaker import Speaker
+from glotmix.corpus.readers.reader import Reader
+
+DEFAULT_BYTES = 2_000_000
+"""Text per language where ``bytes_per_language`` does not say."""
+
+
+class EmbeddedReader(Reader):
+    """Documents made of our sentences, CLDR's names and num2words' numbers: weather, trains, recipes, sums, small talk.
+
+    Document ``k`` says the same in every language and has the same id. The text depends on the seed and on the versions
+    of Babel (CLDR) and num2words, which are part of :meth:`inputs`.
+    """
+
+    def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
+        super().__init__(config, languages, base)
+        self._speakers = {language: Speaker(language) for language in self.languages}
+
+    def bytes_wanted(self, language: str) -> int:
+        wanted = super().bytes_wanted(language)
+        return DEFAULT_BYTES if wanted is None else wanted
+
+    def _documents(self, language: str) -> Iterator[Document]:
+        speaker = self._speakers.get(language) or Speaker(language)
+        for k in count():
+            meaning = draw(self.config.seed, k)
+            yield Document(speaker.say(meaning), f"{meaning.scene}/{k}", language, f"embedded corpus, document {k}")
+
+    def inputs(self) -> dict[str, Any]:
+        import babel
+        import num2words
+
+        digest = sha256()
+        for path in sorted(DATA.glob("*.toml")):
+            digest.update(path.name.encode() + path.read_bytes())
+        return {
+            "babel": babel.__version__,
+            "num2words": getattr(num2words, "__version__", "unknown"),
+            "sentences": digest.hexdigest()[:16],
+            "seed": self.config.seed,
+            "bytes": {language: self.bytes_wanted(language) for language in self.languages},
+        }
