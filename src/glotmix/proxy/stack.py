@@ -81,6 +81,15 @@ class Stack:
         return norm_K
 
     @torch.no_grad()
+    def load(self, master_KP: Tensor, first_KP: Tensor | None = None, second_KP: Tensor | None = None) -> None:
+        """Set the weights and, where given, AdamW's moments (zeros otherwise)."""
+        self.master_KP.copy_(master_KP)
+        for own, given in ((self.first_KP, first_KP), (self.second_KP, second_KP)):
+            own.zero_() if given is None else own.copy_(given)
+        if self.working_KP is not self.master_KP:
+            self.working_KP.copy_(self.master_KP)
+
+    @torch.no_grad()
     def freeze(self, k: int) -> None:
         """Take a diverged model out: its parameters become zeros, whose gradients are zeros ever after."""
         for flat in (self.master_KP, self.working_KP, self.gradient_KP, self.first_KP, self.second_KP):
