@@ -26,6 +26,13 @@ def test_norwegian_is_a_language_and_1e6_is_a_number(tmp_path):
     assert config.proxy.tokens == 1_000_000
 
 
+def test_languages_as_keys_resolve_as_in_the_list(tmp_path):
+    text = "name: x\nlanguages: [no, sw]\noptimize: {floors: {no: 0.1}, current: {swh: 0.5, nb: 0.5}}"
+    config = load_study(write(tmp_path, text))
+    assert config.optimize.floors == {"nob_Latn": 0.1}
+    assert config.optimize.current == {"swh_Latn": 0.5, "nob_Latn": 0.5}
+
+
 def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
     config = load_study(write(tmp_path, STUDY), scale="tiny", overrides=["proxy.width=48", "fit.laws=[null_law]"])
     assert (config.proxy.tokens, config.proxy.width, config.proxy.layers) == (1000, 48, 3)
@@ -42,6 +49,9 @@ def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
         ("name: x\nlanguages: [klingonian]", "klingonian"),
         ("name: x\nlanguages: [es, spa_Latn]", "twice"),
         ("name: x\nlanguages: [es]\noutside: [spa]", "twice"),
+        ("name: x\nlanguages: [es, fr]\noptimize: {floors: {klingonian: 0.1}}", r"optimize\.floors: .*klingonian"),
+        ("name: x\nlanguages: [es, fr]\noptimize: {floors: {de: 0.1}}", "deu_Latn is none of the languages"),
+        ("name: x\nlanguages: [es, fr]\noptimize: {floors: {es: 0.1, spa: 0.2}}", "twice"),
         ("languages: [es]", "name"),
         ("name: x\nname: y\nlanguages: [es]", r"study\.yaml:2"),
         ("- a\n- b", "holds a list"),

@@ -81,8 +81,8 @@ class DesignConfig(Section):
     tokens away and the run is shorter."""
     base: Literal["uniform", "natural"] = "uniform"
     """Mixture of the full coalition, from which the others are cut."""
-    empty: Literal["uniform_tokens", "unigram", "untrained"] = "unigram"
-    """Loss of the empty coalition: ln V per token, the unigram entropy of the target, or the untrained proxy."""
+    empty: Literal["uniform_tokens", "unigram"] = "unigram"
+    """Loss of the empty coalition: ln V per token (what an untrained proxy scores), or a unigram over all languages."""
     swarm: int = Field(12, ge=0)
     """Mixtures drawn from a Dirichlet distribution."""
     swarm_concentration: float = Field(1.0, gt=0)
@@ -213,6 +213,32 @@ class ValidateConfig(Section):
     """τ of the temperature baseline (XLM-R and mT5 use α = 0.3, τ = 3.33)."""
 
 
+LANGUAGE_KEYS = {
+    "corpus": ("sources", "bytes_per_language"),
+    "target": ("unique_tokens",),
+    "optimize": ("weights", "floors", "ceilings", "current"),
+}
+"""Fields of a study whose keys are languages."""
+
+
+def _resolved(value: Any, field: str) -> Any:
+    """The same mapping keyed by tags."""
+    from glotmix.language import Language
+
+    if not isinstance(value, dict):
+        return value
+    tags: dict[str, Any] = {}
+    for name, one in value.items():
+        try:
+            tag = Language.resolve(str(name)).tag
+        except BadInput as error:
+            raise ValueError(f"{field}: {error}") from None
+        if tag in tags:
+            raise ValueError(f"{field}: {tag} stands there twice")
+        tags[tag] = one
+    return tags
+
+
 class StudyConfig(Section):
     """A whole study: corpus → … → report."""
 
@@ -248,12 +274,31 @@ class StudyConfig(Section):
         except BadInput as error:  # pydantic adds the field, the caller the file
             raise ValueError(str(error)) from None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_keys(cls, data: Any) -> Any:
+        """Languages as keys ("sw", "swh") are the same as in the list of languages."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for section, fields in LANGUAGE_KEYS.items():
+            if isinstance(data.get(section), dict):
+                data[section] = {
+                    name: _resolved(value, f"{section}.{name}") if name in fields else value
+                    for name, value in data[section].items()
+                }
+        return data
+
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:
         names = [*self.languages, *self.outside]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"language {name} stands there twice (languages and outside together)")
+        for field in ("floors", "ceilings", "current"):
+            for name in getattr(self.optimize, field):
+                if name not in self.languages:
+                    raise ValueError(f"optimize.{field}: {name} is none of the languages whose share is sought")
         return self
 
 

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import platform
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import polars as pl
 
 from glotmix import __version__
 from glotmix.artifact import fingerprint, read_json
-from glotmix.corpus.census import Census
-from glotmix.errors import BadInput
 from glotmix.exporters.exporter import Realised
-from glotmix.fit.fit import Fit
-from glotmix.fit.holdout import Holdout
+from glotmix.fit.fit import Fit, fit
 from glotmix.language import Language
+from glotmix.laws import find_law
 from glotmix.measurements import Measurements
-from glotmix.optimize.solve import Optimum
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.optimum import Optimum
 from glotmix.report.evidence import (
     About,
     Advice,
@@ -35,10 +33,10 @@ from glotmix.report.evidence import (
     Trained,
 )
 from glotmix.study.closed_loop import ClosedLoop
+from glotmix.study.study import Judgement, Study
+from glotmix.tokens.census import Census
+from glotmix.tokens.shards import TokenStore
 from glotmix.transfer.matrix import TransferMatrix
-
-if TYPE_CHECKING:
-    from glotmix.study.study import Study
 
 
 @dataclass(frozen=True)
@@ -47,20 +45,16 @@ class Findings:
 
     study: Study
     """Configuration and directory."""
+    store: TokenStore
+    """The tokens."""
     census: Census
     """The corpus in numbers."""
     measurements: Measurements
-    """All complete runs."""
+    """All complete runs, those of the closed loop among them."""
     transfer: TransferMatrix | None
     """Shapley values, when every coalition was run."""
-    law: str
-    """Law that the optimum was taken on."""
-    fits: Mapping[str, Fit]
-    """Every law, fitted to all runs."""
-    crossed: Holdout
-    """Cross-validation over the fitting runs, by which the law was chosen."""
-    judged: Holdout | None
-    """Errors on the held-out swarm, when there is one."""
+    judgement: Judgement
+    """The laws and what they are worth."""
     optimum: Optimum
     """The optimum and its baselines."""
     loop: ClosedLoop | None
@@ -73,7 +67,7 @@ class Findings:
 
 def evidence_of(found: Findings) -> Evidence:
     """Everything that the report shows."""
-    config = found.study.config
+    study, config = found.study, found.study.config
     return Evidence(
         title=config.name,
         description=config.description,
@@ -81,16 +75,165 @@ def evidence_of(found: Findings) -> Evidence:
         measurements=found.measurements,
         runs=_runs(found),
         census=_census(found),
-        transfer={"Shapley values": found.transfer} if found.transfer is not None else {},
-        held_out=_held_out(found),
-        law=_law(found.fits[found.law]),
+        transfer={} if found.transfer is None else {"Shapley values": found.transfer},
+        held_out=_held_out(found.judgement, config.fit.seed, found.transfer),
+        law=_law(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
         trained=_trained(found),
-        noise=found.study.noise(found.measurements),
+        noise=study.noise(found.measurements),
         cost=_cost(found),
         simulated_epochs=bool(config.proxy.simulate_epochs and config.target.tokens),
         warnings=_warnings(found),
-        config=found.study.summary(),
+        config=config.model_dump(mode="json"),
         provenance=_provenance(found),
-        exports={name: str(found.study.directory / "export" / name) for name in found.exports},
+        exports={name: str(study.directory / "export" / name) for name in found.exports},
     )
+
+
+def _about(tag: str) -> About:
+    language = Language.resolve(tag)
+    return About(language.name, language.family, language.tag.rpartition("_")[2])
+
+
+def _estimate(estimate: Any) -> Estimate:
+    return Estimate(estimate.value, estimate.low, estimate.high)
+
+
+def _runs(found: Findings) -> tuple[RunRow, ...]:
+    table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
+    return tuple(
+        RunRow(row["run"], row["role"], row["status"], row["seed"], row["N"], row["D"], _run_seconds(found, row["run"]))
+        for row in table.iter_rows(named=True)
+    )
+
+
+def _run_seconds(found: Findings, run: str) -> float | None:
+    path = found.study.directory / "jobs" / "timings" / f"{run}.json"
+    return float(read_json(path)["seconds"]) if path.is_file() else None
+
+
+def _census(found: Findings) -> tuple[CensusRow, ...]:
+    epochs = found.optimum.epochs
+    return tuple(
+        CensusRow(
+            language=row.language,
+            documents=row.documents,
+            bytes=row.bytes,
+            unique_tokens=row.unique_tokens,
+            fertility=row.fertility,
+            bytes_per_token=row.bytes_per_token,
+            byte_premium=row.byte_premium,
+            epochs=epochs.get(row.language),
+        )
+        for row in found.census.rows
+    )
+
+
+def _held_out(judgement: Judgement, seed: int, transfer: TransferMatrix | None) -> tuple[HeldOut, ...]:
+    """Predictions of laws fitted without the runs that they are judged on; nothing where no swarm was held out."""
+    if judgement.held_out is None:
+        return ()
+    rows = []
+    for name in judgement.held_out.scores:
+        fitted = fit(find_law(name), judgement.fitted_on, transfer=transfer, seed=seed)
+        on = judgement.judged_on
+        predicted_RT = fitted.predict(on.p_RL, on.N_R, on.D_R).value_RT
+        for t, target in enumerate(fitted.targets):
+            if np.isfinite(predicted_RT[:, t]).all():
+                rows.append(HeldOut(name, target, on.runs, predicted_RT[:, t], on.loss(target)))
+    return tuple(rows)
+
+
+def _law(fitted: Fit) -> LawFit:
+    """The chosen law with its parameters by name, for the targets that it says something of."""
+    told = [target for target in fitted.targets if fitted.fits[target].usable]
+    at = [fitted.fits[target] for target in told]
+    resamples = min(len(one.bootstrap_BP) for one in at)
+    theta_BTP = np.stack([one.bootstrap_BP[:resamples] for one in at], axis=1) if resamples else None
+    return LawFit(
+        name=fitted.law.name,
+        formula=fitted.law.formula,
+        source=fitted.law.source,
+        languages=fitted.languages,
+        targets=tuple(told),
+        parameters=at[0].names,
+        theta_TP=np.stack([one.theta_P for one in at]),
+        theta_BTP=theta_BTP,
+        N=fitted.N,
+        D=fitted.D,
+    )
+
+
+def _advice(found: Findings) -> Advice:
+    optimum, config = found.optimum, found.study.config
+    D, unique = found.study.target_tokens(), found.study.unique(found.store)
+    ceilings = dict(config.optimize.ceilings)
+    if config.optimize.max_epochs is not None:
+        for language, tokens in unique.items():
+            ceilings[language] = min(ceilings.get(language, 1.0), config.optimize.max_epochs * tokens / D)
+
+    def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
+        losses = {target: _estimate(loss) for target, loss in predicted.items()}
+        return Candidate(name, dict(mixture), _estimate(objective), losses, mixture.epochs(D, unique))
+
+    return Advice(
+        law=found.judgement.law,
+        objective=config.optimize.objective,
+        optimum=candidate("optimum", optimum.mixture, optimum.objective, optimum.predicted),
+        baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
+        weights=dict(optimum.aim.weights),
+        reference=dict(optimum.aim.best),
+        gains={name: _estimate(gain) for name, gain in optimum.gains.items()},
+        active=tuple(active.words for active in optimum.active),
+        floors=dict(config.optimize.floors),
+        ceilings=ceilings,
+        status=optimum.status,
+    )
+
+
+def _trained(found: Findings) -> tuple[Trained, ...]:
+    if found.loop is None:
+        return ()
+    predicted = {b.name: (b.predicted, b.objective) for b in found.optimum.baselines}
+    predicted["optimum"] = (found.optimum.predicted, found.optimum.objective)
+    return tuple(
+        Trained(
+            name=name,
+            measured=losses,
+            predicted={target: _estimate(loss) for target, loss in predicted[name][0].items()},
+            objective=_estimate(predicted[name][1]),
+        )
+        for name, losses in found.loop.measured.items()
+    )
+
+
+def _cost(found: Findings) -> Cost:
+    table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
+    counts = table.group_by("status").len().sort("status")
+    target = found.study.config.target
+    return Cost(
+        runs=dict(counts.iter_rows()),
+        tokens=float(table["D"].sum()),
+        flops=float(table["C"].sum()),
+        seconds=found.seconds,
+        target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
+    )
+
+
+def _warnings(found: Findings) -> tuple[str, ...]:
+    warnings = [f"Law {law} could not be fitted: {why}" for law, why in found.judgement.crossed.problems.items()]
+    for target, fitted in found.judgement.fits[found.judgement.law].fits.items():
+        if fitted.usable and fitted.status != "converged":
+            warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")
+    return tuple(warnings)
+
+
+def _provenance(found: Findings) -> dict[str, str]:
+    return {
+        "glotmix": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "corpus and tokens": found.store.fingerprint,
+        "configuration": fingerprint(found.study.config.model_dump(mode="json")),
+    }

@@ -25,7 +25,8 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
-from glotmix.optimize.solve import Optimum, minimise
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.solve import minimise
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact

@@ -60,7 +60,7 @@ def status_of(directory: Path) -> Status:
     if not (directory / "study.json").is_file():
         raise BadInput("no study.json in it", where=directory, expected="the directory of a study")
     planned: list[PlannedRun] = []
-    for name in ("plan.json", "closed_loop.json"):
+    for name in ("plan.json", "closed_loop_plan.json"):
         if (directory / name).is_file():
             planned += [PlannedRun.from_json(run) for run in read_json(directory / name)]
     complete, diverged = 0, []

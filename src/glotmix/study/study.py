@@ -38,6 +38,24 @@ RUN_SECTIONS = ("languages", "outside", "seed", "corpus", "tokens", "design", "p
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What the laws are worth."""
+
+    law: str
+    """The law chosen."""
+    fits: dict[str, Fit]
+    """Every law that could be fitted, fitted to all runs of the design."""
+    crossed: Holdout
+    """Cross-validation over the fitting runs: what the choice was made by."""
+    held_out: Holdout | None
+    """Errors on the held-out swarm; None without one."""
+    fitted_on: Measurements
+    """Runs that the judged laws were fitted to."""
+    judged_on: Measurements
+    """Runs that they were judged on."""
+
+
+@dataclass(frozen=True)
 class Study:
     """A configuration, the place of its files, and the directory of its results."""
 
@@ -207,48 +225,36 @@ class Study:
         write_json(self.directory / "transfer.json", matrix.to_json())
         return matrix
 
-    def laws(
-        self, measurements: Measurements, transfer: TransferMatrix | None
-    ) -> tuple[str, dict[str, Fit], Holdout, Holdout | None]:
+    def laws(self, measurements: Measurements, transfer: TransferMatrix | None) -> Judgement:
         """Judge every law, choose one, and fit all of them to all runs.
 
         The choice is made by cross-validation over the fitting runs. A held-out swarm only judges: its errors are those
         of laws that have not seen it. The laws returned are then fitted to everything.
         """
         config = self.config
-        chosen_roles = ("coalition", "anchor", "swarm")
-        known = measurements.with_role(*chosen_roles)
-        held = config.design.swarm > 0 and config.design.swarm_roles == "held_out"
+        known = measurements.with_role("coalition", "anchor", "swarm")
+        swarm = known.with_role("swarm")
+        held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
         fit_on = known.with_role("coalition", "anchor") if held else known
-        laws = {name: find_law(name) for name in config.fit.laws}
-        crossed = cross_validate(laws, fit_on, folds=config.fit.folds, seed=config.fit.seed, transfer=transfer)
-        judged = None
-        if held:
-            judged = judge(laws, fit_on, known.with_role("swarm"), seed=config.fit.seed, transfer=transfer)
+        laws = [find_law(name) for name in config.fit.laws]
+        seed = config.fit.seed
+        crossed = cross_validate(laws, fit_on, folds=config.fit.folds, seed=seed, transfer=transfer)
+        judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer) if held else None
         name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
-        if name not in laws:
-            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *laws]))
-        fits = {
-            law: fit(
-                family,
-                known,
-                transfer=transfer,
-                bootstrap=config.fit.bootstrap if law == name else 0,
-                seed=config.fit.seed,
-            )
-            for law, family in laws.items()
-        }
-        for law, fitted in fits.items():
-            write_json(self.directory / "fits" / f"{law}.json", fitted.to_json())
-        write_json(
-            self.directory / "fits" / "holdout.json",
-            {
-                "chosen": name,
-                "cross_validated": crossed.to_json(),
-                "held_out": None if judged is None else judged.to_json(),
-            },
-        )
-        return name, fits, crossed, judged
+        if name not in config.fit.laws:
+            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
+        fits = {}
+        for law in laws:
+            resamples = config.fit.bootstrap if law.name == name else 0
+            try:
+                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed)
+            except BadInput as error:  # already told by the judgement; another law was chosen
+                self.narrator.say(f"  {error}")
+        for law_name, fitted in fits.items():
+            write_json(self.directory / "fits" / f"{law_name}.json", fitted.to_json())
+        told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
+        write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
+        return Judgement(name, fits, crossed, judged, fit_on, swarm if held else fit_on)
 
     def noise(self, measurements: Measurements) -> dict[str, float]:
         """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""

@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.table import Table
 
-from glotmix.artifact import read_json, write_json, write_text
-from glotmix.config import StudyConfig, check
-from glotmix.corpus.census import Census, take_census
+from glotmix.artifact import read_json, write_json
+from glotmix.config import check
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit
-from glotmix.fit.holdout import Holdout
+from glotmix.measurements import Measurements
+from glotmix.mixture.design import PlannedRun, plan
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
-from glotmix.optimize.solve import Optimum, minimise
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.solve import minimise
 from glotmix.report.page import write_report
 from glotmix.study import closed_loop
 from glotmix.study.closed_loop import ClosedLoop
 from glotmix.study.evidence import Findings, evidence_of
 from glotmix.study.narrator import Narrator
 from glotmix.study.study import Study
+from glotmix.sweep.executors import open_executor
 from glotmix.sweep.lock import held
-from glotmix.tokens.shards import TokenStore
+from glotmix.sweep.sweep import is_complete
+from glotmix.tokens.census import Census, take_census
+from glotmix.tokens.shards import TokenStore, open_store
 
 
 def run_study(study: Study) -> Path:
@@ -41,37 +47,42 @@ def run_study(study: Study) -> Path:
         BadInput: the study, its corpus or its directory are wrong.
         GlotmixError: no run of the study is complete, or the disk is full.
     """
-    say = study.narrator.say
     with held(study.directory):
-        began = time.monotonic()
         study.claim()
-        store = study.tokens()
-        census = take_census_of(study, store)
-        runs = study.plan(store)
-        spec = study.sweep_spec(store)
-        failed = study.run(runs, spec, "Training proxies")
-        measurements = study.measure(runs, spec, failed)
-        transfer = study.transfer(measurements, store)
-        name, fits, crossed, judged = study.laws(measurements, transfer)
-        shown = judged or crossed
-        say(f"Law chosen by cross-validation: {name}; held-out error {100 * shown.mean(name):.2f} %")
-        optimum = best_mixture(study, fits, name, store)
-        loop = None
-        if study.config.validation.seeds:
-            loop, failed_loop = close_loop(study, store, optimum, runs, failed)
-            failed |= failed_loop
-        exports = export_all(study, store, optimum.mixture)
-        write_json(study.directory / "timing.json", {"seconds": _seconds(study, time.monotonic() - began)})
-        findings = Findings(study, store, census, measurements, transfer, name, fits, crossed, judged, optimum, loop, exports)
-        report = study.directory / "report.html"
-        write_report(evidence_of(findings), report)
-    return report
+        return _from_measurements(study, study.tokens(), train=True, out=None)
+
+
+def _from_measurements(study: Study, store: TokenStore, *, train: bool, out: Path | None) -> Path:
+    """All stages after the corpus. Without ``train`` a missing run is an error."""
+    began = time.monotonic()
+    say = study.narrator.say
+    census = take_census_of(study, store)
+    runs = study.plan(store)
+    spec = study.sweep_spec(store)
+    if not train and not all(is_complete(run, spec) for run in runs):
+        raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
+    failed = study.run(runs, spec, "Training proxies") if train else {}
+    measurements = study.measure(runs, spec, failed)
+    transfer = study.transfer(measurements, store)
+    judgement = study.laws(measurements, transfer)
+    shown = judgement.held_out or judgement.crossed
+    say(f"Law chosen by cross-validation: {judgement.law}; held-out error {100 * shown.mean(judgement.law):.2f} %")
+    optimum = best_mixture(study, judgement.fits, judgement.law, store, measurements)
+    loop = None
+    if study.config.validation.seeds and (train or (study.directory / "closed_loop.json").is_file()):
+        loop, measurements = close_loop(study, store, optimum, runs, failed)
+    exports = export_all(study, store, optimum.mixture)
+    seconds = _seconds(study, time.monotonic() - began if train else 0.0)
+    found = Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)
+    return write_report(evidence_of(found), out or study.directory / "report.html")
 
 
 def _seconds(study: Study, now: float) -> float:
     """Wall-clock seconds over all calls that worked on the study."""
     path = study.directory / "timing.json"
-    return now + (float(read_json(path)["seconds"]) if path.exists() else 0.0)
+    total = now + (float(read_json(path)["seconds"]) if path.exists() else 0.0)
+    write_json(path, {"seconds": total})
+    return total
 
 
 def take_census_of(study: Study, store: TokenStore | None = None) -> Census:
@@ -84,13 +95,14 @@ def take_census_of(study: Study, store: TokenStore | None = None) -> Census:
     return census
 
 
-def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStore) -> Optimum:
+def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStore, measured: Measurements) -> Optimum:
     """The optimum on the chosen law, with every baseline, the optima under the other laws among them."""
     config = study.config.optimize
     unique, D = study.unique(store), study.target_tokens()
     chosen = fits[name]
     constraints = constraints_from(config, chosen.languages, unique=unique, D=D)
     aim = objective_from(config, chosen.targets, chosen.languages)
+    others = {law: fitted for law, fitted in fits.items() if law not in (name, "null")}
     baselines = baselines_for(
         chosen.languages,
         unique=unique,
@@ -98,10 +110,161 @@ def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStor
         current=config.current,
         max_epochs=config.max_epochs,
         tau=study.config.validation.temperature,
-        others={law: fitted for law, fitted in fits.items() if law != name},
+        others=others,
         objective=aim,
         constraints=constraints,
     )
-    optimum = minimise(chosen, aim, constraints, baselines=baselines, seed=study.config.fit.seed)
+    optimum = minimise(
+        chosen, aim, constraints, baselines=baselines, seed=study.config.fit.seed, measured=measured.p_RL
+    )
     write_json(study.directory / "optimum.json", optimum.to_json())
     return optimum
+
+
+def close_loop(
+    study: Study, store: TokenStore, optimum: Optimum, runs: list[PlannedRun], failed: dict[str, str]
+) -> tuple[ClosedLoop, Measurements]:
+    """Train the optimum and the baselines that the study names, and compare what was measured."""
+    config = study.config.validation
+    known = {baseline.name: baseline.mixture for baseline in optimum.baselines}
+    wanted = [name for name in config.baselines if name in known]
+    for name in config.baselines:
+        if name not in known:
+            study.narrator.say(
+                f"  baseline {name} is left out of the closed loop: it is not defined under these limits"
+            )
+    mixtures = {"optimum": optimum.mixture} | {name: known[name] for name in wanted}
+    if "current" in known:
+        mixtures.setdefault("current", known["current"])
+    tokens = round(study.config.proxy.tokens)
+    loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
+    write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
+    spec = study.sweep_spec(store)
+    failed_loop = study.run(loop_runs, spec, "Closing the loop")
+    measurements = study.measure([*runs, *loop_runs], spec, failed | failed_loop)
+    aim = optimum.aim
+
+    def value(loss_T: np.ndarray) -> float:
+        return aim(dict(zip(measurements.targets, loss_T.tolist(), strict=True)))
+
+    loop = closed_loop.compare(mixtures, measurements, loop_runs, value)
+    write_json(study.directory / "closed_loop.json", loop.to_json())
+    for difference in loop.differences:
+        study.narrator.say(
+            f"  {difference.baseline}: {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
+            f"against the optimum: {difference.verdict}"
+        )
+    return loop, measurements
+
+
+def export_all(study: Study, store: TokenStore, mixture: Mixture) -> dict[str, Realised]:
+    """Every export that the study names; one that its trainer cannot be given is told, and the others are written."""
+    exporters = all_exporters()
+    realised = {}
+    for name in study.config.export:
+        if name not in exporters:
+            raise BadInput(f"export: no exporter {name!r}", expected=" | ".join(exporters))
+        totals = {language: store.totals(language, "train") for language in mixture.support}
+        request = ExportRequest(
+            schedule=Schedule.constant(mixture),
+            tokens=study.target_tokens(),
+            sequence_length=min(2048, study.config.proxy.context if study.config.target.tokens is None else 2048),
+            batch=64,
+            unique=study.unique(store),
+            tokens_per_document={name: one["tokens"] / one["documents"] for name, one in totals.items()},
+        )
+        try:
+            realised[name] = write_export(exporters[name], request, study.directory / "export" / name)
+        except BadInput as error:
+            study.narrator.say(f"  not exported to {name}: {error}")
+    return realised
+
+
+def report_again(directory: Path, out: Path | None) -> Path:
+    """Fit, optimise and report again from the runs that a study's directory holds; nothing is trained.
+
+    Raises:
+        BadInput: the directory holds no study, or one whose runs are not complete.
+    """
+    path = directory / "study.json"
+    if not path.is_file():
+        raise BadInput("no study.json in it", where=directory, expected="the directory of a study")
+    config = check(read_json(path), where=path)
+    study = Study(config, Path(), directory, Narrator())
+    with held(directory):
+        return _from_measurements(study, open_store(directory / "tokens"), train=False, out=out)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a study will take, told before it is spent."""
+
+    runs: int
+    """Proxies of the design."""
+    closed_loop_runs: int
+    """Proxies that close the loop: the optimum and the baselines, times seeds."""
+    tokens: float
+    """Training tokens of all of them."""
+    N: int
+    """Parameters of a proxy without its embedding."""
+    parameters: int
+    """All parameters of a proxy."""
+    flops: float
+    """Training FLOPs of all proxies."""
+    seconds: float | None
+    """Expected wall-clock seconds on this machine, from a measurement of a few steps; None if it was not made."""
+    workers: int
+    """Processes side by side."""
+    target_flops: float | None
+    """FLOPs of the target run (6 N D), where the study tells its size."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict."""
+        return dataclasses.asdict(self)
+
+    def table(self) -> Table:
+        """For a terminal."""
+        table = Table(title="What the study will cost", title_justify="left", show_header=False)
+        table.add_row("proxies", f"{self.runs} of the design, {self.closed_loop_runs} to close the loop")
+        table.add_row("size of one", f"{self.N:,} parameters without embedding, {self.parameters:,} with it")
+        table.add_row("training tokens", f"{self.tokens:,.0f}")
+        table.add_row("training compute", f"{self.flops:.3g} FLOP")
+        if self.target_flops:
+            table.add_row("share of the target run", f"{self.flops / self.target_flops:.2%}")
+        if self.seconds is not None:
+            table.add_row("time here", f"about {self.seconds / 60:.1f} minutes with {self.workers} workers")
+        return table
+
+
+def dry_run(study: Study) -> Cost:
+    """Count what a study would train; nothing is written and no corpus is read."""
+    from glotmix.proxy import flops
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.pack import measured_rate
+
+    config = study.config
+    natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
+    runs = plan(config, natural)
+    mixtures = (
+        1
+        + len(config.validation.baselines)
+        + ("current" not in config.validation.baselines and bool(config.optimize.current))
+    )
+    loop = config.validation.seeds * mixtures
+    tokens = float(sum(run.tokens for run in runs)) + loop * config.proxy.tokens
+    shape = Shape.of(config.proxy, config.tokens.vocab_size)
+    compute = tokens * flops.per_token(shape, config.proxy.context)
+    workers = open_executor(config.sweep).workers
+    rate = measured_rate(config.proxy, config.tokens.vocab_size, config.sweep)
+    target = config.target
+    return Cost(
+        runs=len(runs),
+        closed_loop_runs=loop,
+        tokens=tokens,
+        N=shape.N,
+        parameters=shape.parameters,
+        flops=compute,
+        seconds=tokens / (rate * workers),
+        workers=workers,
+        target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
+    )

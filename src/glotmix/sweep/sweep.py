@@ -212,7 +212,7 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         row |= {f"p/{language}": mixture.get(language, 0.0) for language in languages}
         row |= {f"unique/{language}": float(spec.available[language] * spec.proxy.context) for language in languages}
         runs.append(row)
-    floats = {name: pl.Float64 for name in ("N", "D", "C")}
+    floats = dict.fromkeys(("N", "D", "C"), pl.Float64)
     schema = {"run": pl.String, "step": pl.Int64, "tokens": pl.Float64, "language": pl.String, "metric": pl.String}
     return (
         pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),

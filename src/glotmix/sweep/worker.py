@@ -7,6 +7,7 @@ watches. A lock on the order keeps an orphan that is still dying and its success
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import fcntl
 import json
 import os
@@ -16,12 +17,16 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
+from glotmix.tokens.shards import open_store
+
+if TYPE_CHECKING:
+    from glotmix.proxy.train import RunResult
 
 PR_SET_PDEATHSIG = 1
 
@@ -41,31 +46,38 @@ def main(order_path: Path) -> int:
 
 def work(order: Mapping[str, Any], progress: Path) -> None:
     """Train a stack and write one artifact per run; runs that a predecessor finished stay as they are."""
-    from glotmix.proxy.train import save_checkpoint, train_stack
-    from glotmix.tokens.shards import open_store
+    from glotmix.proxy.loader import MixtureBatches
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.train import StackRun, train_stack
 
     runs_directory = Path(order["runs_directory"])
-    runs = [PlannedRun.from_json(run) for run in order["runs"]]
+    planned = [PlannedRun.from_json(run) for run in order["runs"]]
+    runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]
     proxy = ProxyConfig.model_validate(order["proxy"])
     store = open_store(Path(order["store"]))
     results = train_stack(
         runs,
-        store,
+        MixtureBatches(store, runs, proxy, order["available"]),
+        Shape.of(proxy, store.vocab_size),
         proxy,
-        available=order["available"],
-        targets=tuple(order["targets"]),
-        progress=_Reporter(progress),
+        held_out={target: store.held_out(target) for target in order["targets"]},
+        end_of_document=store.end_of_document,
+        on_step=_Reporter(progress),
     )
-    for planned, result in zip(runs, results, strict=True):
-        made_from = order["made_from"][planned.run]
-        if open_artifact(runs_directory / planned.run, "run", made_from) is not None:
-            continue
-        with creating(runs_directory / planned.run, "run", made_from) as part:
-            write_json(part / "run.json", result.to_json())
-            if proxy.keep_checkpoints and result.status == "complete":
-                save_checkpoint(part, result, store)
-        write_json(progress.parent / "timings" / f"{planned.run}.json", {"seconds": result.seconds})
+    for result in results:
+        made_from = order["made_from"][result.run]
+        if open_artifact(runs_directory / result.run, "run", made_from) is None:
+            with creating(runs_directory / result.run, "run", made_from) as part:
+                write_json(part / "run.json", _record(result))
+        write_json(progress.parent / "timings" / f"{result.run}.json", {"seconds": result.seconds})
     progress.unlink(missing_ok=True)
+
+
+def _record(result: RunResult) -> dict[str, Any]:
+    """What a run measured. Without its seconds: the same run made twice is the same bytes."""
+    record = dataclasses.asdict(result)
+    del record["seconds"]
+    return record
 
 
 class _Reporter:

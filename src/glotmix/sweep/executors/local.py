@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 
 # For small models two single-threaded processes beat one process with two threads by far.
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 class LocalExecutor(Executor):
