@@ -1,0 +1,253 @@
+"""Optimum: the recommended mixture with everything needed to doubt it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+
+from glotmix.errors import BadInput
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.objective import Objective
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and its 95 % interval over the resampled fits."""
+
+    value: float
+    """Point estimate."""
+    low: float | None = None
+    """Lower end; None without resamples."""
+    high: float | None = None
+    """Upper end."""
+
+    def to_json(self) -> dict[str, float | None]:
+        """A plain dict."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A mixture that the optimum is compared with, on the same law."""
+
+    name: str
+    """"natural", "uniform", "current", ..."""
+    mixture: Mixture
+    """Its shares."""
+    predicted: Mapping[str, Estimate]
+    """Target to loss on the same law."""
+    objective: Estimate
+    """Value of the objective."""
+    broken: tuple[str, ...] = ()
+    """Limits that it does not meet, in words."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Objective of a baseline minus that of the optimum; positive, the optimum is better."""
+
+    value: float
+    """As the law predicts it."""
+    low: float | None = None
+    """Lower end of the 95 % interval of the difference, both taken under the same resampled fit."""
+    high: float | None = None
+    """Upper end."""
+    honest: float | None = None
+    """The gain to expect once the winner's curse is taken off (see ``Optimum.honest``)."""
+
+    @property
+    def certain(self) -> bool | None:
+        """Whether the whole interval lies above zero; None without resamples."""
+        return None if self.low is None else self.low > 0
+
+    def to_json(self) -> dict[str, float | None]:
+        """A plain dict."""
+        return {"value": self.value, "low": self.low, "high": self.high, "honest": self.honest}
+
+
+@dataclass(frozen=True)
+class Active:
+    """A limit that the optimum touches."""
+
+    limit: str
+    """The limit in words."""
+    multiplier: float
+    """How much the objective would fall per unit of share if the limit gave way; at least 0."""
+    words: str
+    """What one percentage point of it costs."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict."""
+        return {"limit": self.limit, "multiplier": self.multiplier, "words": self.words}
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The measured mixture closest to the optimum."""
+
+    distance: float
+    """Total variation: the share of tokens in which they differ."""
+    extrapolates: bool
+    """Whether the optimum lies outside the convex hull of all measured mixtures."""
+    mixture: Mixture
+    """The measured mixture."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict."""
+        return {"distance": self.distance, "extrapolates": self.extrapolates, "mixture": self.mixture.to_json()}
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """The best mixture on a law under limits."""
+
+    mixture: Mixture
+    """The recommended shares."""
+    predicted: Mapping[str, Estimate]
+    """Target to predicted loss; targets that the law says nothing of are left out."""
+    objective: Estimate
+    """Value of the objective (without penalty)."""
+    honest: float | None
+    """Value to expect of a new measurement: the objective plus the optimism of having chosen its minimum, estimated by
+    choosing on resampled fits and judging on the full one; None without resamples."""
+    baselines: tuple[Baseline, ...]
+    """Other mixtures on the same law."""
+    gains: Mapping[str, Gain]
+    """Baseline to gain."""
+    active: tuple[Active, ...]
+    """Limits that are touched, with their price."""
+    prices: Mapping[str, Mapping[str, float]]
+    """``prices[language][target]``: relative change of the target's loss for one more percentage point of the language,
+    the others giving way in proportion."""
+    spread: Mapping[str, tuple[float, float]] | None
+    """Range of each share over mixtures that the law cannot tell from the optimum; None without resamples."""
+    nearest: Nearest | None
+    """The closest measured mixture; None if the measurements were not given."""
+    epochs: Mapping[str, float]
+    """Passes over each language's unique tokens; empty where D or U are not known."""
+    status: str
+    """"converged", or what is wrong, in words."""
+    gap: float
+    """How much better any other allowed mixture can be, if the law is convex (see ``certificate``)."""
+    agreeing: float
+    """Share of the starting points from which the search ended at this value."""
+    aim: Objective
+    """The objective as it was used, with each target's own best loss."""
+    N: float | None = None
+    """Parameters assumed; None for those of the fit."""
+    D: float | None = None
+    """Training tokens assumed; None for those of the fit."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, by name."""
+        return {
+            "mixture": self.mixture.to_json(),
+            "status": self.status,
+            "objective": {**self.aim.to_json(), **self.objective.to_json(), "honest": self.honest},
+            "targets": list(self.aim.targets),
+            "predicted": {target: estimate.to_json() for target, estimate in self.predicted.items()},
+            "baselines": [
+                {
+                    "name": baseline.name,
+                    "mixture": baseline.mixture.to_json(),
+                    "objective": baseline.objective.to_json(),
+                    "predicted": {target: estimate.to_json() for target, estimate in baseline.predicted.items()},
+                    "gain": self.gains[baseline.name].to_json(),
+                    "broken": list(baseline.broken),
+                }
+                for baseline in self.baselines
+            ],
+            "active": [active.to_json() for active in self.active],
+            "prices": {language: dict(row) for language, row in self.prices.items()},
+            "spread": None if self.spread is None else {name: list(ends) for name, ends in self.spread.items()},
+            "nearest": None if self.nearest is None else self.nearest.to_json(),
+            "epochs": dict(self.epochs),
+            "gap": self.gap,
+            "agreeing": self.agreeing,
+            "N": self.N,
+            "D": self.D,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: object = None) -> Optimum:
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            BadInput: a key is missing or malformed.
+        """
+        try:
+            aim = data["objective"]
+            nearest, spread = data["nearest"], data["spread"]
+            return cls(
+                Mixture(data["mixture"]),
+                {target: Estimate(**estimate) for target, estimate in data["predicted"].items()},
+                Estimate(aim["value"], aim["low"], aim["high"]),
+                aim["honest"],
+                tuple(
+                    Baseline(
+                        row["name"],
+                        Mixture(row["mixture"]),
+                        {target: Estimate(**estimate) for target, estimate in row["predicted"].items()},
+                        Estimate(**row["objective"]),
+                        tuple(row["broken"]),
+                    )
+                    for row in data["baselines"]
+                ),
+                {row["name"]: Gain(**row["gain"]) for row in data["baselines"]},
+                tuple(Active(**active) for active in data["active"]),
+                {language: dict(row) for language, row in data["prices"].items()},
+                None if spread is None else {name: (ends[0], ends[1]) for name, ends in spread.items()},
+                None
+                if nearest is None
+                else Nearest(nearest["distance"], nearest["extrapolates"], Mixture(nearest["mixture"])),
+                dict(data["epochs"]),
+                data["status"],
+                data["gap"],
+                data["agreeing"],
+                Objective.from_json(aim, tuple(data["targets"])),
+                data["N"],
+                data["D"],
+            )
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise BadInput(
+                f"no optimum: {error!r} missing or malformed", where=where, expected="an optimum.json"
+            ) from None
+
+    def table(self) -> Table:
+        """Shares and objective beside the baselines, for the terminal."""
+        table = Table(title=f"{self.aim.name} of {len(self.aim.members)} targets — {self.status}", title_justify="left")
+        table.add_column("language")
+        for name in ("optimum", *(baseline.name for baseline in self.baselines)):
+            table.add_column(name, justify="right")
+        mixtures = [self.mixture, *(baseline.mixture for baseline in self.baselines)]
+        for language in self.mixture:
+            table.add_row(language, *(f"{100 * mixture[language]:.2f} %" for mixture in mixtures))
+        table.add_section()
+        table.add_row("objective", *(_shown(x) for x in (self.objective, *(b.objective for b in self.baselines))))
+        gains = [self.gains[baseline.name] for baseline in self.baselines]
+        table.add_row("gain of the optimum", "", *(_shown(Estimate(g.value, g.low, g.high)) for g in gains))
+        if self.honest is not None:
+            honest = ("" if gain.honest is None else f"{gain.honest:.4g}" for gain in gains)
+            table.add_row("expected, winner's curse off", f"{self.honest:.4g}", *honest)
+        if any(baseline.broken for baseline in self.baselines):
+            table.add_row("limits broken", "0", *(str(len(baseline.broken)) for baseline in self.baselines))
+        notes = [active.words for active in self.active]
+        if self.nearest is not None:
+            outside = (
+                "; it lies outside all measured mixtures, the law extrapolates" if self.nearest.extrapolates else ""
+            )
+            notes.append(
+                f"The nearest measured mixture differs in {100 * self.nearest.distance:.1f} % of tokens{outside}."
+            )
+        if notes:
+            table.caption, table.caption_justify = "\n".join(notes), "left"
+        return table
+
+
+def _shown(estimate: Estimate) -> str:
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.4g}"
+    return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"

@@ -1,0 +1,82 @@
+"""Predictor: what the optimiser asks of a fitted law. :class:`glotmix.fit.Fit` is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from glotmix.fit.fit import Fit
+
+
+class Predictor(Protocol):
+    """Losses of a mixture, their derivatives, and how they would come out under resampled fits."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of the mixture, [L]."""
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Languages whose loss is predicted, [T]."""
+
+    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """Losses [T]; NaN for a target that the law says nothing of."""
+
+    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """dL_t/dp_l [T, L] with the shares taken as independent."""
+
+    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        """Losses [B, T] under every resampled fit; B may be 0."""
+
+
+STEP = 1e-6
+"""Step of the central differences in :class:`Resample`; their error is about STEP², and 1e-16 / STEP from rounding."""
+
+
+@dataclass(frozen=True)
+class Resample:
+    """One resampled fit of any predictor, as a predictor of its own; its gradient is a central difference."""
+
+    predictor: Predictor
+    """The predictor that holds the resamples."""
+    b: int
+    """Which of them."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        return self.predictor.languages
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.predictor.targets
+
+    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        return self.predictor.bootstrap_losses(p_L, N, D)[self.b]
+
+    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        p_L = np.asarray(p_L, dtype=float)
+        columns = []
+        for l in range(len(p_L)):  # noqa: E741 - l is the language, as everywhere
+            up_L, down_L = p_L.copy(), p_L.copy()
+            up_L[l] += STEP
+            down_L[l] = max(down_L[l] - STEP, 0.0)
+            columns.append((self.loss(up_L, N, D) - self.loss(down_L, N, D)) / (up_L[l] - down_L[l]))
+        return np.stack(columns, axis=1)
+
+    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        return np.empty((0, len(self.targets)))
+
+
+def resampled(predictor: Predictor, b: int) -> Predictor:
+    """The ``b``-th resampled fit: exact for a :class:`~glotmix.fit.Fit`, by finite differences for anything else."""
+    if isinstance(predictor, Fit):
+        fits = {
+            target: replace(at, theta_P=at.bootstrap_BP[b], bootstrap_BP=at.bootstrap_BP[:0])
+            if b < len(at.bootstrap_BP)
+            else at
+            for target, at in predictor.fits.items()
+        }
+        return replace(predictor, fits=fits)
+    return Resample(predictor, b)

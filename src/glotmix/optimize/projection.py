@@ -1,0 +1,198 @@
+"""Projections on {Σ p = 1, floor ≤ p ≤ ceiling, low ≤ group sums ≤ high}: the nearest point, and the proportional one.
+
+Both have the form ``p_l = clip(h(z_l + Σ_{rows r of l} v_r), floor_l, ceiling_l)``, with one number v per row
+(row 0 is the sum over all languages): h is the identity and z the point for the Euclidean projection, h is exp and z the
+log of the weights for the Kullback–Leibler one. The v maximise a concave dual. Each is solved exactly by its breakpoints
+in turn (Hildreth 1957, Bregman 1967), which needs one step without groups; with groups, Newton steps on the dual in
+between make the end fast.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+ROUNDS = 300
+"""Most rounds over the rows; disjoint groups take a handful."""
+EXACT = 1e-13
+TINY = 1e-300
+
+
+@dataclass(frozen=True)
+class _Geometry(ABC):
+    floor_L: np.ndarray
+    ceiling_L: np.ndarray
+
+    @abstractmethod
+    def forward(self, z_L: np.ndarray) -> np.ndarray:
+        """h, not clipped."""
+
+    @abstractmethod
+    def backward(self, p_L: np.ndarray) -> np.ndarray:
+        """The inverse of h."""
+
+    @abstractmethod
+    def closed(self, z_L: np.ndarray, total: float) -> float:
+        """The c with ``Σ h(z + c) = total``."""
+
+    @abstractmethod
+    def slope(self, p_L: np.ndarray) -> np.ndarray:
+        """h' at the point where h is p."""
+
+    @abstractmethod
+    def cost(self, p_L: np.ndarray) -> np.ndarray:
+        """The integral of the inverse of h from 0 to p."""
+
+    def point(self, z_L: np.ndarray) -> np.ndarray:
+        return np.clip(self.forward(z_L), self.floor_L, self.ceiling_L)
+
+
+@dataclass(frozen=True)
+class _Euclidean(_Geometry):
+    def forward(self, z_L: np.ndarray) -> np.ndarray:
+        return z_L
+
+    def backward(self, p_L: np.ndarray) -> np.ndarray:
+        return p_L
+
+    def closed(self, z_L: np.ndarray, total: float) -> float:
+        return (total - float(z_L.sum())) / len(z_L)
+
+    def slope(self, p_L: np.ndarray) -> np.ndarray:
+        return np.ones(len(p_L))
+
+    def cost(self, p_L: np.ndarray) -> np.ndarray:
+        return 0.5 * p_L**2
+
+
+@dataclass(frozen=True)
+class _Entropic(_Geometry):
+    def forward(self, z_L: np.ndarray) -> np.ndarray:
+        return np.exp(np.minimum(z_L, 1.0))  # shares above e are clipped anyway; more would overflow
+
+    def backward(self, p_L: np.ndarray) -> np.ndarray:
+        return np.log(np.maximum(p_L, TINY))
+
+    def closed(self, z_L: np.ndarray, total: float) -> float:
+        top = float(z_L.max())
+        return float(np.log(max(total, TINY) / np.exp(z_L - top).sum())) - top
+
+    def slope(self, p_L: np.ndarray) -> np.ndarray:
+        return p_L
+
+    def cost(self, p_L: np.ndarray) -> np.ndarray:
+        return p_L * np.log(np.maximum(p_L, TINY)) - p_L
+
+
+def nearest(
+    x_L: np.ndarray,
+    floor_L: np.ndarray,
+    ceiling_L: np.ndarray,
+    rows_GL: np.ndarray,
+    low_G: np.ndarray,
+    high_G: np.ndarray,
+) -> np.ndarray:
+    """The point of the (non-empty) set with the least Euclidean distance to ``x``, [L]."""
+    return _project(_Euclidean(floor_L, ceiling_L), np.asarray(x_L, dtype=float), rows_GL, low_G, high_G)
+
+
+def proportional(
+    weight_L: np.ndarray,
+    floor_L: np.ndarray,
+    ceiling_L: np.ndarray,
+    rows_GL: np.ndarray,
+    low_G: np.ndarray,
+    high_G: np.ndarray,
+) -> np.ndarray:
+    """The point of the (non-empty) set with the least ``KL(p ‖ weights)``, [L]; weights need not sum to one."""
+    z_L = np.log(np.maximum(weight_L, TINY))
+    return _project(_Entropic(floor_L, ceiling_L), z_L, rows_GL, low_G, high_G)
+
+
+def _project(
+    geometry: _Geometry, z_L: np.ndarray, rows_GL: np.ndarray, low_G: np.ndarray, high_G: np.ndarray
+) -> np.ndarray:
+    everything = np.ones(len(z_L), dtype=bool)
+    z_L = z_L + _level(geometry, z_L, everything, 1.0)
+    p_L = geometry.point(z_L)
+    if not len(rows_GL) or _misses(p_L, rows_GL, low_G, high_G) <= 0:
+        return p_L
+    rows_RL = np.vstack([np.ones(len(z_L)), rows_GL])
+    low_R, high_R = np.append(1.0, low_G), np.append(1.0, high_G)
+    v_R = np.zeros(len(rows_RL))
+    for _ in range(ROUNDS):
+        for r in range(len(v_R)):
+            v_R[r] = _solved_row(geometry, z_L, rows_RL, v_R, r, low_R[r], high_R[r])
+        v_R = _newton(geometry, z_L, rows_RL, v_R, low_R, high_R)
+        sums_R = rows_RL @ geometry.point(z_L + v_R @ rows_RL)
+        aim_R = np.where(v_R > 0, low_R, np.where(v_R < 0, high_R, np.clip(sums_R, low_R, high_R)))
+        if np.abs(sums_R - aim_R).max() <= EXACT:
+            break
+    return geometry.point(z_L + v_R @ rows_RL)
+
+
+def _misses(p_L: np.ndarray, rows_RL: np.ndarray, low_R: np.ndarray, high_R: np.ndarray) -> float:
+    sums_R = rows_RL @ p_L
+    return float(np.maximum(low_R - sums_R, sums_R - high_R).max())
+
+
+def _solved_row(
+    geometry: _Geometry, z_L: np.ndarray, rows_RL: np.ndarray, v_R: np.ndarray, r: int, low: float, high: float
+) -> float:
+    """The best v of one row, the others held."""
+    members = rows_RL[r] > 0
+    without_L = z_L + v_R @ rows_RL - v_R[r] * rows_RL[r]
+    held = float(geometry.point(without_L)[members].sum())
+    if low <= held <= high:
+        return 0.0
+    return _level(geometry, without_L, members, low if held < low else high)
+
+
+def _level(geometry: _Geometry, z_L: np.ndarray, members: np.ndarray, total: float) -> float:
+    """The c for which the members' ``clip(h(z + c))`` sum to ``total``, or the nearest that makes a difference."""
+    z_L, floor_L, ceiling_L = z_L[members], geometry.floor_L[members], geometry.ceiling_L[members]
+    leave_L = geometry.backward(floor_L) - z_L  # above this c a language leaves its floor
+    reach_L = geometry.backward(ceiling_L) - z_L  # from this c on it stays at its ceiling
+    knots = np.sort(np.concatenate([leave_L, reach_L]))
+    low, high = 0, len(knots)
+    while high - low > 1:
+        middle = (low + high) // 2
+        held = np.clip(geometry.forward(z_L + knots[middle]), floor_L, ceiling_L).sum()
+        low, high = (middle, high) if held <= total else (low, middle)
+    c = knots[low]
+    free_L = (c >= leave_L) & (c < reach_L)
+    if not free_L.any():
+        return float(c)
+    fixed = np.where(c >= reach_L, ceiling_L, floor_L)[~free_L].sum()
+    return geometry.closed(z_L[free_L], float(total - fixed))
+
+
+def _newton(
+    geometry: _Geometry, z_L: np.ndarray, rows_RL: np.ndarray, v_R: np.ndarray, low_R: np.ndarray, high_R: np.ndarray
+) -> np.ndarray:
+    """One Newton step on the rows that push, kept if the dual grows."""
+    p_L = geometry.point(z_L + v_R @ rows_RL)
+    pushing = v_R != 0
+    aim_R = np.where(v_R > 0, low_R, high_R)
+    free_L = (p_L > geometry.floor_L) & (p_L < geometry.ceiling_L)
+    rows = rows_RL[pushing][:, free_L]
+    step = np.linalg.lstsq(
+        (rows * geometry.slope(p_L[free_L])) @ rows.T, (aim_R - rows_RL @ p_L)[pushing], rcond=1e-12
+    )[0]
+    next_R = v_R.copy()
+    next_R[pushing] += step
+    turned = (next_R * v_R < 0) & (low_R < high_R)
+    next_R[turned] = 0.0
+    here, there = (_dual(geometry, z_L, rows_RL, v, low_R, high_R) for v in (v_R, next_R))
+    return next_R if there > here else v_R
+
+
+def _dual(
+    geometry: _Geometry, z_L: np.ndarray, rows_RL: np.ndarray, v_R: np.ndarray, low_R: np.ndarray, high_R: np.ndarray
+) -> float:
+    s_L = z_L + v_R @ rows_RL
+    p_L = geometry.point(s_L)
+    pushed = np.where(v_R > 0, v_R * low_R, v_R * high_R).sum()
+    return float((geometry.cost(p_L) - s_L * p_L).sum() + pushed)

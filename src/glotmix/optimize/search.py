@@ -1,0 +1,108 @@
+"""Search: mirror descent from many starts, SLSQP to the last digits, a certificate at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from glotmix.optimize.certificate import Certificate, certify
+from glotmix.optimize.composite import Composite
+from glotmix.optimize.descent import descend
+from glotmix.optimize.objective import Mean
+from glotmix.optimize.polish import polish
+
+ENOUGH = 1e-6
+"""A gap below this, relative to the objective, counts as converged."""
+SMOOTHINGS = (0.1, 0.01, 0.001)
+"""Smoothing of a maximum in the descent, relative to its size: coarse to fine."""
+POLISHED = 3
+"""How many distinct ends of descents are polished."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a search ended."""
+
+    p_L: np.ndarray
+    """The mixture."""
+    value: float
+    """F there, penalty included."""
+    certificate: Certificate
+    """How good it is, and the multipliers."""
+    agreeing: float
+    """Share of the starts that came within 1e-4 of it, relative to its value (a maximum: within its smoothing)."""
+
+    @property
+    def status(self) -> str:
+        """ "converged", or by how much it may not have."""
+        if self.certificate.gap <= ENOUGH * max(abs(self.value), 1e-3):
+            return "converged"
+        return f"not converged: another mixture may be better by {self.certificate.gap:.3g}"
+
+
+def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 3) -> Found:
+    """The least F over the limits that was found from ``starts``.
+
+    Every start descends; the best distinct ends are polished; the best of those is certified, and worked on again
+    while its gap is too large.
+    """
+    ends = sorted((_descended(composite, p_L, 60) for p_L in starts), key=lambda end: end[1])
+    chosen: list[np.ndarray] = []
+    for p_L, _ in ends:
+        if all(np.abs(p_L - other).sum() > 0.02 for other in chosen) and len(chosen) < POLISHED:
+            chosen.append(p_L)
+    polished = [polish(composite, p_L) for p_L in chosen]
+    best_L = min(polished, key=composite.value)
+    for turn in range(rounds):
+        value, certificate = composite.value(best_L), certify(composite, best_L)
+        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1:
+            break
+        again_L = _descended(composite, 0.999 * best_L + 0.001 * _centre(composite), 500)[0]
+        best_L = min((best_L, polish(composite, again_L)), key=composite.value)
+    # A smoothed maximum ends up to s ln M above its own minimum.
+    margin = 1e-4 if not composite.objective.peak else SMOOTHINGS[-1] * (1 + np.log(len(composite.objective.members)))
+    near = [end_value <= value + margin * abs(value) for _, end_value in ends]
+    return Found(best_L, value, certificate, float(np.mean(near)))
+
+
+def starting_points(
+    composite: Composite, n: int, rng: np.random.Generator, known: Iterable[np.ndarray] = ()
+) -> list[np.ndarray]:
+    """Allowed mixtures to start from: the most even one, ``known`` ones, and Dirichlet draws up to ``n`` in all.
+
+    Each is mixed with a hundredth of the most even one, because a share of zero would stay zero.
+    """
+    centre_L = _centre(composite)
+    weights = [np.ones(len(centre_L)), *known]
+    weights += list(rng.dirichlet(np.ones(len(centre_L)), max(n - len(weights), 0)))
+    return [0.99 * composite.constraints.project_kl(np.maximum(w, 1e-9)) + 0.01 * centre_L for w in weights]
+
+
+def with_own_bests(composite: Composite, rng: np.random.Generator) -> Composite:
+    """The same problem, with each counting target's least predicted loss under the limits, where it is asked for."""
+    objective = composite.objective
+    if not objective.relative or objective.best:
+        return composite
+    best: dict[str, float] = {}
+    for t in objective.members:
+        target = objective.targets[t]
+        alone = replace(composite, objective=Mean(objective.targets, {target: 1.0}))
+        known = [np.array([float(language == target) for language in composite.constraints.languages])]
+        best[target] = search(alone, starting_points(composite, 3, rng, known), rounds=1).value
+    return replace(composite, objective=objective.with_best(best))
+
+
+def _descended(composite: Composite, p_L: np.ndarray, steps: int) -> tuple[np.ndarray, float]:
+    if not composite.objective.peak:
+        end = descend(composite, p_L, steps=steps, tolerance=1e-7)
+        return end.p_L, end.value
+    size = max(abs(composite.value(p_L)), 1e-3)
+    for smoothing in SMOOTHINGS:
+        p_L = descend(composite, p_L, steps=steps, tolerance=1e-6, smooth=smoothing * size).p_L
+    return p_L, composite.value(p_L)
+
+
+def _centre(composite: Composite) -> np.ndarray:
+    return composite.constraints.project_kl(np.ones(len(composite.constraints.languages)))

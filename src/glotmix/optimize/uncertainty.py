@@ -1,0 +1,113 @@
+"""Uncertainty of an optimum: intervals, the winner's curse, and how far its shares may move unnoticed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import linprog
+
+from glotmix.optimize import projection
+from glotmix.optimize.composite import Composite
+from glotmix.optimize.descent import descend
+from glotmix.optimize.optimum import Estimate
+from glotmix.optimize.polish import polish
+from glotmix.optimize.predictor import resampled
+
+COVERAGE = 0.95
+BISECTIONS = 10
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Optima of resampled fits: what would have been recommended had the noise fallen otherwise."""
+
+    p_CL: np.ndarray
+    """The mixtures."""
+    claimed_C: np.ndarray
+    """Objective of each on the resampled fit that chose it."""
+    judged_C: np.ndarray
+    """Objective of each on the full fit, which did not choose it."""
+    here_C: np.ndarray
+    """Objective of the full fit's optimum on the same resampled fits."""
+    resample_C: np.ndarray
+    """Which resamples they are."""
+
+    @property
+    def optimism(self) -> float:
+        """How much better than it is an optimum looks on the fit that chose it (bootstrap estimate, Efron 1983)."""
+        return float(np.mean(self.judged_C - self.claimed_C))
+
+    @property
+    def indifference(self) -> float:
+        """Excess of the objective that noise alone explains: the 95 % quantile of the optimum's regret on resamples."""
+        return float(max(np.quantile(self.here_C - self.claimed_C, COVERAGE), 0.0))
+
+
+def estimate(value: float, value_B: np.ndarray) -> Estimate:
+    """A value with the percentile interval of its resamples."""
+    value_B = value_B[np.isfinite(value_B)]
+    if not len(value_B) or not np.isfinite(value):
+        return Estimate(float(value))
+    low, high = np.quantile(value_B, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return Estimate(float(value), float(low), float(high))
+
+
+def values(composite: Composite, p_L: np.ndarray) -> tuple[float, np.ndarray]:
+    """The objective without penalty on the full fit and on every resample, [B]."""
+    predictor, objective = composite.predictor, composite.objective
+    value = float(objective.value(predictor.loss(p_L, composite.N, composite.D)))
+    return value, objective.value(predictor.bootstrap_losses(p_L, composite.N, composite.D))
+
+
+def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chosen | None:
+    """Minimise on the first ``resamples`` resampled fits, starting near ``p``; None when there are none."""
+    B = len(composite.predictor.bootstrap_losses(p_L, composite.N, composite.D))
+    centre_L = composite.constraints.project_kl(np.ones(len(p_L)))
+    start_L = 0.95 * p_L + 0.05 * centre_L
+    rows, kept = [], []
+    for b in range(min(B, resamples)):
+        own = replace(composite, predictor=resampled(composite.predictor, b))
+        if not np.isfinite(own.value(start_L)):
+            continue
+        smooth = 0.01 * abs(own.value(start_L)) if own.objective.peak else 0.0
+        chosen_L = polish(own, descend(own, start_L, steps=20, tolerance=1e-6, smooth=smooth).p_L, iterations=60)
+        rows.append((chosen_L, _plain(own, chosen_L), _plain(composite, chosen_L), _plain(own, p_L)))
+        kept.append(b)
+    if not rows:
+        return None
+    p_CL, claimed, judged, here = zip(*rows, strict=True)
+    return Chosen(np.array(p_CL), np.array(claimed), np.array(judged), np.array(here), np.array(kept))
+
+
+def spread(composite: Composite, p_L: np.ndarray, excess: float) -> dict[str, tuple[float, float]]:
+    """For each language the range of its share along which F stays within ``excess`` of F(p).
+
+    The other shares give way in proportion, as far as the limits let them (the KL projection); if they were optimised
+    again the ranges would be wider.
+    """
+    limits = composite.constraints
+    most = composite.value(p_L) + excess
+    program = limits.linear_program()
+
+    def moved(l: int, share: float) -> np.ndarray:  # noqa: E741
+        floor_L, ceiling_L = limits.floor_L.copy(), limits.ceiling_L.copy()
+        floor_L[l] = ceiling_L[l] = share
+        weight_L = np.maximum(p_L, 1e-12)
+        return projection.proportional(weight_L, floor_L, ceiling_L, limits.rows_GL, limits.low_G, limits.high_G)
+
+    def reach(l: int, sign: float) -> float:  # noqa: E741
+        end = sign * linprog(sign * np.eye(len(p_L))[l], **program).fun
+        good, bad = float(p_L[l]), float(end)
+        if composite.value(moved(l, bad)) <= most:
+            return bad
+        for _ in range(BISECTIONS):
+            middle = (good + bad) / 2
+            good, bad = (middle, bad) if composite.value(moved(l, middle)) <= most else (good, middle)
+        return good
+
+    return {language: (reach(l, 1.0), reach(l, -1.0)) for l, language in enumerate(limits.languages)}  # noqa: E741
+
+
+def _plain(composite: Composite, p_L: np.ndarray) -> float:
+    return composite.value(p_L) - composite.penalty(p_L)[0]
