@@ -86,11 +86,11 @@ class Axolotl(Exporter):
     schedule_support = "materialised"
     path_template = "data/{language}/*.jsonl"
     notes = (
-        "Axolotl concatenates and shuffles its data sets and knows no weights; of a list of pretraining data sets it "
-        "uses the first. So plan.json says which tokens of which language come in which stage, premix.py writes the "
-        "documents in that order to premixed.jsonl (Python alone, any schedule, languages start over when exhausted), "
-        "and mixture.yaml reads them without shuffling. The file is as large as the run. It serves every trainer that "
-        "reads JSON Lines in order."
+        "Axolotl concatenates and shuffles its data sets and knows no weights; of a list of pretraining data sets "
+        "it uses the first. So plan.json says which tokens of which language come in which stage, premix.py "
+        "writes the documents in that order to premixed.jsonl (Python alone, any schedule, languages start over "
+        "when exhausted), and mixture.yaml reads them without shuffling. The file is as large as the run. It "
+        "serves every trainer that reads JSON Lines in order."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

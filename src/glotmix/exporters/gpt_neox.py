@@ -25,11 +25,12 @@ class GptNeox(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}_text_document"
     notes = (
-        "Weights count samples of the sequence length, dealt by the greatest-deficit rule. weight_by_num_documents is "
-        "written as false, because true overrides the weights with a formula that is no temperature sampling. Fewer "
-        "than 255 languages. A schedule is one overlay per stage with its own train_iters, started from the last "
-        "checkpoint; a stage goes on in its own blend at the samples consumed so far. valid-data-paths and test-data- "
-        "paths are left to your own configuration, which must then name them."
+        "Weights count samples of the sequence length, dealt by the greatest-deficit rule. "
+        "weight_by_num_documents is written as false, because true overrides the weights with a formula that is "
+        "no temperature sampling. Fewer than 255 languages. A schedule is one overlay per stage with its own "
+        "train_iters, started from the last checkpoint; a stage goes on in its own blend at the samples consumed "
+        "so far. valid-data-paths and test-data- paths are left to your own configuration, which must then name "
+        "them."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

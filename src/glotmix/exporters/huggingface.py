@@ -58,11 +58,11 @@ class HuggingFace(Exporter):
     unit = "rows"
     schedule_support = "native"
     notes = (
-        "Probabilities count rows, so token shares are divided by the measured tokens per document of each language. "
-        "Rows are drawn at random by seed: a small language is off by chance in a short run. Every source repeats, so "
-        "no stopping strategy cuts the run or wraps the small languages early; the trainer's max_steps ends it. A "
-        "stage is the same stream re-created with other probabilities and the state of the last one. Probability 0 is "
-        "written only for a language that has a share in another stage."
+        "Probabilities count rows, so token shares are divided by the measured tokens per document of each "
+        "language. Rows are drawn at random by seed: a small language is off by chance in a short run. Every "
+        "source repeats, so no stopping strategy cuts the run or wraps the small languages early; the trainer's "
+        "max_steps ends it. A stage is the same stream re-created with other probabilities and the state of the "
+        "last one. Probability 0 is written only for a language that has a share in another stage."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -29,11 +29,11 @@ class Levanter(Exporter):
     schedule_support = "native"
     path_template = "data/{language}/*.jsonl.gz"
     notes = (
-        "Each block holds int(weight × block) sequences of a language and gives the rest to the largest; a language "
-        "under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. The block size "
-        "is therefore chosen here: of all sizes below 65,536 that divide every stage start and give every language a "
-        "sequence, the one with the least relative error. Sources restart when exhausted; a source goes on where it "
-        "stopped when the stage changes."
+        "Each block holds int(weight × block) sequences of a language and gives the rest to the largest; a "
+        "language under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. "
+        "The block size is therefore chosen here: of all sizes below 65,536 that divide every stage start and "
+        "give every language a sequence, the one with the least relative error. Sources restart when exhausted; a "
+        "source goes on where it stopped when the stage changes."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -98,28 +98,26 @@ def block_size(request: ExportRequest) -> int:
         )
     common = math.gcd(*starts) if starts else 0
     least = math.ceil(1 / rarest)
-    candidates = [size for size in range(least, largest + 1) if common % size == 0]
-    errors = [(_worst_error(request, size), size) for size in candidates]
-    fitting = [(error, size) for error, size in errors if error < math.inf]
-    if not fitting:
+    size_N = np.array([size for size in range(least, largest + 1) if common % size == 0], dtype=np.int64)
+    error_N = (
+        np.max([_worst_error(request.vector(phase), size_N) for phase in phases], axis=0) if len(size_N) else size_N
+    )
+    fits_N = np.isfinite(error_N)
+    if not fits_N.any():
         raise BadInput(
             f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to "
             f"{largest} that gives every language a sequence; Levanter wants stages to start at multiples of its block",
             where="export to levanter",
             expected=f"stages that start at multiples of {math.ceil(least / request.batch)} steps, or more",
         )
-    halves = [(error, size) for error, size in fitting if size * SHORTEST_RUN_IN_BLOCKS <= shortest]
-    return min(halves or fitting, key=lambda pair: (round(pair[0], 4), pair[1]))[1]
+    short_N = fits_N & (size_N * SHORTEST_RUN_IN_BLOCKS <= shortest)
+    chosen = np.flatnonzero(short_N if short_N.any() else fits_N)
+    return int(size_N[chosen[np.argmin(np.round(error_N[chosen], 4))]])
 
 
-def _worst_error(request: ExportRequest, size: int) -> float:
-    """Greatest relative error of a language in a block; infinite where one would get nothing."""
-    worst = 0.0
-    for phase in request.phases:
-        p_L = request.vector(phase)
-        p_L = p_L[p_L > 0]
-        count_L = block_counts(p_L, size)
-        if (count_L == 0).any():
-            return math.inf
-        worst = max(worst, float(np.abs(count_L / (p_L * size) - 1).max()))
-    return worst
+def _worst_error(p_L: np.ndarray, size_N: np.ndarray) -> np.ndarray:
+    """Greatest relative error of a language in a block of each size; infinite where one would get nothing. [N]"""
+    p_L = p_L[p_L > 0]
+    count_NL = block_counts(p_L, size_N)
+    error_N = np.abs(count_NL / (p_L * size_N[:, None]) - 1).max(axis=1)
+    return np.where((count_NL == 0).any(axis=1), np.inf, error_N)

@@ -47,12 +47,12 @@ class LitData(Exporter):
     unit = "sequences"
     schedule_support = "phases"
     notes = (
-        "Weights count blocks of BLOCK_SIZE tokens (one more than the sequence, as LitGPT expects). Sources are drawn "
-        "at random by seed. The stream ends with the first exhausted language and starts over with the same draws and "
-        "newly shuffled blocks, so a small language is repeated while the large ones are only partly read in each "
-        "pass; where that happens it is said in the remarks. Weights with iterate_over_all=True are an error. "
-        "Resuming replays every draw and wants the same world size, workers and batch. One run per stage of a "
-        "schedule."
+        "Weights count blocks of BLOCK_SIZE tokens (one more than the sequence, as LitGPT expects). Sources are "
+        "drawn at random by seed. The stream ends with the first exhausted language and starts over with the same "
+        "draws and newly shuffled blocks, so a small language is repeated while the large ones are only partly "
+        "read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True are "
+        "an error. Resuming replays every draw and wants the same world size, workers and batch. One run per "
+        "stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

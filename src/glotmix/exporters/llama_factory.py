@@ -26,12 +26,12 @@ class LlamaFactory(Exporter):
     schedule_support = "phases"
     path_template = "{language}.jsonl"
     notes = (
-        "Probabilities count rows, so token shares are divided by the measured tokens per document. interleave_over "
-        "restarts exhausted languages and ends when all have been read once, then starts over with the same draws; "
-        "max_steps ends the run. Streaming is on, since map-style interleaving builds the whole index first. An "
-        "eval_dataset is mixed by the same probabilities and must have as many entries; use val_size instead. A stage "
-        "of a schedule is a run of its own, with ignore_data_skip because its stream begins anew; each has its own "
-        "seed."
+        "Probabilities count rows, so token shares are divided by the measured tokens per document. "
+        "interleave_over restarts exhausted languages and ends when all have been read once, then starts over "
+        "with the same draws; max_steps ends the run. Streaming is on, since map-style interleaving builds the "
+        "whole index first. An eval_dataset is mixed by the same probabilities and must have as many entries; use "
+        "val_size instead. A stage of a schedule is a run of its own, with ignore_data_skip because its stream "
+        "begins anew; each has its own seed."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, schedule_of
-from glotmix.exporters.megatron_lm import check_prefix, simulate_greedy
+from glotmix.exporters.megatron_lm import simulate_greedy
 from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.mixture.schedule import Schedule
@@ -37,11 +37,11 @@ class MegatronBridge(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}_text_document"
     notes = (
-        "Weights count samples of the sequence length and are dealt by Megatron's greatest-deficit rule. The blend is "
-        "a tuple of paths and weights; blend_weights, which the NeMo 2 migration guide shows, is no field of "
-        "GPTDatasetConfig. There is no option for phases: each stage is a run that loads the checkpoint of the one "
-        "before. It goes on in its own blend at the samples consumed so far, so that a language can skip or see again "
-        "the part of its data that the other stages' blends would have given it."
+        "Weights count samples of the sequence length and are dealt by Megatron's greatest-deficit rule. The "
+        "blend is a tuple of paths and weights; blend_weights, which the NeMo 2 migration guide shows, is no "
+        "field of GPTDatasetConfig. There is no option for phases: each stage is a run that loads the checkpoint "
+        "of the one before. It goes on in its own blend at the samples consumed so far, so that a language can "
+        "skip or see again the part of its data that the other stages' blends would have given it."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -52,9 +52,6 @@ class MegatronBridge(Exporter):
 
     def read(self, directory: Path) -> Schedule:
         return read_blends(directory)
-
-    def check_path(self, language: str, path: str) -> None:
-        check_prefix(language, path)
 
 
 def blend_constants(exporter: Exporter, request: ExportRequest) -> dict[str, tuple[str, Any]]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-import numpy as np
-
 from glotmix.errors import BadInput
 from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.quoting import number, read_text, shell
@@ -38,10 +36,8 @@ done
 """
 
 
-def check_prefix(language: str, path: str) -> None:
-    """Megatron splits blends at white space and takes whatever reads as a number for a weight."""
-    if any(character.isspace() for character in path):
-        raise BadInput(f"path of {language} {path!r} holds white space, at which Megatron splits the blend")
+def refuse_number(language: str, path: str) -> None:
+    """Megatron takes whatever reads as a number for a weight."""
     try:
         float(path)
     except ValueError:
@@ -60,10 +56,8 @@ def simulate_greedy(request: ExportRequest, *, from_zero: bool, remarks: tuple[s
     tokens = []
     for phase in request.phases:
         start = 0 if from_zero else phase.first_step * request.batch
-        before_L, after_L = (
-            greedy_deficit(request.vector(phase), n) for n in (start, start + phase.steps * request.batch)
-        )
-        tokens.append(by_language(request, np.maximum(after_L - before_L, 0), request.sequence_length))
+        count_L = greedy_deficit(request.vector(phase), start, start + phase.steps * request.batch)
+        tokens.append(by_language(request, count_L, request.sequence_length))
     return Simulation(tuple(tokens), remarks)
 
 
@@ -88,10 +82,11 @@ class MegatronLM(Exporter):
     path_template = "data/{language}_text_document"
     notes = (
         "Weights count samples of the sequence length, so they are token shares. Samples are dealt by greatest "
-        "deficit, without randomness, and each language starts over as often as needed. A phase starts every language "
-        "at its own sample 0: each phase therefore has its own --seed, which shuffles documents anew. Without --split "
-        "Megatron silently holds out 969,30,1; the script names it. Weights must be above 0, so a language without a "
-        "share in a phase is left out of that phase's blend. --phase-transition-iterations needs --train-samples."
+        "deficit, without randomness, and each language starts over as often as needed. A phase starts every "
+        "language at its own sample 0: each phase therefore has its own --seed, which shuffles documents anew. "
+        "Without --split Megatron silently holds out 969,30,1; the script names it. Weights must be above 0, so a "
+        "language without a share in a phase is left out of that phase's blend. --phase-transition-iterations "
+        "needs --train-samples."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -133,7 +128,9 @@ class MegatronLM(Exporter):
         return schedule_of(parts, ends[-1])
 
     def check_path(self, language: str, path: str) -> None:
-        check_prefix(language, path)
+        refuse_number(language, path)
+        if any(character.isspace() for character in path):
+            raise BadInput(f"path of {language} {path!r} holds white space, at which Megatron splits the blend")
 
 
 def bash_arrays(path: Path) -> dict[str, list[str]]:

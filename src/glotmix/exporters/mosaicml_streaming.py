@@ -23,11 +23,11 @@ class MosaicMLStreaming(Exporter):
     schedule_support = "phases"
     notes = (
         "Proportions count samples, so data must be MDS of fixed-length token sequences. epoch_size is the whole "
-        "phase: without it an epoch keeps the size of the raw data, and resuming beyond the first epoch has an open "
-        "bug. Counts are truncated and the shortfall goes to random streams. batching_method stratified keeps the "
-        "mixture in every batch, and needs each language to have a sample in a batch; random, written here, keeps it "
-        "over the epoch. shuffle is on, because without it streams follow one another. One overlay per stage of a "
-        "schedule."
+        "phase: without it an epoch keeps the size of the raw data, and resuming beyond the first epoch has an "
+        "open bug. Counts are truncated and the shortfall goes to random streams. batching_method stratified "
+        "keeps the mixture in every batch, and needs each language to have a sample in a batch; random, written "
+        "here, keeps it over the epoch. shuffle is on, because without it streams follow one another. One overlay "
+        "per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

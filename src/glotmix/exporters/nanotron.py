@@ -22,11 +22,11 @@ class Nanotron(Exporter):
     schedule_support = "phases"
     path_template = "tokenized/{language}"
     notes = (
-        "Folders and weights are two lists of one length (the guide's mapping of path to weight is older). Weights "
-        "count sequences and are dealt by the greatest-deficit rule. run_train.py assumes that it trains on the last "
-        "stage and fails when a stage is missing from the checkpoint, so each launch's file holds one stage more than "
-        "the one before; the tokens consumed in each folder carry over. Nanoset, the older loader, deals one pass "
-        "over all folders, shuffles it and repeats it."
+        "Folders and weights are two lists of one length (the guide's mapping of path to weight is older). "
+        "Weights count sequences and are dealt by the greatest-deficit rule. run_train.py assumes that it trains "
+        "on the last stage and fails when a stage is missing from the checkpoint, so each launch's file holds one "
+        "stage more than the one before; the tokens consumed in each folder carry over. Nanoset, the older "
+        "loader, deals one pass over all folders, shuffles it and repeats it."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glotmix.exporters.exporter import Exporter, ExportRequest, Simulation
 from glotmix.exporters.megatron_bridge import blend_constants, read_blends
-from glotmix.exporters.megatron_lm import check_prefix, simulate_greedy
+from glotmix.exporters.megatron_lm import refuse_number, simulate_greedy
 from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
 from glotmix.exporters.quoting import python_text
 from glotmix.mixture.schedule import Schedule
@@ -59,4 +59,4 @@ class Nemo2(Exporter):
         return read_blends(directory)
 
     def check_path(self, language: str, path: str) -> None:
-        check_prefix(language, path)
+        refuse_number(language, path)

@@ -46,11 +46,11 @@ class OlmoCore(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}/*.npy"
     notes = (
-        "Ratios are token shares and must sum to one; counts of instances are apportioned by Hamilton's method over "
-        "files. A language may be repeated max_repetition_ratio times, set here to what the run needs and a hundredth "
-        "more; beyond it OLMo-core stops with OLMoConfigurationError. One mixture per run: a schedule is one stage "
-        "per run, each loading the last checkpoint with ignore_fingerprint_mismatch=True and its own data-loader seed "
-        "(SEED + stage), because every stage reads its sources from the start."
+        "Ratios are token shares and must sum to one; counts of instances are apportioned by Hamilton's method "
+        "over files. A language may be repeated max_repetition_ratio times, set here to what the run needs and a "
+        "hundredth more; beyond it OLMo-core stops with OLMoConfigurationError. One mixture per run: a schedule "
+        "is one stage per run, each loading the last checkpoint with ignore_fingerprint_mismatch=True and its own "
+        "data-loader seed (SEED + stage), because every stage reads its sources from the start."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -8,35 +8,39 @@ from __future__ import annotations
 
 import numpy as np
 
-GREEDY_REPLAY = 200_000
+from glotmix.mixture.apportionment import apportion
+
+GREEDY_REPLAY = 100_000
 """Samples that the greedy rule is replayed for; beyond, its counts are known to within about one sample."""
-DRAW_REPLAY = 4_000_000
+DRAW_REPLAY = 2_000_000
 """Random draws that are replayed one by one; beyond, counts are one multinomial draw from the same distribution."""
 
 
 def largest_remainder(p_L: np.ndarray, total: int) -> np.ndarray:
     """Whole counts that sum to ``total``, each within one of ``p_l × total`` (Hamilton's method; ties by order)."""
-    exact_L = np.asarray(p_L, dtype=float) / np.sum(p_L) * total
-    count_L = np.floor(exact_L + 1e-9).astype(np.int64)
-    short = int(total - count_L.sum())
-    order_L = np.argsort(-(exact_L - count_L), kind="stable")
-    count_L[order_L[:short]] += 1
-    return count_L
+    share_L = np.asarray(p_L, dtype=float) / np.sum(p_L)
+    most_L = np.where(share_L > 0, total, 0)
+    return apportion(share_L[None] * total, np.array([total]), np.zeros_like(most_L)[None], most_L[None])[0]
 
 
-def greedy_deficit(p_L: np.ndarray, total: int) -> np.ndarray:
-    """Counts after Megatron's rule: sample i goes to the language with the greatest ``w_l · max(i, 1) − count_l``.
+def greedy_deficit(p_L: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Counts of the samples ``start … stop - 1`` after Megatron's rule.
 
-    Source: ``build_blending_indices`` of Megatron-core; nanotron and GPT-NeoX have the same rule. Replayed for the
-    first ``GREEDY_REPLAY`` samples; longer runs take largest-remainder counts, which differ by about one sample.
+    Sample i goes to the language with the greatest ``w_l · max(i, 1) − count_l``, so every language gets a sample at the
+    very start, however rare. Source: ``build_blending_indices`` of Megatron-core; nanotron and GPT-NeoX have the same
+    rule. Replayed up to ``GREEDY_REPLAY`` samples; longer runs take largest-remainder counts, which differ by about one.
     """
     w_L = np.asarray(p_L, dtype=float) / np.sum(p_L)
-    if total > GREEDY_REPLAY:
-        return largest_remainder(w_L, total)
-    count_L = np.zeros(len(w_L))
-    for i in range(total):
-        count_L[np.argmax(w_L * max(i, 1) - count_L)] += 1
-    return count_L.astype(np.int64)
+    if stop > GREEDY_REPLAY:
+        return np.maximum(largest_remainder(w_L, stop) - largest_remainder(w_L, start), 0)
+    count_L, before_L, used_L = np.zeros(len(w_L)), np.zeros(len(w_L)), w_L > 0
+    w_L, error_L = np.where(used_L, w_L, 0.0), np.full(len(w_L), -np.inf)
+    for i in range(stop):
+        if i == start:
+            before_L = count_L.copy()
+        np.subtract(w_L * max(i, 1), count_L, out=error_L, where=used_L)
+        count_L[error_L.argmax()] += 1
+    return (count_L - before_L).astype(np.int64)
 
 
 def blocks(p_L: np.ndarray, total: int, block: int) -> np.ndarray:
@@ -45,16 +49,16 @@ def blocks(p_L: np.ndarray, total: int, block: int) -> np.ndarray:
     Source: ``MixtureDataset._compute_expected_counts_per_block``. The last, unfinished block is a random part of a
     block; it is counted with its expectation (largest remainder).
     """
-    per_block_L = block_counts(p_L, block)
+    (per_block_L,) = block_counts(p_L, np.array([block]))
     return per_block_L * (total // block) + largest_remainder(per_block_L / block, total % block)
 
 
-def block_counts(p_L: np.ndarray, block: int) -> np.ndarray:
-    """Sequences of each language in one of Levanter's blocks."""
+def block_counts(p_L: np.ndarray, block_N: np.ndarray) -> np.ndarray:
+    """Sequences of each language in one of Levanter's blocks, for blocks of several sizes. [N, L]"""
     w_L = np.asarray(p_L, dtype=float)
-    count_L = (w_L / w_L.sum() * block).astype(np.int64)
-    count_L[np.argmax(count_L)] += block - count_L.sum()
-    return count_L
+    count_NL = (w_L / w_L.sum() * block_N[:, None]).astype(np.int64)
+    count_NL[np.arange(len(block_N)), np.argmax(count_NL, axis=1)] += block_N - count_NL.sum(axis=1)
+    return count_NL
 
 
 def random_draws(p_L: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:

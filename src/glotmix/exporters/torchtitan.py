@@ -65,11 +65,12 @@ class TorchTitan(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}/*.jsonl"
     notes = (
-        "Each language is packed before it is mixed, so weights count rows of the sequence length, that is tokens; mixed "
-        "before packing they would count documents. Grain deals rows by arithmetic, not at random, and truncates weights "
-        "to whole numbers with the smallest at 100: up to 1 % off. The mixture ends with the first exhausted language and "
-        "repeat=True starts all of it over. A stage of a schedule is a run that loads the last checkpoint without its "
-        "data loader (exclude_from_loading), because resuming wants an unchanged configuration."
+        "Each language is packed before it is mixed, so weights count rows of the sequence length, that is "
+        "tokens; mixed before packing they would count documents. Grain deals rows by arithmetic, not at random, "
+        "and truncates weights to whole numbers with the smallest at 100: up to 1 % off. The mixture ends with "
+        "the first exhausted language and repeat=True starts all of it over. A stage of a schedule is a run that "
+        "loads the last checkpoint without its data loader (exclude_from_loading), because resuming wants an "
+        "unchanged configuration."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -23,11 +23,11 @@ class Trl(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}"
     notes = (
-        "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Nothing is "
-        "oversampled: the mixture is as large as the scarcest language allows, its first rows are kept (shuffle the "
-        "sources before), and a longer run repeats that mixture as a whole. How much of the data is used stands in "
-        "the remarks; where it is little, write a pre-mixed data set (exporter axolotl) instead. All data sets or "
-        "none have a fraction, and streaming must be off. One file per stage of a schedule."
+        "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Nothing "
+        "is oversampled: the mixture is as large as the scarcest language allows, its first rows are kept "
+        "(shuffle the sources before), and a longer run repeats that mixture as a whole. How much of the data is "
+        "used stands in the remarks; where it is little, write a pre-mixed data set (exporter axolotl) instead. "
+        "All data sets or none have a fraction, and streaming must be off. One file per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
