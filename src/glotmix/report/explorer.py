@@ -13,7 +13,7 @@ from glotmix.report.frames.words import counted
 IN_PAGE = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law")
 """Laws that assets/law.js evaluates: all have the form L = f(Σ_l w_l p_l; N, D)."""
 EXACT_BYTES = 1_000_000
-"""Resamples up to this size travel as 64-bit numbers; more of them as 32-bit ones, thinned to the same size."""
+"""Resamples up to this size travel as 64-bit numbers; more of them as 16-bit steps, thinned to the same size."""
 FEWEST = 40
 """Never thinned below so many resamples."""
 
@@ -48,8 +48,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         "floors": [advice.floors.get(language, 0.0) if advice else 0.0 for language in languages],
         "ceilings": [min(1.0, advice.ceilings.get(language, 1.0)) if advice else 1.0 for language in languages],
         "epochs": [epochs.get(language) for language in languages],
-        "runs": pack(runs.p_RL, np.float32) if same and runs is not None else "",
-        "n_runs": len(runs) if same and runs is not None else 0,
+        "runs": len(runs) if same and runs is not None else 0,
     }
 
 
@@ -57,7 +56,6 @@ def law_data(law: LawFit) -> dict[str, Any]:
     """Parameters of a law, row by row as little-endian numbers in base64."""
     weights = [name for name in law.parameters if name[:2] in ("w/", "a/")]
     assert [name[2:] for name in weights] in ([], list(law.languages)), "weights stand in the order of the languages"
-    resamples, kind, note = _resamples(law)
     return {
         "name": law.name,
         "formula": law.formula,
@@ -65,29 +63,33 @@ def law_data(law: LawFit) -> dict[str, Any]:
         "targets": list(law.targets),
         "parameters": [name if name[:2] not in ("w/", "a/") else name[:2] for name in law.parameters],
         "theta": pack(law.theta_TP, np.float64),
-        "resamples": "" if resamples is None else pack(resamples, kind),
-        "resamples_bits": 8 * np.dtype(kind).itemsize,
-        "resamples_note": note,
+        "resamples": _resamples(law),
         "scale": [] if law.scale_T is None else [float(x) if np.isfinite(x) else 0.0 for x in law.scale_T],
         "N": None if np.isnan(law.N) else law.N,
         "D": None if np.isnan(law.D) else law.D,
     }
 
 
-def pack(array: np.ndarray, kind: type[np.floating[Any]]) -> str:
+def pack(array: np.ndarray, kind: type[np.number[Any]]) -> str:
     """Little-endian numbers in base64, C order."""
     return base64.b64encode(np.ascontiguousarray(array, dtype=np.dtype(kind).newbyteorder("<")).tobytes()).decode()
 
 
-def _resamples(law: LawFit) -> tuple[np.ndarray | None, type[np.floating[Any]], str]:
+def _resamples(law: LawFit) -> dict[str, Any] | None:
+    """Resampled parameters: exact where that is small, else as 16-bit steps from the fitted ones."""
     if law.theta_BTP is None or len(law.theta_BTP) < 2:
-        return None, np.float64, ""
+        return None
     B, size = len(law.theta_BTP), law.theta_BTP[0].size
     if B * size * 8 <= EXACT_BYTES:
-        return law.theta_BTP, np.float64, f"from {B} resamples of the runs"
-    keep = min(B, max(FEWEST, EXACT_BYTES // (4 * size)))
-    picked = law.theta_BTP[np.linspace(0, B - 1, keep).astype(int)]
-    return picked, np.float32, f"from {keep} of {counted(B, 'resample')} of the runs, to keep the page small"
+        return {"values": pack(law.theta_BTP, np.float64), "note": f"from {B} resamples of the runs"}
+    keep = min(B, max(FEWEST, EXACT_BYTES // (2 * size)))
+    away = law.theta_BTP[np.linspace(0, B - 1, keep).astype(int)] - law.theta_TP
+    step = np.maximum(np.abs(away).max(axis=0) / 32767, 1e-300)
+    return {
+        "steps": pack(np.round(away / step), np.int16),
+        "step": pack(step, np.float64),
+        "note": f"from {keep} of {counted(B, 'resample')} of the runs, to keep the page small",
+    }
 
 
 def _weights(evidence: Evidence, law: LawFit) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -41,7 +42,7 @@ def figure(drawn: Figure, small: bool = False) -> str:
     return (
         f'<figure id="fig-{key}" class="{"panel" if small else "plot"}"><figcaption><{tag}>{escape(drawn.finding)}</{tag}></figcaption>'
         f'<div class="drawing">{"".join(drawn.drawings)}</div>{note}'
-        f'<details class="table"><summary>Data</summary></details>'
+        f'<div class="tools"><details class="table"><summary>Data</summary></details></div>'
         f"{data('', {'name': drawn.key, 'columns': list(drawn.columns), 'rows': [list(map(_plain, row)) for row in drawn.rows]})}</figure>"
     )
 
@@ -49,7 +50,7 @@ def figure(drawn: Figure, small: bool = False) -> str:
 def folded_data(key: str, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], packed: Mapping[str, Any] | None) -> str:
     """A table that is only built when the reader opens it."""
     value = {"name": key, "columns": list(columns), "rows": [list(map(_plain, row)) for row in rows], "packed": packed}
-    return f'<div class="held" id="{escape(key)}"><details class="table"><summary>{escape(title)}</summary></details>{data("", value)}</div>'
+    return f'<div class="held" id="{escape(key)}"><div class="tools"><details class="table"><summary>{escape(title)}</summary></details></div>{data("", value)}</div>'
 
 
 def packed_runs(runs: Measurements) -> dict[str, Any]:
@@ -72,9 +73,9 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]], 
     return f"<details><summary>{escape(title)}</summary>{grid}</details>" if folded else grid
 
 
-def cell(text: str, value: float | None = None, css: str = "") -> str:
+def cell(text: str, value: float | None = None, css: str = "", numeric: bool = False) -> str:
     """A table cell; ``value`` is what it sorts by."""
-    numeric = value is not None
+    numeric = numeric or value is not None
     classes = " ".join(c for c in ("num" if numeric else "", css) if c)
     sort = f' data-v="{value:.9g}"' if value is not None and math.isfinite(value) else ""
     return f"<td{f' class={chr(34)}{escape(classes)}{chr(34)}' if classes else ''}{sort}>{escape(text)}</td>"
@@ -84,6 +85,15 @@ def named(name: str, tag: str, more: str = "") -> str:
     """The first cell of a row: a language's name, its tag beside it."""
     small = f" <small>{escape(tag)}</small>" if tag != name else ""
     return f'<th scope="row">{escape(name)}{small}{f" <em>{escape(more)}</em>" if more else ""}</th>'
+
+
+def formula(text: str) -> str:
+    """A law's formula with its subscripts and exponents set as such."""
+    return re.sub(
+        r"([_^])(?:\{([^}]*)\}|(-?\w+))",
+        lambda m: f"<{'sub' if m[1] == '_' else 'sup'}>{(m[2] or m[3]).replace('-', '−')}</{'sub' if m[1] == '_' else 'sup'}>",
+        escape(text),
+    )
 
 
 def data(key: str, value: object) -> str:

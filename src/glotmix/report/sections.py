@@ -51,7 +51,7 @@ def _mixture_table(evidence: Evidence) -> str:
         line = [html.named(row.name, row.language), html.cell(share(row.optimum), row.optimum)]
         line += [html.cell(share(row.baselines[name]), row.baselines[name]) for name in names]
         if known:
-            line.append(html.cell("–" if row.epochs is None else number(row.epochs, 2), row.epochs))
+            line.append(html.cell("–" if row.epochs is None else number(row.epochs, 2), row.epochs, numeric=True))
         cells.append(line)
     return html.table("Every mixture compared: share of the training tokens", columns, cells)
 
@@ -97,7 +97,7 @@ def _gain_table(evidence: Evidence) -> str:
             [
                 html.cell(row.baseline),
                 html.cell(interval(row.gain, 4), row.gain.value),
-                html.cell(interval(verdict.difference, 4), verdict.difference.value) if verdict else html.cell("not trained"),
+                html.cell(interval(verdict.difference, 4), verdict.difference.value) if verdict else html.cell("not trained", numeric=True),
                 html.cell(words[verdict.outcome], css=f"v-{verdict.outcome[:6]}") if verdict else html.cell("prediction only"),
             ]
         )
@@ -126,7 +126,7 @@ def _loss_table(evidence: Evidence) -> str:
         if against:
             other = against.losses.get(target)
             gap = loss.value - other.value if other else math.nan
-            line += [html.cell(interval(other), other.value) if other else html.cell("–"), html.cell(signed(gap), gap, _sign(gap))]
+            line += [html.cell(interval(other), other.value) if other else html.cell("–", numeric=True), html.cell(signed(gap), gap, _sign(gap))]
         cells.append(line)
     return html.table("Loss of each language", columns, cells, folded=len(cells) > 12)
 
@@ -140,7 +140,7 @@ def what_it_cost(evidence: Evidence) -> str:
     cost = evidence.cost
     if cost is None:
         return ""
-    facts = [(str(sum(cost.runs.values())), "training runs", ", ".join(f"{n} {status}" for status, n in cost.runs.items()))]
+    facts = [(large(sum(cost.runs.values())), "training runs", ", ".join(f"{n} {status}" for status, n in cost.runs.items()))]
     if cost.tokens:
         facts.append((large(cost.tokens), "training tokens", "over all runs"))
     if cost.flops:
@@ -151,7 +151,7 @@ def what_it_cost(evidence: Evidence) -> str:
     if cost.seconds:
         stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.by_stage.items())
         facts.append((duration(cost.seconds), "wall-clock time", stages))
-    tiles = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(more)}</small></dd></div>" for value, label, more in facts)
+    tiles = "".join(f"<div><dt>{escape(label)}</dt><dd>{escape(value)}</dd><dd class=\"more-of-it\">{escape(more)}</dd></div>" for value, label, more in facts)
     return f'<dl class="facts">{tiles}</dl>'
 
 
@@ -163,8 +163,6 @@ def why(evidence: Evidence) -> str:
     for i, (lens, matrix) in enumerate(evidence.transfer.items()):
         if len(evidence.transfer) > 1:
             parts.append(f"<h3>{escape(lens)}</h3>")
-        elif matrix.notes:
-            pass
         parts.append(html.figure(heat_map(evidence, lens, f"transfer-{i}")))
         if notes := "; ".join(f"{key}: {value}" for key, value in matrix.notes.items()):
             parts.append(f'<p class="note">{escape(matrix.method or lens)}. {escape(notes)}.</p>')
@@ -197,7 +195,7 @@ def explore(evidence: Evidence) -> str:
         return ""
     return (
         "<p>Move a share and the others make room in proportion, within their limits. The law is evaluated here, in the page: "
-        f"{escape(data['law']['formula'])}.</p>"
+        f"<i>{html.formula(data['law']['formula'])}</i></p>"
         '<div id="explorer"><noscript><p>The explorer needs JavaScript.</p></noscript></div>' + html.data("explorer-data", data)
     )
 
@@ -206,13 +204,13 @@ def evidence(evidence: Evidence) -> str:
     """Laws, runs, corpus and provenance."""
     parts = []
     if figure := law_errors(evidence):
-        parts += ["<h3>Laws on unseen mixtures</h3>", html.figure(figure)]
+        parts.append(html.figure(figure))
         chosen = next((row.law for row in law_rows(evidence) if row.chosen), law_rows(evidence)[0].law)
-        parts.append(_panels(predictions(evidence, chosen), f"Predicted against measured: {chosen}", "Held-out mixtures; on the line the prediction is right."))
+        parts.append(_panels(predictions(evidence, chosen), f"Predicted against measured: {chosen}", "Held-out mixtures; on the line the prediction is right.", small=True))
         parts.append(_error_table(evidence))
     if panels := shares(evidence):
         text = "Every point is a run. The line marks the recommended share, the diamond the predicted loss there."
-        parts.append(_panels(panels, "Loss against share", text))
+        parts.append(_panels(panels, "Loss against share", text, small=True))
     parts += [_census(evidence), _runs(evidence), _provenance(evidence)]
     return "".join(parts)
 
@@ -254,7 +252,7 @@ def _census(evidence: Evidence) -> str:
         line = [html.named(evidence.name_of(row.language), row.language)]
         for key in used:
             value = getattr(row, key)
-            line.append(html.cell("–" if value is None else names[key][2](value), value))
+            line.append(html.cell("–" if value is None else names[key][2](value), value, numeric=True))
         cells.append(line)
     return "<h3>The corpus</h3>" + html.table("Census of the corpus", columns, cells, folded=len(cells) > 12)
 
@@ -289,7 +287,7 @@ def _provenance(evidence: Evidence) -> str:
     return "<h3>Where it comes from</h3>" + "".join(parts) if parts else ""
 
 
-def _panels(figures: Sequence[Figure], title: str, text: str) -> str:
+def _panels(figures: Sequence[Figure], title: str, text: str, small: bool = False) -> str:
     """A grid of small multiples; beyond a handful the reader picks."""
     if not figures:
         return ""
@@ -300,5 +298,5 @@ def _panels(figures: Sequence[Figure], title: str, text: str) -> str:
     if rest:
         options = "".join(f'<option value="{escape(f.key)}">{escape(f.finding)}</option>' for f in rest)
         menu = f'<label class="more">Show another <select class="panel-menu"><option value="">choose one of {len(rest)}</option>{options}</select></label>'
-        menu += "".join(f'<template id="t-{escape(f.key)}">{html.figure(f, small=True)}</template>' for f in rest)
-    return f'<h3>{escape(title)}</h3><p class="note">{escape(text)}</p>{menu}<div class="panels">{body}</div>'
+        menu += html.data("", {f.key: html.figure(f, small=True) for f in rest})
+    return f'<h3>{escape(title)}</h3><p class="note">{escape(text)}</p>{menu}<div class="panels{" small" if small else ""}">{body}</div>'

@@ -5,7 +5,8 @@
   const data = JSON.parse(source.textContent), law = new Law(data.law), L = law.L, T = law.T;
   const nameOf = (tag) => data.names[tag] || tag;
   const references = Object.keys(data.mixtures);
-  const runs = data.runs ? unpack(data.runs, 32) : new Float32Array(0);
+  const packed = data.runs ? JSON.parse($("#runs script").textContent).packed : null;
+  const runs = packed ? floats(packed.values) : new Float32Array(0), width = packed ? packed.columns.length : 0;
   let low = Float64Array.from(data.floors), high = Float64Array.from(data.ceilings, (c, l) => Math.max(c, data.floors[l]));
   let kind = data.objective, against = ["current", "natural", "uniform"].find((n) => data.mixtures[n]) || references[0];
   let p = Float64Array.from(data.mixtures[data.start]), drag = null;
@@ -52,7 +53,7 @@
 
   function key() {
     const parts = references.filter((n) => n !== "optimum").slice(0, 5).map((n) => make("span", { class: css(n) }, n));
-    return make("p", { class: "key" }, make("span", { class: css("optimum") }, "◆ your mixture, 95\u202f% interval"), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
+    return make("p", { class: "key" }, make("span", { class: "yours" }, "◆ your mixture, 95\u202f% interval"), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
   }
   function css(name) { return ["optimum", "natural", "uniform", "current", "temperature", "unimax"].includes(name) ? `s-${name}` : "s-other"; }
 
@@ -157,10 +158,10 @@
     const live = make("span", { class: "live" }), band = make("span", { class: "range" }), strip = make("div", { class: "strip" });
     const refs = references.map((name) => { const r = make("span", { class: `ref ${css(name)}` }); strip.append(r); return r; });
     strip.append(band, live);
-    const big = make("b"), small = make("i"), v = make("div", { class: "v" }, big, " ", small);
+    const big = make("b"), change = make("em"), small = make("i"), v = make("div", { class: "v" }, big, " ", change, small);
     const outside = law.own[t] < 0 ? " (outside)" : "";
     const row = make("div", { class: "guess", "data-target": tag }, make("span", { class: "n", title: tag + outside }, nameOf(tag) + outside), strip, v);
-    return { row, live, band, refs, big, small, from: 0, to: 1 };
+    return { row, live, band, refs, big, small, change, from: 0, to: 1 };
   });
   guesses.append(...order.map((t) => marks[t].row));
   const at = (m, v) => Math.max(0, Math.min(100, (100 * (v - m.from)) / (m.to - m.from)));
@@ -198,7 +199,8 @@
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       if (range) m.band.style.transform = `translateX(${at(m, range[0])}%) scaleX(${Math.max(0.004, (at(m, range[1]) - at(m, range[0])) / 100)})`;
       m.big.textContent = fixed(v, 3);
-      m.small.textContent = (range ? `${fixed(range[0], 3)}–${fixed(range[1], 3)}` : "") + ` (${change > 0 ? "+" : ""}${fixed(change, 3)})`;
+      m.change.textContent = `${change > 0 ? "+" : ""}${fixed(change, 3)}`;
+      m.small.textContent = range ? `${fixed(range[0], 3)} to ${fixed(range[1], 3)}` : "";
       m.row.className = `guess ${change < -5e-4 ? "better" : change > 5e-4 ? "worse" : ""}`;
       m.row.loss = v;
       m.row.interval = range;
@@ -216,9 +218,9 @@
     const parts = [];
     if (runs.length) {
       let least = Infinity;
-      for (let r = 0; r < data.n_runs; r++) {
+      for (let r = 0; r < data.runs; r++) {
         let d = 0;
-        for (let l = 0, i = r * L; l < L && d < 2 * least; l++, i++) d += Math.abs(runs[i] - p[l]);
+        for (let l = 0, i = r * width; l < L && d < 2 * least; l++, i++) d += Math.abs(runs[i] - p[l]);
         least = Math.min(least, d / 2);
       }
       parts.push(`The nearest run differs in ${percent(least)} of its tokens${least > 0.3 ? ": the law extrapolates" : ""}.`);

@@ -5,7 +5,16 @@
 function unpack(text, bits) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+  return bits === 16 ? new Int16Array(bytes.buffer) : bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+}
+
+// resampled parameters [B * T * P]: exact, or fitted ones plus 16-bit steps
+function unpackResamples(data, theta) {
+  if (!data) return new Float64Array(0);
+  if (data.values) return unpack(data.values, 64);
+  const step = unpack(data.step, 64), steps = unpack(data.steps, 16), values = new Float64Array(steps.length);
+  for (let i = 0; i < values.length; ) for (let j = 0; j < theta.length; i++, j++) values[i] = theta[j] + steps[i] * step[j];
+  return values;
 }
 
 // value and slope dL/dx of each law; at(name) gives a parameter of the row, s the terms in N and D
@@ -36,10 +45,10 @@ class Law {
     this.T = data.targets.length;
     this.P = data.parameters.length;
     this.theta = unpack(data.theta, 64);
-    this.resamples = data.resamples ? unpack(data.resamples, data.resamples_bits) : new Float64Array(0);
+    this.resamples = unpackResamples(data.resamples, this.theta);
     this.B = this.resamples.length / (this.T * this.P);
     this.scale = data.scale;
-    this.note = data.resamples_note;
+    this.note = data.resamples ? data.resamples.note : "";
     this.N = data.N;
     this.D = data.D;
     this.place = new Map();

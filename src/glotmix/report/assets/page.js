@@ -121,16 +121,15 @@ function fillTable(holder, details) {
 function equip(holder) {
   const details = $("details.table", holder), svgs = $$("svg", holder);
   details.addEventListener("toggle", () => { if (details.open) fillTable(holder, details); });
-  const tools = make("div", { class: "tools" });
-  const name = dataOf.length && holder.id.replace("fig-", "");
+  const tools = $(".tools", holder), name = holder.id.replace("fig-", ""), buttons = [];
   if (svgs.length) {
-    tools.append(make("button", { type: "button", "data-svg": "", "aria-label": `Download ${name} as SVG`, onclick: () => {
+    buttons.push(make("button", { type: "button", "data-svg": "", "aria-label": `Download ${name} as SVG`, onclick: () => {
       const svg = svgs.find((s) => getComputedStyle(s).display !== "none") || svgs[0];
       download(`${name}.svg`, "image/svg+xml", svgOf(svg));
     } }, "SVG"));
   }
-  tools.append(make("button", { type: "button", "data-csv": "", "aria-label": `Download ${name} as CSV`, onclick: () => download(`${name}.csv`, "text/csv", csvOf(dataOf(holder))) }, "CSV"));
-  details.before(tools);
+  buttons.push(make("button", { type: "button", "data-csv": "", "aria-label": `Download ${name} as CSV`, onclick: () => download(`${name}.csv`, "text/csv", csvOf(dataOf(holder))) }, "CSV"));
+  tools.prepend(...buttons);
   for (const svg of svgs.filter((s) => s.dataset.cell)) heatmap(svg, holder);
 }
 
@@ -254,18 +253,20 @@ function explorerNames() {
 
 for (const holder of $$("figure, .held")) equip(holder);
 for (const table of $$("table.sortable")) sortable(table);
+// ---- panels that wait behind a menu: kept as text, so that a hundred of them cost nothing until one is asked for
 for (const menu of $$("select.panel-menu")) {
+  const store = menu.closest("label").nextElementSibling, panels = store.nextElementSibling;
+  let waiting = null;
   menu.addEventListener("change", () => {
     if (!menu.value) return;
-    const grid = menu.closest("label").parentElement.querySelectorAll(".panels");
-    const panels = Array.from(grid).find((g) => menu.compareDocumentPosition(g) & Node.DOCUMENT_POSITION_FOLLOWING);
+    waiting ??= JSON.parse(store.textContent);
     let figure = document.getElementById(`fig-${menu.value}`);
     if (!figure) {
-      panels.prepend(document.getElementById(`t-${menu.value}`).content.cloneNode(true));
+      panels.insertAdjacentHTML("afterbegin", waiting[menu.value]);
       figure = panels.firstElementChild;
       equip(figure);
     } else panels.prepend(figure);
-    say(figure.querySelector("h4").textContent);
+    say($("h4", figure).textContent);
   });
 }
 

@@ -47,8 +47,14 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         ("target", "source", f"value ({matrix.unit})", "low", "high"),
         rows,
         f"Read along a row: what each source gives that target, as a reduction of its loss ({matrix.unit}). Blue helps, orange hurts. "
-        f"A full square: the 95 % interval leaves out zero; a small one: it could be nothing. {certainty(matrix)}",
+        f"{_certainty_key(len(matrix.sources))} {certainty(matrix)}",
     )
+
+
+def _certainty_key(columns: int) -> str:
+    if columns <= NUMBERS_TO:
+        return "A value without colour could be nothing: its 95 % interval includes zero."
+    return "A full square: the 95 % interval leaves out zero; a small one: it could be nothing."
 
 
 def level(value: float, limit: float) -> int:
@@ -63,8 +69,8 @@ def _draw(
     evidence: Evidence, matrix: TransferMatrix, targets: Sequence[str], sources: Sequence[str], key: str, said: str, about: str
 ) -> str:
     T, L = matrix.value_TL.shape
-    cell = float(max(6, min(58, 600 // L)))
-    height = cell if cell < 30 else max(30.0, cell * 0.72)
+    cell = float(max(6, min(78, 600 // L)))
+    height = cell if cell < 30 else max(30.0, cell * 0.56)
     grouped = L >= BY_FAMILY_FROM
     size = 13 if cell >= 16 else max(6.0, cell - 1)
     left = min(170.0, max(text_width(t, size) for t in targets) + 14) if not grouped else 150.0
@@ -75,13 +81,20 @@ def _draw(
     boxes: dict[int, list[str]] = {}
     for i in range(T):
         for j in range(L):
-            side = 1.0 if sure[i, j] else 0.45
+            side = 1.0 if sure[i, j] else 0.0 if L <= NUMBERS_TO else 0.45
             w, h = (cell - 1) * side, (height - 1) * side
             x, y = left + j * cell + (cell - w) / 2, top + i * height + (height - h) / 2
+            if side == 0:
+                continue
             boxes.setdefault(level(float(matrix.value_TL[i, j]), limit), []).append(f"M{px(x)} {px(y)}h{px(w)}v{px(h)}h{px(-w)}z")
     canvas.rect(left, top, L * cell, T * height, "heat-ground")
     for step, parts in sorted(boxes.items()):
         canvas.path("".join(parts), f"heat {_class(step)}")
+    if L <= NUMBERS_TO:
+        for k in range(L + 1):
+            canvas.line(left + k * cell, top, left + k * cell, top + T * height, "rule")
+        for k in range(T + 1):
+            canvas.line(left, top + k * height, left + L * cell, top + k * height, "rule")
     if L <= NUMBERS_TO:
         for i in range(T):
             for j in range(L):

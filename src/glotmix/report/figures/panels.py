@@ -11,7 +11,10 @@ from glotmix.report.frames.transfer import waterfall
 from glotmix.report.frames.words import NBSP, interval, number, share, signed
 from glotmix.transfer.matrix import TransferMatrix
 
-WIDTH = 340
+WIDTH, SMALL = 340, 250
+"""Pixels of a waterfall and of a scatter plot."""
+MOST_POINTS = 120
+"""Points drawn (and offered as data) in one small panel; all runs are in the table of runs."""
 
 
 def waterfalls(evidence: Evidence, matrix: TransferMatrix) -> list[Figure]:
@@ -64,21 +67,26 @@ def shares(evidence: Evidence) -> list[Figure]:
     for k, target in enumerate(t for t in runs.targets if t in runs.languages):
         own = runs.p_RL[:, runs.languages.index(target)]
         loss = runs.loss(target)
-        keep = np.isfinite(loss)
-        figures.append(_share(evidence, target, own[keep], loss[keep], [r for r, ok in zip(runs.runs, keep, strict=True) if ok], f"share-{k}"))
+        index = thinned(np.flatnonzero(np.isfinite(loss)))
+        figures.append(_share(evidence, target, own[index], loss[index], [runs.runs[i] for i in index], f"share-{k}"))
     return figures
+
+
+def thinned(index: np.ndarray) -> np.ndarray:
+    """At most ``MOST_POINTS`` of the indices, evenly picked."""
+    return index if len(index) <= MOST_POINTS else index[np.linspace(0, len(index) - 1, MOST_POINTS).astype(int)]
 
 
 def _share(evidence: Evidence, target: str, p_R: np.ndarray, loss_R: np.ndarray, runs: list[str], key: str) -> Figure:
     name = evidence.name_of(target)
     finding = _share_finding(name, p_R, loss_R, evidence.unit)
     about = f"{finding}. {len(runs)} runs."
-    canvas = Canvas(WIDTH, 240)
-    top, bottom, left, right = 26, 196, 44, WIDTH - 8
+    canvas = Canvas(SMALL, 200)
+    top, bottom, left, right = 24, 160, 38, SMALL - 6
     x = Scale.around([0.0, *(100 * p_R)], left, right, zero=True)
     y = Scale.around(list(loss_R), bottom, top)
-    y_axis(canvas, y, left, right, f"held-out loss of {shortened(name, 150)} ({evidence.unit})")
-    x_axis(canvas, x, top, bottom, "its share of training tokens (%)", n=4)
+    y_axis(canvas, y, left, right, f"held-out loss ({evidence.unit})", n=3)
+    x_axis(canvas, x, top, bottom, "its share of training tokens (%)", n=3)
     canvas.dots([x(100 * p) for p in p_R], [y(v) for v in loss_R], "s-muted" if len(runs) > 150 else "s-muted big")
     advice = evidence.advice
     if advice is not None and target in advice.optimum.mixture:
@@ -101,24 +109,27 @@ def _share_finding(name: str, p_R: np.ndarray, loss_R: np.ndarray, unit: str) ->
     return f"{name}: {number(float(low), 2)} {unit} at its smallest shares, {number(float(high), 2)} at its largest"
 
 
-def predictions(evidence: Evidence, law: str) -> list[Figure]:
-    """Predicted against measured loss on held-out mixtures, one panel per target."""
-    return [_prediction(evidence, held, f"prediction-{i}") for i, held in enumerate(h for h in evidence.held_out if h.law == law)]
+def predictions(evidence: Evidence, law: str, most: int = 40) -> list[Figure]:
+    """Predicted against measured loss on held-out mixtures, one panel per target; of many targets the worst ones."""
+    held = [h for h in evidence.held_out if h.law == law]
+    if len(held) > most:
+        held = sorted(held, key=relative_error, reverse=True)[:most]
+    return [_prediction(evidence, h, f"prediction-{i}") for i, h in enumerate(held)]
 
 
 def _prediction(evidence: Evidence, held: HeldOut, key: str) -> Figure:
-    keep = np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)
+    keep = thinned(np.flatnonzero(np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)))
     a, b = held.measured_R[keep], held.predicted_R[keep]
     name = evidence.name_of(held.target)
     finding = f"{name}: off by {number(100 * relative_error(held), 2)}{NBSP}%"
     about = f"{finding} on {len(a)} held-out mixtures, {held.law}."
-    canvas = Canvas(WIDTH, 250)
-    top, bottom, left, right = 26, 206, 44, WIDTH - 8
+    canvas = Canvas(SMALL, 206)
+    top, bottom, left, right = 24, 166, 38, SMALL - 6
     x = Scale.around([*a, *b], left, right)
     y = Scale(x.low, x.high, bottom, top)
-    y_axis(canvas, y, left, right, f"predicted ({evidence.unit})")
-    x_axis(canvas, x, top, bottom, f"measured ({evidence.unit})", n=4)
+    y_axis(canvas, y, left, right, f"predicted ({evidence.unit})", n=3)
+    x_axis(canvas, x, top, bottom, f"measured ({evidence.unit})", n=3)
     canvas.line(x(x.low), y(x.low), x(x.high), y(x.high), "zero")
     canvas.dots([x(v) for v in a], [y(v) for v in b], "s-optimum big" if len(a) <= 150 else "s-optimum")
-    rows = [(run, float(m), float(p)) for run, m, p in zip(np.array(held.runs)[keep], a, b, strict=True)]
+    rows = [(run, float(m), float(p)) for run, m, p in zip((held.runs[i] for i in keep), a, b, strict=True)]
     return Figure(key, finding, about, (canvas.svg(key, finding, about),), ("run", "measured", "predicted"), rows)

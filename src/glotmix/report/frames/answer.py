@@ -107,7 +107,7 @@ def expectation(evidence: Evidence) -> str:
         return ""
     unit = objective_unit(advice, evidence.unit)
     text = (
-        f"The {advice.law} law predicts a {OBJECTIVES[advice.objective]} of "
+        f"The law {advice.law} predicts a {OBJECTIVES[advice.objective]} of "
         f"{interval(advice.optimum.objective)} {unit}".rstrip()
     )
     rows = gain_rows(evidence)

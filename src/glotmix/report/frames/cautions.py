@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows
 from glotmix.report.frames.loop import loop_rows
-from glotmix.report.frames.words import NBSP, counted, listed, number, share
+from glotmix.report.frames.words import NBSP, counted, large, listed, number, share
 
 MANY_EPOCHS = 4.0
 """Up to about four passes repeated data is worth almost as much as new data (Muennighoff et al., arXiv 2305.16264)."""
@@ -225,8 +225,7 @@ def _scale(evidence: Evidence) -> list[Caution]:
         Caution(
             "look",
             "Proxies are small",
-            f"The target run takes {factor:,.0f}".replace(",", NBSP)
-            + " times the compute of one proxy. That a mixture that is best for small models is best for large ones is "
-            "an assumption this study did not test.",
+            f"The target run takes {large(factor)} times the compute of one proxy. That the mixture which is best for small "
+            "models is best for large ones is an assumption that this study did not test.",
         )
     ]

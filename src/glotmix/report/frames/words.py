@@ -26,15 +26,13 @@ def signed(x: float, digits: int = 3) -> str:
 
 
 def share(x: float) -> str:
-    """A share as per cent: "31 %", "4.2 %", "0.03 %", "0 %"."""
+    """A share as per cent: "31.0 %", "4.2 %", "0.03 %", "0 %"."""
     percent = 100 * x
     if percent == 0:
         return f"0{NBSP}%"
-    if percent < 0.01:
+    if percent < 0.005:
         return f"<{NBSP}0.01{NBSP}%"
-    digits = 1 if percent >= 0.95 else 2
-    text = f"{percent:.{digits}f}"
-    return f"{text.removesuffix('.0') if percent >= 10 else text}{NBSP}%"
+    return f"{percent:.{1 if percent >= 0.95 else 2}f}{NBSP}%"
 
 
 def interval(estimate: Estimate, digits: int = 3) -> str:
