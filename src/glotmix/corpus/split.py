@@ -59,6 +59,16 @@ class HashSet:
     def __len__(self) -> int:
         return self._count
 
+    def __contains__(self, value: int) -> bool:
+        slots, mask = self._slots, len(self._slots) - 1
+        value = value or 1
+        at = value & mask
+        while held := slots.item(at):
+            if held == value:
+                return True
+            at = (at + 1) & mask
+        return False
+
     def add(self, value: int) -> bool:
         """Put a hash in; False when it was there already. Zero marks an empty slot, so 0 counts as 1."""
         value = value or 1

@@ -13,28 +13,6 @@ Value = tuple[str, object]
 """A drawn slot: how it is said (the kind), and what."""
 
 DATA = Path(__file__).parent
-CURRENCIES = ("EUR", "USD", "GBP", "CHF", "INR", "BRL")
-ZONES = tuple(
-    "Europe/Paris Europe/London Europe/Berlin Europe/Rome Europe/Madrid Europe/Lisbon Europe/Vienna Europe/Warsaw "
-    "Europe/Prague Europe/Budapest Europe/Athens Europe/Moscow Europe/Kiev Europe/Stockholm Europe/Oslo "
-    "Europe/Copenhagen Europe/Helsinki Europe/Brussels Europe/Amsterdam Europe/Dublin Europe/Istanbul Europe/Bucharest "
-    "Europe/Sofia Europe/Belgrade Europe/Zagreb Europe/Riga Europe/Vilnius Europe/Tallinn Europe/Minsk Europe/Zurich "
-    "Africa/Cairo Africa/Nairobi Africa/Lagos Africa/Tunis Africa/Algiers Africa/Casablanca Africa/Johannesburg "
-    "Africa/Accra Africa/Kampala Africa/Tripoli Africa/Khartoum America/New_York America/Chicago America/Los_Angeles "
-    "America/Toronto America/Vancouver America/Mexico_City America/Havana America/Lima America/Bogota America/Caracas "
-    "America/Sao_Paulo America/Santiago America/Montevideo America/La_Paz America/Panama Asia/Tokyo Asia/Seoul "
-    "Asia/Shanghai Asia/Hong_Kong Asia/Singapore Asia/Bangkok Asia/Jakarta Asia/Manila Asia/Calcutta Asia/Karachi "
-    "Asia/Dhaka Asia/Tehran Asia/Baghdad Asia/Jerusalem Asia/Damascus Asia/Beirut Asia/Riyadh Asia/Dubai Asia/Baku "
-    "Asia/Tbilisi Asia/Yerevan Asia/Tashkent Asia/Almaty Asia/Katmandu Asia/Kabul Australia/Sydney Australia/Melbourne "
-    "Pacific/Auckland".split()
-)
-"""Time zones that CLDR knows by the name of a city."""
-COUNTRIES = tuple(
-    "AD AE AL AM AO AR AT AU AZ BD BE BG BH BO BR BW BY CA CH CL CM CN CO CR CU CY CZ DE DK DO DZ EC EE EG ES ET FI FR "
-    "GB GE GH GR GT HN HR HU ID IE IL IN IQ IR IS IT JM JO JP KE KG KH KR KW KZ LA LB LK LT LU LV LY MA MD ME MG MK ML "
-    "MM MN MT MX MY MZ NA NE NG NI NL NO NP NZ OM PA PE PH PK PL PT PY QA RO RS RU RW SA SD SE SG SI SK SN SO SV SY TH "
-    "TN TR TZ UA UG US UY UZ VE VN YE ZA ZM ZW".split()
-)
 UNITS = {
     "celsius": "temperature-celsius",
     "kmh": "speed-kilometer-per-hour",
@@ -83,6 +61,13 @@ def scenes() -> tuple[Scene, ...]:
 
 
 @lru_cache(maxsize=1)
+def facts() -> Mapping[str, tuple[str, ...]]:
+    """Currencies, time zones and countries of ``facts.toml``, by the names that CLDR keys them with."""
+    data = tomllib.loads((DATA / "facts.toml").read_text(encoding="utf-8"))
+    return {name: tuple(names.split()) for name, names in data.items()}
+
+
+@lru_cache(maxsize=1)
 def list_lengths() -> Mapping[str, int]:
     """Entries in each list of words; equal in every language."""
     data = tomllib.loads((DATA / "eng_Latn.toml").read_text(encoding="utf-8"))
@@ -106,7 +91,7 @@ class _Drawing:
     def __init__(self, rng: random.Random):
         self.values: dict[str, Value] = {}
         self._rng = rng
-        self._currency = rng.choice(CURRENCIES)
+        self._currency = rng.choice(facts()["currencies"])
         self._used: dict[str, set[int]] = {}
 
     def draw(self, slot: str, kind: str, arguments: list[str]) -> None:
@@ -137,9 +122,9 @@ class _Drawing:
             case "time":
                 value = kind, 60 * self._integer(arguments) + rng.randrange(0, 60, 5)
             case "city":
-                value = kind, ZONES[self._unused(kind, len(ZONES))]
+                value = kind, self._fact("zones")
             case "country":
-                value = kind, COUNTRIES[self._unused(kind, len(COUNTRIES))]
+                value = kind, self._fact("countries")
             case "currency" | "tongues":
                 value = kind, self.values[arguments[0]][1]
             case "phone":
@@ -151,6 +136,9 @@ class _Drawing:
     def _integer(self, arguments: list[str]) -> int:
         low, high, *step = map(int, arguments)
         return self._rng.randrange(low, high + 1, *step)
+
+    def _fact(self, name: str) -> str:
+        return facts()[name][self._unused(name, len(facts()[name]))]
 
     def _unused(self, name: str, length: int) -> int:
         used = self._used.setdefault(name, set())

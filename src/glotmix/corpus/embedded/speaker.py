@@ -8,7 +8,7 @@ import tomllib
 from functools import lru_cache
 from typing import Any
 
-from glotmix.corpus.embedded.scene import DATA, Meaning, Value
+from glotmix.corpus.embedded.scene import DATA, Meaning
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 

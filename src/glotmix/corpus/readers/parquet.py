@@ -1,0 +1,52 @@
+"""Parquet: a row per document, read a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from glotmix.corpus.document import Document
+from glotmix.corpus.readers.reader import FileReader
+from glotmix.corpus.readers.records import document
+from glotmix.errors import BadInput
+
+ROWS = 256
+"""Rows in memory at once (beside the pages of the column they come from)."""
+
+
+class ParquetReader(FileReader):
+    """``DIR/<lang>/**/*.parquet``, ``DIR/<lang>.parquet`` or, with ``language_field``, files with all languages."""
+
+    suffixes = (".parquet",)
+
+    def _documents(self, language: str) -> Iterator[Document]:
+        for name, path in self.files(language):
+            for number, row in self._rows(path):
+                if found := document(row, self.config, language, f"{name}#{number}", f"{path}, row {number}"):
+                    yield found
+
+    def _rows(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+        config = self.config
+        wanted = [name for name in (config.text_field, config.language_field, config.id_field) if name is not None]
+        try:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
+                columns = file.schema_arrow.names
+                if missing := [name for name in wanted if name not in columns]:
+                    there = ", ".join(columns[:12])
+                    raise BadInput(
+                        f"no column {missing[0]!r}; it has {there}",
+                        where=path,
+                        expected="corpus.text_field to name one",
+                    )
+                number = 0
+                for batch in file.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield number, row
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise BadInput(f"cannot be read as Parquet: {reason}", where=path) from None
