@@ -35,6 +35,8 @@ def temperature(sizes: Mapping[str, float], tau: float) -> Mixture:
     if not tau > 0:
         raise BadInput(f"temperature τ = {tau}", expected="a number above 0 (1 is proportional, large is uniform)")
     shares = _shares(sizes)
+    if tau == 1:
+        return Mixture(shares)
     largest = max(shares.values())
     # Divided by the largest first: U^(1/τ) overflows for τ < 1 on corpora of 1e12 tokens.
     return Mixture.normalised(

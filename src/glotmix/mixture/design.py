@@ -328,7 +328,7 @@ def simulated_epoching(
             raise BadInput(
                 f"{language}: {tokens:.6g} unique tokens become {tokens * ratio:.3g}",
                 where="simulated epoching",
-                expected=f"one sequence of {sequence} or more (proxies of {needed:.3g} tokens, or simulate_epochs: false)",
+                expected=f"one sequence of {sequence} or more (proxies of {needed:.3g} tokens, or no simulation)",
             )
     return {language: round(tokens * ratio) for language, tokens in unique.items()}
 

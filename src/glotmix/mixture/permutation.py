@@ -11,11 +11,14 @@ import hashlib
 import numpy as np
 
 ROUNDS = 6
-"""Feistel rounds, each half three times; tests compare positions and neighbours with uniform permutations."""
+"""Feistel rounds, each half three times; tests compare images and neighbours with uniform permutations."""
+SORTED = 1024
+"""Largest domain whose permutations are drawn as a whole."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_30, _27, _31, _32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
+_30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
+_ONE, _HALF = np.uint64(1), np.uint64(32)
 
 
 def key_of(*parts: object) -> np.ndarray:
@@ -37,43 +40,48 @@ def hashed(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
 
 
 def shuffled(key: np.ndarray, size: int) -> np.ndarray:
-    """A whole pseudo-random permutation of ``range(size)``, by sorting hashes (which never tie)."""
-    return np.argsort(hashed(key, np.arange(size)))
+    """Whole pseudo-random permutations of ``range(size)``, one row per key, by sorting hashes (which never tie)."""
+    return np.argsort(hashed(key[..., None], np.arange(size)), axis=-1)
 
 
 def permuted(position: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
     """Where a pseudo-random permutation of ``[0, size)`` sends each position.
 
-    An alternating Feistel network on the next power of two, walked along its cycle until the value is below ``size``
-    (Black & Rogaway 2002), after a keyed rotation that makes every image equally likely also where the network is tiny.
+    Up to ``SORTED`` the permutation is drawn uniformly, as a whole. Above it is an alternating Feistel network on the
+    next power of two, walked along its cycle until the value is below ``size`` (Black & Rogaway 2002): the same cost at
+    any position of any size, but on few bits not uniform enough.
 
     Args:
-        position: integers in [0, size), any shape.
-        size: size of the domain, at least 1.
-        key: 64-bit keys that broadcast against ``position``; each key is a permutation of its own.
+        position: integers in [0, size), shape [N].
+        size: size of the domain, from 1 to 2^62.
+        key: 64-bit keys, shape [N] or [1]; each key is a permutation of its own.
     """
-    bits = max(size - 1, 0).bit_length()
+    if size <= SORTED:
+        keys, row = (key, 0) if key.size == 1 else np.unique(key, return_inverse=True)
+        return shuffled(keys, size)[row, position]
+    bits = (size - 1).bit_length()
+    value = _feistel(position.astype(np.uint64), key, bits)
+    while (outside := np.flatnonzero(value >= np.uint64(size))).size:
+        value[outside] = _feistel(value[outside], key if key.size == 1 else key[outside], bits)
+    return value.astype(np.int64)
+
+
+def _feistel(value: np.ndarray, key: np.ndarray, bits: int) -> np.ndarray:
+    """A keyed bijection of integers with ``bits`` bits, in two halves of which one may have a bit more."""
     low_bits, high_bits = np.uint64((bits + 1) // 2), np.uint64(bits // 2)
-    key = np.broadcast_to(key, position.shape)
-    rotation = (mix(key) >> _32) % np.uint64(size)
-    value = (position.astype(np.uint64) + rotation) % np.uint64(size)
-    pending = np.arange(value.size)
-    flat, keys = value.reshape(-1), key.reshape(-1)
-    while pending.size:
-        walked = _feistel(flat[pending], keys[pending], low_bits, high_bits)
-        flat[pending] = walked
-        pending = pending[walked >= np.uint64(size)]
-    return flat.reshape(position.shape).astype(np.int64)
-
-
-def _feistel(value: np.ndarray, key: np.ndarray, low_bits: np.uint64, high_bits: np.uint64) -> np.ndarray:
-    one = np.uint64(1)
-    low_mask, high_mask = (one << low_bits) - one, (one << high_bits) - one
-    low, high = value & low_mask, value >> low_bits
+    low, high = value & ((_ONE << low_bits) - _ONE), value >> low_bits
     for turn in range(ROUNDS):
         round_key = key + np.uint64((turn + 1) * int(_GOLDEN) % 2**64)
         if turn % 2:
-            low = low ^ (mix(round_key ^ high) & low_mask)
+            low = low ^ _round(high, round_key, low_bits)
         else:
-            high = high ^ (mix(round_key ^ low) & high_mask)
+            high = high ^ _round(low, round_key, high_bits)
     return (high << low_bits) | low
+
+
+def _round(half: np.ndarray, key: np.ndarray, bits: np.uint64) -> np.ndarray:
+    """Pseudo-random ``bits`` bits from one half: the top of a keyed multiply, fold, multiply."""
+    value = (half ^ key) * _MIX1
+    value ^= value >> _HALF
+    value *= _MIX2
+    return value >> (np.uint64(64) - bits)

@@ -18,6 +18,8 @@ from glotmix.mixture.schedule import Schedule
 
 BLOCK = 1024
 """Sequences within which the counts of all languages are exact."""
+PIECE = 16 * BLOCK
+"""Sequences that are computed together."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +92,25 @@ class Sampler:
         Raises:
             BadInput: the range is not within the run.
         """
-        language, ordinal = self._ordinals(start, start + count)
+        self._check_range(start, start + count)
+        languages, sequences = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+        for done in range(0, count, PIECE):  # arrays of this size stay in the processor's cache
+            piece = slice(done, min(done + PIECE, count))
+            language, ordinal = self._ordinals(start + piece.start, start + piece.stop)
+            languages[piece], sequences[piece] = language, self._sequences(language, ordinal)
+        return languages, sequences
+
+    def _sequences(self, language: np.ndarray, ordinal: np.ndarray) -> np.ndarray:
+        """The k-th sequence of each language, walked epoch by epoch in a new order each time."""
         sequence = np.empty_like(ordinal)
         for index, name in enumerate(self.languages):
             if (chosen := np.flatnonzero(language == index)).size:
                 epoch, place = np.divmod(ordinal[chosen], self.available[name])
+                if (epoch == epoch[0]).all():
+                    epoch = epoch[:1]
                 key = hashed(key_of(self.seed, "sequence", name), epoch)
                 sequence[chosen] = permuted(place, self.available[name], key)
-        return language, sequence
+        return sequence
 
     def counts(self, start: int, stop: int) -> dict[str, int]:
         """How many sequences of each language are drawn from ``start`` up to ``stop`` (exclusive)."""
@@ -119,12 +132,12 @@ class Sampler:
 
     def _ordinals(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Language of each draw, and how many sequences of that language were drawn before it."""
-        self._check_range(start, stop)
         if start == stop:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         first, last = self._quotas.block_of(np.array([start, stop - 1])).tolist()
-        if first == last and first in self._last:
-            blocks = [self._last[first]]
+        cached = self._last.get(first)
+        if first == last and cached is not None:
+            blocks = [cached]
         else:
             drawn_NL = self._quotas.drawn(np.arange(first, last + 2))
             blocks = [self._in_block(first + n, drawn_NL[n], drawn_NL[n + 1]) for n in range(last + 1 - first)]
@@ -139,7 +152,7 @@ class Sampler:
         counts_L = after_L - before_L
         size = int(counts_L.sum())
         key = hashed(key_of(self.seed, "block"), np.array([block]))
-        language = np.repeat(np.arange(len(counts_L)), counts_L)[shuffled(key, size)]
+        language = np.repeat(np.arange(len(counts_L)), counts_L)[shuffled(key, size)[0]]
         by_language = np.argsort(language.astype(np.uint16), kind="stable")
         ordinal = np.empty(size, dtype=np.int64)
         ordinal[by_language] = np.arange(size) + np.repeat(before_L - (np.cumsum(counts_L) - counts_L), counts_L)

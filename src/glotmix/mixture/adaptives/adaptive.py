@@ -57,7 +57,7 @@ class Cost:
 class Adaptive(ABC):
     """A method that observes training and says what to sample or weight next.
 
-    A trainer's hook calls :meth:`update` every ``every`` steps with the fields named in ``needs``, then samples by
+    A trainer's hook calls :meth:`update` every ``cost.every`` steps with the fields named in ``needs``, then samples by
     :attr:`mixture` and weights losses by :attr:`weighting`. Updates are deterministic; the state is plain JSON.
     """
 
@@ -67,6 +67,8 @@ class Adaptive(ABC):
     """Paper and where in it."""
     needs: ClassVar[frozenset[str]]
     """Fields of :class:`Observation` that an update reads."""
+    applies_at_once: ClassVar[bool] = False
+    """Whether the weights are meant for the very gradients that were observed (update before the optimiser's step)."""
 
     def __init__(self, start: Mixture):
         """

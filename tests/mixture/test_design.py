@@ -1,0 +1,195 @@
+import itertools
+import json
+import math
+import re
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from glotmix.config import check
+from glotmix.errors import BadInput, Infeasible
+from glotmix.mixture.balancing import uniform
+from glotmix.mixture.design import (
+    PlannedRun,
+    anchors,
+    coalitions,
+    dirichlet_swarm,
+    plan,
+    round_tokens,
+    sampled_coalitions,
+    simulated_epoching,
+)
+from glotmix.mixture.mixture import Mixture
+
+LANGUAGES = ("spa_Latn", "por_Latn", "fin_Latn", "rus_Cyrl")
+NATURAL = Mixture({"spa_Latn": 0.4, "por_Latn": 0.3, "fin_Latn": 0.2, "rus_Cyrl": 0.1})
+SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]*")
+
+
+def members(run):
+    return frozenset(run.schedule.average().support)
+
+
+def test_every_coalition_stands_once_per_seed_and_all_names_differ():
+    runs = coalitions(LANGUAGES, NATURAL, 1e6, seeds=(0, 1))
+    subsets = [frozenset(s) for size in range(1, 5) for s in itertools.combinations(LANGUAGES, size)]
+    assert Counter((members(run), run.seed) for run in runs) == Counter(itertools.product(subsets, (0, 1)))
+    assert len({run.run for run in runs}) == len(runs) == 30
+    assert runs[4].run == "coalition-spa+por-s0" and runs[14].run == "coalition-full-s0"
+
+
+def test_a_fixed_budget_renormalises_and_an_own_budget_takes_tokens_away():
+    fixed, own = (
+        {run.run: run for run in coalitions(LANGUAGES, NATURAL, 1e6, budget=budget)} for budget in ("fixed", "own")
+    )
+    name = "coalition-por+rus-s0"
+    assert fixed[name].tokens == 1_000_000 and own[name].tokens == 400_000
+    for run in (fixed[name], own[name]):
+        assert run.schedule.at(0).total_variation({"por_Latn": 0.75, "rus_Cyrl": 0.25}) < 1e-12
+    # Under `own` a member's tokens do not depend on who else is there; under `fixed` they do.
+    own_tokens = {
+        round(run.schedule.at(0)["por_Latn"] * run.tokens) for run in own.values() if "por_Latn" in members(run)
+    }
+    assert own_tokens == {300_000}
+
+
+def test_more_languages_than_can_be_enumerated_are_refused_with_a_hint():
+    languages = [f"l{i}" for i in range(7)]
+    with pytest.raises(BadInput, match="7 languages have 127 coalitions.*coalitions: sampled"):
+        coalitions(languages, uniform(languages), 1e6)
+    with pytest.raises(BadInput, match="fin_Latn has no share"):
+        coalitions(LANGUAGES, NATURAL.over(LANGUAGES).__class__({**NATURAL, "fin_Latn": 0.0, "spa_Latn": 0.6}), 1e6)
+
+
+def test_sampled_coalitions_have_the_full_one_singles_and_complements():
+    languages = [f"l{i:02}" for i in range(10)]
+    runs = sampled_coalitions(languages, uniform(languages), 1e6, 61, np.random.default_rng(0))
+    sets = [members(run) for run in runs]
+    assert len(sets) == len(set(sets)) == 61
+    assert frozenset(languages) in sets and all(frozenset([name]) in sets for name in languages)
+    drawn = sets[11:]
+    paired = sum(frozenset(languages) - s in sets for s in drawn)
+    assert paired >= len(drawn) - 1  # the last may stand alone; uniform subsets would pair about 3 of 50
+    again = sampled_coalitions(languages, uniform(languages), 1e6, 61, np.random.default_rng(0))
+    assert runs == again
+
+
+def test_sizes_of_sampled_coalitions_follow_the_shapley_kernel():
+    """Sizes 3 of 20 and its complement 17 are rarer than 1 and 19 by (1·19) / (3·17); uniform subsets are near 10."""
+    languages = [f"l{i:02}" for i in range(20)]
+    sizes = Counter()
+    for seed in range(40):
+        runs = sampled_coalitions(languages, uniform(languages), 1e6, 20, np.random.default_rng(seed))
+        sizes.update(len(members(run)) for run in runs[1:])
+    expected = {s: 1 / (s * (20 - s)) for s in range(2, 19)}  # 1 and 19 run out of different subsets
+    total, drawn = sum(expected.values()), sum(sizes[s] for s in expected)
+    for s in (2, 3, 5, 10):
+        got, share = (sizes[s] + sizes[20 - s]) / drawn, (expected[s] + (expected[20 - s] if s != 10 else 0)) / total
+        if s == 10:
+            got /= 2
+        assert got == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / drawn))
+
+
+def test_sampling_all_coalitions_gives_each_once():
+    runs = sampled_coalitions(LANGUAGES, NATURAL, 1e6, 15, np.random.default_rng(0))
+    assert len({members(run) for run in runs}) == 15
+    for count in (0, 16):
+        with pytest.raises(BadInput, match="expected 1 to 15"):
+            sampled_coalitions(LANGUAGES, NATURAL, 1e6, count, np.random.default_rng(0))
+
+
+def test_a_dirichlet_swarm_has_the_moments_of_its_distribution():
+    runs = dirichlet_swarm("abc", 3000, {"a": 1.0, "b": 2.0, "c": 3.0}, 1e6, np.random.default_rng(0))
+    shares = np.array([run.schedule.at(0).vector("abc") for run in runs])
+    mean = np.array([1, 2, 3]) / 6
+    np.testing.assert_allclose(shares.mean(axis=0), mean, atol=0.02)
+    np.testing.assert_allclose(shares.var(axis=0), mean * (1 - mean) / 7, rtol=0.1)
+    assert runs[7].run == "swarm-0007-s0"
+
+
+def test_caps_and_least_shares_hold_in_a_swarm():
+    runs = dirichlet_swarm("abc", 300, 0.2, 1e6, np.random.default_rng(0), caps={"a": 0.1}, least=0.02)
+    shares = np.array([run.schedule.at(0).vector("abc") for run in runs])
+    assert shares[:, 0].max() <= 0.1
+    assert not ((shares > 0) & (shares < 0.02)).any() and (shares == 0).any()
+    with pytest.raises(Infeasible, match="caps sum to 0.9"):
+        dirichlet_swarm("abc", 1, 1.0, 1e6, np.random.default_rng(0), caps=dict.fromkeys("abc", 0.3))
+    with pytest.raises(Infeasible, match="no mixture below the caps"):
+        dirichlet_swarm("abc", 1, 1.0, 1e6, np.random.default_rng(0), caps=dict.fromkeys("abc", 1 / 3 + 1e-9))
+    with pytest.raises(BadInput, match="concentration 0"):
+        dirichlet_swarm("abc", 1, 0, 1e6, np.random.default_rng(0))
+
+
+def test_anchors_repeat_coalitions():
+    runs = anchors(LANGUAGES, NATURAL, 1e6, 2, seeds=(3, 4), budget="own")
+    assert [run.run for run in runs] == ["anchor-full-s3", "anchor-full-s4", "anchor-spa-s3", "anchor-spa-s4"]
+    by_set = {members(run): run for run in coalitions(LANGUAGES, NATURAL, 1e6, budget="own")}
+    assert all(by_set[members(run)].tokens == run.tokens for run in runs)
+    with pytest.raises(BadInput, match="6 anchors.*at most 5"):
+        anchors(LANGUAGES, NATURAL, 1e6, 6, seeds=(0,))
+
+
+def study(**design):
+    return check({"name": "s", "languages": list(LANGUAGES), "design": design})
+
+
+def test_a_plan_holds_all_parts_once_and_survives_json():
+    runs = plan(study(coalitions="all", swarm=3, anchors=2, anchor_seeds=2, seeds=2), NATURAL)
+    assert Counter(run.role for run in runs) == {"coalition": 30, "anchor": 4, "swarm": 6}
+    assert len({run.run for run in runs}) == len({(run.schedule, run.tokens, run.seed) for run in runs}) == 40
+    assert [PlannedRun.from_json(json.loads(json.dumps(run.to_json()))) for run in runs] == runs
+    assert runs == plan(study(coalitions="all", swarm=3, anchors=2, anchor_seeds=2, seeds=2), NATURAL)
+    assert {run.run for run in runs if run.role == "swarm"} == {f"swarm-00{i}-s{s}" for i in range(3) for s in (0, 1)}
+
+
+def test_a_plan_draws_no_share_that_cannot_be_sampled():
+    config = check({"name": "s", "languages": list(LANGUAGES), "design": {"swarm": 200, "coalitions": "none"}})
+    least = 2 * config.proxy.context / config.proxy.tokens
+    shares = [share for run in plan(config, NATURAL) for share in run.schedule.at(0).values() if share > 0]
+    assert min(shares) >= least
+
+
+def test_a_single_language_is_planned_once():
+    config = check({"name": "s", "languages": ["spa"], "design": {"swarm": 5, "anchors": 2, "anchor_seeds": 1}})
+    runs = plan(config, Mixture({"spa_Latn": 1.0}))
+    assert [run.run for run in runs] == ["coalition-full-s0", "anchor-full-s1"]
+
+
+def test_sampled_coalitions_in_a_plan_stop_at_all_there_are():
+    assert len(plan(study(coalitions="sampled", swarm=0, anchors=0), NATURAL)) == 15
+
+
+def test_names_are_safe_short_and_unique_however_groups_are_called():
+    groups = ["../a b", "A_B", "Wikipedia (en)", "日本", "a b", "x" * 90]
+    runs = coalitions(groups, uniform(groups), 1e6)
+    names = [run.run for run in runs]
+    assert len({name.casefold() for name in names}) == len(names)
+    assert all(SAFE.fullmatch(name) and len(name) < 100 for name in names)
+    scripts = ["zho_Hans", "zho_Hant"]  # the same language in two scripts
+    assert len({run.run for run in coalitions(scripts, uniform(scripts), 1.0)}) == 3
+    many = [f"lang{i:03}_Latn" for i in range(60)]
+    long = sampled_coalitions(many, uniform(many), 1e6, 200, np.random.default_rng(0))
+    assert len({run.run for run in long}) == 200 and max(len(run.run) for run in long) < 100
+
+
+def test_a_planned_run_without_a_field_is_named():
+    with pytest.raises(BadInput, match="plan.json: a planned run without 'seed'"):
+        PlannedRun.from_json({"run": "x", "role": "swarm", "schedule": {"a": 1.0}, "tokens": 5}, where="plan.json")
+
+
+def test_tokens_round_to_whole_batches_and_never_to_none():
+    assert [round_tokens(t, 2048) for t in (1, 1023, 3000, 3073, 1e6)] == [2048, 2048, 2048, 4096, 999_424]
+
+
+def test_simulated_epoching_gives_a_proxy_the_targets_epochs():
+    unique, mixture = {"spa": 4e9, "swh": 3e7}, Mixture({"spa": 0.9, "swh": 0.1})
+    small = simulated_epoching(unique, target_tokens=1e10, proxy_tokens=1e6, sequence=128)
+    assert mixture.epochs(1e6, small) == pytest.approx(mixture.epochs(1e10, unique))
+    assert simulated_epoching(unique, target_tokens=1e6, proxy_tokens=1e6) == unique
+    with pytest.raises(
+        BadInput, match=r"swh: 3e\+07 unique tokens become 30 .*one sequence of 128.*proxies of 4\.27e\+04"
+    ):
+        simulated_epoching(unique, target_tokens=1e10, proxy_tokens=1e4, sequence=128)
+    with pytest.raises(BadInput, match="spa: 0 unique tokens"):
+        simulated_epoching({"spa": 0}, 1e6, 1e5)
