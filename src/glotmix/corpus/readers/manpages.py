@@ -33,7 +33,7 @@ ENGLISH_SHARE = 0.15
 
 
 class ManPagesReader(FileReader):
-    """``man/<lang>/man1/ls.1.gz`` and the like; English pages stand in ``man/man1``. Translations share the id ``man1/ls``.
+    """``man/<lang>/man1/ls.1.gz`` and the like, English in ``man/man1``. Translations share the id ``man1/ls``.
 
     A page's markup is stripped by :func:`glotmix.corpus.readers.roff.paragraphs`; pages that only include another
     (``.so``) or are linked to one are left out. With ``drop_untranslated`` a translation loses the paragraphs that read

@@ -20,7 +20,7 @@ _CLOSERS = frozenset("Oc Dc Qc Sc Pc Bc Brc Ac".split())
 _SILENT = frozenset("Ns Ap Pf Bk Ek Sm Xo Xc Tg".split())
 
 MDOC = _PLAIN | set(_QUOTES) | _SILENT
-"""Macros that print their arguments; the others (``.Dd``, ``.Os``, ``.Bl``, ``.Ex`` …) print nothing of the page's own."""
+"""Macros that print their arguments; the others (``.Dd``, ``.Os``, ``.Bl``, ``.Ex`` …) print nothing of the page."""
 
 
 def said(words: list[str], name: str) -> tuple[str, bool]:

@@ -10,7 +10,8 @@ from glotmix.corpus.readers.roff_escapes import STRINGS, unescaped
 
 _COMMENT = re.compile(r'(?<!\\)((?:\\\\)*)\\["#].*')
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)"?|((?:\\ |\\[^ ]|[^\s\\])+|\\)')
-_SKIPPED_UNTIL = {"TS": "TE", "EQ": "EN", "PS": "PE", "GS": "GE", "de": ".", "de1": ".", "dei": ".", "am": ".", "ig": ".",
+_SKIPPED_UNTIL = {"TS": "TE", "EQ": "EN", "PS": "PE", "GS": "GE", "de": ".", "de1": ".", "dei": ".", "am": ".",
+                  "ig": ".",
                   "am1": ".", "cstart": "cend", "Rs": "Re", "EX": "EE", "Vb": "Ve"}  # fmt: skip
 """Macro → what ends it: tables, equations, pictures, definitions, references and source code are not prose."""
 _BREAKS = frozenset(

@@ -13,13 +13,7 @@ _ACCENTED = {
     for letter in "AaCcEeIiNnOoUuYySsZz"
     if len(unicodedata.normalize("NFC", letter + mark)) == 1
 }
-_GREEK = dict(
-    zip(
-        "AaBbGgDdEeZzYyHhIiKkLlMmNnCcOoPpRrSsTtUuFfXxQqWw",
-        "ΑαΒβΓγΔδΕεΖζΗηΘθΙιΚκΛλΜμΝνΞξΟοΠπΡρΣσΤτΥυΦφΧχΨψΩω",
-        strict=True,
-    )
-)
+_LATIN, _GREEK = "AaBbGgDdEeZzYyHhIiKkLlMmNnCcOoPpRrSsTtUuFfXxQqWw", "ΑαΒβΓγΔδΕεΖζΗηΘθΙιΚκΛλΜμΝνΞξΟοΠπΡρΣσΤτΥυΦφΧχΨψΩω"
 _SIGNS = """
 em —  en –  hy -  aq '  dq "  lq “  rq ”  oq ‘  cq ’  Bq „  bq ‚  Fo «  Fc »  fo ‹  fc ›  bu •  co ©  rg ®
 tm ™  de °  sc §  dg †  dd ‡  ps ¶  ti ~  ha ^  at @  sh #  Do $  Eu €  Po £  Ye ¥  ct ¢  Cs ¤  rs \\  sl /
@@ -106,20 +100,8 @@ def unescaped(text: str, strings: Mapping[str, str] = STRINGS, depth: int = 0) -
     return _ESCAPE.sub(printed, text)
 
 
-_OTHER = {
-    "e": "\\",
-    "\\": "\\",
-    "~": " ",
-    "0": " ",
-    " ": " ",
-    "t": " ",
-    "'": "'",
-    "`": "`",
-    "-": "-",
-    "": "",
-    "n": "",
-    "_": "_",
-}
+_OTHER = {"e": "\\", "~": " ", "0": " ", "t": " ", "n": ""}
+"""Escapes that print something other than the character behind the backslash."""
 
 
 def _string_name(escape: str) -> str:
