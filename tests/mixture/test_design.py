@@ -36,7 +36,8 @@ def test_every_coalition_stands_once_per_seed_and_all_names_differ():
     subsets = [frozenset(s) for size in range(1, 5) for s in itertools.combinations(LANGUAGES, size)]
     assert Counter((members(run), run.seed) for run in runs) == Counter(itertools.product(subsets, (0, 1)))
     assert len({run.run for run in runs}) == len(runs) == 30
-    assert runs[4].run == "coalition-spa+por-s0" and runs[14].run == "coalition-full-s0"
+    assert runs[4].run == "coalition-spa+por-s0"
+    assert runs[14].run == "coalition-full-s0"
 
 
 def test_a_fixed_budget_renormalises_and_an_own_budget_takes_tokens_away():
@@ -44,7 +45,8 @@ def test_a_fixed_budget_renormalises_and_an_own_budget_takes_tokens_away():
         {run.run: run for run in coalitions(LANGUAGES, NATURAL, 1e6, budget=budget)} for budget in ("fixed", "own")
     )
     name = "coalition-por+rus-s0"
-    assert fixed[name].tokens == 1_000_000 and own[name].tokens == 400_000
+    assert fixed[name].tokens == 1_000_000
+    assert own[name].tokens == 400_000
     for run in (fixed[name], own[name]):
         assert run.schedule.at(0).total_variation({"por_Latn": 0.75, "rus_Cyrl": 0.25}) < 1e-12
     # Under `own` a member's tokens do not depend on who else is there; under `fixed` they do.
@@ -56,7 +58,7 @@ def test_a_fixed_budget_renormalises_and_an_own_budget_takes_tokens_away():
 
 def test_more_languages_than_can_be_enumerated_are_refused_with_a_hint():
     languages = [f"l{i}" for i in range(7)]
-    with pytest.raises(BadInput, match="7 languages have 127 coalitions.*coalitions: sampled"):
+    with pytest.raises(BadInput, match=r"7 languages have 127 coalitions.*coalitions: sampled"):
         coalitions(languages, uniform(languages), 1e6)
     with pytest.raises(BadInput, match="fin_Latn has no share"):
         coalitions(LANGUAGES, NATURAL.over(LANGUAGES).__class__({**NATURAL, "fin_Latn": 0.0, "spa_Latn": 0.6}), 1e6)
@@ -67,7 +69,8 @@ def test_sampled_coalitions_have_the_full_one_singles_and_complements():
     runs = sampled_coalitions(languages, uniform(languages), 1e6, 61, np.random.default_rng(0))
     sets = [members(run) for run in runs]
     assert len(sets) == len(set(sets)) == 61
-    assert frozenset(languages) in sets and all(frozenset([name]) in sets for name in languages)
+    assert frozenset(languages) in sets
+    assert all(frozenset([name]) in sets for name in languages)
     drawn = sets[11:]
     paired = sum(frozenset(languages) - s in sets for s in drawn)
     assert paired >= len(drawn) - 1  # the last may stand alone; uniform subsets would pair about 3 of 50
@@ -112,8 +115,9 @@ def test_caps_and_least_shares_hold_in_a_swarm():
     runs = dirichlet_swarm("abc", 300, 0.2, 1e6, np.random.default_rng(0), caps={"a": 0.1}, least=0.02)
     shares = np.array([run.schedule.at(0).vector("abc") for run in runs])
     assert shares[:, 0].max() <= 0.1
-    assert not ((shares > 0) & (shares < 0.02)).any() and (shares == 0).any()
-    with pytest.raises(Infeasible, match="caps sum to 0.9"):
+    assert not ((shares > 0) & (shares < 0.02)).any()
+    assert (shares == 0).any()
+    with pytest.raises(Infeasible, match=r"caps sum to 0.9"):
         dirichlet_swarm("abc", 1, 1.0, 1e6, np.random.default_rng(0), caps=dict.fromkeys("abc", 0.3))
     with pytest.raises(Infeasible, match="no mixture below the caps"):
         dirichlet_swarm("abc", 1, 1.0, 1e6, np.random.default_rng(0), caps=dict.fromkeys("abc", 1 / 3 + 1e-9))
@@ -126,7 +130,7 @@ def test_anchors_repeat_coalitions():
     assert [run.run for run in runs] == ["anchor-full-s3", "anchor-full-s4", "anchor-spa-s3", "anchor-spa-s4"]
     by_set = {members(run): run for run in coalitions(LANGUAGES, NATURAL, 1e6, budget="own")}
     assert all(by_set[members(run)].tokens == run.tokens for run in runs)
-    with pytest.raises(BadInput, match="6 anchors.*at most 5"):
+    with pytest.raises(BadInput, match=r"6 anchors.*at most 5"):
         anchors(LANGUAGES, NATURAL, 1e6, 6, seeds=(0,))
 
 
@@ -170,11 +174,12 @@ def test_names_are_safe_short_and_unique_however_groups_are_called():
     assert len({run.run for run in coalitions(scripts, uniform(scripts), 1.0)}) == 3
     many = [f"lang{i:03}_Latn" for i in range(60)]
     long = sampled_coalitions(many, uniform(many), 1e6, 200, np.random.default_rng(0))
-    assert len({run.run for run in long}) == 200 and max(len(run.run) for run in long) < 100
+    assert len({run.run for run in long}) == 200
+    assert max(len(run.run) for run in long) < 100
 
 
 def test_a_planned_run_without_a_field_is_named():
-    with pytest.raises(BadInput, match="plan.json: a planned run without 'seed'"):
+    with pytest.raises(BadInput, match=r"plan.json: a planned run without 'seed'"):
         PlannedRun.from_json({"run": "x", "role": "swarm", "schedule": {"a": 1.0}, "tokens": 5}, where="plan.json")
 
 

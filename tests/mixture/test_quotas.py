@@ -31,7 +31,8 @@ def test_counts_of_every_block_are_whole_not_negative_and_fill_it(quotas):
     blocks = all_blocks(quotas)
     drawn = quotas.drawn(blocks)
     starts = quotas.start(blocks)
-    assert starts[0] == 0 and starts[-1] == quotas.start_S[-1]
+    assert starts[0] == 0
+    assert starts[-1] == quotas.start_S[-1]
     np.testing.assert_array_equal(drawn.sum(axis=1), starts)
     assert (np.diff(drawn, axis=0) >= 0).all()
 
@@ -50,7 +51,8 @@ def test_blocks_tile_the_run_and_know_their_indices(quotas):
     index = np.arange(total)
     block = quotas.block_of(index)
     starts = quotas.start(all_blocks(quotas))
-    assert (starts[block] <= index).all() and (index < starts[block + 1]).all()
+    assert (starts[block] <= index).all()
+    assert (index < starts[block + 1]).all()
     sizes = np.diff(starts)
     assert (sizes < 2 * quotas.block).all()
     stage_lengths = np.diff(quotas.start_S)

@@ -1,3 +1,4 @@
+import itertools
 import pickle
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_stages_begin_and_end_where_they_say(sampler):
     languages, _ = sampler.draw(0, sampler.total)
     edges = [round(stage.start * sampler.total) for stage in sampler.schedule.stages] + [sampler.total]
     expected = np.zeros(3)
-    for stage, (start, stop) in zip(sampler.schedule.stages, zip(edges, edges[1:], strict=False), strict=True):
+    for stage, (start, stop) in zip(sampler.schedule.stages, itertools.pairwise(edges), strict=True):
         shares = stage.mixture.vector("abc")
         expected += shares * (stop - start)
         assert not np.isin(languages[start:stop], np.flatnonzero(shares == 0)).any()
@@ -81,7 +82,8 @@ def test_shares_are_exact_to_one_sample_at_every_block():
 def test_order_matters_sees_no_low_resource_sequence_before_the_switch():
     schedule = order_matters({"eng": 90.0, "swh": 10.0}, ["eng"])
     languages, _ = Sampler(schedule, 5001, {"eng": 400, "swh": 50}, 0).draw(0, 5001)
-    assert not languages[:2500].any() and languages[2500:].any()
+    assert not languages[:2500].any()
+    assert languages[2500:].any()
 
 
 def test_cooldown_counts_follow_both_temperatures():
@@ -109,7 +111,8 @@ def test_a_strided_rank_gets_the_mixture_too():
 def test_seed_and_language_change_the_order_and_other_languages_do_not():
     schedule, available = Schedule.constant(Mixture({"a": 0.5, "b": 0.5})), {"a": 300, "b": 300}
     one, other = (Sampler(schedule, 600, available, seed).draw(0, 600) for seed in (0, 1))
-    assert (one[0] != other[0]).any() and (one[1] != other[1]).any()
+    assert (one[0] != other[0]).any()
+    assert (one[1] != other[1]).any()
     walk_a, walk_b = (one[1][one[0] == index] for index in (0, 1))
     assert (walk_a != walk_b).any()
     alone = Sampler(Schedule.constant(Mixture({"a": 1.0})), 300, {"a": 300}, 0).draw(0, 300)[1]

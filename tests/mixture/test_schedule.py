@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -30,7 +31,8 @@ def test_cooldown_is_one_switch_from_five_to_one_at_half():
 
 def test_increasing_is_cooldown_the_other_way_round_with_the_same_average():
     up, down = increasing(SIZES), cooldown(SIZES)
-    assert up.at(0) == down.at(1) and up.at(1) == down.at(0)
+    assert up.at(0) == down.at(1)
+    assert up.at(1) == down.at(0)
     assert up.average().total_variation(down.average()) < 1e-15
 
 
@@ -38,7 +40,7 @@ def test_increasing_is_cooldown_the_other_way_round_with_the_same_average():
 def test_dense_decays_fall_steadily_around_the_switch(decay, middle):
     schedule = cooldown(SIZES, decay=decay)
     shares = [stage.mixture["swh"] for stage in schedule.stages]
-    assert all(a > b for a, b in zip(shares, shares[1:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(shares))
     between = (schedule.at(0.499)["swh"] + schedule.at(0.501)["swh"]) / 2
     assert between == pytest.approx(temperature(SIZES, middle)["swh"], rel=0.01)
     early = cooldown(SIZES, switch=0.25, decay=decay)
@@ -49,7 +51,9 @@ def test_order_matters_trains_on_high_resource_languages_alone_and_restarts():
     schedule = order_matters(SIZES, ["eng"], switch=0.7)
     first, then = schedule.stages
     assert first.mixture == Mixture({"eng": 1.0, "swh": 0.0})
-    assert then.mixture == temperature(SIZES, 5) and then.restart and then.start == 0.7
+    assert then.mixture == temperature(SIZES, 5)
+    assert then.restart
+    assert then.start == 0.7
     assert not order_matters(SIZES, ["eng"], uniform(SIZES), restart=False).stages[1].restart
 
 

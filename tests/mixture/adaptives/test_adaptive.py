@@ -57,12 +57,15 @@ def test_state_as_json_goes_on_exactly(name):
     for one in seen[9:]:
         method.update(one)
         other.update(one)
-    assert other.mixture == method.mixture and other.weighting == method.weighting and other.result == method.result
+    assert other.mixture == method.mixture
+    assert other.weighting == method.weighting
+    assert other.result == method.result
 
 
 def test_needs_are_fields_of_an_observation_and_sources_are_told(name):
     method = ADAPTIVES[name]
-    assert method.needs <= set(Observation.__dataclass_fields__) and "arXiv" in method.source
+    assert method.needs <= set(Observation.__dataclass_fields__)
+    assert "arXiv" in method.source
 
 
 def test_before_any_update_the_start_is_what_is_sampled(name):

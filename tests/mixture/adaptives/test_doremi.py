@@ -23,7 +23,8 @@ def test_updates_are_algorithm_one():
 def test_weights_are_relative_to_what_is_sampled():
     method = DoReMi(Mixture({"a": 0.5, "b": 0.5}), sampled=Mixture({"a": 0.8, "b": 0.2}))
     assert method.mixture == Mixture({"a": 0.8, "b": 0.2})
-    assert method.weighting["a"] == pytest.approx(0.5 / 0.8) and method.weighting["b"] == pytest.approx(2.5)
+    assert method.weighting["a"] == pytest.approx(0.5 / 0.8)
+    assert method.weighting["b"] == pytest.approx(2.5)
 
 
 def test_a_language_that_no_batch_held_keeps_its_excess():
@@ -40,4 +41,5 @@ def test_huge_excess_does_not_overflow():
 
 
 def test_reference_and_proxy_runs_are_counted():
-    assert DoReMi(uniform("ab")).cost.runs == 2 and DoReMi(uniform("ab")).cost.forward == 1
+    assert DoReMi(uniform("ab")).cost.runs == 2
+    assert DoReMi(uniform("ab")).cost.forward == 1
