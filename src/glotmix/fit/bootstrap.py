@@ -20,13 +20,13 @@ def resample(
     """Parameters [B, P] refitted to ``L̂ exp(resampled residuals)``, each from the fitted point.
 
     The runs stay as they were planned and only their residuals are drawn anew: a design of a few coalitions has no
-    runs to spare, and drawing runs would often lose the only one that tells a parameter. Residuals are widened by
-    ``√(R / (R - P))``, because a fit that chose P parameters has made them smaller than the noise is.
+    runs to spare, and drawing runs would often lose the only one that tells a parameter. Each residual is first
+    divided by ``√(1 - leverage)``, because the fit has made it that much smaller than the noise is.
     """
     R, P = len(found.residual_R), len(found.theta_P)
     fitted_R = law.predict(problem, found.theta_P, inputs)
-    centred_R = found.residual_R * np.sqrt(weight_R)
-    pool_R = (centred_R - centred_R.mean()) * np.sqrt(R / max(R - P, 1))
+    widened_R = found.residual_R * np.sqrt(weight_R) / np.sqrt(np.maximum(1 - found.leverage_R, 0.05))
+    pool_R = widened_R - widened_R.mean()
     theta_BP = np.empty((B, P))
     for b in range(B):
         drawn_R = rng.choice(pool_R, R) / np.sqrt(weight_R)

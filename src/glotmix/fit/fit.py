@@ -282,14 +282,15 @@ def _fit_target(
     keep_R = law.usable(problem, everything) & np.isfinite(loss_R) & (weight_R > 0)
     inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
     names = law.parameters(problem)
-    if law.prior(problem, np.zeros(len(names))) is None and len(loss_R) < len(names):
+    needed = least_runs(law, problem)
+    if len(loss_R) < needed:
         raise BadInput(
             f"law {law.name}, target {problem.target}: {len(loss_R)} usable runs for {len(names)} parameters",
-            expected=f"at least {len(names)} runs, or a law with fewer parameters",
+            expected=f"at least {needed} runs, or a law with fewer parameters",
         )
     start_SP = law.starts(problem, inputs, loss_R, starts, rng)
     found = solve(law, problem, inputs, loss_R, weight_R, start_SP)
-    freedom = max(len(loss_R) - len(names), 1)
+    freedom = max(len(loss_R) - found.leverage_R.sum(), 1.0)
     scale = float(np.sqrt((weight_R * found.residual_R**2).sum() / freedom))
     if bootstrap and np.isfinite(found.cost):
         theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
@@ -298,6 +299,14 @@ def _fit_target(
     return TargetFit(
         problem, names, found.theta_P, found.status, found.cost, len(loss_R), scale, found.agreeing, theta_BP
     )
+
+
+def least_runs(law: Law, problem: Problem) -> int:
+    """Runs that a fit needs: one per parameter that no prior speaks of, and two at least."""
+    low_P, high_P = law.bounds(problem)
+    middle_P = np.clip(np.ones(len(low_P)), low_P, high_P)
+    known = law.prior(problem, middle_P)
+    return max(2, len(low_P) - (0 if known is None else int(np.any(known[1] != 0, axis=0).sum())))
 
 
 def inputs_of(measurements: Measurements) -> Inputs:

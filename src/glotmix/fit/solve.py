@@ -31,8 +31,9 @@ class Solution:
     """"converged", or what went wrong."""
     residual_R: np.ndarray
     """log of measured over predicted loss."""
-    jacobian_RP: np.ndarray
-    """d log L̂ / dθ at the solution."""
+    leverage_R: np.ndarray
+    """How much of its own residual each run explains away, 0 to 1; their sum is the number of parameters in use, which
+    a prior makes smaller than the number of parameters."""
     agreeing: float
     """Share of the starts that ended within 1 % of the best cost."""
 
@@ -78,12 +79,22 @@ def solve(
     if not np.isfinite(cost):
         nothing = np.full(len(low_P), np.nan)
         no_R = np.full(len(loss_R), np.nan)
-        return Solution(nothing, np.inf, "no start gave finite losses", no_R, np.outer(no_R, nothing), 0.0)
+        return Solution(nothing, np.inf, "no start gave finite losses", no_R, no_R, 0.0)
     theta_P = _outer(x_P, log_P)
-    at = law.evaluate(problem, theta_P, inputs)
+    residual_M, rows_MP = residuals(x_P)
     status = "converged" if converged else f"not converged after {iterations} iterations"
     agreeing = float(np.mean([end[1] <= cost * 1.01 + 1e-9 for end in ends]))
-    return Solution(theta_P, cost, status, log_loss_R - np.log(at.loss_R), at.theta_RP / at.loss_R[:, None], agreeing)
+    residual_R = -residual_M[:robust] / root_R
+    return Solution(theta_P, cost, status, residual_R, _leverage(residual_M, rows_MP, robust), agreeing)
+
+
+def _leverage(residual_M: np.ndarray, rows_MP: np.ndarray, robust: int) -> np.ndarray:
+    """Diagonal of the hat matrix of the last, weighted linear problem."""
+    root_M = np.ones(len(residual_M))
+    root_M[:robust] = (1 + residual_M[:robust] ** 2) ** -0.25
+    left_MP, size_P, _ = np.linalg.svd(root_M[:, None] * rows_MP, full_matrices=False)
+    seen_P = size_P > 1e-10 * max(size_P.max(), 1e-300)
+    return np.minimum((left_MP[:robust, seen_P] ** 2).sum(axis=1), 1.0)
 
 
 def levenberg_marquardt(

@@ -7,14 +7,23 @@ from glotmix.laws.law import Law
 from glotmix.laws.log_linear import LogLinear
 from glotmix.laws.null import Null
 from glotmix.laws.own_ratio import OwnRatio, OwnRatioFloored
-from glotmix.laws.shapley_law import ShapleyLaw
+from glotmix.laws.shapley_law import ShapleyLaw, ShapleyLawData, ShapleyLawFixed, ShapleyLawPrior
 
 __all__ = ["Law", "all_laws", "find_law"]
 
 
 def all_laws() -> dict[str, Law]:
     """Every law by name, in the order in which ``glotmix laws`` lists them."""
-    laws: list[Law] = [Null(), OwnRatio(), OwnRatioFloored(), LogLinear(), ShapleyLaw()]
+    laws: list[Law] = [
+        Null(),
+        OwnRatio(),
+        OwnRatioFloored(),
+        LogLinear(),
+        ShapleyLaw(),
+        ShapleyLawPrior(),
+        ShapleyLawFixed(),
+        ShapleyLawData(),
+    ]
     return {law.name: law for law in laws}
 
 
