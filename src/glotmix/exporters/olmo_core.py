@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.exporters.rules import largest_remainder
 from glotmix.mixture.schedule import Schedule
@@ -13,20 +14,24 @@ from glotmix.mixture.schedule import Schedule
 REPETITION_MARGIN = 1.01
 """Room above the planned repetition, since OLMo-core refuses to build a mixture that needs one token more."""
 
-CODE = '''
-def mixture(stage: int = 0, processes: int = 8):
+CODE = (
+    STAGE_CODE
+    + '''
+
+def mixture(stage=None, processes=8):
     """The source mixture of one stage; train it from step FIRST_STEPS[stage] on for STEPS[stage] steps."""
     from olmo_core.data.source_mixture import SourceMixtureConfig, SourceMixtureDatasetConfig, SourceMixtureList
 
+    number = current_stage() if stage is None else stage
     return SourceMixtureDatasetConfig(
-        source_list=SourceMixtureList([SourceMixtureConfig(**source) for source in STAGES[stage]]),
-        requested_tokens=STEPS[stage] * GLOBAL_BATCH_SIZE,
+        source_list=SourceMixtureList([SourceMixtureConfig(**source) for source in STAGES[number]]),
+        requested_tokens=STEPS[number] * GLOBAL_BATCH_SIZE,
         global_batch_size=GLOBAL_BATCH_SIZE,
         processes=processes,
     )
 
 
-def dataset(tokenizer, stage: int = 0, **options):
+def dataset(tokenizer, stage=None, **options):
     """The data set configuration of one stage."""
     from olmo_core.data import NumpyFSLDatasetConfig
 
@@ -34,6 +39,7 @@ def dataset(tokenizer, stage: int = 0, **options):
         mixture(stage), tokenizer=tokenizer, sequence_length=SEQUENCE_LENGTH, **options
     )
 '''
+)
 
 
 class OlmoCore(Exporter):
@@ -76,7 +82,7 @@ class OlmoCore(Exporter):
             "STEPS": ("Steps of each stage.", [phase.steps for phase in request.phases]),
             "STAGES": ("Sources of each stage.", stages),
         }
-        return {"mixture.py": python_text("Source mixtures for OLMo-core, one per stage.", constants, CODE)}
+        return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
         parts = [largest_remainder(request.vector(phase), phase.steps * request.batch) for phase in request.phases]

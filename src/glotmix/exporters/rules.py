@@ -26,13 +26,15 @@ def largest_remainder(p_L: np.ndarray, total: int) -> np.ndarray:
 def greedy_deficit(p_L: np.ndarray, start: int, stop: int) -> np.ndarray:
     """Counts of the samples ``start … stop - 1`` after Megatron's rule.
 
-    Sample i goes to the language with the greatest ``w_l · max(i, 1) − count_l``, so every language gets a sample at the
-    very start, however rare. Source: ``build_blending_indices`` of Megatron-core; nanotron and GPT-NeoX have the same
-    rule. Replayed up to ``GREEDY_REPLAY`` samples; longer runs take largest-remainder counts, which differ by about one.
+    Sample i goes to the language with the greatest ``w_l · max(i, 1) − count_l``, so every language gets a sample at
+    the very start, however rare. Source: ``build_blending_indices`` of Megatron-core; nanotron and GPT-NeoX have the
+    same rule. Replayed up to ``GREEDY_REPLAY`` samples; longer runs take largest-remainder counts, off by about one.
     """
     w_L = np.asarray(p_L, dtype=float) / np.sum(p_L)
     if stop > GREEDY_REPLAY:
         return np.maximum(largest_remainder(w_L, stop) - largest_remainder(w_L, start), 0)
+    if start >= stop:
+        return np.zeros(len(w_L), dtype=np.int64)
     count_L, before_L, used_L = np.zeros(len(w_L)), np.zeros(len(w_L)), w_L > 0
     w_L, error_L = np.where(used_L, w_L, 0.0), np.full(len(w_L), -np.inf)
     for i in range(stop):
