@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from glotmix.proxy import model
+from glotmix.proxy import kernels, model, native
 from glotmix.proxy.model import Shape
 
 BETAS = (0.9, 0.95)
@@ -28,6 +28,7 @@ class Stack:
     def __init__(
         self, shape: Shape, seeds_K: Sequence[int], *, dtype: torch.dtype = torch.float32, device: str = "cpu"
     ):
+        native.keep_freed_memory()
         self.shape, self.dtype, self.device = shape, dtype, torch.device(device)
         self.K = len(seeds_K)
         initial = model.init_parameters(shape, seeds_K)
@@ -67,6 +68,9 @@ class Stack:
         """
         gradient_KP = self.gradient_KP.float()
         norm_K = torch.linalg.vector_norm(gradient_KP, dim=1)
+        if gradient_KP is self.gradient_KP and kernels.uses_native(gradient_KP):
+            self._native_step(step, learning_rate, weight_decay, clip, norm_K)
+            return norm_K
         gradient_KP.mul_((clip / (norm_K + 1e-6)).clamp_(max=1.0).unsqueeze(1))
         beta1, beta2 = BETAS
         self.first_KP.lerp_(gradient_KP, 1 - beta1)
@@ -79,6 +83,18 @@ class Stack:
             self.working_KP.copy_(self.master_KP)
         self.gradient_KP.zero_()
         return norm_K
+
+    def _native_step(self, step: int, learning_rate: float, weight_decay: float, clip: float, norm_K: Tensor) -> None:
+        """The same in one pass over memory instead of eight."""
+        beta1, beta2 = BETAS
+        rates = (learning_rate / (1 - beta1**step), 1 / math.sqrt(1 - beta2**step), EPSILON)
+        P = self.master_KP.shape[1]
+        keep = 1 - learning_rate * weight_decay
+        for k, norm in enumerate(norm_K.tolist()):
+            factor = min(1.0, clip / (norm + 1e-6))
+            for start, size, kept in ((0, self.matrices, keep), (self.matrices, P - self.matrices, 1.0)):
+                rows = (flat[k, start:] for flat in (self.master_KP, self.gradient_KP, self.first_KP, self.second_KP))
+                native.call("adamw", *rows, size, factor, beta1, beta2, kept, *rates)
 
     @torch.no_grad()
     def load(self, master_KP: Tensor, first_KP: Tensor | None = None, second_KP: Tensor | None = None) -> None:

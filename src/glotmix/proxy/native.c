@@ -1,0 +1,310 @@
+/* The operations between the matrix products of a small proxy, on one CPU core, in fp32.
+
+   Plain C with GCC/Clang vector types; compiled once per machine by native.py and called on tensors' memory.
+   Every function is checked against torch's own operations in tests/proxy/test_kernels.py.
+   Comparisons are written so that NaN and infinity pass through: a diverging model must show. */
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define LANES 8
+#define ROWS 4 /* queries that share a pass over the keys: enough accumulators to keep two multiply-adds in flight */
+
+typedef float v8 __attribute__((vector_size(32)));
+typedef float v8u __attribute__((vector_size(32), aligned(4)));
+typedef int32_t i8 __attribute__((vector_size(32)));
+
+static inline v8 load(const float *p) { return *(const v8u *)p; }
+static inline void store(float *p, v8 x) { *(v8u *)p = x; }
+static inline v8 all(float x) { return (v8){x, x, x, x, x, x, x, x}; }
+static inline v8 choose(i8 mask, v8 a, v8 b) { return (v8)((mask & (i8)a) | (~mask & (i8)b)); }
+static inline float sum8(v8 x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
+
+/* e^x to 2 units in the last place for x <= 0 and moderate x > 0; below -87 it is e^-87. */
+static inline v8 exp8(v8 x) {
+    x = choose(x < all(-87.0f), all(-87.0f), x);
+    x = choose(x > all(88.0f), all(88.0f), x);
+    v8 shifted = x * all(1.44269504f) + all(12582912.0f); /* rounds to the nearest integer in the low bits */
+    v8 n = shifted - all(12582912.0f);
+    v8 r = x - n * all(0.693359375f) + n * all(2.12194440e-4f);
+    v8 p = all(1.9875691500e-4f);
+    p = p * r + all(1.3981999507e-3f);
+    p = p * r + all(8.3334519073e-3f);
+    p = p * r + all(4.1665795894e-2f);
+    p = p * r + all(1.6666665459e-1f);
+    p = p * r + all(5.0000001201e-1f);
+    p = p * r * r + r + all(1.0f);
+    i8 power = ((i8)shifted - 0x4B400000 + 127) << 23;
+    return p * (v8)power;
+}
+
+/* y = x / sqrt(mean(x^2) + epsilon) for every row; scale keeps 1 / sqrt(...). width is a multiple of 8. */
+void rms_forward(const float *x, float *y, float *scale, int64_t rows, int64_t width, float epsilon) {
+    for (int64_t n = 0; n < rows; n++, x += width, y += width) {
+        v8 square = all(0);
+        for (int64_t d = 0; d < width; d += LANES) square += load(x + d) * load(x + d);
+        float s = scale[n] = 1.0f / sqrtf(sum8(square) / width + epsilon);
+        for (int64_t d = 0; d < width; d += LANES) store(y + d, load(x + d) * all(s));
+    }
+}
+
+/* dx = scale (dy - y mean(dy y)) */
+void rms_backward(const float *dy, const float *y, const float *scale, float *dx, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, dy += width, y += width, dx += width) {
+        v8 dot = all(0);
+        for (int64_t d = 0; d < width; d += LANES) dot += load(dy + d) * load(y + d);
+        v8 mean = all(sum8(dot) / width), s = all(scale[n]);
+        for (int64_t d = 0; d < width; d += LANES) store(dx + d, s * (load(dy + d) - load(y + d) * mean));
+    }
+}
+
+/* y = silu(gate) up, gate and up being the halves of a row. width is a multiple of 8. */
+void swiglu_forward(const float *x, float *y, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, x += 2 * width, y += width)
+        for (int64_t d = 0; d < width; d += LANES) {
+            v8 gate = load(x + d);
+            store(y + d, gate / (all(1) + exp8(-gate)) * load(x + width + d));
+        }
+}
+
+void swiglu_backward(const float *dy, const float *x, float *dx, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, x += 2 * width, dx += 2 * width, dy += width)
+        for (int64_t d = 0; d < width; d += LANES) {
+            v8 gate = load(x + d), up = load(x + width + d), g = load(dy + d);
+            v8 sigmoid = all(1) / (all(1) + exp8(-gate)), silu = gate * sigmoid;
+            store(dx + d, g * up * (sigmoid + silu - silu * sigmoid));
+            store(dx + width + d, g * silu);
+        }
+}
+
+/* Cross-entropy of each row of logits; the logits become their gradient p - 1{target}. */
+void cross_entropy(float *logits, const int64_t *target, float *loss, int64_t rows, int64_t vocab) {
+    for (int64_t n = 0; n < rows; n++, logits += vocab) {
+        int64_t whole = vocab - vocab % LANES, v;
+        v8 high = all(-INFINITY), total = all(0);
+        for (v = 0; v < whole; v += LANES) high = choose(load(logits + v) < high, high, load(logits + v));
+        float top = high[0];
+        for (int i = 1; i < LANES; i++) top = high[i] < top ? top : high[i];
+        for (; v < vocab; v++) top = logits[v] < top ? top : logits[v];
+        float chosen = logits[target[n]];
+        for (v = 0; v < whole; v += LANES) {
+            v8 e = exp8(load(logits + v) - all(top));
+            total += e;
+            store(logits + v, e);
+        }
+        float sum = sum8(total);
+        for (; v < vocab; v++) sum += logits[v] = expf(logits[v] - top);
+        loss[n] = logf(sum) + top - chosen;
+        float inverse = 1.0f / sum;
+        for (v = 0; v < whole; v += LANES) store(logits + v, load(logits + v) * all(inverse));
+        for (; v < vocab; v++) logits[v] *= inverse;
+        logits[target[n]] -= 1.0f;
+    }
+}
+
+/* One AdamW update of a model's parameters; the gradient is scaled by clip and cleared. */
+void adamw(float *weight, float *gradient, float *first, float *second, int64_t size, float clip, float beta1,
+           float beta2, float keep, float rate, float inverse_root, float epsilon) {
+    for (int64_t i = 0; i < size; i++) {
+        float g = gradient[i] * clip;
+        gradient[i] = 0;
+        float m = first[i] = beta1 * first[i] + (1 - beta1) * g;
+        float v = second[i] = beta2 * second[i] + (1 - beta2) * g * g;
+        weight[i] = weight[i] * keep - rate * m / (sqrtf(v) * inverse_root + epsilon);
+    }
+}
+
+/* --- causal attention with rotary positions -------------------------------------------------------------------
+   qkv [B, T, 3, H, W], out [B, T, H, W], lse [B, H, T]; cos and sin [T, W/2]. W is a multiple of 8.
+   One head at a time: its keys and values (T W floats each) stay in the first-level cache. Keys after the
+   query are never touched, which halves the work.
+   work: floats for one head, see native.py. Scores have row length S = T rounded up to 16. */
+
+/* out[r][j] = sum_w a[r][w] b[w][j] for ROWS rows and the first `count` (multiple of 16) columns */
+static inline void scores(const float *a, const float *b, float *out, int64_t W, int64_t S, int64_t count) {
+    for (int64_t j = 0; j < count; j += 16) {
+        v8 sum[ROWS][2];
+        for (int r = 0; r < ROWS; r++) sum[r][0] = sum[r][1] = all(0);
+        for (int64_t w = 0; w < W; w++) {
+            v8 low = load(b + w * S + j), high = load(b + w * S + j + LANES);
+            for (int r = 0; r < ROWS; r++) {
+                sum[r][0] += all(a[r * W + w]) * low;
+                sum[r][1] += all(a[r * W + w]) * high;
+            }
+        }
+        for (int r = 0; r < ROWS; r++) {
+            store(out + r * S + j, sum[r][0]);
+            store(out + r * S + j + LANES, sum[r][1]);
+        }
+    }
+}
+
+/* out[r][w] = sum_j a[r][j] b[j][w] over the first `count` rows of b */
+static inline void mix(const float *a, const float *b, float *out, int64_t W, int64_t S, int64_t count) {
+    int64_t w = 0;
+    for (; w + 16 <= W; w += 16) {
+        v8 sum[ROWS][2];
+        for (int r = 0; r < ROWS; r++) sum[r][0] = sum[r][1] = all(0);
+        for (int64_t j = 0; j < count; j++) {
+            v8 low = load(b + j * W + w), high = load(b + j * W + w + LANES);
+            for (int r = 0; r < ROWS; r++) {
+                sum[r][0] += all(a[r * S + j]) * low;
+                sum[r][1] += all(a[r * S + j]) * high;
+            }
+        }
+        for (int r = 0; r < ROWS; r++) {
+            store(out + r * W + w, sum[r][0]);
+            store(out + r * W + w + LANES, sum[r][1]);
+        }
+    }
+    for (; w < W; w += LANES) {
+        v8 sum[ROWS];
+        for (int r = 0; r < ROWS; r++) sum[r] = all(0);
+        for (int64_t j = 0; j < count; j++)
+            for (int r = 0; r < ROWS; r++) sum[r] += all(a[r * S + j]) * load(b + j * W + w);
+        for (int r = 0; r < ROWS; r++) store(out + r * W + w, sum[r]);
+    }
+}
+
+/* b[j][w] += sum_r a[r][j] c[r][w] for the first `count` rows of b */
+static inline void spread(const float *a, const float *c, float *b, int64_t W, int64_t S, int64_t count) {
+    for (int64_t w = 0; w < W; w += LANES) {
+        v8 row[ROWS];
+        for (int r = 0; r < ROWS; r++) row[r] = load(c + r * W + w);
+        for (int64_t j = 0; j < count; j++) {
+            v8 sum = load(b + j * W + w);
+            for (int r = 0; r < ROWS; r++) sum += all(a[r * S + j]) * row[r];
+            store(b + j * W + w, sum);
+        }
+    }
+}
+
+/* A head's rotated rows: [T, W] from memory with row length `stride`; rows T..S are zeros. */
+static void rotated(const float *x, int64_t stride, const float *cos, const float *sin, float scale, float *out,
+                    int64_t T, int64_t S, int64_t W) {
+    int64_t half = W / 2;
+    for (int64_t t = 0; t < T; t++, x += stride, out += W)
+        for (int64_t w = 0; w < half; w++) {
+            float a = x[w], b = x[half + w], c = cos[t * half + w], s = sin[t * half + w];
+            out[w] = (a * c - b * s) * scale;
+            out[half + w] = (b * c + a * s) * scale;
+        }
+    memset(out, 0, (S - T) * W * sizeof(float));
+}
+
+/* The transpose of `rotated`: gradients back to before the rotation. */
+static void rotated_back(const float *dx, int64_t stride, const float *cos, const float *sin, float scale, float *out,
+                         int64_t T, int64_t W) {
+    int64_t half = W / 2;
+    for (int64_t t = 0; t < T; t++, dx += W, out += stride)
+        for (int64_t w = 0; w < half; w++) {
+            float a = dx[w], b = dx[half + w], c = cos[t * half + w], s = sin[t * half + w];
+            out[w] = (a * c + b * s) * scale;
+            out[half + w] = (b * c - a * s) * scale;
+        }
+}
+
+static void copied(const float *x, int64_t stride, float *out, int64_t T, int64_t S, int64_t W) {
+    for (int64_t t = 0; t < T; t++) memcpy(out + t * W, x + t * stride, W * sizeof(float));
+    memset(out + T * W, 0, (S - T) * W * sizeof(float));
+}
+
+static void transposed(const float *x, float *out, int64_t S, int64_t W) {
+    for (int64_t t = 0; t < S; t++)
+        for (int64_t w = 0; w < W; w++) out[w * S + t] = x[t * W + w];
+}
+
+static inline int64_t keys(int64_t i) { return (i + ROWS + 15) / 16 * 16; }
+
+void attention_forward(const float *qkv, const float *cos, const float *sin, float *out, float *lse, float *work,
+                       int64_t B, int64_t T, int64_t H, int64_t W) {
+    int64_t S = (T + 15) / 16 * 16, D = H * W;
+    float scale = 1.0f / sqrtf((float)W);
+    float *q = work, *k = q + S * W, *kT = k + S * W, *v = kT + S * W, *p = v + S * W, *o = p + ROWS * S;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++) {
+            const float *head = qkv + b * T * 3 * D + h * W;
+            rotated(head, 3 * D, cos, sin, scale, q, T, S, W);
+            rotated(head + D, 3 * D, cos, sin, 1, k, T, S, W);
+            transposed(k, kT, S, W);
+            copied(head + 2 * D, 3 * D, v, T, S, W);
+            for (int64_t i = 0; i < T; i += ROWS) {
+                scores(q + i * W, kT, p, W, S, keys(i));
+                int64_t rows = T - i < ROWS ? T - i : ROWS;
+                float inverse[ROWS] = {0};
+                for (int64_t r = 0; r < rows; r++) {
+                    float *row = p + r * S;
+                    for (int64_t j = i + r + 1; j < keys(i); j++) row[j] = -INFINITY;
+                    v8 high = load(row);
+                    for (int64_t j = 8; j <= i + r; j += LANES) high = choose(load(row + j) < high, high, load(row + j));
+                    float top = high[0];
+                    for (int l = 1; l < LANES; l++) top = high[l] < top ? top : high[l];
+                    v8 total = all(0);
+                    for (int64_t j = 0; j <= i + r; j += LANES) {
+                        v8 e = exp8(load(row + j) - all(top));
+                        store(row + j, e);
+                    }
+                    for (int64_t j = i + r + 1; j < keys(i); j++) row[j] = 0;
+                    for (int64_t j = 0; j <= i + r; j += LANES) total += load(row + j);
+                    float sum = sum8(total);
+                    inverse[r] = 1.0f / sum;
+                    lse[(b * H + h) * T + i + r] = top + logf(sum);
+                }
+                mix(p, v, o, W, S, i + rows);
+                for (int64_t r = 0; r < rows; r++) {
+                    float *to = out + ((b * T + i + r) * H + h) * W;
+                    for (int64_t w = 0; w < W; w += LANES) store(to + w, load(o + r * W + w) * all(inverse[r]));
+                }
+            }
+        }
+}
+
+void attention_backward(const float *dout, const float *out, const float *qkv, const float *cos, const float *sin,
+                        const float *lse, float *dqkv, float *work, int64_t B, int64_t T, int64_t H, int64_t W) {
+    int64_t S = (T + 15) / 16 * 16, D = H * W, size = S * W;
+    float scale = 1.0f / sqrtf((float)W);
+    float *q = work, *k = q + size, *kT = k + size, *v = kT + size, *vT = v + size, *g = vT + size;
+    float *dq = g + size, *dk = dq + size, *dv = dk + size, *p = dv + size, *ds = p + ROWS * S;
+    for (int64_t b = 0; b < B; b++)
+        for (int64_t h = 0; h < H; h++) {
+            const float *head = qkv + b * T * 3 * D + h * W;
+            const float *o = out + b * T * D + h * W;
+            float *dhead = dqkv + b * T * 3 * D + h * W;
+            rotated(head, 3 * D, cos, sin, scale, q, T, S, W);
+            rotated(head + D, 3 * D, cos, sin, 1, k, T, S, W);
+            transposed(k, kT, S, W);
+            copied(head + 2 * D, 3 * D, v, T, S, W);
+            transposed(v, vT, S, W);
+            copied(dout + b * T * D + h * W, D, g, T, S, W);
+            memset(dk, 0, 2 * size * sizeof(float));
+            for (int64_t i = 0; i < T; i += ROWS) {
+                scores(q + i * W, kT, p, W, S, keys(i));
+                scores(g + i * W, vT, ds, W, S, keys(i));
+                for (int64_t r = 0; r < ROWS; r++) {
+                    int64_t t = i + r, end = keys(i);
+                    float *row = p + r * S, *drow = ds + r * S;
+                    if (t >= T) {
+                        memset(row, 0, end * sizeof(float));
+                        memset(drow, 0, end * sizeof(float));
+                        continue;
+                    }
+                    v8 dot = all(0);
+                    for (int64_t w = 0; w < W; w += LANES) dot += load(g + t * W + w) * load(o + t * D + w);
+                    v8 delta = all(sum8(dot)), top = all(lse[(b * H + h) * T + t]);
+                    for (int64_t j = 0; j <= t; j += LANES) {
+                        v8 e = exp8(load(row + j) - top);
+                        store(row + j, e);
+                        store(drow + j, e * (load(drow + j) - delta));
+                    }
+                    for (int64_t j = t + 1; j < end; j++) row[j] = drow[j] = 0;
+                }
+                mix(ds, k, dq + i * W, W, S, keys(i) < S ? keys(i) : S);
+                spread(ds, q + i * W, dk, W, S, i + ROWS < S ? i + ROWS : S);
+                spread(p, g + i * W, dv, W, S, i + ROWS < S ? i + ROWS : S);
+            }
+            rotated_back(dq, 3 * D, cos, sin, scale, dhead, T, W);
+            rotated_back(dk, 3 * D, cos, sin, 1, dhead + D, T, W);
+            for (int64_t t = 0; t < T; t++) memcpy(dhead + 2 * D + t * 3 * D, dv + t * W, W * sizeof(float));
+        }
+}

@@ -1,0 +1,104 @@
+"""``native.c`` compiled for this machine, where there is a C compiler; without one torch's own operations do the work.
+
+Compiled once (about a second) into the user's cache directory, under a name that changes with the source, the compiler
+and the processor. ``GLOTMIX_NATIVE=0`` switches it off.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("native.c")
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+LANES = 8
+"""Floats in a vector; widths must be a multiple."""
+
+_POINTER, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+_SIGNATURES = {
+    "rms_forward": [_POINTER] * 3 + [_COUNT] * 2 + [_REAL],
+    "rms_backward": [_POINTER] * 4 + [_COUNT] * 2,
+    "swiglu_forward": [_POINTER] * 2 + [_COUNT] * 2,
+    "swiglu_backward": [_POINTER] * 3 + [_COUNT] * 2,
+    "cross_entropy": [_POINTER] * 3 + [_COUNT] * 2,
+    "adamw": [_POINTER] * 4 + [_COUNT] + [_REAL] * 7,
+    "attention_forward": [_POINTER] * 6 + [_COUNT] * 4,
+    "attention_backward": [_POINTER] * 8 + [_COUNT] * 4,
+}
+
+
+@cache
+def library() -> ctypes.CDLL | None:
+    """The compiled functions, or None where they cannot be had."""
+    if os.environ.get("GLOTMIX_NATIVE") == "0":
+        return None
+    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        return None
+    cached = _cache_directory() / f"native-{_fingerprint(compiler)}.so"
+    try:
+        if not cached.is_file():
+            _compile(compiler, cached)
+        loaded = ctypes.CDLL(str(cached))
+    except (OSError, subprocess.SubprocessError):
+        return None
+    for name, arguments in _SIGNATURES.items():
+        getattr(loaded, name).argtypes = arguments
+        getattr(loaded, name).restype = None
+    return loaded
+
+
+def call(name: str, *arguments: Tensor | float) -> None:
+    """Call a function of ``native.c``; tensors are passed as their memory and must be contiguous, fp32 (or int64)."""
+    loaded = library()
+    assert loaded is not None
+    getattr(loaded, name)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let glibc keep what is freed: a step frees and asks for the same megabytes again, and a page costs a fault.
+
+    Measured at 0.15M parameters: 1,039 page faults a step before, 88 after, 6 % of the time (docs/engine.md).
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return
+    trim_threshold, mmap_threshold = -1, -3  # malloc.h
+    libc = ctypes.CDLL(None)
+    libc.mallopt(mmap_threshold, 1 << 30)
+    libc.mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def _compile(compiler: str, to: Path) -> None:
+    """Into a file of its own, renamed when whole: several processes may do this at once."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=to.parent) as directory:
+        built = Path(directory) / "native.so"
+        subprocess.run(  # noqa: S603 — the compiler this machine has, on our own file
+            [compiler, *FLAGS, str(SOURCE), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=120
+        )
+        os.replace(built, to)
+
+
+def _cache_directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glotmix"
+
+
+def _fingerprint(compiler: str) -> str:
+    """Of everything the machine code depends on."""
+    processor = platform.machine() + platform.processor()
+    information = Path("/proc/cpuinfo")
+    if information.is_file():
+        lines = information.read_text(errors="replace").splitlines()
+        processor += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *FLAGS, processor)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
