@@ -48,7 +48,7 @@ def test_starts_that_no_block_divides_are_refused_with_the_starts_named():
     two = Schedule((Stage(0, rare), Stage(0.5, even)))
     assert block_size(request_for(two, tokens=2 * 101 * 32, batch=1)) == 101  # a prime, and the only block that fits
     with pytest.raises(
-        BadInput, match="b has a share of 0.01, less than one sequence in Levanter's largest block here"
+        BadInput, match=r"b has a share of 0\.01, less than one sequence in Levanter's largest block here"
     ):
         block_size(request_for(two, tokens=2 * 97 * 32, batch=1))
     three = Schedule((Stage(0, rare), Stage(404 / 808, even), Stage(605 / 808, rare)))

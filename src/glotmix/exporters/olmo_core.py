@@ -28,6 +28,7 @@ def mixture(stage=None, processes=8):
         requested_tokens=STEPS[number] * GLOBAL_BATCH_SIZE,
         global_batch_size=GLOBAL_BATCH_SIZE,
         processes=processes,
+        seed=SEED + number,
     )
 
 
@@ -77,7 +78,7 @@ class OlmoCore(Exporter):
         constants = {
             "SEQUENCE_LENGTH": ("Tokens per instance.", request.sequence_length),
             "GLOBAL_BATCH_SIZE": ("Tokens per step.", request.batch * request.sequence_length),
-            "SEED": ("Of the data loader; add the number of the stage.", request.seed),
+            "SEED": ("Of the mixture and the data loader; add the number of the stage.", request.seed),
             "FIRST_STEPS": ("Steps done before each stage.", [phase.first_step for phase in request.phases]),
             "STEPS": ("Steps of each stage.", [phase.steps for phase in request.phases]),
             "STAGES": ("Sources of each stage.", stages),

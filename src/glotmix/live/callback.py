@@ -1,0 +1,47 @@
+"""MixtureCallback: a schedule inside transformers' Trainer, resumed at the right sequence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import TrainerCallback
+
+from glotmix.errors import BadInput
+from glotmix.live.sampler import GlotmixSampler
+from glotmix.live.stream import GlotmixIterableDataset
+
+
+class MixtureCallback(TrainerCallback):
+    """Sets the stream to where the checkpoint stopped, and logs the share of each language.
+
+    The Trainer would otherwise read and throw away everything before the checkpoint; set ``ignore_data_skip=True`` and
+    the stream starts there at once, in the same order as without the interruption.
+    """
+
+    def __init__(self, data: GlotmixIterableDataset | GlotmixSampler):
+        self.data = data
+        self._logged = 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Start at the sequences that the finished steps have read."""
+        if state.global_step and not args.ignore_data_skip:
+            raise BadInput(
+                "the Trainer would skip the data of the finished steps a second time",
+                where="TrainingArguments.ignore_data_skip",
+                expected="True with MixtureCallback",
+            )
+        self._logged = state.global_step * sequences_per_step(args)
+        self.data.resume(min(self._logged, self.data.order.total))
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
+        """Add ``share/<language>`` of the sequences read since the last log."""
+        now = min(state.global_step * sequences_per_step(args), self.data.order.total)
+        if logs is not None and now > self._logged:
+            for language, count in self.data.order.counts(self._logged, now).items():
+                logs[f"share/{language}"] = count / (now - self._logged)
+            self._logged = now
+
+
+def sequences_per_step(args: Any) -> int:
+    """Sequences of an optimiser step over all devices."""
+    return int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
