@@ -8,6 +8,8 @@ from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.checkpoint import load_checkpoint
+from glotmix.proxy.evaluate import Evaluation
 from glotmix.proxy.model import Shape
 from glotmix.proxy.train import StackRun, train_stack
 
@@ -23,7 +25,7 @@ class Text:
     bytes: int
 
 
-HELD_OUT = {name: Text(np.random.default_rng(i).integers(0, 40, 333), 1000) for i, name in enumerate("ab")}
+HELD_OUT = {name: Text(np.random.default_rng(i).zipf(1.5, 333) % 97, 1000) for i, name in enumerate("ab")}
 
 
 def run(seed, steps=12):
@@ -97,6 +99,70 @@ def test_a_stack_whose_members_all_diverged_stops_at_once():
     (result,) = train_stack(runs, Drawn(runs), SHAPE, training, on_step=lambda done, steps: seen.append(done))
     assert result.status == "diverged"
     assert len(seen) < 12
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("killed_after", [1, 6, 11])
+def test_a_run_that_was_killed_goes_on_to_the_bits_of_the_uninterrupted_one(tmp_path, killed_after):
+    state = tmp_path / "stack.safetensors"
+
+    def kill(done, steps):
+        if done == killed_after + 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train([1, 2], state=state, state_every=0, on_step=kill)
+    assert state.is_file()
+    done = []
+    resumed = train([1, 2], state=state, state_every=1e9, on_step=lambda step, steps: done.append(step))
+    assert done[0] == killed_after + 1
+    assert not state.exists()
+    for one, other in zip(train([1, 2]), resumed, strict=True):
+        assert dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)
+
+
+def test_the_state_of_other_runs_is_not_gone_on_from(tmp_path):
+    state = tmp_path / "stack.safetensors"
+
+    def kill(done, steps):
+        if done == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        train([1, 2], state=state, state_every=0, on_step=kill)
+    done = []
+    train([1, 3], state=state, on_step=lambda step, steps: done.append(step))
+    assert done[0] == 1
+
+
+def test_checkpoints_are_kept_where_and_when_they_are_asked_for(tmp_path):
+    asked = []
+
+    def where(run, step):
+        asked.append((run, step))
+        return tmp_path / run if step == 12 else None
+
+    runs = [run(1), run(2)]
+    result = train_stack(runs, Drawn(runs), SHAPE, TRAINING, held_out=HELD_OUT, checkpoint=where)
+    assert asked == [("run1", 6), ("run2", 6), ("run1", 12), ("run2", 12)]
+    shape, parameters = load_checkpoint(tmp_path / "run2")
+    nats = Evaluation(HELD_OUT, 16, end_of_document=0).losses(parameters, shape)
+    np.testing.assert_allclose(nats[0, 0], values(result[1])[-4], rtol=1e-6)
+
+
+def test_bfloat16_ends_near_float32():
+    runs = [run(seed, steps=40) for seed in (1, 2, 3)]
+    final = {}
+    for precision in ("float32", "bfloat16"):
+        training = TRAINING.model_copy(update={"precision": precision})
+        results = train_stack(runs, Drawn(runs), SHAPE, training, held_out=HELD_OUT)
+        final[precision] = np.array([[row.value for row in r.losses[-4:]] for r in results])
+    start = np.log(97)  # nats of knowing nothing; training takes off a tenth and more
+    assert np.abs(final["bfloat16"] / final["float32"] - 1).max() < 0.01
+    assert (final["float32"][:, 0] < 0.9 * start).all()
 
 
 def test_runs_with_different_numbers_of_steps_are_bad_input():

@@ -63,6 +63,8 @@ class MixtureBatches:
             )
             for run in runs
         ]
+        self.fingerprint = {"tokens": getattr(store, "fingerprint", None), "available": available}
+        """What the batches are made from besides the runs."""
         self._drawn: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
 
     def __call__(self, run_index: int, step: int) -> np.ndarray:

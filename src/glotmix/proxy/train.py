@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +16,8 @@ import torch
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.schedule import Schedule
-from glotmix.proxy import flops
+from glotmix.proxy import flops, precision
+from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
 from glotmix.proxy.evaluate import Evaluation, HeldOut
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import Stack
@@ -113,6 +116,9 @@ def train_stack(
     held_out: Mapping[str, HeldOut] | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
+    state: Path | None = None,
+    state_every: float = 60.0,
+    checkpoint: Callable[[str, int], Path | None] | None = None,
     on_start: Callable[[Stack], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[RunResult]:
@@ -126,7 +132,11 @@ def train_stack(
         held_out: language to held-out text; None measures nothing.
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
-        on_start: called with the stack before the first step (to load weights, say).
+        state: file for the state in mid-run. Found there, made by the same runs, it is gone on from, to the same bits;
+            it is deleted at the end.
+        state_every: seconds between two states.
+        checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
+        on_start: called with the stack before its first step (to load weights, say).
         on_step: called with (updates made, updates in all) after every update.
 
     Returns:
@@ -137,52 +147,129 @@ def train_stack(
         BadInput: no runs, or runs with different numbers of steps.
     """
     steps = _common_steps(runs, training)
-    began = time.perf_counter()
-    stack = Stack(shape, [run.seed for run in runs], dtype=compute_dtype(training), device=device)
-    if on_start is not None:
-        on_start(stack)
+    stack = Stack(shape, [run.seed for run in runs], dtype=precision.dtype(training.precision, device), device=device)
     evaluation = None
     if held_out:
         evaluation = Evaluation(held_out, training.context, end_of_document=end_of_document, device=device)
     members = [_Member() for _ in runs]
+    clock = _Clock()
+    made_from = _made_from(runs, batches, training, held_out)
+    first = _resume(state, stack, members, clock, made_from)
+    if on_start is not None and first == 0:
+        on_start(stack)
     measure_at = {math.ceil(steps * (i + 1) / training.evaluations) for i in range(training.evaluations)}
     per_step = training.batch * training.context
-    for step in range(steps):
-        tokens_KBS = torch.from_numpy(np.stack([batches(k, step) for k in range(len(runs))]).astype(np.int64))
-        loss_K = stack.backward(tokens_KBS.to(stack.device)).tolist()
-        for k, loss in enumerate(loss_K):
-            if not members[k].reason and not math.isfinite(loss):
-                members[k].reason = f"training loss {loss} at step {step}"
-                stack.freeze(k)
-            elif not members[k].reason:
-                members[k].steps = step + 1
+    watch = _Watch(members, stack)
+    for step, tokens_KBS in _ahead(batches, len(runs), range(first, steps), stack.device):
+        watch.losses(step, stack.backward(tokens_KBS), last=step + 1 == steps or step + 1 in measure_at)
         if all(member.reason for member in members):
             break
         stack.step(step + 1, learning_rate(step, steps, training), training.weight_decay, training.clip)
-        if evaluation is not None and step + 1 in measure_at:
-            _measure(evaluation, stack, members, step + 1, per_step)
+        if step + 1 in measure_at:
+            if evaluation is not None:
+                _measure(evaluation, stack, members, step + 1, per_step)
+            _keep(checkpoint, runs, members, stack, step + 1, end_of_document)
         if on_step is not None:
             on_step(step + 1, steps)
-    seconds = (time.perf_counter() - began) / len(runs)
+        if state is not None and step + 1 < steps and clock.since_saved() >= state_every:
+            watch.read()
+            progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}
+            save_state(state, stack, made_from, progress)
+            clock.saved()
+    if state is not None:
+        state.unlink(missing_ok=True)
     return [
-        RunResult(
-            run.run,
-            "diverged" if member.reason else "complete",
-            member.reason,
-            shape.N,
-            member.steps * per_step,
-            member.steps * per_step * flops.per_token(shape, training.context),
-            _tokens_by_language(batches, k, member.steps),
-            tuple(member.losses),
-            seconds,
-        )
+        _result(run, member, k, batches, shape, training, clock.seconds() / len(runs))
         for k, (run, member) in enumerate(zip(runs, members, strict=True))
     ]
 
 
-def compute_dtype(training: ProxyConfig) -> torch.dtype:
-    """What matrix products run in."""
-    return torch.bfloat16 if training.precision == "bfloat16" else torch.float32
+def _result(
+    run: StackRun, member: _Member, k: int, batches: Batches, shape: Shape, training: ProxyConfig, seconds: float
+) -> RunResult:
+    D = member.steps * training.batch * training.context
+    count = getattr(batches, "tokens_by_language", None)
+    return RunResult(
+        run.run,
+        "diverged" if member.reason else "complete",
+        member.reason,
+        shape.N,
+        D,
+        D * flops.per_token(shape, training.context),
+        {} if count is None else dict(count(k, member.steps)),
+        tuple(member.losses),
+        seconds,
+    )
+
+
+class _Clock:
+    """Wall time of the training, over interruptions."""
+
+    def __init__(self) -> None:
+        self._before, self._began = 0.0, time.perf_counter()
+        self._saved = self._began
+
+    def seconds(self) -> float:
+        return self._before + time.perf_counter() - self._began
+
+    def go_on_from(self, seconds: float) -> None:
+        self._before = seconds
+
+    def since_saved(self) -> float:
+        return time.perf_counter() - self._saved
+
+    def saved(self) -> None:
+        self._saved = time.perf_counter()
+
+
+class _Watch:
+    """Notices members that diverge. A GPU is asked now and then only, since every answer stops its queue."""
+
+    def __init__(self, members: list[_Member], stack: Stack):
+        self._members, self._stack = members, stack
+        self._first_bad_K = torch.full((stack.K,), -1, device=stack.device)
+        self._every = 1 if stack.device.type == "cpu" else 50
+        self._step = -1
+
+    def losses(self, step: int, loss_K: torch.Tensor, *, last: bool) -> None:
+        """The training losses of a step, before its update."""
+        bad = ~torch.isfinite(loss_K) & (self._first_bad_K < 0)
+        self._first_bad_K = torch.where(bad, step, self._first_bad_K)
+        self._step = step
+        if last or step % self._every == 0:
+            self.read()
+
+    def read(self) -> None:
+        for k, (member, bad) in enumerate(zip(self._members, self._first_bad_K.tolist(), strict=True)):
+            if member.reason:
+                continue
+            if bad >= 0:
+                member.reason, member.steps = f"training loss not finite at step {bad}", bad
+                self._stack.freeze(k)
+            else:
+                member.steps = self._step + 1
+
+
+def _ahead(batches: Batches, K: int, steps: range, device: torch.device) -> Iterator[tuple[int, torch.Tensor]]:
+    """(step, token ids [K, B, S]); beside a GPU a thread assembles the next while this one is trained on.
+
+    On a CPU the thread would take its time from the training (measured: docs/engine.md).
+    """
+
+    def assemble(step: int) -> torch.Tensor:
+        return torch.from_numpy(np.stack([batches(k, step) for k in range(K)]).astype(np.int64, copy=False))
+
+    if device.type == "cpu":
+        for step in steps:
+            yield step, assemble(step)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        coming = [thread.submit(assemble, step) for step in steps[:1]]
+        for step in steps:
+            tokens_KBS = coming.pop().result().pin_memory()
+            if step + 1 < steps.stop:
+                coming.append(thread.submit(assemble, step + 1))
+            yield step, tokens_KBS.to(device, non_blocking=True)
 
 
 def _common_steps(runs: Sequence[StackRun], training: ProxyConfig) -> int:
@@ -193,6 +280,32 @@ def _common_steps(runs: Sequence[StackRun], training: ProxyConfig) -> int:
         (a, one), (b, other) = list(steps.items())[:2]
         raise BadInput(f"runs {one} and {other} have {a} and {b} steps", expected="equal numbers of steps in a stack")
     return next(iter(steps))
+
+
+def _made_from(
+    runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, HeldOut] | None
+) -> dict[str, Any]:
+    """What a state in mid-run must agree on to be gone on from."""
+    return {
+        "runs": [[run.run, run.schedule.to_json(), run.tokens, run.seed] for run in runs],
+        "training": training.model_dump(),
+        "data": getattr(batches, "fingerprint", None),
+        "held_out": {language: [len(text.tokens), text.bytes] for language, text in (held_out or {}).items()},
+    }
+
+
+def _resume(
+    state: Path | None, stack: Stack, members: list[_Member], clock: _Clock, made_from: Mapping[str, Any]
+) -> int:
+    """The step to go on from: 0 where there is no state of these runs."""
+    progress = None if state is None else load_state(state, stack, made_from)
+    if progress is None:
+        return 0
+    for member, stored in zip(members, progress["members"], strict=True):
+        member.losses = [LossRow(**row) for row in stored["losses"]]
+        member.reason, member.steps = stored["reason"], stored["steps"]
+    clock.go_on_from(progress["seconds"])
+    return int(progress["step"])
 
 
 def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step: int, per_step: int) -> None:
@@ -210,6 +323,19 @@ def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step:
                 member.losses.append(LossRow(step, step * per_step, language, metric, float(values_KL[k, i])))
 
 
-def _tokens_by_language(batches: Batches, run_index: int, steps: int) -> dict[str, int]:
-    count = getattr(batches, "tokens_by_language", None)
-    return {} if count is None else dict(count(run_index, steps))
+def _keep(
+    checkpoint: Callable[[str, int], Path | None] | None,
+    runs: Sequence[StackRun],
+    members: list[_Member],
+    stack: Stack,
+    step: int,
+    end_of_document: int,
+) -> None:
+    """Write the weights that are asked for."""
+    if checkpoint is None:
+        return
+    for k, (run, member) in enumerate(zip(runs, members, strict=True)):
+        directory = None if member.reason else checkpoint(run.run, step)
+        if directory is not None:
+            weights = stack.views(stack.master_KP)
+            save_checkpoint(directory, weights, stack.shape, k=k, end_of_document=end_of_document)
