@@ -28,7 +28,16 @@ KNOWN = [
     ("ita_Latn", "Italian", "Indo-European", "Latin"),
     ("aze_Latn", "Azerbaijani", "Turkic", "Latin"),
 ]
-FAMILIES = ["Indo-European", "Atlantic-Congo", "Austronesian", "Sino-Tibetan", "Turkic", "Afro-Asiatic", "Uralic", "Dravidian"]
+FAMILIES = [
+    "Indo-European",
+    "Atlantic-Congo",
+    "Austronesian",
+    "Sino-Tibetan",
+    "Turkic",
+    "Afro-Asiatic",
+    "Uralic",
+    "Dravidian",
+]
 SCRIPTS = ["Latin", "Latin", "Latin", "Cyrillic", "Arabic", "Devanagari"]
 
 
@@ -38,31 +47,34 @@ def names(n, outside):
         rows = [*KNOWN[:n], *KNOWN[len(KNOWN) - outside :]] if outside else KNOWN[:n]
     else:
         rows = KNOWN + [
-            (f"l{i:02d}_Latn", f"Language {i:02d}", FAMILIES[i * i % 8], SCRIPTS[i % 6]) for i in range(len(KNOWN), total)
+            (f"l{i:02d}_Latn", f"Language {i:02d}", FAMILIES[i * i % 8], SCRIPTS[i % 6])
+            for i in range(len(KNOWN), total)
         ]
     return [row[0] for row in rows], {tag: About(name, family, script) for tag, name, family, script in rows}
 
 
 def planted(languages, targets, about, rng):
-    """θ of a ShapleyLaw per target: E, γ, w/<language>; relatives help more."""
+    """θ of a ShapleyLaw per target: E, c, γ, κ, w/<language>; relatives help more."""
     T, L = len(targets), len(languages)
-    theta = np.zeros((T, 2 + L))
-    theta[:, 0] = rng.uniform(0.4, 0.7, T)
-    theta[:, 1] = rng.uniform(0.12, 0.3, T)
-    scale = rng.uniform(0.8, 3.0, T)
+    theta = np.zeros((T, 4 + L))
+    theta[:, 0] = rng.uniform(1.1, 1.8, T)
+    theta[:, 1] = rng.uniform(0.08, 0.2, T)
+    theta[:, 2] = rng.uniform(0.0, 0.05, T)
+    theta[:, 3] = rng.uniform(0.5, 0.8, T)
     for t, target in enumerate(targets):
         for s, source in enumerate(languages):
             near = about[target].family == about[source].family
             script = about[target].script == about[source].script
-            w = 1.0 if target == source else (0.05 + 0.12 * near * rng.random() + 0.05 * script * rng.random())
-            theta[t, 2 + s] = scale[t] * w
+            theta[t, 4 + s] = 1.0 if target == source else 0.004 + (0.12 * near + 0.02 * script) * rng.random()
     return theta
 
 
 def predict(theta_TP, p):
     """Losses [..., T] at mixtures [..., L]."""
-    x = np.asarray(p) @ theta_TP[:, 2:].T
-    return theta_TP[:, 0] + x ** -theta_TP[:, 1]
+    p = np.asarray(p)
+    part = (p[..., None, :] * theta_TP[..., 4:]) ** theta_TP[..., 3:4]
+    y = -np.log(part.sum(-1)) / theta_TP[..., 3]
+    return theta_TP[..., 0] * (1 + theta_TP[..., 1] * np.expm1(theta_TP[..., 2] * y) / theta_TP[..., 2])
 
 
 def interval(values):
@@ -71,20 +83,16 @@ def interval(values):
 
 
 def optimum(theta_TP, own, ceilings):
-    p = np.full(theta_TP.shape[1] - 2, 1 / (theta_TP.shape[1] - 2))
-    for _ in range(3000):
-        x = theta_TP[own, 2:] @ p
-        g = ((-theta_TP[own, 1] * x ** (-theta_TP[own, 1] - 1))[:, None] * theta_TP[own, 2:]).mean(0)
-        p = p * np.exp(-1.0 * (g - g @ p))
-        p /= p.sum()
-        for _ in range(20):
-            over = p > ceilings
-            if not (p > ceilings + 1e-12).any():
-                break
-            free = ~over
-            p[over] = ceilings[over]
-            p[free] *= (1 - p[over].sum()) / p[free].sum()
-    return p
+    """A good mixture by exponentiated gradient with differences, clipped to the ceilings."""
+    L = theta_TP.shape[1] - 4
+    p = np.minimum(np.full(L, 1 / L), ceilings)
+    for _ in range(150):
+        step = 1e-5 * np.maximum(p, 1e-4)
+        g = (predict(theta_TP[own], p + np.diag(step)).mean(1) - predict(theta_TP[own], p).mean()) / step
+        p = p * np.exp(-2.0 * (g - g @ p))
+        for _ in range(30):
+            p = np.minimum(p / p.sum(), ceilings)
+    return p / p.sum()
 
 
 def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", resamples=60, validated=True):
@@ -116,15 +124,16 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         run_names, languages, targets, p_RL, loss, np.full(R, N), np.full(R, D), rng.integers(0, 9, R), tuple(roles)
     )
 
-    fitted = theta * (1 + rng.normal(0, 0.003, theta.shape))
-    boot = fitted * (1 + rng.normal(0, 0.012, (resamples, *theta.shape)))
+    fitted = theta * (1 + rng.normal(0, 0.002, theta.shape))
+    boot = fitted * (1 + rng.normal(0, 0.004, (resamples, *theta.shape)))
     scale = np.full(len(targets), 0.003)
-    parameters = ("E", "γ", *[f"w/{language}" for language in languages])
+    parameters = ("E", "c", "γ", "κ", *[f"w/{language}" for language in languages])
     law = LawFit(
         "shapley_law",
-        "L_t = E + (1 + A N^-α + B D^-β) (Σ_l w_{l→t} p_l)^-γ",
+        "shapley_law",
+        "L_t = (E + A N^-α + B D^-β) (1 + c (p̃^-γ - 1)/γ), p̃ = (Σ_l (w_l p_l)^κ)^(1/κ)",
         "after ShapleyLaw, arXiv 2603.17945",
-        languages, targets, parameters, fitted, boot, scale, N, D,
+        languages, targets, parameters, fitted, boot, scale, frozenset(), N, D,
     )  # fmt: skip
 
     unique = 2e9 * np.arange(1, n + 1) ** -1.1
@@ -141,11 +150,14 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     }
 
     def resampled(p):
-        return boot[:, :, 0] + (boot[:, :, 2:] @ p) ** -boot[:, :, 1]
+        return np.stack([predict(theta_TP, p) for theta_TP in boot])
 
     def estimates(p):
         value, spread = predict(fitted, p), np.sqrt(np.log(resampled(p)).var(0) + scale**2)
-        return {t: Estimate(float(v), float(v * np.exp(-1.96 * s)), float(v * np.exp(1.96 * s))) for t, v, s in zip(targets, value, spread, strict=True)}
+        return {
+            t: Estimate(float(v), float(v * np.exp(-1.96 * s)), float(v * np.exp(1.96 * s)))
+            for t, v, s in zip(targets, value, spread, strict=True)
+        }
 
     def mean(p):
         return Estimate(float(predict(fitted, p)[own].mean()), *interval(resampled(p)[:, own].mean(1)))
@@ -197,7 +209,9 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
             name,
             target,
             tuple(np.array(run_names)[held]),
-            np.full(len(truth), truth[:, k].mean()) if error is None else truth[:, k] * (1 + rng.normal(0, error, len(truth))),
+            np.full(len(truth), truth[:, k].mean())
+            if error is None
+            else truth[:, k] * (1 + rng.normal(0, error, len(truth))),
             truth[:, k],
         )
         for name, error in errors.items()
@@ -205,15 +219,17 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         if not (name == "own_ratio" and target not in languages)
     )
 
-    phi = 1.2 * theta[:, 2:] / theta[:, 2:].max(1, keepdims=True) * rng.uniform(0.4, 1.5, (len(targets), 1)) + rng.normal(
-        -0.05, 0.08, (len(targets), n)
-    )
+    size = rng.uniform(0.4, 1.5, (len(targets), 1))
+    phi = 1.2 * theta[:, 4:] ** 0.7 * size + rng.normal(-0.05, 0.08, (len(targets), n))
     half = rng.uniform(0.01, 0.07, phi.shape)
     transfer = TransferMatrix(
         targets, languages, phi, phi - half, phi + half, "bpb", "exact Shapley",
         {"budget": "fixed", "empty coalition": "unigram entropy of the target", "repeats": 3},
     )  # fmt: skip
-    runs = [RunRow(r, role, "complete", int(s), N, D, 11.0) for r, role, s in zip(run_names, roles, measurements.seed_R, strict=True)]
+    runs = [
+        RunRow(r, role, "complete", int(s), N, D, 11.0)
+        for r, role, s in zip(run_names, roles, measurements.seed_R, strict=True)
+    ]
     runs.append(RunRow("swarm-diverged", "swarm", "diverged", 1, N, D, 4.0))
     census = tuple(
         CensusRow(
@@ -240,12 +256,29 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         law=law,
         advice=advice,
         trained=trained if validated else (),
-        noise={t: noise for t in targets},
-        cost=Cost({"complete": R, "diverged": 1}, R * D, 6 * N * D * R, 412.0, 6 * 1e9 * budget, {"proxies": 380.0, "fit": 21.0, "validation": 11.0}),
+        noise=dict.fromkeys(targets, noise),
+        cost=Cost(
+            {"complete": R, "diverged": 1},
+            R * D,
+            6 * N * D * R,
+            412.0,
+            6 * 1e9 * budget,
+            {"proxies": 380.0, "fit": 21.0, "validation": 11.0},
+        ),
         simulated_epochs=True,
         warnings=("law own_ratio: 16 runs without the target were left out of its fit",),
-        config={"name": title, "languages": list(languages), "target": {"tokens": budget}, "fit": {"laws": list(errors)}},
-        provenance={"glotmix": "0.1.0", "python": "3.11.2", "configuration": "91c2a4e07b15d3f8", "corpus": "5f02b1c99a7e4d10"},
+        config={
+            "name": title,
+            "languages": list(languages),
+            "target": {"tokens": budget},
+            "fit": {"laws": list(errors)},
+        },
+        provenance={
+            "glotmix": "0.1.0",
+            "python": "3.11.2",
+            "configuration": "91c2a4e07b15d3f8",
+            "corpus": "5f02b1c99a7e4d10",
+        },
         exports={"megatron": "export/megatron", "huggingface": "export/huggingface"},
     )
 
@@ -255,7 +288,7 @@ def big(runs=1000):
     return sample(100, 5, swarm=runs - 3, title="A hundred languages", resamples=100)
 
 
-HOSTILE = '<script>alert(1)</script>"\'&<img src=x onerror=alert(1)>'
+HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 
 
 def hostile():
@@ -273,7 +306,11 @@ def hostile():
         if isinstance(value, tuple):
             return tuple(walk(v) for v in value)
         if dataclasses.is_dataclass(value):
-            return dataclasses.replace(value, **{f.name: walk(getattr(value, f.name)) for f in dataclasses.fields(value)})
+            return dataclasses.replace(
+                value, **{f.name: walk(getattr(value, f.name)) for f in dataclasses.fields(value)}
+            )
         return value
 
-    return dataclasses.replace(walk(evidence), about={}, title=HOSTILE, description=HOSTILE + "</style>", provenance={HOSTILE: HOSTILE})
+    return dataclasses.replace(
+        walk(evidence), about={}, title=HOSTILE, description=HOSTILE + "</style>", provenance={HOSTILE: HOSTILE}
+    )

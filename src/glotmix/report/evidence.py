@@ -11,7 +11,7 @@ import numpy as np
 from glotmix.measurements import Measurements
 from glotmix.transfer.matrix import TransferMatrix
 
-Objective = Literal["mean", "weighted", "normalised", "worst"]
+Objective = Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Advice:
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each target in the objective; empty: equal weights over the targets in the mixture."""
     reference: Mapping[str, float] = field(default_factory=dict)
-    """Loss that each target is divided by in the normalised objective."""
+    """Each target's own best loss, which the relative objectives compare with."""
     gains: Mapping[str, Estimate] = field(default_factory=dict)
     """Baseline to its objective minus the optimum's (positive: the optimum is better)."""
     active: tuple[str, ...] = ()
@@ -106,10 +106,12 @@ class Advice:
 
 @dataclass(frozen=True)
 class LawFit:
-    """A fitted law, as the page evaluates it: parameters by name, one row per target."""
+    """A fitted law, as the page evaluates it: parameters by name, one row per target (see ``report.fitted``)."""
 
     name: str
     """As on the command line."""
+    form: str
+    """Formula in assets/law.js."""
     formula: str
     """In the paper's letters."""
     source: str
@@ -119,17 +121,19 @@ class LawFit:
     targets: tuple[str, ...]
     """Targets that the law was fitted for, [T]."""
     parameters: tuple[str, ...]
-    """Parameter names, [P]; weights of languages are called ``w/<language>`` or ``a/<language>``."""
+    """Parameter names, [P]; weights ``w/<language>`` or ``a/<language>`` stand last, in the order of ``languages``."""
     theta_TP: np.ndarray
     """Fitted parameters."""
     theta_BTP: np.ndarray | None = None
     """Bootstrap resamples of them."""
     scale_T: np.ndarray | None = None
     """Relative noise of a single run (standard deviation of log residuals), which intervals for losses include."""
+    varies: frozenset[str] = frozenset()
+    """Which of "N" and "D" the law has terms for."""
     N: float = float("nan")
-    """Model size of the runs."""
+    """Model size that predictions are for."""
     D: float = float("nan")
-    """Training tokens of the runs."""
+    """Training tokens that predictions are for."""
 
 
 @dataclass(frozen=True)
@@ -163,8 +167,8 @@ class Trained:
     objectives: tuple[float, ...] = ()
     """Measured objective of each seed; empty: the page computes it from ``measured``."""
     difference: Estimate | None = None
-    """Measured objective minus the optimum's with its 95 % interval (positive: the optimum is better), as the study tested
-    it; None: the page tests it without pairing the seeds."""
+    """Measured objective minus the optimum's with its 95 % interval (positive: the optimum is better), as the study
+    tested it; None: the page tests it without pairing the seeds."""
 
 
 @dataclass(frozen=True)

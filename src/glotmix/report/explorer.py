@@ -10,8 +10,6 @@ import numpy as np
 from glotmix.report.evidence import Evidence, LawFit
 from glotmix.report.frames.words import counted
 
-IN_PAGE = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law")
-"""Laws that assets/law.js evaluates: all have the form L = f(Σ_l w_l p_l; N, D)."""
 EXACT_BYTES = 1_000_000
 """Resamples up to this size travel as 64-bit numbers; more of them as 16-bit steps, thinned to the same size."""
 FEWEST = 40
@@ -21,7 +19,7 @@ FEWEST = 40
 def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
     """The JSON value that assets/explorer.js starts from; None where no law can be evaluated in the page."""
     law, advice = evidence.law, evidence.advice
-    if law is None or law.name not in IN_PAGE:
+    if law is None:
         return None
     languages = list(law.languages)
     mixtures: dict[str, list[float]] = {}
@@ -36,7 +34,11 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         "law": law_data(law),
         "names": {language: evidence.name_of(language) for language in dict.fromkeys((*law.languages, *law.targets))},
         "groups": {
-            kind: {language: getattr(evidence.about[language], kind) for language in languages if language in evidence.about}
+            kind: {
+                language: getattr(evidence.about[language], kind)
+                for language in languages
+                if language in evidence.about
+            }
             for kind in ("family", "script")
         },
         "unit": evidence.unit,
@@ -55,13 +57,16 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
 def law_data(law: LawFit) -> dict[str, Any]:
     """Parameters of a law, row by row as little-endian numbers in base64."""
     weights = [name for name in law.parameters if name[:2] in ("w/", "a/")]
-    assert [name[2:] for name in weights] in ([], list(law.languages)), "weights stand in the order of the languages"
+    in_order = [name[2:] for name in law.parameters[-len(law.languages) :]] == list(law.languages)
+    assert in_order or not weights, "weights stand last, in the order of the languages"
     return {
         "name": law.name,
+        "form": law.form,
+        "varies": sorted(law.varies),
         "formula": law.formula,
         "languages": list(law.languages),
         "targets": list(law.targets),
-        "parameters": [name if name[:2] not in ("w/", "a/") else name[:2] for name in law.parameters],
+        "parameters": [name for name in law.parameters if name not in weights],
         "theta": pack(law.theta_TP, np.float64),
         "resamples": _resamples(law),
         "scale": [] if law.scale_T is None else [float(x) if np.isfinite(x) else 0.0 for x in law.scale_T],

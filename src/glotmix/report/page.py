@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 
 from glotmix.artifact import write_text
-from glotmix.report import sections
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures import palette
 from glotmix.report.figures.heatmap import STEPS
+from glotmix.report.html import Html, el
+from glotmix.report.sections import answer, reasons, record
 
 SECTIONS = (
-    ("do", "What to do", sections.what_to_do),
-    ("sure", "How sure", sections.how_sure),
-    ("cost", "What it cost", sections.what_it_cost),
-    ("why", "Why", sections.why),
-    ("doubts", "What could be wrong", sections.what_could_be_wrong),
-    ("explore", "Try it yourself", sections.explore),
-    ("evidence", "The evidence", sections.evidence),
+    ("do", "What to do", answer.what_to_do),
+    ("sure", "How sure", answer.how_sure),
+    ("cost", "What it cost", answer.what_it_cost),
+    ("why", "Why", reasons.why),
+    ("doubts", "What could be wrong", reasons.what_could_be_wrong),
+    ("explore", "Try it yourself", reasons.explore),
+    ("evidence", "The evidence", record.evidence),
 )
 """The page from top to bottom: an answer first, then its reasons. A section with nothing to say is left out."""
+SCRIPTS = ("law.js", "page.js", "explorer.js")
 
 
 def write_report(evidence: Evidence, path: Path) -> Path:
@@ -44,34 +45,60 @@ def page(evidence: Evidence) -> str:
     """The report as HTML text."""
     bodies = [(key, title, make(evidence)) for key, title, make in SECTIONS]
     bodies = [(key, title, body) for key, title, body in bodies if body]
-    links = "".join(f'<a href="#{key}">{escape(title)}</a>' for key, title, _ in bodies)
-    main = "".join(
-        f'<section id="{key}" aria-labelledby="{key}-h"><h2 id="{key}-h">{escape(title)}</h2>{body}</section>'
-        for key, title, body in bodies
+    style, script = _style(), "\n".join(map(asset, SCRIPTS))
+    theme = el("button", "◐", type="button", id="theme", hidden=True, aria_label="Colours: as the system")
+    body = el(
+        "body",
+        el("a", "To the recommendation", css="skip", href="#do"),
+        el(
+            "nav",
+            el("div", *[el("a", title, href=f"#{key}") for key, title, _ in bodies]),
+            theme,
+            css="bar",
+            aria_label="Sections",
+        ),
+        el(
+            "header",
+            el("p", "glotmix report", css="kicker"),
+            el("h1", evidence.title),
+            el("p", evidence.description, css="question") if evidence.description else None,
+        ),
+        el("main", *[_section(key, title, body) for key, title, body in bodies]),
+        el("div", id="tip", role="tooltip", hidden=True),
+        el("div", id="said", css="unseen", aria_live="polite"),
+        el("script", Html(script)),
     )
-    style, script = _style(), "\n".join(asset(name) for name in ("law.js", "page.js", "explorer.js"))
-    policy = f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-    description = f'<p class="question">{escape(evidence.description)}</p>' if evidence.description else ""
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f'<meta name="generator" content="glotmix"><title>{escape(evidence.title)} · glotmix</title><style>{style}</style></head><body>'
-        f'<a class="skip" href="#do">To the recommendation</a><nav class="bar" aria-label="Sections"><div>{links}</div>'
-        '<button type="button" id="theme" hidden aria-label="Colours: as the system">◐</button></nav>'
-        f'<header><p class="kicker">glotmix report</p><h1>{escape(evidence.title)}</h1>{description}</header>'
-        f'<main>{main}</main><div id="tip" role="tooltip" hidden></div><div id="said" class="unseen" aria-live="polite"></div>'
-        f"<script>{script}</script></body></html>\n"
+    return f"<!doctype html>\n{el('html', _head(evidence, style, script), body, lang='en')}\n"
+
+
+def _head(evidence: Evidence, style: str, script: str) -> Html:
+    """The head, with a policy that lets nothing run or load but what this file brings (checked by its hash)."""
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
     )
+    return el(
+        "head",
+        Html('<meta charset="utf-8">'),
+        Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
+        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html('<meta name="color-scheme" content="light dark"><meta name="generator" content="glotmix">'),
+        el("title", f"{evidence.title} · glotmix"),
+        el("style", Html(style)),
+    )
+
+
+def _section(key: str, title: str, body: Html) -> Html:
+    return el("section", el("h2", title, id=f"{key}-h"), body, id=key, aria_labelledby=f"{key}-h")
+
+
+def _style() -> str:
+    return asset("page.css").replace("/*RAMP*/", palette.variables(STEPS)) + palette.classes(STEPS)
 
 
 def asset(name: str) -> str:
     """Text of a file in the package's assets."""
     return files("glotmix.report").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _style() -> str:
-    return asset("page.css").replace("/*RAMP*/", palette.variables(STEPS)) + palette.classes(STEPS)
 
 
 def _hash(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import polars as pl
 from glotmix import __version__
 from glotmix.artifact import fingerprint, read_json
 from glotmix.exporters.exporter import Realised
-from glotmix.fit.fit import Fit, fit
+from glotmix.fit.fit import fit
 from glotmix.language import Language
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements
@@ -28,11 +29,11 @@ from glotmix.report.evidence import (
     Estimate,
     Evidence,
     HeldOut,
-    LawFit,
     RunRow,
     Trained,
 )
-from glotmix.study.closed_loop import ClosedLoop
+from glotmix.report.fitted import law_fit
+from glotmix.study.closed_loop import ClosedLoop, Difference
 from glotmix.study.study import Judgement, Study
 from glotmix.tokens.census import Census
 from glotmix.tokens.shards import TokenStore
@@ -77,7 +78,7 @@ def evidence_of(found: Findings) -> Evidence:
         census=_census(found),
         transfer={} if found.transfer is None else {"Shapley values": found.transfer},
         held_out=_held_out(found.judgement, config.fit.seed, found.transfer),
-        law=_law(found.judgement.fits[found.judgement.law]),
+        law=law_fit(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
         trained=_trained(found),
         noise=study.noise(found.measurements),
@@ -144,26 +145,6 @@ def _held_out(judgement: Judgement, seed: int, transfer: TransferMatrix | None) 
     return tuple(rows)
 
 
-def _law(fitted: Fit) -> LawFit:
-    """The chosen law with its parameters by name, for the targets that it says something of."""
-    told = [target for target in fitted.targets if fitted.fits[target].usable]
-    at = [fitted.fits[target] for target in told]
-    resamples = min(len(one.bootstrap_BP) for one in at)
-    theta_BTP = np.stack([one.bootstrap_BP[:resamples] for one in at], axis=1) if resamples else None
-    return LawFit(
-        name=fitted.law.name,
-        formula=fitted.law.formula,
-        source=fitted.law.source,
-        languages=fitted.languages,
-        targets=tuple(told),
-        parameters=at[0].names,
-        theta_TP=np.stack([one.theta_P for one in at]),
-        theta_BTP=theta_BTP,
-        N=fitted.N,
-        D=fitted.D,
-    )
-
-
 def _advice(found: Findings) -> Advice:
     optimum, config = found.optimum, found.study.config
     D, unique = found.study.target_tokens(), found.study.unique(found.store)
@@ -195,6 +176,7 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
     if found.loop is None:
         return ()
     predicted = {b.name: (b.predicted, b.objective) for b in found.optimum.baselines}
+    tested = {d.baseline: _measured(d) for d in found.loop.differences}
     predicted["optimum"] = (found.optimum.predicted, found.optimum.objective)
     return tuple(
         Trained(
@@ -202,9 +184,17 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
             measured=losses,
             predicted={target: _estimate(loss) for target, loss in predicted[name][0].items()},
             objective=_estimate(predicted[name][1]),
+            objectives=found.loop.objective[name],
+            difference=tested.get(name),
         )
         for name, losses in found.loop.measured.items()
     )
+
+
+def _measured(difference: Difference) -> Estimate:
+    low, high = difference.low, difference.high
+    known = math.isfinite(low) and math.isfinite(high)
+    return Estimate(difference.value, low if known else None, high if known else None)
 
 
 def _cost(found: Findings) -> Cost:

@@ -8,24 +8,30 @@
   const packed = data.runs ? JSON.parse($("#runs script").textContent).packed : null;
   const runs = packed ? floats(packed.values) : new Float32Array(0), width = packed ? packed.columns.length : 0;
   let low = Float64Array.from(data.floors), high = Float64Array.from(data.ceilings, (c, l) => Math.max(c, data.floors[l]));
-  let kind = data.objective, against = ["current", "natural", "uniform"].find((n) => data.mixtures[n]) || references[0];
+  let kind = data.objective === "quantile" ? "worst" : data.objective, against = ["current", "natural", "uniform"].find((n) => data.mixtures[n]) || references[0];
   let p = Float64Array.from(data.mixtures[data.start]), drag = null;
   const locked = new Array(L).fill(false), weights = law.targets.map((t) => data.weights[t] ?? 0);
-  const reference = law.targets.map((t, i) => data.reference[t] ?? bestAlone(i));
+  let best = null;
   const others = Object.fromEntries(references.map((name) => [name, law.predict(Float64Array.from(data.mixtures[name]))]));
-  let objective = new Objective(kind, weights, reference);
+  let objective;
 
-  // the reference of the normalised objective where the study gives none: the loss with the language alone
-  function bestAlone(t) {
-    const alone = new Float64Array(L).fill(0);
-    if (law.own[t] < 0) return 1;
-    alone[law.own[t]] = 1;
-    return law.at(law.theta, t * law.P, t, alone);
+  // relative objectives compare with each target's own best loss: the study's, else the least within the same limits
+  function aim() {
+    const relative = !["mean", "weighted"].includes(kind);
+    if (relative && !best) {
+      best = law.targets.map((tag, t) => {
+        if (data.reference[tag] !== undefined || !(weights[t] > 0)) return data.reference[tag] ?? 1;
+        const alone = new Objective("mean", weights.map((_, k) => (k === t ? 1 : 0)), null);
+        return alone.value(law.predict(minimise(law, alone, new Float64Array(L).fill(1 / L), low, high, 60)));
+      });
+    }
+    return new Objective(kind, weights, best);
   }
 
   // ---- the frame
   const root = make("div", { class: "explorer" });
-  const kinds = { mean: "mean loss", weighted: "weighted mean", normalised: "loss relative to each language's best", worst: "worst language" };
+  const kinds = { mean: "mean loss", weighted: "weighted mean", normalised: "mean loss over each language's own best", worst: "worst language, over its own best", regret: "largest loss over own best" };
+  const units = { mean: `, ${data.unit}`, weighted: `, ${data.unit}`, regret: `, ${data.unit}` };
   const kindMenu = make("select", { id: "x-objective", "aria-label": "Objective" }, ...Object.entries(kinds).filter(([k]) => k !== "weighted" || data.objective === "weighted").map(([k, text]) => make("option", { value: k, selected: k === kind }, text)));
   const againstMenu = make("select", { id: "x-against", "aria-label": "Compare with" }, ...references.map((n) => make("option", { value: n, selected: n === against }, n)));
   const start = make("span", { class: "controls", role: "group", "aria-label": "Start from" }, ...references.map((n) => make("button", { type: "button", "data-start": n, onclick: () => setMixture(Float64Array.from(data.mixtures[n]), `Mixture: ${n}`) }, n)));
@@ -57,9 +63,8 @@
   }
   function css(name) { return ["optimum", "natural", "uniform", "current", "temperature", "unimax"].includes(name) ? `s-${name}` : "s-other"; }
 
-  if (law.knows("A") || law.knows("B")) {
-    for (const [letter, text, known] of [["N", "Parameters N", law.knows("A")], ["D", "Tokens D", law.knows("B")]]) {
-      if (!known) continue;
+  for (const [letter, text] of [["N", "Parameters N"], ["D", "Tokens D"]]) {
+    if (law.varies.has(letter)) {
       const field = make("input", { type: "number", id: `x-${letter}`, value: law[letter], min: 1, step: "any" });
       field.addEventListener("change", () => { if (field.valueAsNumber > 0) { law[letter] = field.valueAsNumber; rescale(); } });
       scales.append(make("label", {}, `${text} `, field));
@@ -207,7 +212,7 @@
     });
     const f = objective.value(loss), g = objective.value(other), interval = law.objectiveInterval(objective, resampled);
     value.textContent = fixed(f, 4);
-    range.textContent = `${kinds[kind]}${kind === "normalised" ? "" : `, ${data.unit}`}` + (interval ? `; 95\u202f% interval ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
+    range.textContent = `${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
     gap.textContent = against ? `${f - g > 0 ? "+" : ""}${fixed(f - g, 4)} against ${against}` : "";
     near.textContent = distanceWords();
     root.state = { p, loss, objective: f, interval };
@@ -239,7 +244,7 @@
     const losses = found.map((q) => objective.value(law.predict(q)));
     setMixture(found[losses[0] <= losses[1] ? 0 : 1], "Found the optimum");
   });
-  kindMenu.addEventListener("change", () => { kind = kindMenu.value; objective = new Objective(kind, weights, reference); draw(); });
+  kindMenu.addEventListener("change", () => { kind = kindMenu.value; objective = aim(); draw(); });
   againstMenu.addEventListener("change", () => { against = againstMenu.value; draw(); });
   limits.addEventListener("click", () => { limits.setAttribute("aria-pressed", root.classList.toggle("limited")); draw(); });
 
@@ -265,6 +270,7 @@
     setTimeout(() => { copy.textContent = "Copy"; }, 1500);
   });
 
+  objective = aim();
   placeReferences();
   arrange();
   draw();

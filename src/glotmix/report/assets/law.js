@@ -1,6 +1,7 @@
 "use strict";
-// Laws in the page: every one has the form L = f(x; theta, N, D) with x = sum_l w_l p_l (or x = the target's own share),
-// so its value, its interval and its slope by p come from one number per target. Same formulas as src/glotmix/laws.
+// Laws in the page, with the formulas of src/glotmix/laws. All have the form L_t = f(x_t; theta, N, D) in one number x_t
+// per target: the target's own share, a weighted sum of shares, or their power mean. So a loss, its interval and its
+// slope by every share come from x_t and its own slopes.
 
 function unpack(text, bits) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
@@ -17,80 +18,123 @@ function unpackResamples(data, theta) {
   return values;
 }
 
-// value and slope dL/dx of each law; at(name) gives a parameter of the row, s the terms in N and D
+const expm1Over = (y, gamma) => {
+  // (e^(gamma y) - 1) / gamma, the Box-Cox curve of e^-y; y itself at gamma = 0
+  const z = Math.max(-50, Math.min(50, gamma * y));
+  return Math.abs(z) < 1e-4 ? y * (1 + z / 2 + (z * z) / 6) : Math.expm1(z) / gamma;
+};
+
+// kind of x, value f(x) and slope df/dx (for "power", x is the logarithm of the power mean); q holds a row's parameters
+// by name, s = A (N/1e6)^-alpha + B (D/1e8)^-beta where the law has these terms, d = ln(D/1e8) where D varies
 const FORMULAS = {
-  null: { value: (x, at) => at("c"), slope: () => 0 },
+  null: { kind: "own", value: (x, q) => q.c, slope: () => 0 },
   own_ratio: {
-    value: (x, at, s) => (x > 0 ? (at("E") + s) * Math.pow(x, -at("γ")) : Infinity),
-    slope: (x, at, s) => (x > 0 ? -at("γ") * (at("E") + s) * Math.pow(x, -at("γ") - 1) : -Infinity),
+    kind: "own",
+    value: (x, q, s) => (x > 0 ? (q.E + s) * Math.pow(x, -q.γ) : Infinity),
+    slope: (x, q, s) => (x > 0 ? -q.γ * (q.E + s) * Math.pow(x, -q.γ - 1) : -Infinity),
   },
   own_ratio_floored: {
-    value: (x, at, s) => (at("E") + s) * Math.pow(x + at("ε"), -at("γ")),
-    slope: (x, at, s) => -at("γ") * (at("E") + s) * Math.pow(x + at("ε"), -at("γ") - 1),
+    kind: "own",
+    value: (x, q, s) => (q.E + s) * Math.pow(x + q.ε, -q.γ),
+    slope: (x, q, s) => -q.γ * (q.E + s) * Math.pow(x + q.ε, -q.γ - 1),
   },
   log_linear: {
-    value: (x, at, s) => at("c") + Math.exp(Math.min(x, 50)) + s,
+    kind: "sum",
+    value: (x, q, s) => q.c + Math.exp(Math.min(x, 50)) + s,
     slope: (x) => Math.exp(Math.min(x, 50)),
   },
   shapley_law: {
-    value: (x, at, s) => at("E") + (1 + s) * Math.pow(Math.max(x, 1e-30), -at("γ")),
-    slope: (x, at, s) => -at("γ") * (1 + s) * Math.pow(Math.max(x, 1e-30), -at("γ") - 1),
+    kind: "power",
+    value: (x, q, s) => (q.E + s) * (1 + q.c * expm1Over(-x, q.γ)),
+    slope: (x, q, s) => -(q.E + s) * q.c * Math.exp(Math.max(-50, Math.min(50, -q.γ * x))),
+  },
+  shapley_law_data: {
+    kind: "power",
+    ownScale: true,
+    value: (x, q, s, d) => q.E + s + q.B * Math.exp(-q.β * (x + d)),
+    slope: (x, q, s, d) => -q.β * q.B * Math.exp(-q.β * (x + d)),
   },
 };
+const TINY = 1e-9;
 
 class Law {
   constructor(data) {
     Object.assign(this, { name: data.name, languages: data.languages, targets: data.targets, formula: data.formula });
+    Object.assign(this, { scale: data.scale, N: data.N, D: data.D, varies: new Set(data.varies) });
+    this.form = FORMULAS[data.form];
+    this.names = data.parameters;
     this.L = data.languages.length;
     this.T = data.targets.length;
-    this.P = data.parameters.length;
-    this.theta = unpack(data.theta, 64);
-    this.resamples = unpackResamples(data.resamples, this.theta);
+    this.first = this.names.length;
+    this.P = this.first + (this.form.kind === "own" ? 0 : this.L);
+    this.theta = this.prepare(unpack(data.theta, 64));
+    this.resamples = this.prepare(unpackResamples(data.resamples, unpack(data.theta, 64)));
     this.B = this.resamples.length / (this.T * this.P);
-    this.scale = data.scale;
     this.note = data.resamples ? data.resamples.note : "";
-    this.N = data.N;
-    this.D = data.D;
-    this.place = new Map();
-    data.parameters.forEach((name, i) => { if (!this.place.has(name)) this.place.set(name, i); });
-    this.first = this.place.has("w/") ? this.place.get("w/") : this.place.has("a/") ? this.place.get("a/") : -1;
     const index = new Map(data.languages.map((name, i) => [name, i]));
     this.own = data.targets.map((name) => (index.has(name) ? index.get(name) : -1));
-    this.form = FORMULAS[data.name];
+    this.logs = new Float64Array(this.L);
+    this.scratch = {};
   }
 
-  knows(letter) { return this.place.has(letter); }
+  // the weights of a power mean are kept as w^kappa
+  prepare(theta) {
+    if (this.form.kind !== "power") return theta;
+    const kappa = this.names.indexOf("κ");
+    for (let row = 0; row < theta.length; row += this.P) {
+      for (let i = row + this.first; i < row + this.P; i++) theta[i] = Math.exp(theta[row + kappa] * Math.log(theta[i]));
+    }
+    return theta;
+  }
 
-  // A (N/1e6)^-alpha + B (D/1e8)^-beta, each where the law has it
-  scaleTerms(theta, row) {
+  take(p) {
+    this.p = p;
+    for (let l = 0; l < this.L; l++) this.logs[l] = p[l] > 0 ? Math.log(Math.max(p[l], TINY)) : -Infinity;
+  }
+
+  parameters(theta, row) {
+    const q = this.scratch;
+    for (let i = 0; i < this.first; i++) q[this.names[i]] = theta[row + i];
+    return q;
+  }
+
+  scaleTerms(q) {
     let s = 0;
-    if (this.place.has("A")) s += theta[row + this.place.get("A")] * Math.pow(this.N / 1e6, -theta[row + this.place.get("α")]);
-    if (this.place.has("B")) s += theta[row + this.place.get("B")] * Math.pow(this.D / 1e8, -theta[row + this.place.get("β")]);
+    if (this.varies.has("N")) s += q.A * Math.pow(this.N / 1e6, -q.α);
+    if (this.varies.has("D") && !this.form.ownScale) s += q.B * Math.pow(this.D / 1e8, -q.β);
     return s;
   }
 
-  effective(theta, row, t, p) {
-    if (this.first < 0) return this.own[t] < 0 ? 0 : p[this.own[t]];
+  logD() { return this.varies.has("D") ? Math.log(this.D / 1e8) : 0; }
+
+  // x of target t under the mixture taken last
+  effective(theta, row, t, q) {
+    const kind = this.form.kind, end = row + this.P;
+    if (kind === "own") return this.own[t] < 0 ? 0 : this.p[this.own[t]];
     let x = 0;
-    for (let l = 0, i = row + this.first; l < this.L; l++, i++) x += theta[i] * p[l];
-    return x;
+    if (kind === "sum") {
+      for (let l = 0, i = row + this.first; i < end; l++, i++) x += theta[i] * this.p[l];
+      return x;
+    }
+    for (let l = 0, i = row + this.first; i < end; l++, i++) x += theta[i] * Math.exp(q.κ * this.logs[l]);
+    return Math.log(Math.max(x, 1e-300)) / q.κ;
   }
 
-  at(theta, row, t, p) {
-    const x = this.effective(theta, row, t, p);
-    return this.form.value(x, (name) => theta[row + this.place.get(name)], this.scaleTerms(theta, row));
+  at(theta, row, t) {
+    const q = this.parameters(theta, row);
+    return this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
   }
 
   predict(p) {
-    const loss = new Float64Array(this.T);
-    for (let t = 0; t < this.T; t++) loss[t] = this.at(this.theta, t * this.P, t, p);
-    return loss;
+    this.take(p);
+    return Float64Array.from({ length: this.T }, (_, t) => this.at(this.theta, t * this.P, t));
   }
 
-  // every resample's losses, [B * T]
+  // losses of every resample, [B * T]
   predictResamples(p) {
+    this.take(p);
     const loss = new Float64Array(this.B * this.T);
-    for (let b = 0, i = 0; b < this.B; b++) for (let t = 0; t < this.T; t++, i++) loss[i] = this.at(this.resamples, i * this.P, t, p);
+    for (let b = 0, i = 0; b < this.B; b++) for (let t = 0; t < this.T; t++, i++) loss[i] = this.at(this.resamples, i * this.P, t);
     return loss;
   }
 
@@ -114,14 +158,20 @@ class Law {
     return [quantile(sorted, 0.025), quantile(sorted, 0.975)];
   }
 
-  // adds c_t dL_t/dp to gradient
-  addGradient(p, c, gradient) {
-    for (let t = 0; t < this.T; t++) {
-      if (c[t] === 0) continue;
-      const row = t * this.P, x = this.effective(this.theta, row, t, p);
-      const slope = c[t] * this.form.slope(x, (name) => this.theta[row + this.place.get(name)], this.scaleTerms(this.theta, row));
-      if (this.first < 0) { if (this.own[t] >= 0) gradient[this.own[t]] += slope; continue; }
-      for (let l = 0, i = row + this.first; l < this.L; l++, i++) gradient[l] += slope * this.theta[i];
+  // adds c dL_t/dp to gradient, at the mixture taken last
+  addGradient(t, c, gradient) {
+    const row = t * this.P, theta = this.theta, q = this.parameters(theta, row), kind = this.form.kind;
+    const x = this.effective(theta, row, t, q), slope = c * this.form.slope(x, q, this.scaleTerms(q), this.logD());
+    if (kind === "own") {
+      if (this.own[t] >= 0) gradient[this.own[t]] += slope;
+    } else if (kind === "sum") {
+      for (let l = 0, i = row + this.first; l < this.L; l++, i++) gradient[l] += slope * theta[i];
+    } else {
+      const sum = Math.exp(q.κ * x);
+      for (let l = 0, i = row + this.first; l < this.L; l++, i++) {
+        const p = Math.max(this.p[l], TINY);
+        gradient[l] += (slope * theta[i] * Math.exp(q.κ * Math.log(p))) / sum / p;
+      }
     }
   }
 }
@@ -131,28 +181,33 @@ function quantile(sorted, q) {
   return part === 0 ? sorted[low] : sorted[low] + part * (sorted[low + 1] - sorted[low]);
 }
 
-// What is minimised: kind, weights [T] and the reference losses [T] of the normalised kinds.
+// What is minimised, as in src/glotmix/optimize/objective.py: weights [T], each target's own best loss [T] where asked.
 class Objective {
-  constructor(kind, weights, reference) {
+  constructor(kind, weights, best) {
     this.kind = kind;
-    this.active = weights.map((w, t) => [w, t]).filter(([w]) => w > 0).map(([, t]) => t);
-    const total = this.active.reduce((sum, t) => sum + weights[t], 0);
-    this.share = weights.map((w) => (w > 0 ? w / total : 0));
-    this.reference = kind === "normalised" ? reference : weights.map(() => 1);
+    this.peak = kind === "worst" || kind === "regret";
+    this.members = weights.map((w, t) => [w, t]).filter(([w]) => w > 0).map(([, t]) => t);
+    const total = this.peak ? 1 : this.members.reduce((sum, t) => sum + weights[t], 0);
+    this.slope = weights.map((w, t) => (w > 0 ? w / total / (kind === "normalised" || kind === "worst" ? best[t] : 1) : 0));
+    this.shift = weights.map((_, t) => (kind === "regret" ? best[t] : 0));
   }
 
   value(loss, from = 0) {
-    if (this.kind === "worst") return this.active.reduce((top, t) => Math.max(top, loss[from + t]), -Infinity);
-    return this.active.reduce((sum, t) => sum + (this.share[t] * loss[from + t]) / this.reference[t], 0);
+    let value = this.peak ? -Infinity : 0;
+    for (const t of this.members) {
+      const part = (loss[from + t] - this.shift[t]) * this.slope[t];
+      value = this.peak ? Math.max(value, part) : value + part;
+    }
+    return value;
   }
 
-  // smooth value and its weights by target; "worst" is a log-sum-exp that sharpens with beta
+  // smooth value and its slopes by target; a peak becomes a log-sum-exp that sharpens with beta
   smooth(loss, beta) {
-    if (this.kind !== "worst") return [this.value(loss), this.share.map((w, t) => w / this.reference[t])];
     const top = this.value(loss);
-    const e = loss.map((v, t) => (this.share[t] > 0 ? Math.exp(beta * (v - top)) : 0));
+    if (!this.peak) return [top, this.slope];
+    const e = this.slope.map((w, t) => (w > 0 ? Math.exp(beta * ((loss[t] - this.shift[t]) * w - top)) : 0));
     const sum = e.reduce((a, b) => a + b, 0);
-    return [top + Math.log(sum) / beta, Array.from(e, (v) => v / sum)];
+    return [top + Math.log(sum) / beta, e.map((v, t) => (v / sum) * this.slope[t])];
   }
 }
 
@@ -166,21 +221,21 @@ function project(q, low, high) {
 }
 
 // Exponentiated gradient with a step that grows while it helps and shrinks when it does not.
-function minimise(law, objective, start, low, high) {
-  const floor = Float64Array.from(start, (v) => Math.max(v, 1e-6));
-  let p = project(floor, low, high);
-  for (const beta of objective.kind === "worst" ? [30, 300, 3000] : [0]) {
-    let [f, c] = objective.smooth(law.predict(p), beta), step = 1, still = 0;
-    for (let i = 0; i < 3000 && still < 6 && step > 1e-12; i++) {
+function minimise(law, objective, start, low, high, steps = 3000) {
+  let p = project(Float64Array.from(start, (v) => Math.max(v, 1e-6)), low, high);
+  for (const beta of objective.peak ? [30, 300, 3000] : [0]) {
+    let [f, slopes] = objective.smooth(law.predict(p), beta), step = 1, still = 0;
+    for (let i = 0; i < steps && still < 6 && step > 1e-12; i++) {
       const gradient = new Float64Array(law.L);
-      law.addGradient(p, c, gradient);
+      law.take(p);
+      for (const t of objective.members) law.addGradient(t, slopes[t], gradient);
       let mean = 0;
       for (let l = 0; l < law.L; l++) mean += p[l] * gradient[l];
-      const q = p.map((v, l) => v * Math.exp(Math.max(-30, Math.min(30, -step * (gradient[l] - mean)))));
-      const next = project(q, low, high), [value, weights] = objective.smooth(law.predict(next), beta);
+      const next = project(p.map((v, l) => v * Math.exp(Math.max(-30, Math.min(30, -step * (gradient[l] - mean))))), low, high);
+      const [value, weights] = objective.smooth(law.predict(next), beta);
       if (value <= f) {
         still = f - value < 1e-13 * Math.abs(f) ? still + 1 : 0;
-        [p, f, c] = [next, value, weights];
+        [p, f, slopes] = [next, value, weights];
         step *= 1.5;
       } else step /= 3;
     }

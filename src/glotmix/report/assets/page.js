@@ -258,7 +258,7 @@ for (const menu of $$("select.panel-menu")) {
   const store = menu.closest("label").nextElementSibling, panels = store.nextElementSibling;
   let waiting = null;
   menu.addEventListener("change", () => {
-    if (!menu.value) return;
+    if (!menu.value.trim()) return;
     waiting ??= JSON.parse(store.textContent);
     let figure = document.getElementById(`fig-${menu.value}`);
     if (!figure) {

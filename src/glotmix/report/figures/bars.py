@@ -25,7 +25,9 @@ def mixture_bars(evidence: Evidence) -> Figure | None:
     note = "Bars: recommended share of the training tokens. Marks: the same language's share in other mixtures."
     if len(shown) < len(rows):
         rest = sum(row.optimum for row in rows[len(shown) :])
-        note += f" {counted(len(rows) - len(shown), 'smaller language')} ({share(rest)} together) are in the table below."
+        note += (
+            f" {counted(len(rows) - len(shown), 'smaller language')} ({share(rest)} together) are in the table below."
+        )
     about = f"{finding}. " + "; ".join(f"{row.name} {share(row.optimum)}" for row in shown)
     return Figure(
         "mixture",
@@ -62,13 +64,21 @@ def _draw(rows: list[MixtureRow], marked: list[str], width: int, finding: str, a
     x_axis(canvas, x, top, bottom, "share of training tokens (%)", n=5 if width == WIDE else 3)
     for i, row in enumerate(rows):
         y = top + step * i + step / 2
-        tip = f"{row.name}\noptimum {share(row.optimum)}" + "".join(f"\n{b} {share(row.baselines[b])}" for b in row.baselines)
+        tip = f"{row.name}\noptimum {share(row.optimum)}" + "".join(
+            f"\n{b} {share(row.baselines[b])}" for b in row.baselines
+        )
         if row.epochs is not None:
             tip += f"\n{row.epochs:.2f} epochs"
         canvas.text(left - 8, y + 4.5, shortened(row.name, left - 10), "label", anchor="end")
         canvas.rect(x(0), y - 7, max(x(100 * row.optimum) - x(0), 0.8), 14, "s-optimum bar", tip, 1.5)
         for name in marked:
             kind, css = series(name)
-            canvas.mark(kind, x(100 * row.baselines[name]), y, f"{css} on-bar", f"{row.name}, {name}: {share(row.baselines[name])}")
+            canvas.mark(
+                kind,
+                x(100 * row.baselines[name]),
+                y,
+                f"{css} on-bar",
+                f"{row.name}, {name}: {share(row.baselines[name])}",
+            )
         canvas.text(width - 2, y + 4.5, share(row.optimum), "value", anchor="end")
     return canvas.svg(f"mixture-{width}", finding, about, "wide" if width == WIDE else "narrow")

@@ -110,9 +110,8 @@ class Canvas:
         x, width = (x, width) if width >= 0 else (x + width, -width)
         y, height = (y, height) if height >= 0 else (y + height, -height)
         corner = f' rx="{px(radius)}"' if radius else ""
-        self._add(
-            f'<rect x="{px(x)}" y="{px(y)}" width="{px(width)}" height="{px(height)}"{corner} class="{css}"{_tip(tip)}/>'
-        )
+        size = f'width="{px(width)}" height="{px(height)}"{corner}'
+        self._add(f'<rect x="{px(x)}" y="{px(y)}" {size} class="{css}"{_tip(tip)}/>')
 
     def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
         """A straight line."""
@@ -176,13 +175,19 @@ def _tip(tip: str) -> str:
 
 
 _MARKS = {
-    "circle": lambda x, y, r: f"M{px(x - r)} {px(y)}a{px(r)} {px(r)} 0 1 0 {px(2 * r)} 0a{px(r)} {px(r)} 0 1 0 {px(-2 * r)} 0z",
-    "diamond": lambda x, y, r: f"M{px(x - 1.25 * r)} {px(y)}L{px(x)} {px(y - 1.25 * r)}L{px(x + 1.25 * r)} {px(y)}L{px(x)} {px(y + 1.25 * r)}z",
+    "circle": lambda x, y, r: (
+        f"M{px(x - r)} {px(y)}a{px(r)} {px(r)} 0 1 0 {px(2 * r)} 0a{px(r)} {px(r)} 0 1 0 {px(-2 * r)} 0z"
+    ),
+    "diamond": lambda x, y, r: (
+        f"M{px(x - 1.25 * r)} {px(y)}L{px(x)} {px(y - 1.25 * r)}L{px(x + 1.25 * r)} {px(y)}L{px(x)} {px(y + 1.25 * r)}z"
+    ),
     "square": lambda x, y, r: f"M{px(x - 0.9 * r)} {px(y - 0.9 * r)}h{px(1.8 * r)}v{px(1.8 * r)}h{px(-1.8 * r)}z",
     "triangle": lambda x, y, r: f"M{px(x)} {px(y - 1.15 * r)}L{px(x + 1.15 * r)} {px(y + 0.9 * r)}H{px(x - 1.15 * r)}z",
     "down": lambda x, y, r: f"M{px(x)} {px(y + 1.15 * r)}L{px(x + 1.15 * r)} {px(y - 0.9 * r)}H{px(x - 1.15 * r)}z",
     "bar": lambda x, y, r: f"M{px(x - 1)} {px(y - 1.6 * r)}h2v{px(3.2 * r)}h-2z",
-    "cross": lambda x, y, r: f"M{px(x - r)} {px(y - r)}l{px(2 * r)} {px(2 * r)}m0 {px(-2 * r)}l{px(-2 * r)} {px(2 * r)}",
+    "cross": lambda x, y, r: (
+        f"M{px(x - r)} {px(y - r)}l{px(2 * r)} {px(2 * r)}m0 {px(-2 * r)}l{px(-2 * r)} {px(2 * r)}"
+    ),
 }
 
 SERIES = {

@@ -15,7 +15,9 @@ from glotmix.transfer.matrix import TransferMatrix
 STEPS = 9
 """Colours on each side of zero."""
 NUMBERS_TO = 14
-"""Up to so many columns the values are written into the cells."""
+"""Up to so many columns the values are written into the cells, where these are wide enough."""
+NARROW_TO = 12
+"""Up to so many columns there is a second drawing for a phone; wider ones scroll there."""
 
 
 def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
@@ -43,12 +45,24 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         key,
         said,
         about,
-        (_draw(evidence, matrix, targets, sources, key, said, about),),
+        tuple(
+            _draw(evidence, matrix, targets, sources, f"{key}-{room}", said, about, room, css)
+            for room, css in (
+                ((600, "wide heatmap"), (240, "narrow heatmap")) if len(sources) <= NARROW_TO else ((600, "heatmap"),)
+            )
+        ),
         ("target", "source", f"value ({matrix.unit})", "low", "high"),
         rows,
-        f"Read along a row: what each source gives that target, as a reduction of its loss ({matrix.unit}). Blue helps, orange hurts. "
-        f"{_certainty_key(len(matrix.sources))} {certainty(matrix)}",
+        f"Read along a row: what each source gives that target, as a reduction of its loss ({matrix.unit}). "
+        "Blue helps, orange hurts. "
+        f"{'Below the line: languages outside the mixture. ' if set(matrix.targets) - set(matrix.sources) else ''}"
+        f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {_method(matrix, lens)}",
     )
+
+
+def _method(matrix: TransferMatrix, lens: str) -> str:
+    notes = "; ".join(f"{name}: {value}" for name, value in matrix.notes.items())
+    return f"Method: {matrix.method or lens}" + (f"; {notes}." if notes else ".")
 
 
 def _certainty_key(columns: int) -> str:
@@ -66,36 +80,52 @@ def level(value: float, limit: float) -> int:
 
 
 def _draw(
-    evidence: Evidence, matrix: TransferMatrix, targets: Sequence[str], sources: Sequence[str], key: str, said: str, about: str
+    evidence: Evidence,
+    matrix: TransferMatrix,
+    targets: Sequence[str],
+    sources: Sequence[str],
+    key: str,
+    said: str,
+    about: str,
+    room: int,
+    css: str,
 ) -> str:
+    """The drawing with ``room`` pixels for its columns."""
     T, L = matrix.value_TL.shape
-    cell = float(max(6, min(78, 600 // L)))
+    cell = float(max(6, min(78, room // L)))
     height = cell if cell < 30 else max(30.0, cell * 0.56)
     grouped = L >= BY_FAMILY_FROM
     size = 13 if cell >= 16 else max(6.0, cell - 1)
     left = min(170.0, max(text_width(t, size) for t in targets) + 14) if not grouped else 150.0
-    top = (min(120.0, max(text_width(s, size) for s in sources) * (1 if cell < 40 else 0.75) + 16)) if not grouped else 96.0
+    top = (
+        (min(120.0, max(text_width(s, size) for s in sources) * (1 if cell < 40 else 0.75) + 16))
+        if not grouped
+        else 96.0
+    )
     canvas = Canvas(left + L * cell + (30 if cell < 40 else 46), top + T * height + 26 + 34)
     limit = _limit(matrix)
     sure = certain(matrix)
+    numbers = L <= NUMBERS_TO and cell >= 34
     boxes: dict[int, list[str]] = {}
     for i in range(T):
         for j in range(L):
-            side = 1.0 if sure[i, j] else 0.0 if L <= NUMBERS_TO else 0.45
+            side = 1.0 if sure[i, j] else 0.0 if numbers else 0.45
             w, h = (cell - 1) * side, (height - 1) * side
             x, y = left + j * cell + (cell - w) / 2, top + i * height + (height - h) / 2
             if side == 0:
                 continue
-            boxes.setdefault(level(float(matrix.value_TL[i, j]), limit), []).append(f"M{px(x)} {px(y)}h{px(w)}v{px(h)}h{px(-w)}z")
+            boxes.setdefault(level(float(matrix.value_TL[i, j]), limit), []).append(
+                f"M{px(x)} {px(y)}h{px(w)}v{px(h)}h{px(-w)}z"
+            )
     canvas.rect(left, top, L * cell, T * height, "heat-ground")
     for step, parts in sorted(boxes.items()):
         canvas.path("".join(parts), f"heat {_class(step)}")
-    if L <= NUMBERS_TO:
+    if numbers:
         for k in range(L + 1):
             canvas.line(left + k * cell, top, left + k * cell, top + T * height, "rule")
         for k in range(T + 1):
             canvas.line(left, top + k * height, left + L * cell, top + k * height, "rule")
-    if L <= NUMBERS_TO:
+    if numbers:
         for i in range(T):
             for j in range(L):
                 css = "number"
@@ -109,21 +139,36 @@ def _draw(
         _families(canvas, evidence, matrix, left, top, cell, height)
     else:
         for i, name in enumerate(targets):
-            canvas.text(left - 7, top + (i + 0.5) * height + size * 0.36, shortened(name, left - 8, size), f"label z{round(size)}", anchor="end")
+            canvas.text(
+                left - 7,
+                top + (i + 0.5) * height + size * 0.36,
+                shortened(name, left - 8, size),
+                f"label z{round(size)}",
+                anchor="end",
+            )
         for j, name in enumerate(sources):
-            canvas.text(left + (j + 0.5) * cell + 3, top - 8, shortened(name, 118, size), f"label z{round(size)}", turn=-45 if cell >= 40 else -60)
+            canvas.text(
+                left + (j + 0.5) * cell + 3,
+                top - 8,
+                shortened(name, 118, size),
+                f"label z{round(size)}",
+                turn=-45 if cell >= 40 else -60,
+            )
     outside = sum(1 for t in matrix.targets if t not in matrix.sources)
     if outside:
         y = top + (T - outside) * height
         canvas.line(8, y, left + L * cell, y, "divide")
-    canvas.text(left, top + T * height + 18, "columns: source, trained on · rows: target, measured" + (" · below the line: outside the mixture" if outside else ""), "axis")
+    canvas.text(left, top + T * height + 18, "columns: trained on · rows: measured", "axis")
     _key(canvas, left, top + T * height + 34, limit, matrix.unit)
-    svg = canvas.svg(key, said, about, "heatmap")
-    frame = f'data-left="{px(left)}" data-top="{px(top)}" data-cell="{px(cell)}" data-row="{px(height)}" data-columns="{L}" data-rows="{T}" tabindex="0"'
+    svg = canvas.svg(key, said, about, css)
+    places = {"left": px(left), "top": px(top), "cell": px(cell), "row": px(height), "columns": L, "rows": T}
+    frame = " ".join(f'data-{name}="{place}"' for name, place in places.items()) + ' tabindex="0"'
     return svg.replace("<svg ", f"<svg {frame} ", 1)
 
 
-def _families(canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, left: float, top: float, cell: float, height: float) -> None:
+def _families(
+    canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, left: float, top: float, cell: float, height: float
+) -> None:
     """Brackets with the family's name instead of a hundred labels that nobody can read."""
     T, L = matrix.value_TL.shape
     for names, along_x in ((matrix.sources, True), (tuple(t for t in matrix.targets if t in matrix.sources), False)):
@@ -141,7 +186,13 @@ def _families(canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, left: 
                     canvas.line(left - 5, top + a + 1, left - 5, top + b - 1, "bracket")
                     canvas.line(left, top + b, left + L * cell, top + b, "group")
                     if b - a >= 12:
-                        canvas.text(left - 11, top + (a + b) / 2 + 4, shortened(family, left - 16, 12), "label z12", anchor="end")
+                        canvas.text(
+                            left - 11,
+                            top + (a + b) / 2 + 4,
+                            shortened(family, left - 16, 12),
+                            "label z12",
+                            anchor="end",
+                        )
                 start = i
 
 

@@ -44,7 +44,16 @@ def closed_loop(evidence: Evidence) -> Figure | None:
         finding,
         about,
         tuple(_draw_loop(rows, width, f"{what} ({unit}); left is better", finding, about) for width in (WIDE, NARROW)),
-        ("mixture", "measured", "measured low", "measured high", "predicted", "predicted low", "predicted high", "seeds"),
+        (
+            "mixture",
+            "measured",
+            "measured low",
+            "measured high",
+            "predicted",
+            "predicted low",
+            "predicted high",
+            "seeds",
+        ),
         data,
         f"Filled: measured mean with its 95{NBSP}% interval; small ticks: single seeds. Hollow: what the law predicted "
         "before the mixture was trained.",
@@ -69,7 +78,7 @@ def _loop_finding(evidence: Evidence, rows: list[LoopRow]) -> str:
 
 
 def _draw_loop(rows: list[LoopRow], width: int, label: str, finding: str, about: str) -> str:
-    left, right, step = (110, 20, 40) if width == WIDE else (92, 10, 40)
+    left, right, step = (110, 20, 40) if width == WIDE else (102, 10, 40)
     canvas = Canvas(width, 0)
     top = 28.0
     for kind, css, text, at in (("circle", "filled", "measured", left), ("circle", "hollow", "predicted", left + 105)):
@@ -84,16 +93,33 @@ def _draw_loop(rows: list[LoopRow], width: int, label: str, finding: str, about:
     for i, row in enumerate(rows):
         y = top + step * i + step / 2
         kind, css = series(row.name)
-        canvas.text(left - 10, y + 4.5, shortened(row.name, left - 12), "label strong" if row.name == "optimum" else "label", anchor="end")
+        canvas.text(
+            left - 10,
+            y + 4.5,
+            shortened(row.name, left - 12),
+            "label strong" if row.name == "optimum" else "label",
+            anchor="end",
+        )
         if row.measured.low is not None and row.measured.high is not None:
-            canvas.rect(x(row.measured.low), y - 9.5, x(row.measured.high) - x(row.measured.low), 5, f"{css} band", "", 2.5)
+            canvas.rect(
+                x(row.measured.low), y - 9.5, x(row.measured.high) - x(row.measured.low), 5, f"{css} band", "", 2.5
+            )
         for seed in row.seeds:
             canvas.line(x(seed), y - 12, x(seed), y - 2, f"{css} seed")
-        canvas.mark(kind, x(row.measured.value), y - 7, f"{css} filled", f"{row.name}, measured\n{interval(row.measured)}", 5.5)
+        canvas.mark(
+            kind, x(row.measured.value), y - 7, f"{css} filled", f"{row.name}, measured\n{interval(row.measured)}", 5.5
+        )
         if row.predicted is not None:
             if row.predicted.low is not None and row.predicted.high is not None:
                 canvas.line(x(row.predicted.low), y + 8, x(row.predicted.high), y + 8, f"{css} whisker")
-            canvas.mark(kind, x(row.predicted.value), y + 8, f"{css} hollow", f"{row.name}, predicted\n{interval(row.predicted)}", 5)
+            canvas.mark(
+                kind,
+                x(row.predicted.value),
+                y + 8,
+                f"{css} hollow",
+                f"{row.name}, predicted\n{interval(row.predicted)}",
+                5,
+            )
     return canvas.svg(f"loop-{width}", finding, about, "wide" if width == WIDE else "narrow")
 
 
@@ -118,8 +144,27 @@ def law_errors(evidence: Evidence) -> Figure | None:
         finding,
         about,
         tuple(_draw_errors(rows, width, finding, about) for width in (WIDE, NARROW)),
-        ("law", "mean relative error", "worst target", "its error", f"mean absolute error ({evidence.unit})", "rank correlation", "targets"),
-        [(r.law, r.error, evidence.name_of(r.worst_target), r.worst, r.absolute, None if math.isnan(r.rank) else r.rank, r.targets) for r in rows],
+        (
+            "law",
+            "mean relative error",
+            "worst target",
+            "its error",
+            f"mean absolute error ({evidence.unit})",
+            "rank correlation",
+            "targets",
+        ),
+        [
+            (
+                r.law,
+                r.error,
+                evidence.name_of(r.worst_target),
+                r.worst,
+                r.absolute,
+                None if math.isnan(r.rank) else r.rank,
+                r.targets,
+            )
+            for r in rows
+        ],
         "Mean over languages of |predicted / measured − 1| on mixtures that the law was not fitted to. "
         "The light line reaches to the worst language.",
     )
@@ -136,11 +181,11 @@ def _draw_errors(rows: list[LawRow], width: int, finding: str, about: str) -> st
     for i, row in enumerate(rows):
         y = top + step * i + step / 2
         css = "s-optimum" if row.chosen else "s-muted"
-        canvas.text(left - 8, y + 4.5, shortened(row.law, left - 10), "label strong" if row.chosen else "label", anchor="end")
+        canvas.text(
+            left - 8, y + 4.5, shortened(row.law, left - 10), "label strong" if row.chosen else "label", anchor="end"
+        )
         tip = f"{row.law}: {number(100 * row.error, 2)} %\nworst {number(100 * row.worst, 2)} %\n{row.targets} targets"
         canvas.line(x(0), y, x(100 * row.worst), y, f"{css} whisker thin")
         canvas.rect(x(0), y - 7, max(x(100 * row.error) - x(0), 0.8), 14, f"{css} bar", tip, 1.5)
         canvas.text(width - 2, y + 4.5, f"{number(100 * row.error, 2)}{NBSP}%", "value", anchor="end")
     return canvas.svg(f"laws-{width}", finding, about, "wide" if width == WIDE else "narrow")
-
-

@@ -1,4 +1,4 @@
-"""Small multiples, one per language: the waterfall of its gain, its loss against its share, predictions against truth."""
+"""Small multiples, one per language: waterfall of its gain, loss against share, predictions against truth."""
 
 from __future__ import annotations
 
@@ -27,7 +27,11 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
     top_source, top = frame.steps[0]
     name = evidence.name_of(target)
     helper = "itself" if top_source == target else evidence.name_of(top_source)
-    finding = f"{name}: most from {helper} ({signed(top.value, 2)} {matrix.unit})" if top.value > 0 else f"{name}: nothing helps"
+    finding = (
+        f"{name}: most from {helper} ({signed(top.value, 2)} {matrix.unit})"
+        if top.value > 0
+        else f"{name}: nothing helps"
+    )
     about = finding + ". " + "; ".join(f"{evidence.name_of(s)} {signed(e.value, 2)}" for s, e in frame.steps)
     left, right, step, y0 = 104, 52, 22, 8
     canvas = Canvas(WIDTH, y0 + step * (len(frame.steps) + 1) + 42)
@@ -44,7 +48,13 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
         a, b = x(ends[i]), x(ends[i + 1])
         css = "helps" if e.value >= 0 else "hurts"
         label = "itself" if source == target else evidence.name_of(source)
-        canvas.text(left - 7, y + 4, shortened(label, left - 9, 12), "label z12" + (" strong" if source == target else ""), anchor="end")
+        canvas.text(
+            left - 7,
+            y + 4,
+            shortened(label, left - 9, 12),
+            "label z12" + (" strong" if source == target else ""),
+            anchor="end",
+        )
         canvas.rect(a, y - 6, (b - a) or 0.6, 12, css, f"{label}\n{interval(e)} {matrix.unit}", 1)
         if e.low is not None and e.high is not None:
             canvas.line(x(ends[i] + e.low), y, x(ends[i] + e.high), y, "whisker ink thin")
@@ -55,7 +65,14 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
     canvas.rect(x(0), y - 6, x(frame.total) - x(0), 12, "total", f"together {signed(frame.total)} {matrix.unit}", 1)
     canvas.text(WIDTH - 2, y + 4, signed(frame.total, 2), "value z12 strong", anchor="end")
     rows = [(s, e.value, e.low, e.high) for s, e in frame.steps]
-    return Figure(key, finding, about, (canvas.svg(key, finding, about),), ("source", f"value ({matrix.unit})", "low", "high"), rows)
+    return Figure(
+        key,
+        finding,
+        about,
+        (canvas.svg(key, finding, about),),
+        ("source", f"value ({matrix.unit})", "low", "high"),
+        rows,
+    )
 
 
 def shares(evidence: Evidence) -> list[Figure]:
@@ -95,9 +112,17 @@ def _share(evidence: Evidence, target: str, p_R: np.ndarray, loss_R: np.ndarray,
             canvas.line(x(at), top, x(at), bottom, "s-optimum whisker")
             if target in advice.optimum.losses:
                 value = advice.optimum.losses[target]
-                canvas.mark("diamond", x(at), y(value.value), "s-optimum filled", f"optimum: {share(at / 100)}\npredicted {interval(value)} {evidence.unit}")
+                canvas.mark(
+                    "diamond",
+                    x(at),
+                    y(value.value),
+                    "s-optimum filled",
+                    f"optimum: {share(at / 100)}\npredicted {interval(value)} {evidence.unit}",
+                )
     rows = [(run, float(p), float(v)) for run, p, v in zip(runs, p_R, loss_R, strict=True)]
-    return Figure(key, finding, about, (canvas.svg(key, finding, about),), ("run", "share", f"loss ({evidence.unit})"), rows)
+    return Figure(
+        key, finding, about, (canvas.svg(key, finding, about),), ("run", "share", f"loss ({evidence.unit})"), rows
+    )
 
 
 def _share_finding(name: str, p_R: np.ndarray, loss_R: np.ndarray, unit: str) -> str:

@@ -12,7 +12,11 @@ OBJECTIVES = {
     "weighted": "weighted mean loss",
     "normalised": "mean normalised loss",
     "worst": "loss of the worst language",
+    "regret": "largest loss above a language's own best",
+    "quantile": "loss of all but the worst languages",
 }
+RELATIVE = ("normalised", "worst", "quantile")
+"""Objectives whose losses are divided by each target's own best."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class GainRow:
 
 def objective_unit(advice: Advice, unit: str) -> str:
     """Unit of the objective: the losses' own, or none when they are divided by a reference."""
-    return "× reference" if advice.objective == "normalised" else unit
+    return "× own best" if advice.objective in RELATIVE and advice.reference else unit
 
 
 def mixture_rows(evidence: Evidence) -> list[MixtureRow]:

@@ -68,7 +68,9 @@ def _solver(evidence: Evidence) -> list[Caution]:
         return []
     return [
         Caution(
-            "serious", "The solver did not converge", f"Its status is “{evidence.advice.status}”. The mixture may be off."
+            "serious",
+            "The solver did not converge",
+            f"Its status is “{evidence.advice.status}”. The mixture may be off.",
         )
     ]
 
@@ -99,7 +101,9 @@ def _extrapolation(evidence: Evidence) -> list[Caution]:
             )
         ]
     if distance > 2 * typical:
-        return [Caution("look", "Few runs near the optimum", f"{where} Its prediction leans on the law more than on data.")]
+        return [
+            Caution("look", "Few runs near the optimum", f"{where} Its prediction leans on the law more than on data.")
+        ]
     return [Caution("fine", "The optimum lies among the runs", where)]
 
 
@@ -132,8 +136,8 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "fine",
                 "Repetition was simulated",
-                "Each proxy was given so little text of each language that it read it as often as the target run would, "
-                "so the cost of repetition is in the measured losses.",
+                "Each proxy was given so little text of each language that it read it as often as the target run "
+                "would, so the cost of repetition is in the measured losses.",
             )
         )
     elif evidence.simulated_epochs is False:
@@ -151,19 +155,24 @@ def _repetition(evidence: Evidence) -> list[Caution]:
 def _laws(evidence: Evidence) -> list[Caution]:
     rows = law_rows(evidence)
     if not rows:
-        return [
-            Caution(
-                "serious",
-                "No held-out check",
-                "No law was tested on mixtures it had not seen, so nothing tells how far its predictions can be trusted.",
-            )
-        ] if evidence.law or evidence.advice else []
+        return (
+            [
+                Caution(
+                    "serious",
+                    "No held-out check",
+                    "No law was tested on mixtures it had not seen, so nothing tells how far its predictions can be "
+                    "trusted.",
+                )
+            ]
+            if evidence.law or evidence.advice
+            else []
+        )
     chosen = next((row for row in rows if row.chosen), rows[0])
     losers = [evidence.name_of(t) for law, t in beaten_by_null(evidence) if law == chosen.law]
     others = [row.law for row in rows if row.law not in ("null", chosen.law) and not row.error < row.null_error]
     text = (
-        f"On unseen mixtures {chosen.law} is off by {number(100 * chosen.error, 2)}{NBSP}% on average; always predicting "
-        f"the mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
+        f"On unseen mixtures {chosen.law} is off by {number(100 * chosen.error, 2)}{NBSP}% on average; always "
+        f"predicting the mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
     )
     if others:
         text += f" No better than the null law: {listed(others)}."
@@ -178,9 +187,17 @@ def _noise(evidence: Evidence) -> list[Caution]:
     if not evidence.noise:
         if any(row.measured.low is not None for row in loop_rows(evidence)):
             return []
-        return [
-            Caution("look", "The noise is not known", "No mixture was trained with several seeds, so a small difference may be chance.")
-        ] if evidence.measurements is not None else []
+        return (
+            [
+                Caution(
+                    "look",
+                    "The noise is not known",
+                    "No mixture was trained with several seeds, so a small difference may be chance.",
+                )
+            ]
+            if evidence.measurements is not None
+            else []
+        )
     s = float(np.mean(list(evidence.noise.values())))
     top = max(evidence.noise, key=lambda t: evidence.noise[t])
     return [
@@ -215,7 +232,13 @@ def _diverged(evidence: Evidence) -> list[Caution]:
 
 def _scale(evidence: Evidence) -> list[Caution]:
     law = evidence.law
-    if law is None or not np.isfinite(law.N) or evidence.cost is None or not evidence.cost.target_flops or not evidence.cost.flops:
+    if (
+        law is None
+        or not np.isfinite(law.N)
+        or evidence.cost is None
+        or not evidence.cost.target_flops
+        or not evidence.cost.flops
+    ):
         return []
     runs = max(1, sum(evidence.cost.runs.values()))
     factor = evidence.cost.target_flops / (evidence.cost.flops / runs)
@@ -225,7 +248,7 @@ def _scale(evidence: Evidence) -> list[Caution]:
         Caution(
             "look",
             "Proxies are small",
-            f"The target run takes {large(factor)} times the compute of one proxy. That the mixture which is best for small "
-            "models is best for large ones is an assumption that this study did not test.",
+            f"The target run takes {large(factor)} times the compute of one proxy. That the mixture which is best for "
+            "small models is best for large ones is an assumption that this study did not test.",
         )
     ]

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.report.evidence import Advice, Estimate, Evidence, Trained
-from glotmix.report.frames.answer import objective_unit
+from glotmix.report.frames.answer import RELATIVE, objective_unit
 from glotmix.report.frames.words import NBSP, counted, listed, number
 
 
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def objective_of(advice: Advice | None, trained: Trained, inside: tuple[str, ...]) -> tuple[float, ...]:
-    """The objective of each seed: (weighted) mean of losses, of losses over their reference, or their maximum.
+    """The objective of each seed, where the study did not say: see :mod:`glotmix.optimize.objective`.
 
     Seeds that lack one of the targets in the objective are left out.
     """
@@ -51,12 +51,15 @@ def objective_of(advice: Advice | None, trained: Trained, inside: tuple[str, ...
         targets, weights = list(trained.measured), dict.fromkeys(trained.measured, 1.0)
     seeds = min(len(trained.measured[t]) for t in targets)
     loss_ST = np.array([trained.measured[t][:seeds] for t in targets], dtype=float).T.reshape(seeds, len(targets))
-    if advice is not None and advice.objective == "normalised" and advice.reference:
-        loss_ST = loss_ST / np.array([advice.reference[t] for t in targets])
-    loss_ST = loss_ST[np.isfinite(loss_ST).all(axis=1)]
-    if advice is not None and advice.objective == "worst":
-        return tuple(map(float, loss_ST.max(axis=1)))
     w_T = np.array([weights[t] for t in targets])
+    if advice is not None and advice.reference:
+        best_T = np.array([advice.reference[t] for t in targets])
+        loss_ST = (
+            loss_ST / best_T if advice.objective in RELATIVE else loss_ST - best_T * (advice.objective == "regret")
+        )
+    loss_ST = loss_ST[np.isfinite(loss_ST).all(axis=1)]
+    if advice is not None and advice.objective in ("worst", "regret"):
+        return tuple(map(float, (loss_ST * w_T).max(axis=1)))
     return tuple(map(float, loss_ST @ w_T / w_T.sum()))
 
 
@@ -70,7 +73,7 @@ def loop_rows(evidence: Evidence) -> list[LoopRow]:
         return []
     inside = _inside(evidence)
     seeds = {t.name: objective_of(evidence.advice, t, inside) for t in evidence.trained}
-    s, nu = _pooled([values for values in seeds.values()])
+    s, nu = _pooled(list(seeds.values()))
     rows = []
     for trained in evidence.trained:
         values = seeds[trained.name]

@@ -51,7 +51,14 @@ def clustered(matrix: TransferMatrix, about: Mapping[str, About] | None = None) 
     value = pick(matrix.value_TL)
     assert value is not None
     return TransferMatrix(
-        tuple(targets), tuple(order), value, pick(matrix.low_TL), pick(matrix.high_TL), matrix.unit, matrix.method, matrix.notes
+        tuple(targets),
+        tuple(order),
+        value,
+        pick(matrix.low_TL),
+        pick(matrix.high_TL),
+        matrix.unit,
+        matrix.method,
+        matrix.notes,
     )
 
 

@@ -1,0 +1,69 @@
+"""A fitted law in the form that the page evaluates: every target with the same columns, weights of all languages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glotmix.fit.fit import Fit, TargetFit
+from glotmix.laws.shapley_law import ShapleyLawFixed, _gaps
+from glotmix.report.evidence import LawFit
+
+FORMS = {
+    "null": "null",
+    "own_ratio": "own_ratio",
+    "own_ratio_floored": "own_ratio_floored",
+    "log_linear": "log_linear",
+    "shapley_law": "shapley_law",
+    "shapley_law_prior": "shapley_law",
+    "shapley_law_fixed": "shapley_law",
+    "shapley_law_data": "shapley_law_data",
+}
+"""Law to its formula in assets/law.js; another law (a black box) is not evaluated in the page."""
+
+
+def law_fit(fitted: Fit) -> LawFit | None:
+    """The law for the targets that it says something of; None where the page cannot evaluate it.
+
+    The ShapleyLaws get a column per language: the target's own weight is one, and where the Shapley values fix the
+    weights they are written out.
+    """
+    form = FORMS.get(fitted.law.name)
+    told = [target for target in fitted.targets if fitted.fits[target].usable]
+    if form is None or not told:
+        return None
+    at = [fitted.fits[target] for target in told]
+    rows = [_columns(fitted, one, one.theta_P[None]) for one in at]
+    names = tuple(rows[0])
+    resamples = min(len(one.bootstrap_BP) for one in at)
+    resampled = [_columns(fitted, one, one.bootstrap_BP[:resamples]) for one in at] if resamples else []
+    return LawFit(
+        name=fitted.law.name,
+        form=form,
+        formula=fitted.law.formula,
+        source=fitted.law.source,
+        languages=fitted.languages,
+        targets=tuple(told),
+        parameters=names,
+        theta_TP=np.array([[row[name][0] for name in names] for row in rows]),
+        theta_BTP=np.stack([np.stack([row[name] for name in names], axis=1) for row in resampled], axis=1)
+        if resampled
+        else None,
+        scale_T=np.array([one.scale for one in at]),
+        varies=at[0].problem.varies,
+        N=fitted.N,
+        D=fitted.D,
+    )
+
+
+def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.ndarray]:
+    """Parameter name to its values [B], weights last and complete."""
+    columns = dict(zip(at.names, theta_BP.T, strict=True))
+    if isinstance(fitted.law, ShapleyLawFixed):
+        others = [language for language in fitted.languages if language != at.problem.target]
+        for source, gap in zip(others, _gaps(at.problem), strict=True):
+            columns[f"w/{source}"] = np.exp(np.maximum(-gap / columns["b"], -60))
+    columns.pop("b", None)
+    if "κ" not in columns:
+        return columns
+    weights = {f"w/{language}": columns.pop(f"w/{language}", np.ones(len(theta_BP))) for language in fitted.languages}
+    return columns | weights

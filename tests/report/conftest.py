@@ -1,0 +1,29 @@
+"""Reports on disk and a real browser (Debian's Chromium) that may not reach the network."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(scope="session")
+def small():
+    from sample import sample
+
+    return sample()
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory, small):
+    """Name to written report: small, hostile."""
+    from sample import hostile
+
+    from glotmix.report import write_report
+
+    folder = tmp_path_factory.mktemp("reports")
+    return {
+        "small": write_report(small, folder / "small.html"),
+        "hostile": write_report(hostile(), folder / "hostile.html"),
+    }
