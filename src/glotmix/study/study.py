@@ -165,6 +165,9 @@ class Study:
         path = self.directory / "packing.json"
         if path.exists():
             return int(read_json(path)["stack"])
+        if (told := self.config.sweep.stack) is not None:
+            write_json(path, {"stack": told, "reason": "sweep.stack of the study"})
+            return told
         from glotmix.proxy.pack import choose_packing
 
         packing = choose_packing(self.config.proxy, store.vocab_size, self.config.sweep)
