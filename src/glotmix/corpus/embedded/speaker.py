@@ -44,6 +44,7 @@ class Speaker:
         self._between: str = data.get("between", " ")
         self._plural: list[str] = data["plural"]
         self._number_words = data.get("number_words", self.locale.language)
+        self._units: dict[str, str] = data.get("units", {})
         self._num2words = num2words.num2words
         self.words: dict[str, list[tuple[str, ...]]] = {
             name: [tuple(entry.split("|")) for entry in entries] for name, entries in data["words"].items()
@@ -92,6 +93,8 @@ class Speaker:
             case "money":
                 return numbers.format_currency(value / 100, arguments[0], locale=locale, group_separator=True)
             case "unit":
+                if arguments[0] in self._units:
+                    return self._units[arguments[0]].format(value)
                 return units.format_unit(value, arguments[0], "long", locale=locale)
             case "percent":
                 return numbers.format_percent(value / 100, locale=locale)
