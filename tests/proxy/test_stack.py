@@ -55,13 +55,13 @@ def test_a_stacked_run_has_the_losses_of_the_same_run_alone():
     stacked = train([1, 2, 3])
     for seed, result in zip([1, 2, 3], stacked, strict=True):
         (alone,) = train([seed])
-        np.testing.assert_allclose(values(result), values(alone), rtol=2e-6)
-        assert dataclasses.replace(result, losses=(), seconds=0) == dataclasses.replace(alone, losses=(), seconds=0)
+        # To the bit, so what a study finds does not depend on how its runs were packed.
+        assert dataclasses.replace(result, seconds=0) == dataclasses.replace(alone, seconds=0)
 
 
 def test_the_members_differ_by_more_than_stacking_does():
     one, two = train([1, 2])
-    assert np.abs(values(one) / values(two) - 1).max() > 1e-4  # stacking's rounding above: 2e-6
+    assert np.abs(values(one) / values(two) - 1).max() > 1e-4  # stacking: no difference at all
 
 
 def test_training_lowers_the_loss():

@@ -19,6 +19,20 @@ BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 
 
+ALIGNMENT = 16
+"""Floats: every tensor begins at a cache line, so a member's products give the same bits wherever it stands."""
+
+
+def _layout(shape: Shape) -> tuple[dict[str, int], int, int]:
+    """Where each tensor starts in a row, where the matrices end, and the row's length."""
+    start, place, matrices = {}, 0, 0
+    for name, size in shape.tensors().items():
+        start[name] = place
+        place += -(-math.prod(size) // ALIGNMENT) * ALIGNMENT
+        matrices = place if len(size) > 1 else matrices
+    return start, matrices, place
+
+
 class Stack:
     """Parameters, gradients and AdamW's moments of K proxies.
 
@@ -31,23 +45,27 @@ class Stack:
         native.keep_freed_memory()
         self.shape, self.dtype, self.device = shape, dtype, torch.device(device)
         self.K = len(seeds_K)
-        initial = model.init_parameters(shape, seeds_K)
-        self.master_KP = torch.cat([tensor.flatten(1) for tensor in initial.values()], 1).to(self.device)
+        self._start, self.matrices, P = _layout(shape)
+        self.master_KP = torch.zeros(self.K, P, device=self.device)
         self.working_KP = self.master_KP if dtype == torch.float32 else self.master_KP.to(dtype)
         self.gradient_KP = torch.zeros_like(self.working_KP)
         self.first_KP, self.second_KP = torch.zeros_like(self.master_KP), torch.zeros_like(self.master_KP)
-        self.matrices = sum(math.prod(size) for size in shape.tensors().values() if len(size) > 1)
+        self.set(model.init_parameters(shape, seeds_K))
         self.parameters = {name: view.requires_grad_() for name, view in self.views(self.working_KP).items()}
         self.gradients = list(self.views(self.gradient_KP).values())
 
     def views(self, flat_KP: Tensor) -> dict[str, Tensor]:
         """Every tensor by name as a view into a flat buffer."""
-        views, start = {}, 0
-        for name, size in self.shape.tensors().items():
-            end = start + math.prod(size)
-            views[name] = flat_KP.detach()[:, start:end].view(self.K, *size)
-            start = end
-        return views
+        return {
+            name: flat_KP.detach()[:, self._start[name] : self._start[name] + math.prod(size)].view(self.K, *size)
+            for name, size in self.shape.tensors().items()
+        }
+
+    def set(self, parameters: model.Parameters) -> None:
+        """Set the weights."""
+        for name, view in self.views(self.master_KP).items():
+            view.copy_(parameters[name].detach())
+        self._cast()
 
     def backward(self, tokens_KBS: Tensor) -> Tensor:
         """Add the gradient of the mean loss of a batch to the gradients; the losses, [K]."""
@@ -79,8 +97,7 @@ class Stack:
             self.master_KP[:, : self.matrices].mul_(1 - learning_rate * weight_decay)
         denominator = self.second_KP.sqrt().div_(math.sqrt(1 - beta2**step)).add_(EPSILON)
         self.master_KP.addcdiv_(self.first_KP, denominator, value=-learning_rate / (1 - beta1**step))
-        if self.working_KP is not self.master_KP:
-            self.working_KP.copy_(self.master_KP)
+        self._cast()
         self.gradient_KP.zero_()
         return norm_K
 
@@ -97,11 +114,15 @@ class Stack:
                 native.call("adamw", *rows, size, factor, beta1, beta2, kept, *rates)
 
     @torch.no_grad()
-    def load(self, master_KP: Tensor, first_KP: Tensor | None = None, second_KP: Tensor | None = None) -> None:
-        """Set the weights and, where given, AdamW's moments (zeros otherwise)."""
+    def load(self, master_KP: Tensor, first_KP: Tensor, second_KP: Tensor) -> None:
+        """Set weights and AdamW's moments, whole buffers as another stack of this shape had them."""
         self.master_KP.copy_(master_KP)
-        for own, given in ((self.first_KP, first_KP), (self.second_KP, second_KP)):
-            own.zero_() if given is None else own.copy_(given)
+        self.first_KP.copy_(first_KP)
+        self.second_KP.copy_(second_KP)
+        self._cast()
+
+    @torch.no_grad()
+    def _cast(self) -> None:
         if self.working_KP is not self.master_KP:
             self.working_KP.copy_(self.master_KP)
 
