@@ -13,6 +13,7 @@ from glotmix.fit.bootstrap import resample
 from glotmix.fit.solve import solve
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
+from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.transfer.matrix import TransferMatrix
@@ -42,6 +43,8 @@ class TargetFit:
     """Share of the starts that ended at the same optimum; low values warn of a rugged objective."""
     bootstrap_BP: np.ndarray
     """Parameters refitted to resampled residuals; [0, P] without a bootstrap."""
+    learned: Learned | None = None
+    """What a black box learned of the residuals, for laws of the form LAW+BOX."""
 
     @property
     def usable(self) -> bool:
@@ -99,7 +102,7 @@ class Fit:
             at = self.fits[target]
             if not at.usable:
                 continue
-            value_RT[:, t] = self.law.predict(at.problem, at.theta_P, inputs)
+            value_RT[:, t] = self._value(at, at.theta_P, inputs)
             if len(at.bootstrap_BP):
                 low_RT[:, t], high_RT[:, t] = self._interval(at, inputs, value_RT[:, t])
         return Prediction(self.targets, value_RT, low_RT, high_RT)
@@ -107,21 +110,15 @@ class Fit:
     def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         """Losses [T] of one mixture; NaN where the law says nothing of a target."""
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
-        return np.array(
-            [
-                self.law.predict(at.problem, at.theta_P, inputs)[0] if at.usable else np.nan
-                for at in map(self.fits.__getitem__, self.targets)
-            ]
-        )
+        every = map(self.fits.__getitem__, self.targets)
+        return np.array([self._value(at, at.theta_P, inputs)[0] if at.usable else np.nan for at in every])
 
     def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         """dL_t/dp_l with the shares taken as independent, [T, L]."""
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
-        rows = [
-            self.law.gradient(at.problem, at.theta_P, inputs)[0] if at.usable else np.full(len(self.languages), np.nan)
-            for at in map(self.fits.__getitem__, self.targets)
-        ]
-        return np.stack(rows)
+        every = map(self.fits.__getitem__, self.targets)
+        nothing = np.full(len(self.languages), np.nan)
+        return np.stack([self._gradient(at, inputs) if at.usable else nothing for at in every])
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         """Losses [B, T] under every resampled set of parameters: the uncertainty of the law without run noise."""
@@ -131,7 +128,7 @@ class Fit:
         for t, target in enumerate(self.targets):
             at = self.fits[target]
             for b, theta_P in enumerate(at.bootstrap_BP):
-                loss_BT[b, t] = self.law.predict(at.problem, theta_P, inputs)[0]
+                loss_BT[b, t] = self._value(at, theta_P, inputs)[0]
         return loss_BT
 
     def to_json(self) -> dict[str, Any]:
@@ -154,6 +151,7 @@ class Fit:
                     "scale": _or_none(at.scale),
                     "agreeing": at.agreeing,
                     "bootstrap": at.bootstrap_BP.tolist(),
+                    "learned": None if at.learned is None else at.learned.to_json(),
                 }
                 for target, at in self.fits.items()
             },
@@ -167,6 +165,7 @@ class Fit:
             BadInput: a key is missing or the law is unknown.
         """
         try:
+            law = find_law(data["law"])
             languages = tuple(data["languages"])
             transfer = None if data["transfer"] is None else TransferMatrix.from_json(data["transfer"])
             fits = {}
@@ -183,8 +182,8 @@ class Fit:
                     _or_nan(at["scale"]),
                     at["agreeing"],
                     np.array(at["bootstrap"], dtype=float).reshape(-1, len(names)),
+                    law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
                 )
-            law = find_law(data["law"])
             return cls(law, languages, tuple(data["targets"]), fits, _or_nan(data["N"]), _or_nan(data["D"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(
@@ -210,9 +209,24 @@ class Fit:
         D_R = np.broadcast_to(np.asarray(self.D if D is None else D, dtype=float), (R,))
         return Inputs(p_RL, N_R, D_R)
 
+    def _value(self, at: TargetFit, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
+        loss_R = self.law.predict(at.problem, theta_P, inputs)
+        return loss_R if at.learned is None else loss_R * np.exp(at.learned.predict(inputs))
+
+    def _gradient(self, at: TargetFit, inputs: Inputs) -> np.ndarray:
+        by_p_RL = self.law.gradient(at.problem, at.theta_P, inputs)
+        if at.learned is not None:
+            factor_R = np.exp(at.learned.predict(inputs))
+            loss_R = self.law.predict(at.problem, at.theta_P, inputs)
+            by_p_RL = factor_R[:, None] * (by_p_RL + loss_R[:, None] * at.learned.gradient(inputs))
+        return by_p_RL[0]
+
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        loss_BR = np.stack([self.law.predict(at.problem, theta_P, inputs) for theta_P in at.bootstrap_BP])
-        spread_R = np.sqrt(np.var(np.log(loss_BR), axis=0) + at.scale**2)
+        loss_BR = np.stack([self._value(at, theta_P, inputs) for theta_P in at.bootstrap_BP])
+        variance_R = np.var(np.log(loss_BR), axis=0) + at.scale**2
+        if at.learned is not None:
+            variance_R = variance_R + at.learned.deviation(inputs) ** 2
+        spread_R = np.sqrt(variance_R)
         return value_R * np.exp(-1.96 * spread_R), value_R * np.exp(1.96 * spread_R)
 
 
@@ -296,8 +310,13 @@ def _fit_target(
         theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
     else:
         theta_BP = np.zeros((0, len(names)))
+    learned = None
+    if isinstance(law, Corrected) and np.isfinite(found.cost):
+        learned = law.residual.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)))
+        left_R = found.residual_R - learned.predict(inputs)
+        scale = float(np.sqrt((weight_R * left_R**2).sum() / freedom))
     return TargetFit(
-        problem, names, found.theta_P, found.status, found.cost, len(loss_R), scale, found.agreeing, theta_BP
+        problem, names, found.theta_P, found.status, found.cost, len(loss_R), scale, found.agreeing, theta_BP, learned
     )
 
 

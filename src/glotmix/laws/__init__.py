@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from glotmix.errors import BadInput
+from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Law
+from glotmix.laws.lightgbm import LightGBM
 from glotmix.laws.log_linear import LogLinear
 from glotmix.laws.null import Null
 from glotmix.laws.own_ratio import OwnRatio, OwnRatioFloored
+from glotmix.laws.residual import Corrected, Residual
 from glotmix.laws.shapley_law import ShapleyLaw, ShapleyLawData, ShapleyLawFixed, ShapleyLawPrior
 
-__all__ = ["Law", "all_laws", "find_law"]
+__all__ = ["Law", "all_laws", "find_law", "residuals"]
 
 
 def all_laws() -> dict[str, Law]:
@@ -27,13 +30,22 @@ def all_laws() -> dict[str, Law]:
     return {law.name: law for law in laws}
 
 
+def residuals() -> dict[str, Residual]:
+    """Black boxes that can learn what a law leaves over: ``LAW+NAME``; alone they correct the null law."""
+    boxes: list[Residual] = [GaussianProcess(), LightGBM()]
+    return {box.name: box for box in boxes}
+
+
 def find_law(name: str) -> Law:
-    """The law of that name.
+    """The law of that name; ``shapley_law+gaussian_process`` is a law with its residuals learned.
 
     Raises:
         BadInput: there is none; the message lists the names.
     """
-    laws = all_laws()
-    if name not in laws:
-        raise BadInput(f"no law {name!r}", expected=" | ".join(laws))
-    return laws[name]
+    laws, boxes = all_laws(), residuals()
+    base, plus, box = name.partition("+")
+    if not plus and base in boxes:
+        return Corrected(laws["null"], boxes[base])
+    if base in laws and (not plus or box in boxes):
+        return Corrected(laws[base], boxes[box]) if plus else laws[base]
+    raise BadInput(f"no law {name!r}", expected=" | ".join([*laws, *boxes, *[f"LAW+{box}" for box in boxes]]))

@@ -1,28 +1,59 @@
-"""Effective share: what a mixture is worth to a target, in shares of the target itself; and the curve a loss follows."""
+"""Effective share: what a mixture is worth to a target in shares of its own, and the curve that a loss follows."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+TINY = 1e-9
+"""Where a derivative by a share is infinite at zero, that of a share of this size is given."""
 
-def power_mean(
-    p_RL: np.ndarray, w_L: np.ndarray, kappa: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """``p̃ = (Σ_l (w_l p_l)^κ)^(1/κ)``: κ = 1 adds transfer up, κ < 1 lets every further source give less.
 
-    Returns:
-        ln p̃ [R] and its derivatives by ln w_l [R, L], by κ [R], and by p_l [R, L]. Zero shares give nothing; their
-        derivative by p_l, infinite for κ < 1, is that of a share of 10^-9.
+@dataclass(frozen=True)
+class EffectiveShare:
+    """ln p̃ [R] of R mixtures, with its derivatives."""
+
+    log_R: np.ndarray
+    """ln p̃."""
+    by_weight_RS: np.ndarray
+    """By ln w of every source (every language but the target)."""
+    by_kappa_R: np.ndarray
+    """By κ."""
+    by_nu_R: np.ndarray
+    """By ν; zero for a target outside the mixture."""
+    by_p_RL: np.ndarray
+    """By the shares."""
+
+
+def effective_share(p_RL: np.ndarray, own: int | None, w_S: np.ndarray, kappa: float, nu: float) -> EffectiveShare:
+    """``p̃ = (p_t^ν + h^ν)^(1/ν)`` of the own share and the help ``h = (Σ_l (w_l p_l)^κ)^(1/κ)`` of the other languages.
+
+    Exponents of 1 add up, smaller ones let more kinds of help be worth more than more of the same (a nested CES
+    function, Sato 1967). For a target outside the mixture p̃ is the help alone.
     """
-    tiny = 1e-9
-    log_RL = np.log(np.maximum(p_RL, tiny)) + np.log(w_L)
-    part_RL = np.where(p_RL > 0, np.exp(kappa * log_RL), 0.0)
-    sum_R = np.maximum(part_RL.sum(axis=1), 1e-300)
-    log_R = np.log(sum_R) / kappa
-    by_w_RL = part_RL / sum_R[:, None]
-    by_kappa_R = ((by_w_RL * log_RL).sum(axis=1) - log_R) / kappa
-    by_p_RL = np.exp(kappa * log_RL) / sum_R[:, None] / np.maximum(p_RL, tiny)
-    return log_R, by_w_RL, by_kappa_R, by_p_RL
+    source_RS = p_RL if own is None else np.delete(p_RL, own, axis=1)
+    log_RS = np.log(np.maximum(source_RS, TINY)) + np.log(w_S)
+    raised_RS = np.exp(kappa * log_RS)
+    part_RS = np.where(source_RS > 0, raised_RS, 0.0)
+    sum_R = np.maximum(part_RS.sum(axis=1), 1e-200)
+    help_R = np.log(sum_R) / kappa
+    by_weight_RS = part_RS / sum_R[:, None]
+    by_kappa_R = ((by_weight_RS * log_RS).sum(axis=1) - help_R) / kappa
+    by_source_RS = raised_RS / sum_R[:, None] / np.maximum(source_RS, TINY)
+    if own is None:
+        return EffectiveShare(help_R, by_weight_RS, by_kappa_R, np.zeros(len(p_RL)), by_source_RS)
+    own_R = p_RL[:, own]
+    log_own_R = np.log(np.maximum(own_R, TINY))
+    own_part_R = np.where(own_R > 0, np.exp(nu * log_own_R), 0.0)
+    help_part_R = np.exp(nu * help_R)
+    total_R = np.maximum(own_part_R + help_part_R, 1e-200)
+    log_R = np.log(total_R) / nu
+    by_help_R = help_part_R / total_R
+    by_nu_R = ((own_part_R * log_own_R + help_part_R * help_R) / total_R - log_R) / nu
+    by_own_R = np.exp(nu * log_own_R) / total_R / np.maximum(own_R, TINY)
+    by_p_RL = np.insert(by_help_R[:, None] * by_source_RS, own, by_own_R, axis=1)
+    return EffectiveShare(log_R, by_help_R[:, None] * by_weight_RS, by_help_R * by_kappa_R, by_nu_R, by_p_RL)
 
 
 def box_cox(log_R: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,14 +14,16 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.laws import scale
-from glotmix.laws.effective_share import box_cox, power_mean
+from glotmix.laws.effective_share import EffectiveShare, box_cox, effective_share
 from glotmix.laws.law import Evaluation, Inputs, Law, Problem
 
-GAMMA_PRIOR = (0.02, 0.04)
-"""Mean and standard deviation of γ: over the 13 targets of RegMix's runs the losses follow nearly straight lines in
-the log of the effective share (benchmarks/laws.py prints the fitted values)."""
-KAPPA_PRIOR = (0.6, 0.2)
-"""Median of κ and standard deviation of ln κ, from the same runs."""
+GAMMA_PRIOR = (0.04, 0.03)
+"""Mean and standard deviation of γ. This prior and the next two are the spread of fits to the 13 targets of RegMix's
+runs, whose losses follow nearly straight lines in the log of the effective share (benchmarks/laws.py prints them)."""
+KAPPA_PRIOR = (0.63, 0.2)
+"""Median of κ and standard deviation of ln κ."""
+NU_PRIOR = (0.57, 0.3)
+"""Median of ν and standard deviation of ln ν."""
 WEIGHT_PRIOR = (0.005, 4.0)
 """Median of a weight and standard deviation of ln w when nothing is known of transfer: from useless to a twin."""
 VALUE_SPREAD = 1.0
@@ -32,71 +34,65 @@ SLOPE_PRIOR = (0.3, 2.0)
 
 @dataclass(frozen=True)
 class ShapleyLaw(Law):
-    """``L_t = s(N, D) (1 + c (p̃_t^-γ - 1)/γ)`` with ``p̃_t = (Σ_l (w_{l→t} p_l)^κ)^(1/κ)``, ``w_{t→t} = 1``.
+    """``L_t = s(N, D) (1 + c (p̃_t^-γ - 1)/γ)`` with the effective share ``p̃_t = (p_t^ν + h_t^ν)^(1/ν)`` of the own text
+    and the help ``h_t = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)`` of the others.
 
     ``s = E + A N^-α + B D^-β`` (the terms that vary) is the loss of training on the target alone; ``c s`` is what an
     e-fold of effective share is worth; γ bends the curve (0: linear in ln p̃); w is the exchange rate, how many tokens
-    of the target one token of l replaces; κ < 1 makes a mixture of helpers better than the best of them. He et al. is
-    the case w = 0, c = γ. Finite at p_t = 0 as long as anything transfers. For a target outside the mixture every w is
-    free, and s is the loss at p̃ = 1.
+    of the target one token of l replaces; κ and ν below 1 make a mixture of helpers better than the best of them. He et
+    al. is the case w = 0, c = γ. Finite at p_t = 0 as long as anything transfers. For a target outside the mixture
+    p̃ = h, and s is the loss at p̃ = 1.
 
-    γ, κ and w carry weak Gaussian priors (module constants), without which a table of 15 coalitions cannot tell them
+    γ, κ, ν and w carry weak Gaussian priors (module constants), without which a table of 15 coalitions cannot tell them
     all; with hundreds of runs they no longer matter.
     """
 
     name: ClassVar[str] = "shapley_law"
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945; the form is ours; weights free"
-    formula: ClassVar[str] = "L_t = (E + A N^-α + B D^-β) (1 + c (p̃^-γ - 1)/γ), p̃ = (Σ_l (w_l p_l)^κ)^(1/κ)"
+    formula: ClassVar[str] = (
+        "L_t = (E + A N^-α + B D^-β) (1 + c (p̃^-γ - 1)/γ), p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)"
+    )
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
-        return ("E", "c", "γ", "κ", *_weights(problem), *scale.names(problem))
+        return ("E", "c", "γ", *_share_names(problem), *scale.names(problem))
 
     def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-        sources = len(_weights(problem))
         low, high = scale.bounds(problem)
-        low_P = np.array([1e-6 if not low else 0.0, 1e-4, -1.0, 0.05] + [1e-10] * sources + low)
-        return low_P, np.array([np.inf, 10.0, 2.0, 3.0] + [1e3] * sources + high)
+        low_share, high_share = _share_bounds(problem)
+        low_P = np.array([0.0 if low else 1e-6, 1e-4, -1.0, *low_share, *low])
+        return low_P, np.array([np.inf, 10.0, 2.0, *high_share, *high])
 
     def starts(
         self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
     ) -> np.ndarray:
-        sources = len(_weights(problem))
-        weight = 1e-3 if problem.own is not None else 0.3
-        theta = np.tile([loss_R.min(), 0.15, GAMMA_PRIOR[0], KAPPA_PRIOR[0], *[weight] * sources], (n, 1))
+        theta = np.tile([loss_R.min(), 0.15, GAMMA_PRIOR[0]], (n, 1))
         theta[1:, 1] *= np.exp(rng.normal(0, 0.5, n - 1))
-        theta[1:, 4:] *= np.exp(rng.normal(0, 1.5, (n - 1, sources)))
-        return np.hstack([theta, scale.starts(problem, float(loss_R.std()), n, rng)])
+        return np.hstack([theta, _share_starts(problem, n, rng), scale.starts(problem, float(loss_R.std()), n, rng)])
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
-        E, c, gamma, kappa = theta_P[:4]
-        sources = len(_weights(problem))
-        w_L = _all_weights(problem, theta_P[4 : 4 + sources])
-        rest_R, rest_RP = scale.terms(problem, theta_P[4 + sources :], inputs)
-        log_R, by_w_RL, by_kappa_R, by_p_RL = power_mean(inputs.p_RL, w_L, kappa)
-        curve_R, by_log_R, by_gamma_R = box_cox(log_R, gamma)
+        E, c, gamma = theta_P[:3]
+        end = 3 + len(_share_names(problem))
+        share = _share(problem, theta_P[3:end], inputs)
+        rest_R, rest_RP = scale.terms(problem, theta_P[end:], inputs)
+        curve_R, by_log_R, by_gamma_R = box_cox(share.log_R, gamma)
         s_R, shape_R = E + rest_R, 1 + c * curve_R
         slope_R = s_R * c * by_log_R
-        by_weight_RL = slope_R[:, None] * by_w_RL / w_L
         theta_RP = np.column_stack(
             [
                 shape_R,
                 s_R * curve_R,
                 s_R * c * by_gamma_R,
-                slope_R * by_kappa_R,
-                np.delete(by_weight_RL, [] if problem.own is None else problem.own, axis=1),
+                slope_R[:, None] * _share_columns(problem, theta_P[3:end], share),
                 rest_RP * shape_R[:, None],
             ]
         )
-        return Evaluation(s_R * shape_R, theta_RP, slope_R[:, None] * by_p_RL)
+        return Evaluation(s_R * shape_R, theta_RP, slope_R[:, None] * share.by_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        median, spread = WEIGHT_PRIOR
-        sources = len(_weights(problem))
-        w = slice(4, 4 + sources)
-        distance, rows = _curve_prior(theta_P)
-        weights = np.zeros((sources, len(theta_P)))
-        weights[:, w] = np.diag(1 / (spread * theta_P[w]))
-        return np.concatenate([distance, np.log(theta_P[w] / median) / spread]), np.vstack([rows, weights])
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at)]
+        told += [_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
+        return _prior(theta_P, told)
 
 
 @dataclass(frozen=True)
@@ -130,22 +126,23 @@ class ShapleyLawPrior(ShapleyLaw):
         return Evaluation(at.loss_R, np.column_stack([at.theta_RP, np.zeros(len(at.loss_R))]), at.p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        gap_L, b = _gaps(problem), theta_P[-1]
-        w = slice(4, 4 + len(gap_L))
-        distance, rows = _curve_prior(theta_P)
-        weights = np.zeros((len(gap_L), len(theta_P)))
-        weights[:, w] = np.diag(1 / (VALUE_SPREAD * theta_P[w]))
-        weights[:, -1] = -gap_L / b**2 / VALUE_SPREAD
-        slope, slope_row = _slope_prior(theta_P)
-        around = (np.log(theta_P[w]) + gap_L / b) / VALUE_SPREAD
-        return np.concatenate([distance, around, slope]), np.vstack([rows, weights, slope_row])
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), _log_normal(at["b"], SLOPE_PRIOR)]
+        distance, rows = _prior(theta_P, told)
+        gap_S, b = _gaps(problem), theta_P[-1]
+        w = np.array([i for name, i in at.items() if name.startswith("w/")], dtype=int)
+        around = (np.log(theta_P[w]) + gap_S / b) / VALUE_SPREAD
+        around_rows = np.zeros((len(w), len(theta_P)))
+        around_rows[np.arange(len(w)), w] = 1 / (VALUE_SPREAD * theta_P[w])
+        around_rows[:, -1] = -gap_S / b**2 / VALUE_SPREAD
+        return np.concatenate([distance, around]), np.vstack([rows, around_rows])
 
 
 @dataclass(frozen=True)
 class ShapleyLawFixed(Law):
     """ShapleyLaw in which the Shapley values fix the weights, ``w_l = exp(-(φ_t - φ_l)/b)``; only b is fitted.
 
-    Five parameters whatever the number of languages: the law for tables too small to fit weights to.
+    Six parameters whatever the number of languages: the law for tables too small to fit weights to.
     """
 
     name: ClassVar[str] = "shapley_law_fixed"
@@ -154,7 +151,8 @@ class ShapleyLawFixed(Law):
     needs: ClassVar[frozenset[str]] = frozenset({"transfer"})
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
-        return ("E", "c", "γ", "κ", *scale.names(problem), "b")
+        names = ShapleyLaw().parameters(problem)
+        return (*[name for name in names if not name.startswith("w/")], "b")
 
     def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         keep = self._kept(problem)
@@ -178,9 +176,10 @@ class ShapleyLawFixed(Law):
         return Evaluation(at.loss_R, np.column_stack([at.theta_RP[:, keep], by_b_R]), at.p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, rows = _curve_prior(theta_P)
-        slope, slope_row = _slope_prior(theta_P)
-        return np.concatenate([distance, slope]), np.vstack([rows, slope_row])
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        return _prior(
+            theta_P, [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), _log_normal(at["b"], SLOPE_PRIOR)]
+        )
 
     def _kept(self, problem: Problem) -> np.ndarray:
         return np.array([not name.startswith("w/") for name in ShapleyLaw().parameters(problem)])
@@ -196,58 +195,81 @@ class ShapleyLawData(Law):
 
     name: ClassVar[str] = "shapley_law_data"
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945, and ATLAS, arXiv 2510.22037; the form is ours"
-    formula: ClassVar[str] = "L_t = E + A N^-α + B (p̃ D)^-β, p̃ = (Σ_l (w_l p_l)^κ)^(1/κ)"
+    formula: ClassVar[str] = "L_t = E + A N^-α + B (p̃ D)^-β, p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)"
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         size = ("A", "α") if "N" in problem.varies else ()
-        return ("E", "B", "β", "κ", *_weights(problem), *size)
+        return ("E", "B", "β", *_share_names(problem), *size)
 
     def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
-        sources, size = len(_weights(problem)), "N" in problem.varies
-        low_P = np.array([0.0, 1e-6, 0.005, 0.05] + [1e-10] * sources + [0.0, 0.01] * size)
-        return low_P, np.array([np.inf, 1e3, 3.0, 3.0] + [1e3] * sources + [1e3, 3.0] * size)
+        low_share, high_share = _share_bounds(problem)
+        size = "N" in problem.varies
+        low_P = np.array([0.0, 1e-6, 0.005, *low_share] + [0.0, 0.01] * size)
+        return low_P, np.array([np.inf, 1e3, 3.0, *high_share] + [1e3, 3.0] * size)
 
     def starts(
         self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
     ) -> np.ndarray:
-        sources = len(_weights(problem))
-        weight = 1e-3 if problem.own is not None else 0.3
-        theta = np.tile([0.3 * loss_R.min(), 0.7 * loss_R.min(), 0.2, KAPPA_PRIOR[0], *[weight] * sources], (n, 1))
+        theta = np.tile([0.3 * loss_R.min(), 0.7 * loss_R.min(), 0.2], (n, 1))
         theta[1:, 0] *= rng.uniform(0, 2, n - 1)
-        theta[1:, 4:] *= np.exp(rng.normal(0, 1.5, (n - 1, sources)))
+        theta = np.hstack([theta, _share_starts(problem, n, rng)])
         if "N" in problem.varies:
             theta = np.column_stack([theta, np.full(n, 0.3 * loss_R.std()), np.full(n, 0.35)])
         return theta
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
-        E, B, beta, kappa = theta_P[:4]
-        sources = len(_weights(problem))
-        w_L = _all_weights(problem, theta_P[4 : 4 + sources])
-        log_R, by_w_RL, by_kappa_R, by_p_RL = power_mean(inputs.p_RL, w_L, kappa)
-        data_R = log_R + (np.log(inputs.D_R / scale.D_UNIT) if "D" in problem.varies else 0.0)
+        E, B, beta = theta_P[:3]
+        end = 3 + len(_share_names(problem))
+        share = _share(problem, theta_P[3:end], inputs)
+        data_R = share.log_R + (np.log(inputs.D_R / scale.D_UNIT) if "D" in problem.varies else 0.0)
         power_R = np.exp(-beta * data_R)
         slope_R = -beta * B * power_R
-        by_weight_RL = np.delete(slope_R[:, None] * by_w_RL / w_L, [] if problem.own is None else problem.own, axis=1)
-        columns = [np.ones(len(log_R)), power_R, -B * power_R * data_R, slope_R * by_kappa_R, by_weight_RL]
         loss_R = E + B * power_R
+        columns = [np.ones(len(loss_R)), power_R, -B * power_R * data_R]
+        columns += [slope_R[:, None] * _share_columns(problem, theta_P[3:end], share)]
         if "N" in problem.varies:
-            A, alpha = theta_P[4 + sources :]
+            A, alpha = theta_P[end:]
             n_R = inputs.N_R / scale.N_UNIT
             loss_R = loss_R + A * n_R**-alpha
             columns += [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
-        return Evaluation(loss_R, np.column_stack(columns), slope_R[:, None] * by_p_RL)
+        return Evaluation(loss_R, np.column_stack(columns), slope_R[:, None] * share.by_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, rows = ShapleyLaw().prior(problem, theta_P)
-        return distance[1:], rows[1:]  # all but the prior of γ, which this form has not
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        weights = [_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
+        return _prior(theta_P, [*_exponent_priors(at), *weights])
 
 
-def _weights(problem: Problem) -> tuple[str, ...]:
-    return tuple(f"w/{language}" for language in problem.languages if language != problem.target)
+def _share_names(problem: Problem) -> tuple[str, ...]:
+    """``κ``, ``ν`` for a target in the mixture, and the weight of every other language."""
+    sources = [language for language in problem.languages if language != problem.target]
+    return ("κ", *(("ν",) if problem.own is not None else ()), *[f"w/{language}" for language in sources])
 
 
-def _all_weights(problem: Problem, w: np.ndarray) -> np.ndarray:
-    return w if problem.own is None else np.insert(w, problem.own, 1.0)
+def _share_bounds(problem: Problem) -> tuple[list[float], list[float]]:
+    exponents = 1 if problem.own is None else 2
+    sources = len(_share_names(problem)) - exponents
+    return [0.05] * exponents + [1e-10] * sources, [3.0] * exponents + [1e3] * sources
+
+
+def _share_starts(problem: Problem, n: int, rng: np.random.Generator) -> np.ndarray:
+    exponents = [KAPPA_PRIOR[0]] if problem.own is None else [KAPPA_PRIOR[0], NU_PRIOR[0]]
+    sources = len(_share_names(problem)) - len(exponents)
+    theta = np.tile([*exponents, *[0.3 if problem.own is None else 1e-3] * sources], (n, 1))
+    theta[1:, len(exponents) :] *= np.exp(rng.normal(0, 1.5, (n - 1, sources)))
+    return theta
+
+
+def _share(problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> EffectiveShare:
+    if problem.own is None:
+        return effective_share(inputs.p_RL, None, theta_P[1:], theta_P[0], 1.0)
+    return effective_share(inputs.p_RL, problem.own, theta_P[2:], theta_P[0], theta_P[1])
+
+
+def _share_columns(problem: Problem, theta_P: np.ndarray, share: EffectiveShare) -> np.ndarray:
+    """d ln p̃ by the parameters of :func:`_share_names`."""
+    exponents = [share.by_kappa_R] if problem.own is None else [share.by_kappa_R, share.by_nu_R]
+    return np.column_stack([*exponents, share.by_weight_RS / theta_P[len(exponents) :]])
 
 
 def _gaps(problem: Problem) -> np.ndarray:
@@ -264,19 +286,27 @@ def _gaps(problem: Problem) -> np.ndarray:
     return np.maximum(np.delete(value_L[problem.own] - value_L, problem.own), 0.0)
 
 
-def _curve_prior(theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of γ and κ from their priors; they stand third and fourth in θ."""
-    rows = np.zeros((2, len(theta_P)))
-    rows[0, 2] = 1 / GAMMA_PRIOR[1]
-    rows[1, 3] = 1 / (KAPPA_PRIOR[1] * theta_P[3])
-    distance = np.array(
-        [(theta_P[2] - GAMMA_PRIOR[0]) / GAMMA_PRIOR[1], np.log(theta_P[3] / KAPPA_PRIOR[0]) / KAPPA_PRIOR[1]]
-    )
+Told = tuple[int, float, float, bool]
+"""A prior on one parameter: its place in θ, mean or median, standard deviation, whether of the logarithm."""
+
+
+def _normal(at: int, prior: tuple[float, float]) -> Told:
+    return at, *prior, False
+
+
+def _log_normal(at: int, prior: tuple[float, float]) -> Told:
+    return at, *prior, True
+
+
+def _exponent_priors(at: dict[str, int]) -> list[Told]:
+    return [_log_normal(at[name], prior) for name, prior in (("κ", KAPPA_PRIOR), ("ν", NU_PRIOR)) if name in at]
+
+
+def _prior(theta_P: np.ndarray, told: list[Told]) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised distances [K] and their derivatives [K, P]."""
+    distance, rows = np.zeros(len(told)), np.zeros((len(told), len(theta_P)))
+    for k, (at, middle, spread, logarithmic) in enumerate(told):
+        x = theta_P[at]
+        distance[k] = (np.log(x / middle) if logarithmic else x - middle) / spread
+        rows[k, at] = 1 / (spread * x) if logarithmic else 1 / spread
     return distance, rows
-
-
-def _slope_prior(theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of b, the last of θ, from its prior."""
-    row = np.zeros((1, len(theta_P)))
-    row[0, -1] = 1 / (SLOPE_PRIOR[1] * theta_P[-1])
-    return np.array([np.log(theta_P[-1] / SLOPE_PRIOR[0]) / SLOPE_PRIOR[1]]), row

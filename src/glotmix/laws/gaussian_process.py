@@ -1,0 +1,151 @@
+"""Gaussian process on the log of the shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.optimize import minimize
+
+from glotmix.laws.law import Inputs
+from glotmix.laws.residual import Learned, Residual
+
+SHARE_FLOOR = 0.003
+"""Shares enter as ln(p + 0.003): below a third of a percent a language is as good as absent."""
+LENGTH_PRIOR = (2.0, 1.0)
+"""Median of a length scale, in units of ln(p + floor), and standard deviation of its log."""
+
+
+@dataclass(frozen=True)
+class GaussianProcess(Residual):
+    """Zero mean, Matérn-5/2 kernel with one length scale per share, white noise; hyperparameters by penalised evidence.
+
+    Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25–2.26, 4.17, 5.8–5.9.
+    """
+
+    name: ClassVar[str] = "gaussian_process"
+    iterations: int = 60
+    """Most steps of the search for hyperparameters."""
+
+    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
+        x_RK = _features(inputs)
+        unit = float(np.sqrt(np.mean(residual_R**2))) or 1.0
+        y_R = residual_R / unit
+        K = x_RK.shape[1]
+        start = np.concatenate([[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), [np.log(0.5)]])
+        bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 2.0)]
+        square_KRR = (x_RK.T[:, :, None] - x_RK.T[:, None, :]) ** 2
+        found = minimize(
+            _evidence,
+            start,
+            (square_KRR, y_R, 1 / weight_R),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": self.iterations},
+        )
+        return _trained(x_RK, y_R, 1 / weight_R, found.x, unit)
+
+    def from_json(self, data: Mapping[str, Any]) -> Learned:
+        arrays = {key: np.array(data[key], dtype=float) for key in ("x", "y", "spread", "hyper")}
+        return _trained(arrays["x"], arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
+
+
+@dataclass(frozen=True)
+class TrainedProcess(Learned):
+    """A process conditioned on the residuals of one target."""
+
+    x_RK: np.ndarray
+    """Features of the runs it has seen."""
+    y_R: np.ndarray
+    """Their residuals, in units of ``unit``."""
+    spread_R: np.ndarray
+    """Relative noise variance of each run (one over its weight)."""
+    hyper: np.ndarray
+    """ln of amplitude, of every length, of the noise; in units of ``unit``."""
+    unit: float
+    """Root mean square of the residuals."""
+    factor: tuple[np.ndarray, bool]
+    """Cholesky factor of the kernel matrix with noise."""
+    alpha_R: np.ndarray
+    """Kernel matrix⁻¹ y."""
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        return self.unit * self._kernel(_features(inputs))[0] @ self.alpha_R
+
+    def gradient(self, inputs: Inputs) -> np.ndarray:
+        x_QK = _features(inputs)
+        _, slope_QR = self._kernel(x_QK)
+        length_K = np.exp(self.hyper[1:-1])
+        difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / length_K**2
+        by_x_QK = -self.unit * np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
+        L = inputs.p_RL.shape[1]
+        return by_x_QK[:, :L] / (inputs.p_RL + SHARE_FLOOR)
+
+    def deviation(self, inputs: Inputs) -> np.ndarray:
+        kernel_QR, _ = self._kernel(_features(inputs))
+        explained_Q = (kernel_QR * cho_solve(self.factor, kernel_QR.T).T).sum(axis=1)
+        return self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "x": self.x_RK.tolist(),
+            "y": self.y_R.tolist(),
+            "spread": self.spread_R.tolist(),
+            "hyper": self.hyper.tolist(),
+            "unit": self.unit,
+        }
+
+    def _kernel(self, x_QK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        length_K = np.exp(self.hyper[1:-1])
+        a_QK, b_RK = x_QK / length_K, self.x_RK / length_K
+        square_QR = (a_QK**2).sum(1)[:, None] + (b_RK**2).sum(1)[None] - 2 * a_QK @ b_RK.T
+        return _matern(np.maximum(square_QR, 0), np.exp(2 * self.hyper[0]))
+
+
+def _features(inputs: Inputs) -> np.ndarray:
+    """ln(p + floor) of every share, and ln N, ln D where they are known."""
+    columns = [np.log(inputs.p_RL + SHARE_FLOOR)]
+    columns += [np.log(x_R)[:, None] for x_R in (inputs.N_R, inputs.D_R) if np.isfinite(x_R).all()]
+    return np.hstack(columns)
+
+
+def _matern(square_QR: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.ndarray]:
+    """Matérn 5/2 of squared scaled distances, and minus twice its derivative by them."""
+    r_QR = np.sqrt(5 * square_QR)
+    decay_QR = amplitude * np.exp(-r_QR)
+    return decay_QR * (1 + r_QR + r_QR**2 / 3), decay_QR * (5 / 3) * (1 + r_QR)
+
+
+def _evidence(
+    hyper: np.ndarray, square_KRR: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Minus the log evidence and the log prior of the lengths, with the gradient."""
+    precision_K = np.exp(-2 * hyper[1:-1])
+    noise = np.exp(2 * hyper[-1])
+    kernel_RR, slope_RR = _matern(np.tensordot(precision_K, square_KRR, 1), np.exp(2 * hyper[0]))
+    R = len(y_R)
+    try:
+        factor = cho_factor(kernel_RR + np.diag(noise * spread_R + 1e-9), lower=True)
+    except np.linalg.LinAlgError:
+        return 1e10, np.zeros(len(hyper))
+    inverse_RR = cho_solve(factor, np.eye(R))
+    alpha_R = inverse_RR @ y_R
+    median, spread = LENGTH_PRIOR
+    away_K = (hyper[1:-1] - np.log(median)) / spread
+    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor[0])).sum() + 0.5 * (away_K**2).sum()
+    inner_RR = np.outer(alpha_R, alpha_R) - inverse_RR
+    by_amplitude = -(inner_RR * kernel_RR).sum()
+    by_length_K = -0.5 * np.tensordot(square_KRR, inner_RR * slope_RR, 2) * precision_K + away_K / spread
+    by_noise = -(np.diag(inner_RR) * noise * spread_R).sum()
+    return float(value), np.concatenate([[by_amplitude], by_length_K, [by_noise]])
+
+
+def _trained(x_RK: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.ndarray, unit: float) -> TrainedProcess:
+    empty = TrainedProcess(x_RK, y_R, spread_R, hyper, unit, (np.eye(0), True), y_R)
+    kernel_RR = empty._kernel(x_RK)[0] + np.diag(np.exp(2 * hyper[-1]) * spread_R + 1e-9)
+    factor = cho_factor(kernel_RR, lower=True)
+    return TrainedProcess(x_RK, y_R, spread_R, hyper, unit, factor, cho_solve(factor, y_R))

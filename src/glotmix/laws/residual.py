@@ -1,0 +1,97 @@
+"""Residual: a black box that learns what a law leaves over, on the log of the loss."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+
+
+class Learned(ABC):
+    """A residual model after it has seen the residuals of one target."""
+
+    @abstractmethod
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """Expected log of measured over predicted loss, [R]."""
+
+    @abstractmethod
+    def gradient(self, inputs: Inputs) -> np.ndarray:
+        """Its derivative by the shares, [R, L]."""
+
+    @abstractmethod
+    def deviation(self, inputs: Inputs) -> np.ndarray:
+        """Standard deviation of what it predicts, without the noise of a run, [R]."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+
+
+class Residual(ABC):
+    """A kind of black box."""
+
+    name: ClassVar[str]
+    """As typed on the command line."""
+
+    @abstractmethod
+    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
+        """Fit to the residuals of one target."""
+
+    @abstractmethod
+    def from_json(self, data: Mapping[str, Any]) -> Learned:
+        """Read what :meth:`Learned.to_json` wrote."""
+
+
+@dataclass(frozen=True)
+class Corrected(Law):
+    """A law whose residuals a black box learns, ``L = law · exp(residual)``; over the null law it stands alone."""
+
+    law: Law
+    """What is fitted first."""
+    residual: Residual
+    """What learns the rest."""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.residual.name if self.law.name == "null" else f"{self.law.name}+{self.residual.name}"
+
+    @property
+    def source(self) -> str:  # type: ignore[override]
+        return f"{self.law.source}; its log residuals learned by {self.residual.name}"
+
+    @property
+    def formula(self) -> str:  # type: ignore[override]
+        return f"({self.law.formula}) · exp({self.residual.name}(p))"
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return self.law.needs
+
+    @property
+    def finite_at_zero(self) -> bool:  # type: ignore[override]
+        return self.law.finite_at_zero
+
+    def parameters(self, problem: Problem) -> tuple[str, ...]:
+        return self.law.parameters(problem)
+
+    def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        return self.law.bounds(problem)
+
+    def starts(
+        self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        return self.law.starts(problem, inputs, loss_R, n, rng)
+
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+        return self.law.evaluate(problem, theta_P, inputs)
+
+    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        return self.law.prior(problem, theta_P)
+
+    def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
+        return self.law.usable(problem, inputs)
