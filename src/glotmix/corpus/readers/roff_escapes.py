@@ -38,8 +38,8 @@ _NAMED: Mapping[str, str] = {
 
 STRINGS: Mapping[str, str] = {
     "lq": "“", "rq": "”", "R": "®", "Tm": "™", "C`": '"', "C'": '"', "--": "–", "PI": "π", "L\"": "“", "R\"": "”",
-    "Lq": "“", "Rq": "”", "Ba": "|", "Ge": "≥", "Le": "≤", "Ne": "≠", "Gt": ">", "Lt": "<", "Am": "&", "Pm": "±", "aq": "'",
-    "Aq": "'", "q": '"', "If": "∞", "Na": "NaN", "Pi": "π",
+    "Lq": "“", "Rq": "”", "Ba": "|", "Ge": "≥", "Le": "≤", "Ne": "≠", "Gt": ">", "Lt": "<", "Am": "&", "Pm": "±",
+    "aq": "'", "Aq": "'", "q": '"', "If": "∞", "Na": "NaN", "Pi": "π",
 }  # fmt: skip
 """Strings that the macro packages define before the page does."""
 
