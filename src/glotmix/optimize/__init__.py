@@ -4,7 +4,10 @@ from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import Constraints, Group, constraints_from
 from glotmix.optimize.objective import Mean, Normalised, Objective, Penalty, Quantile, Regret, Worst, objective_from
 from glotmix.optimize.optimum import Active, Baseline, Estimate, Gain, Optimum
+from glotmix.optimize.pareto import front
 from glotmix.optimize.predictor import Predictor
+from glotmix.optimize.reuse import reuse
+from glotmix.optimize.scale import allocate, along
 from glotmix.optimize.solve import minimise
 
 __all__ = [
@@ -23,8 +26,12 @@ __all__ = [
     "Quantile",
     "Regret",
     "Worst",
+    "allocate",
+    "along",
     "baselines_for",
     "constraints_from",
+    "front",
     "minimise",
     "objective_from",
+    "reuse",
 ]

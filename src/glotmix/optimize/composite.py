@@ -43,7 +43,7 @@ class Composite:
     def slopes(self, p_L: np.ndarray) -> np.ndarray:
         """``dx_t/dp_l`` of the counting targets, [M, L]."""
         gradient_ML = self.predictor.gradient(p_L, self.N, self.D)[self.objective.members]
-        return gradient_ML * self.objective.slopes()[:, None]
+        return gradient_ML * self.objective.slopes[:, None]
 
     def penalty(self, p_L: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient [L] of the penalty; zero without one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -79,7 +80,7 @@ class Objective(ABC):
         if not any(weight > 0 for weight in self.weights.values()):
             raise BadInput("no target has a weight above 0", where="weights")
 
-    @property
+    @cached_property
     def members(self) -> np.ndarray:
         """Positions of the counting targets, [M]."""
         return np.array([t for t, target in enumerate(self.targets) if self.weights.get(target, 0) > 0])
@@ -88,6 +89,7 @@ class Objective(ABC):
     def scaled(self, loss: np.ndarray) -> np.ndarray:
         """``x`` of the counting targets, [..., M], from losses [..., T]."""
 
+    @cached_property
     @abstractmethod
     def slopes(self) -> np.ndarray:
         """``a`` of the counting targets, [M]; all above zero."""
@@ -126,9 +128,11 @@ class Objective(ABC):
         more = {"q": data["q"]} if "q" in data else {}
         return OBJECTIVES[data["name"]](targets, data["weights"], data["best"], penalty, **more)
 
+    @cached_property
     def _weight_M(self) -> np.ndarray:  # noqa: N802
         return np.array([self.weights[self.targets[t]] for t in self.members])
 
+    @cached_property
     def _best_M(self) -> np.ndarray:  # noqa: N802
         try:
             return np.array([self.best[self.targets[t]] for t in self.members])
@@ -144,11 +148,12 @@ class Mean(Objective):
 
     name: ClassVar[str] = "mean"
 
+    @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M() / self._weight_M().sum()
+        return self._weight_M / self._weight_M.sum()
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes()
+        return loss[..., self.members] * self.slopes
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return x.sum(axis=-1)
@@ -165,11 +170,12 @@ class Normalised(Objective):
     name: ClassVar[str] = "normalised"
     relative: ClassVar[bool] = True
 
+    @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M() / self._weight_M().sum() / self._best_M()
+        return self._weight_M / self._weight_M.sum() / self._best_M
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes()
+        return loss[..., self.members] * self.slopes
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return x.sum(axis=-1)
@@ -183,11 +189,12 @@ class Worst(Objective):
     peak: ClassVar[bool] = True
     relative: ClassVar[bool] = True
 
+    @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M() / self._best_M()
+        return self._weight_M / self._best_M
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes()
+        return loss[..., self.members] * self.slopes
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return x.max(axis=-1)
@@ -201,11 +208,12 @@ class Regret(Objective):
     peak: ClassVar[bool] = True
     relative: ClassVar[bool] = True
 
+    @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M()
+        return self._weight_M
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return (loss[..., self.members] - self._best_M()) * self.slopes()
+        return (loss[..., self.members] - self._best_M) * self.slopes
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return x.max(axis=-1)
@@ -231,14 +239,15 @@ class Quantile(Objective):
         if not 0 < self.q <= 1:
             raise BadInput(f"q = {self.q}", where="quantile", expected="above 0 and at most 1")
 
+    @cached_property
     def slopes(self) -> np.ndarray:
-        return 1 / self._best_M()
+        return 1 / self._best_M
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "q": self.q}
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes()
+        return loss[..., self.members] * self.slopes
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return np.sort(x, axis=-1)[..., self._rank(x.shape[-1]) - 1]

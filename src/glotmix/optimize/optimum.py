@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
@@ -25,8 +28,13 @@ class Estimate:
     """Upper end."""
 
     def to_json(self) -> dict[str, float | None]:
-        """A plain dict."""
-        return {"value": self.value, "low": self.low, "high": self.high}
+        """A plain dict; None stands for infinity, which a law can predict for a share of zero."""
+        return {"value": _or_none(self.value), "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float | None]) -> Estimate:
+        """Read what :meth:`to_json` wrote."""
+        return cls(_or_infinite(data["value"]), data["low"], data["high"])
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,12 @@ class Gain:
 
     def to_json(self) -> dict[str, float | None]:
         """A plain dict."""
-        return {"value": self.value, "low": self.low, "high": self.high, "honest": self.honest}
+        return {"value": _or_none(self.value), "low": self.low, "high": self.high, "honest": _or_none(self.honest)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float | None]) -> Gain:
+        """Read what :meth:`to_json` wrote."""
+        return cls(_or_infinite(data["value"]), data["low"], data["high"], data["honest"])
 
 
 @dataclass(frozen=True)
@@ -183,20 +196,20 @@ class Optimum:
             nearest, spread = data["nearest"], data["spread"]
             return cls(
                 Mixture(data["mixture"]),
-                {target: Estimate(**estimate) for target, estimate in data["predicted"].items()},
+                {target: Estimate.from_json(estimate) for target, estimate in data["predicted"].items()},
                 Estimate(aim["value"], aim["low"], aim["high"]),
                 aim["honest"],
                 tuple(
                     Baseline(
                         row["name"],
                         Mixture(row["mixture"]),
-                        {target: Estimate(**estimate) for target, estimate in row["predicted"].items()},
-                        Estimate(**row["objective"]),
+                        {target: Estimate.from_json(estimate) for target, estimate in row["predicted"].items()},
+                        Estimate.from_json(row["objective"]),
                         tuple(row["broken"]),
                     )
                     for row in data["baselines"]
                 ),
-                {row["name"]: Gain(**row["gain"]) for row in data["baselines"]},
+                {row["name"]: Gain.from_json(row["gain"]) for row in data["baselines"]},
                 tuple(Active(**active) for active in data["active"]),
                 {language: dict(row) for language, row in data["prices"].items()},
                 None if spread is None else {name: (ends[0], ends[1]) for name, ends in spread.items()},
@@ -216,38 +229,48 @@ class Optimum:
                 f"no optimum: {error!r} missing or malformed", where=where, expected="an optimum.json"
             ) from None
 
-    def table(self) -> Table:
-        """Shares and objective beside the baselines, for the terminal."""
-        table = Table(title=f"{self.aim.name} of {len(self.aim.members)} targets — {self.status}", title_justify="left")
-        table.add_column("language")
-        for name in ("optimum", *(baseline.name for baseline in self.baselines)):
-            table.add_column(name, justify="right")
-        mixtures = [self.mixture, *(baseline.mixture for baseline in self.baselines)]
+    def table(self) -> RenderableType:
+        """Shares, then value and gain of the optimum and every baseline, then the limits and what they cost."""
+        shares = Table(title=f"{self.aim.name} of {len(self.aim.members)} targets: {self.status}", title_justify="left")
+        outcomes = Table()
+        shares.add_column("")
         for language in self.mixture:
-            table.add_row(language, *(f"{100 * mixture[language]:.2f} %" for mixture in mixtures))
-        table.add_section()
-        table.add_row("objective", *(_shown(x) for x in (self.objective, *(b.objective for b in self.baselines))))
-        gains = [self.gains[baseline.name] for baseline in self.baselines]
-        table.add_row("gain of the optimum", "", *(_shown(Estimate(g.value, g.low, g.high)) for g in gains))
-        if self.honest is not None:
-            honest = ("" if gain.honest is None else f"{gain.honest:.4g}" for gain in gains)
-            table.add_row("expected, winner's curse off", f"{self.honest:.4g}", *honest)
-        if any(baseline.broken for baseline in self.baselines):
-            table.add_row("limits broken", "0", *(str(len(baseline.broken)) for baseline in self.baselines))
+            shares.add_column(language, justify="right")
+        for name in ("", "objective", "gain of the optimum", "expected", "limits broken"):
+            outcomes.add_column(name, justify="left" if not name else "right")
+        shares.add_row("optimum", *(f"{100 * share:.2f} %" for share in self.mixture.values()), style="bold")
+        outcomes.add_row("optimum", _shown(self.objective), "", _plain(self.honest), "0", style="bold")
+        for row in self.baselines:
+            gain = self.gains[row.name]
+            shown = _shown(Estimate(gain.value, gain.low, gain.high))
+            shares.add_row(row.name, *(f"{100 * row.mixture[language]:.2f} %" for language in self.mixture))
+            outcomes.add_row(row.name, _shown(row.objective), shown, _plain(gain.honest), str(len(row.broken)))
         notes = [active.words for active in self.active]
+        if self.honest is not None:
+            notes.append("Intervals are 95 % over resampled fits; “expected” has the winner's curse taken off.")
         if self.nearest is not None:
             outside = (
-                "; it lies outside all measured mixtures, the law extrapolates" if self.nearest.extrapolates else ""
+                "; it lies outside all measured mixtures: the law extrapolates" if self.nearest.extrapolates else ""
             )
             notes.append(
                 f"The nearest measured mixture differs in {100 * self.nearest.distance:.1f} % of tokens{outside}."
             )
-        if notes:
-            table.caption, table.caption_justify = "\n".join(notes), "left"
-        return table
+        return Group(shares, outcomes, *(Text(note) for note in notes))
 
 
 def _shown(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.4g}"
     return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _or_infinite(value: float | None) -> float:
+    return math.inf if value is None else value

@@ -1,10 +1,10 @@
 """Projections on {Σ p = 1, floor ≤ p ≤ ceiling, low ≤ group sums ≤ high}: the nearest point, and the proportional one.
 
 Both have the form ``p_l = clip(h(z_l + Σ_{rows r of l} v_r), floor_l, ceiling_l)``, with one number v per row
-(row 0 is the sum over all languages): h is the identity and z the point for the Euclidean projection, h is exp and z the
-log of the weights for the Kullback–Leibler one. The v maximise a concave dual. Each is solved exactly by its breakpoints
-in turn (Hildreth 1957, Bregman 1967), which needs one step without groups; with groups, Newton steps on the dual in
-between make the end fast.
+(row 0 is the sum over all languages): h is the identity and z the point for the Euclidean projection, h is exp
+and z the log of the weights for the Kullback–Leibler one. The v maximise a concave dual. Each is solved exactly by its
+breakpoints in turn (Hildreth 1957, Bregman 1967), which needs one step without groups; with groups, Newton steps on the
+dual in between make the end fast.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 
 ROUNDS = 300
 """Most rounds over the rows; disjoint groups take a handful."""
-EXACT = 1e-13
+EXACT, CLOSE = 1e-13, 1e-10
+"""How well the rows are met: by :func:`nearest`, and by :func:`proportional`, which a search calls at every step."""
 TINY = 1e-300
 
 
@@ -95,7 +96,7 @@ def nearest(
     high_G: np.ndarray,
 ) -> np.ndarray:
     """The point of the (non-empty) set with the least Euclidean distance to ``x``, [L]."""
-    return _project(_Euclidean(floor_L, ceiling_L), np.asarray(x_L, dtype=float), rows_GL, low_G, high_G)
+    return _project(_Euclidean(floor_L, ceiling_L), np.asarray(x_L, dtype=float), rows_GL, low_G, high_G, EXACT)
 
 
 def proportional(
@@ -108,11 +109,11 @@ def proportional(
 ) -> np.ndarray:
     """The point of the (non-empty) set with the least ``KL(p ‖ weights)``, [L]; weights need not sum to one."""
     z_L = np.log(np.maximum(weight_L, TINY))
-    return _project(_Entropic(floor_L, ceiling_L), z_L, rows_GL, low_G, high_G)
+    return _project(_Entropic(floor_L, ceiling_L), z_L, rows_GL, low_G, high_G, CLOSE)
 
 
 def _project(
-    geometry: _Geometry, z_L: np.ndarray, rows_GL: np.ndarray, low_G: np.ndarray, high_G: np.ndarray
+    geometry: _Geometry, z_L: np.ndarray, rows_GL: np.ndarray, low_G: np.ndarray, high_G: np.ndarray, error: float
 ) -> np.ndarray:
     everything = np.ones(len(z_L), dtype=bool)
     z_L = z_L + _level(geometry, z_L, everything, 1.0)
@@ -125,12 +126,21 @@ def _project(
     for _ in range(ROUNDS):
         for r in range(len(v_R)):
             v_R[r] = _solved_row(geometry, z_L, rows_RL, v_R, r, low_R[r], high_R[r])
+        if _error(geometry, z_L, rows_RL, v_R, low_R, high_R) <= error:
+            break
         v_R = _newton(geometry, z_L, rows_RL, v_R, low_R, high_R)
-        sums_R = rows_RL @ geometry.point(z_L + v_R @ rows_RL)
-        aim_R = np.where(v_R > 0, low_R, np.where(v_R < 0, high_R, np.clip(sums_R, low_R, high_R)))
-        if np.abs(sums_R - aim_R).max() <= EXACT:
+        if _error(geometry, z_L, rows_RL, v_R, low_R, high_R) <= error:
             break
     return geometry.point(z_L + v_R @ rows_RL)
+
+
+def _error(
+    geometry: _Geometry, z_L: np.ndarray, rows_RL: np.ndarray, v_R: np.ndarray, low_R: np.ndarray, high_R: np.ndarray
+) -> float:
+    """The most that a row misses what it must sum to, given the side on which it pushes."""
+    sums_R = rows_RL @ geometry.point(z_L + v_R @ rows_RL)
+    aim_R = np.where(v_R > 0, low_R, np.where(v_R < 0, high_R, np.clip(sums_R, low_R, high_R)))
+    return float(np.abs(sums_R - aim_R).max())
 
 
 def _misses(p_L: np.ndarray, rows_RL: np.ndarray, low_R: np.ndarray, high_R: np.ndarray) -> float:
@@ -155,38 +165,67 @@ def _level(geometry: _Geometry, z_L: np.ndarray, members: np.ndarray, total: flo
     z_L, floor_L, ceiling_L = z_L[members], geometry.floor_L[members], geometry.ceiling_L[members]
     leave_L = geometry.backward(floor_L) - z_L  # above this c a language leaves its floor
     reach_L = geometry.backward(ceiling_L) - z_L  # from this c on it stays at its ceiling
+
+    def within(c: float) -> tuple[float, np.ndarray]:
+        """The c that is right if every language is at its floor (0), free (1) or at its ceiling (2) as at ``c``."""
+        state_L = (c >= leave_L).astype(int) + (c >= reach_L)
+        free_L = state_L == 1
+        if not free_L.any():
+            return c, state_L
+        fixed = float(floor_L[state_L == 0].sum() + ceiling_L[state_L == 2].sum())
+        return geometry.closed(z_L[free_L], total - fixed), state_L
+
+    c, state_L = geometry.closed(z_L, total), np.zeros(0, dtype=int)
+    for _ in range(6):  # most often the states settle at once
+        next_c, next_L = within(c)
+        if np.array_equal(next_L, state_L) and (state_L == 1).any():
+            return next_c
+        c, state_L = next_c, next_L
     knots = np.sort(np.concatenate([leave_L, reach_L]))
     low, high = 0, len(knots)
     while high - low > 1:
         middle = (low + high) // 2
         held = np.clip(geometry.forward(z_L + knots[middle]), floor_L, ceiling_L).sum()
         low, high = (middle, high) if held <= total else (low, middle)
-    c = knots[low]
-    free_L = (c >= leave_L) & (c < reach_L)
-    if not free_L.any():
-        return float(c)
-    fixed = np.where(c >= reach_L, ceiling_L, floor_L)[~free_L].sum()
-    return geometry.closed(z_L[free_L], float(total - fixed))
+    return within(float(knots[low]))[0]
 
 
 def _newton(
     geometry: _Geometry, z_L: np.ndarray, rows_RL: np.ndarray, v_R: np.ndarray, low_R: np.ndarray, high_R: np.ndarray
 ) -> np.ndarray:
-    """One Newton step on the rows that push, kept if the dual grows."""
+    """One damped Newton step on the rows that push: the best of a few lengths, if the dual grows.
+
+    The damping is small on purpose: where the free languages do not determine the v (a singular Hessian), the dual
+    grows linearly until another language comes free, and the step must be long enough to get there.
+    """
     p_L = geometry.point(z_L + v_R @ rows_RL)
     pushing = v_R != 0
-    aim_R = np.where(v_R > 0, low_R, high_R)
     free_L = (p_L > geometry.floor_L) & (p_L < geometry.ceiling_L)
     rows = rows_RL[pushing][:, free_L]
-    step = np.linalg.lstsq(
-        (rows * geometry.slope(p_L[free_L])) @ rows.T, (aim_R - rows_RL @ p_L)[pushing], rcond=1e-12
-    )[0]
-    next_R = v_R.copy()
-    next_R[pushing] += step
-    turned = (next_R * v_R < 0) & (low_R < high_R)
-    next_R[turned] = 0.0
-    here, there = (_dual(geometry, z_L, rows_RL, v, low_R, high_R) for v in (v_R, next_R))
-    return next_R if there > here else v_R
+    hessian = (rows * geometry.slope(p_L[free_L])) @ rows.T
+    hessian += 1e-9 * max(float(np.trace(hessian)), 1e-3) * np.eye(len(hessian))
+    miss_R = (np.where(v_R > 0, low_R, high_R) - rows_RL @ p_L)[pushing]
+    step = np.linalg.solve(hessian, miss_R)
+
+    def moved(length: float) -> np.ndarray:
+        next_R = v_R.copy()
+        next_R[pushing] += length * step
+        next_R[(next_R * v_R < 0) & (low_R < high_R)] = 0.0
+        return next_R
+
+    # Near the end the dual grows by less than its rounding; the rows themselves are still exact enough to judge by.
+    error, next_R = _error(geometry, z_L, rows_RL, v_R, low_R, high_R), moved(1.0)
+    if error < 1e-4 and _error(geometry, z_L, rows_RL, next_R, low_R, high_R) < 0.1 * error:
+        return next_R
+    best_R, best = v_R, _dual(geometry, z_L, rows_RL, v_R, low_R, high_R)
+    for length in 4.0 ** -np.arange(16):
+        next_R = moved(length)
+        grown = _dual(geometry, z_L, rows_RL, next_R, low_R, high_R)
+        if grown > best:
+            best_R, best = next_R, grown
+        elif best_R is not v_R:
+            break
+    return best_R
 
 
 def _dual(

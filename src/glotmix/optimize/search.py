@@ -15,7 +15,7 @@ from glotmix.optimize.polish import polish
 
 ENOUGH = 1e-6
 """A gap below this, relative to the objective, counts as converged."""
-SMOOTHINGS = (0.1, 0.01, 0.001)
+SMOOTHINGS = (0.1, 0.01)
 """Smoothing of a maximum in the descent, relative to its size: coarse to fine."""
 POLISHED = 3
 """How many distinct ends of descents are polished."""
@@ -100,7 +100,7 @@ def _descended(composite: Composite, p_L: np.ndarray, steps: int) -> tuple[np.nd
         return end.p_L, end.value
     size = max(abs(composite.value(p_L)), 1e-3)
     for smoothing in SMOOTHINGS:
-        p_L = descend(composite, p_L, steps=steps, tolerance=1e-6, smooth=smoothing * size).p_L
+        p_L = descend(composite, p_L, steps=steps // 2, tolerance=1e-5, smooth=smoothing * size).p_L
     return p_L, composite.value(p_L)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from scipy.optimize import linprog
@@ -13,7 +14,7 @@ from glotmix.optimize.composite import Composite
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
 from glotmix.optimize.optimum import Active, Baseline, Estimate, Gain, Nearest, Optimum
-from glotmix.optimize.predictor import Predictor
+from glotmix.optimize.predictor import Predictor, hedged
 from glotmix.optimize.search import Found, search, starting_points, with_own_bests
 
 __all__ = ["Optimum", "minimise"]
@@ -31,6 +32,7 @@ def minimise(
     baselines: Mapping[str, Mixture] | None = None,
     measured: np.ndarray | None = None,
     resamples: int = 24,
+    caution: float | None = None,
 ) -> Optimum:
     """``min_p objective(L(N, D, p)) + penalty(p)`` over the allowed mixtures.
 
@@ -48,6 +50,8 @@ def minimise(
         baselines: name to mixture, each reported on the same law.
         measured: mixtures that were measured [R, L], to tell how far the optimum is from data.
         resamples: on how many resampled fits the choice is repeated, for ``honest`` and ``spread``.
+        caution: None minimises the law as fitted; a number κ minimises ``mean + κ · sd`` of each loss over the
+            resampled fits (``benchmarks/optimum.py`` compares them). What is reported is always on the law as fitted.
 
     Raises:
         BadInput: the languages differ, or the law says nothing of a target that counts.
@@ -59,8 +63,9 @@ def minimise(
     others = {name: mixture.over(languages) for name, mixture in (baselines or {}).items()}
     composite = with_own_bests(composite, rng)
     known = [mixture.vector(languages) for mixture in others.values() if not constraints.broken(mixture)]
-    found = search(composite, starting_points(composite, starts, rng, known))
-    p_L = _at_least_as_good(composite, found.p_L, known)
+    sought = composite if caution is None else replace(composite, predictor=hedged(predictor, caution, resamples))
+    found = search(sought, starting_points(sought, starts, rng, known))
+    p_L = min([found.p_L, *known], key=sought.value)
     chosen = uncertainty.choose_again(composite, p_L, resamples)
     value, value_B = uncertainty.values(composite, p_L)
     rows, gains = [], {}
@@ -92,11 +97,6 @@ def minimise(
         N=N,
         D=D,
     )
-
-
-def _at_least_as_good(composite: Composite, p_L: np.ndarray, known: list[np.ndarray]) -> np.ndarray:
-    """Guards the promise on baselines against a descent that was led away from a good start."""
-    return min([p_L, *known], key=composite.value)
 
 
 def _predicted(composite: Composite, p_L: np.ndarray) -> dict[str, Estimate]:
