@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 
 ROUNDS = 6
-"""Feistel rounds, each half three times; tests compare images and neighbours with uniform permutations."""
+"""Rounds of the large permutation; from four on, tests cannot tell images and neighbours from uniform ones."""
 SORTED = 1024
 """Largest domain whose permutations are drawn as a whole."""
 
@@ -19,6 +19,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1, _MIX2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _30, _27, _31 = np.uint64(30), np.uint64(27), np.uint64(31)
 _ONE, _HALF = np.uint64(1), np.uint64(32)
+_ROUND_KEYS = np.arange(1, ROUNDS + 1, dtype=np.uint64) * _GOLDEN
 
 
 def key_of(*parts: object) -> np.ndarray:
@@ -44,44 +45,34 @@ def shuffled(key: np.ndarray, size: int) -> np.ndarray:
     return np.argsort(hashed(key[..., None], np.arange(size)), axis=-1)
 
 
-def permuted(position: np.ndarray, size: int, key: np.ndarray) -> np.ndarray:
-    """Where a pseudo-random permutation of ``[0, size)`` sends each position.
+def permuted(position: np.ndarray, size: int, keys: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
+    """Where pseudo-random permutations of ``[0, size)`` send each position.
 
-    Up to ``SORTED`` the permutation is drawn uniformly, as a whole. Above it is an alternating Feistel network on the
-    next power of two, walked along its cycle until the value is below ``size`` (Black & Rogaway 2002): the same cost at
-    any position of any size, but on few bits not uniform enough.
+    Up to ``SORTED`` a permutation is drawn uniformly, as a whole. Above, a bijection of the next power of two is walked
+    along its cycle until the value is below ``size`` (Black & Rogaway 2002): the same cost at any position of any size,
+    but on few bits not uniform enough.
 
     Args:
         position: integers in [0, size), shape [N].
         size: size of the domain, from 1 to 2^62.
-        key: 64-bit keys, shape [N] or [1]; each key is a permutation of its own.
+        keys: 64-bit keys, shape [M]; each is a permutation of its own.
+        which: index of the key for each position, shape [N]; the first for all when not given.
     """
     if size <= SORTED:
-        keys, row = (key, 0) if key.size == 1 else np.unique(key, return_inverse=True)
-        return shuffled(keys, size)[row, position]
+        return shuffled(keys, size)[0 if which is None else which, position]
     bits = (size - 1).bit_length()
-    value = _feistel(position.astype(np.uint64), key, bits)
+    round_keys_RN = mix(keys + _ROUND_KEYS[:, None])[:, [0] if which is None else which]
+    value = _scrambled(position.astype(np.uint64), round_keys_RN, bits)
     while (outside := np.flatnonzero(value >= np.uint64(size))).size:
-        value[outside] = _feistel(value[outside], key if key.size == 1 else key[outside], bits)
+        keys_RN = round_keys_RN if which is None else round_keys_RN[:, outside]
+        value[outside] = _scrambled(value[outside], keys_RN, bits)
     return value.astype(np.int64)
 
 
-def _feistel(value: np.ndarray, key: np.ndarray, bits: int) -> np.ndarray:
-    """A keyed bijection of integers with ``bits`` bits, in two halves of which one may have a bit more."""
-    low_bits, high_bits = np.uint64((bits + 1) // 2), np.uint64(bits // 2)
-    low, high = value & ((_ONE << low_bits) - _ONE), value >> low_bits
-    for turn in range(ROUNDS):
-        round_key = key + np.uint64((turn + 1) * int(_GOLDEN) % 2**64)
-        if turn % 2:
-            low = low ^ _round(high, round_key, low_bits)
-        else:
-            high = high ^ _round(low, round_key, high_bits)
-    return (high << low_bits) | low
-
-
-def _round(half: np.ndarray, key: np.ndarray, bits: np.uint64) -> np.ndarray:
-    """Pseudo-random ``bits`` bits from one half: the top of a keyed multiply, fold, multiply."""
-    value = (half ^ key) * _MIX1
-    value ^= value >> _HALF
-    value *= _MIX2
-    return value >> (np.uint64(64) - bits)
+def _scrambled(value: np.ndarray, round_keys_RN: np.ndarray, bits: int) -> np.ndarray:
+    """A keyed bijection of integers with ``bits`` bits: rounds of add, multiply by an odd number, fold."""
+    mask, fold = np.uint64(2**bits - 1), np.uint64((bits + 1) // 2)
+    for added_N, odd_N in zip(round_keys_RN, (round_keys_RN >> _HALF) | _ONE, strict=True):
+        value = (value + added_N) * odd_N & mask
+        value ^= value >> fold
+    return value

@@ -53,6 +53,8 @@ class Sampler:
     block: int = BLOCK
     """Sequences per block; the last block of a stage takes up what is left and is up to twice as long."""
     _quotas: Quotas = field(init=False, repr=False, compare=False)
+    _keys: list[np.ndarray] = field(init=False, repr=False, compare=False)
+    _block_key: np.ndarray = field(init=False, repr=False, compare=False)
     _last: dict[int, tuple[np.ndarray, np.ndarray]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +65,8 @@ class Sampler:
         self._check_languages(dict(zip(self.languages, map(float, quotas.expected_SL[-1]), strict=True)))
         object.__setattr__(self, "_quotas", quotas)
         object.__setattr__(self, "_last", {})
+        object.__setattr__(self, "_keys", [key_of(self.seed, "sequence", name) for name in self.languages])
+        object.__setattr__(self, "_block_key", key_of(self.seed, "block"))
 
     def _check_languages(self, quota: Mapping[str, float]) -> None:
         for language, expected in quota.items():
@@ -96,21 +100,8 @@ class Sampler:
         languages, sequences = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
         for done in range(0, count, PIECE):  # arrays of this size stay in the processor's cache
             piece = slice(done, min(done + PIECE, count))
-            language, ordinal = self._ordinals(start + piece.start, start + piece.stop)
-            languages[piece], sequences[piece] = language, self._sequences(language, ordinal)
+            languages[piece], sequences[piece] = self._drawn(start + piece.start, start + piece.stop)
         return languages, sequences
-
-    def _sequences(self, language: np.ndarray, ordinal: np.ndarray) -> np.ndarray:
-        """The k-th sequence of each language, walked epoch by epoch in a new order each time."""
-        sequence = np.empty_like(ordinal)
-        for index, name in enumerate(self.languages):
-            if (chosen := np.flatnonzero(language == index)).size:
-                epoch, place = np.divmod(ordinal[chosen], self.available[name])
-                if (epoch == epoch[0]).all():
-                    epoch = epoch[:1]
-                key = hashed(key_of(self.seed, "sequence", name), epoch)
-                sequence[chosen] = permuted(place, self.available[name], key)
-        return sequence
 
     def counts(self, start: int, stop: int) -> dict[str, int]:
         """How many sequences of each language are drawn from ``start`` up to ``stop`` (exclusive)."""
@@ -127,33 +118,48 @@ class Sampler:
         if index == self.total:
             return self._quotas.drawn_SL[-1]
         block_N = self._quotas.block_of(np.array([index]))
-        language, _ = self._ordinals(int(self._quotas.start(block_N)[0]), index)
+        language, _ = self._drawn(int(self._quotas.start(block_N)[0]), index)
         return self._quotas.drawn(block_N)[0] + np.bincount(language, minlength=len(self.languages))
 
-    def _ordinals(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Language of each draw, and how many sequences of that language were drawn before it."""
+    def _drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """Languages and sequences from ``start`` to ``stop``; the last block that was computed is kept."""
         if start == stop:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         first, last = self._quotas.block_of(np.array([start, stop - 1])).tolist()
-        cached = self._last.get(first)
-        if first == last and cached is not None:
-            blocks = [cached]
-        else:
-            drawn_NL = self._quotas.drawn(np.arange(first, last + 2))
-            blocks = [self._in_block(first + n, drawn_NL[n], drawn_NL[n + 1]) for n in range(last + 1 - first)]
+        kept = self._last.get(first) if first == last else None
+        language, sequence = self._blocks(first, last) if kept is None else kept
+        from_, tail = self._quotas.start(np.array([first, last])).tolist()
+        if kept is None:
             self._last.clear()
-            self._last[last] = blocks[-1]
-        offset = int(self._quotas.start(np.array([first]))[0])
+            self._last[last] = language[tail - from_ :].copy(), sequence[tail - from_ :].copy()
+        return language[start - from_ : stop - from_], sequence[start - from_ : stop - from_]
+
+    def _blocks(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Languages and sequences of whole blocks."""
+        drawn_NL = self._quotas.drawn(np.arange(first, last + 2))
+        blocks = [self._in_block(first + n, drawn_NL[n], drawn_NL[n + 1]) for n in range(last + 1 - first)]
         language, ordinal = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
-        return language[start - offset : stop - offset], ordinal[start - offset : stop - offset]
+        return language, self._sequences(language, ordinal)
 
     def _in_block(self, block: int, before_L: np.ndarray, after_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Languages of one block in their pseudo-random order, each counted on from ``before_L``."""
         counts_L = after_L - before_L
         size = int(counts_L.sum())
-        key = hashed(key_of(self.seed, "block"), np.array([block]))
+        key = hashed(self._block_key, np.array([block]))
         language = np.repeat(np.arange(len(counts_L)), counts_L)[shuffled(key, size)[0]]
         by_language = np.argsort(language.astype(np.uint16), kind="stable")
         ordinal = np.empty(size, dtype=np.int64)
         ordinal[by_language] = np.arange(size) + np.repeat(before_L - (np.cumsum(counts_L) - counts_L), counts_L)
         return language, ordinal
+
+    def _sequences(self, language: np.ndarray, ordinal: np.ndarray) -> np.ndarray:
+        """The k-th sequence of each language, walked epoch by epoch in a new order each time."""
+        sequence = np.empty_like(ordinal)
+        for index, key in enumerate(self._keys):
+            if (chosen := np.flatnonzero(language == index)).size:
+                size = self.available[self.languages[index]]
+                epoch, place = np.divmod(ordinal[chosen], size)
+                first, last = epoch[0], epoch[-1]  # ordinals rise with the index of the draw
+                keys = hashed(key, np.arange(first, last + 1))
+                sequence[chosen] = permuted(place, size, keys, None if first == last else epoch - first)
+        return sequence

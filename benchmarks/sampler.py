@@ -1,0 +1,225 @@
+"""Sampler against datasets.interleave_datasets and MosaicML Streaming: sequences per second on the same tokens.
+
+    python benchmarks/sampler.py                       # writes benchmarks/results/sampler.json
+
+Every candidate reads the same tokenised sequences of four languages, mixed by the same shares, in one process, and
+hands out one row of tokens per sequence. What is compared is time of the processor, since other work may share the
+machine; wall time stands beside it. interleave_datasets runs in three forms and the fastest counts: rows as they are,
+rows as NumPy arrays, and with the shuffle buffer that it needs to not read each language in the order of its file.
+MosaicML Streaming is measured where it is installed (``pip install mosaicml-streaming``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.schedule import Schedule
+
+SHARES = Mixture({"eng_Latn": 0.6, "spa_Latn": 0.25, "swh_Latn": 0.1, "yor_Latn": 0.05})
+SEQUENCES = {"eng_Latn": 20_000, "spa_Latn": 8_000, "swh_Latn": 2_000, "yor_Latn": 500}
+"""So few that all candidates repeat the small languages, as a real run does."""
+CONTEXT = 128
+"""Tokens per sequence."""
+INTERLEAVED = ("plain", "numpy", "shuffled")
+"""Forms of interleave_datasets."""
+BATCH = 256
+"""Sequences that glotmix hands out per call."""
+DRAWS = 10_000_000
+"""Length of the run whose shares are checked."""
+
+
+def write_corpus(folder: Path) -> dict[str, np.ndarray]:
+    """Random tokens as one memory-mapped array per language, [sequences, CONTEXT]."""
+    rng = np.random.default_rng(0)
+    shards = {}
+    for language, count in SEQUENCES.items():
+        path = folder / f"{language}.npy"
+        np.save(path, rng.integers(0, 2048, size=(count, CONTEXT), dtype=np.uint16))
+        shards[language] = np.load(path, mmap_mode="r")
+    return shards
+
+
+def glotmix_rows(shards: dict[str, np.ndarray]) -> Generator[np.ndarray]:
+    """Rows in the order of a glotmix sampler, gathered batch by batch."""
+    sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
+    names = sampler.languages
+    for start in range(0, DRAWS, BATCH):
+        language, sequence = sampler.draw(start, BATCH)
+        rows = np.empty((BATCH, CONTEXT), dtype=np.uint16)
+        for index, name in enumerate(names):
+            chosen = language == index
+            rows[chosen] = shards[name][sequence[chosen]]
+        yield from rows
+
+
+def interleaved_rows(shards: dict[str, np.ndarray], form: str) -> Generator[object]:
+    """Rows of datasets.interleave_datasets over streaming data sets that repeat without end."""
+    from datasets import Dataset, interleave_datasets
+
+    parts = []
+    for array in shards.values():
+        part = Dataset.from_dict({"tokens": array.tolist()}).to_iterable_dataset()
+        part = part.shuffle(seed=0, buffer_size=1000) if form == "shuffled" else part
+        part = part.repeat(None)
+        parts.append(part.with_format("numpy") if form == "numpy" else part)
+    mixed = interleave_datasets(parts, probabilities=list(SHARES.values()), seed=0, stopping_strategy="all_exhausted")
+    return (row["tokens"] for row in mixed)
+
+
+def streaming_rows(folder: Path, shards: dict[str, np.ndarray]) -> Generator[object]:
+    """Rows of a MosaicML StreamingDataset over one stream per language, uncompressed and local."""
+    from streaming import MDSWriter, Stream, StreamingDataset
+    from streaming.base.util import clean_stale_shared_memory
+
+    clean_stale_shared_memory()
+    streams = []
+    for language, array in shards.items():
+        place = folder / f"mds-{language}"
+        if not place.exists():
+            with MDSWriter(out=str(place), columns={"tokens": f"ndarray:uint16:{CONTEXT}"}) as writer:
+                for row in array:
+                    writer.write({"tokens": np.ascontiguousarray(row)})
+        streams.append(Stream(local=str(place), proportion=SHARES[language]))
+    size = sum(SEQUENCES.values())
+    data = StreamingDataset(streams=streams, epoch_size=size, shuffle=True, shuffle_seed=0, batch_size=BATCH)
+    while True:
+        yield from (row["tokens"] for row in data)
+
+
+def rate(make: Callable[[], Generator[object]], count: int, repeats: int) -> dict[str, float]:
+    """Sequences per second after the first, median over repeats, and the seconds until the first."""
+    processor, wall, first = [], [], []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        rows = make()
+        next(rows)
+        first.append(time.perf_counter() - began)
+        cpu, clock = time.process_time(), time.perf_counter()
+        for _ in range(count):
+            next(rows)
+        processor.append(count / (time.process_time() - cpu))
+        wall.append(count / (time.perf_counter() - clock))
+        rows.close()
+    return {
+        "sequences_per_processor_second": statistics.median(processor),
+        "sequences_per_wall_second": statistics.median(wall),
+        "seconds_to_first": statistics.median(first),
+        "sequences": count,
+    }
+
+
+def order_alone(repeats: int) -> float:
+    """Sequences per second of the order without reading any token, calls of 4,096."""
+    rates = []
+    for _ in range(repeats):
+        sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
+        began = time.process_time()
+        for start in range(0, 1_000_000 - 4096, 4096):
+            sampler.draw(start, 4096)
+        rates.append(1_000_000 / (time.process_time() - began))
+    return statistics.median(rates)
+
+
+def resume() -> dict[str, float]:
+    """Milliseconds to build a sampler and draw at a random index of the run, and to go on in small batches."""
+    rng, times = np.random.default_rng(0), []
+    for index in rng.integers(0, DRAWS - 16, size=500).tolist():
+        began = time.perf_counter()
+        Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0).draw(index, 16)
+        times.append(1000 * (time.perf_counter() - began))
+    sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
+    began = time.process_time()
+    for start in range(0, 64_000, 16):
+        sampler.draw(start, 16)
+    steps = 1000 * (time.process_time() - began) / 4000
+    low, median, high = np.percentile(times, [5, 50, 95])
+    return {"low_5": low, "median": median, "high_95": high, "per_step_of_16": steps}
+
+
+def exactness() -> dict[str, float]:
+    """Largest distance of any language's count from its share at any block's end over DRAWS draws, in sequences."""
+    sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
+    counted, worst = np.zeros(len(SHARES), dtype=np.int64), 0.0
+    shares = SHARES.vector(sampler.languages)
+    last_boundary = DRAWS // sampler.block * sampler.block - sampler.block  # the last block takes the remainder
+    for start in range(0, DRAWS, sampler.block):
+        language, _ = sampler.draw(start, min(sampler.block, DRAWS - start))
+        counted += np.bincount(language, minlength=len(SHARES))
+        stop = start + len(language)
+        if stop <= last_boundary or stop == DRAWS:
+            worst = max(worst, float(np.abs(counted - shares * stop).max()))
+    independent = np.sqrt(DRAWS * shares * (1 - shares)).max()
+    return {"draws": DRAWS, "largest_error": worst, "standard_deviation_of_independent_draws": float(independent)}
+
+
+def measure(repeats: int) -> dict[str, Any]:
+    """Everything, candidates in turn."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shards = write_corpus(folder)
+        result: dict[str, Any] = {
+            "glotmix": rate(lambda: glotmix_rows(shards), 400_000, repeats),
+        }
+        for form in INTERLEAVED:
+            result[f"interleave_datasets_{form}"] = rate(
+                lambda form=form: interleaved_rows(shards, form), 10_000, repeats
+            )
+        try:
+            result["mosaicml_streaming"] = rate(lambda: streaming_rows(folder, shards), 20_000, repeats)
+        except ImportError as error:
+            result["mosaicml_streaming"] = f"not measured: {error}"
+    result["glotmix_order_alone_per_processor_second"] = order_alone(repeats)
+    result["resume_milliseconds"] = resume()
+    result["exactness"] = exactness()
+    return result
+
+
+def is_rate(found: object) -> bool:
+    """Whether a part of the result is a measured rate."""
+    return isinstance(found, dict) and "sequences_per_processor_second" in found
+
+
+def versions() -> dict[str, str]:
+    """What was measured on what."""
+    found = {"python": platform.python_version(), "processor": platform.processor() or platform.machine()}
+    for package in ("numpy", "datasets", "mosaicml-streaming"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found | {"cores": str(os.cpu_count()), "load_average": f"{os.getloadavg()[0]:.1f}"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "sampler.json")
+    arguments = parser.parse_args()
+    result = {"versions": versions(), **measure(arguments.repeats)}
+    rates = {name: found["sequences_per_processor_second"] for name, found in result.items() if is_rate(found)}
+    for peer in ("interleave_datasets", "mosaicml_streaming"):
+        if theirs := [value for name, value in rates.items() if name.startswith(peer)]:
+            result[f"times_{peer}"] = rates["glotmix"] / max(theirs)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    json.dump(result, sys.stdout, indent=1)
+    print()
+
+
+if __name__ == "__main__":
+    main()
