@@ -29,12 +29,11 @@ class HubReader(Reader):
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
 
     def _documents(self, language: str) -> Iterator[Document]:
-        id_field = self.config.id_field
         source = self._configuration(language)
         try:
             for number, row in enumerate(self._rows(source)):
                 place = f"{self.name} ({source or 'default'}), row {number}"
-                if found := document(row, self.config, language, f"#{number}" if id_field is None else "", place):
+                if found := document(row, self.config, language, f"#{number}", place):
                     yield found
         except BadInput:
             raise

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal, cast
+from typing import IO, Any, Literal, cast
 
 from glotmix.errors import BadInput
 
@@ -17,6 +18,7 @@ MAX_LINE_BYTES = 64 << 20
 """Longest line that is read; a longer one is an error, so that no file can fill the memory."""
 MAX_EXPANSION = 1000
 """Most bytes that one compressed byte may become, once past a gigabyte; text compresses 3 to 50 times."""
+_EXPANSION_FROM = 1 << 30
 _MAX_WINDOW = 128 << 20
 """Largest window a zstd file may ask the memory for (``zstd --long=27``)."""
 
@@ -53,13 +55,44 @@ def _decompressed(path: Path) -> IO[bytes]:
         case ".bz2":
             return bz2.open(path, "rb")
         case ".zst":
-            import io
-
-            import zstandard
-
-            raw = zstandard.open(path, "rb", dctx=zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW))
-            return io.BufferedReader(raw, 1 << 20)
+            return io.BufferedReader(_ZstdFile(path), 1 << 16)
     return open(path, "rb")
+
+
+class _ZstdFile(io.RawIOBase):
+    """Decompressed bytes of a zstd file. The library's own stream takes a file that was cut off for a shorter one."""
+
+    _CHUNK = 2048  # a block of 4 bytes may become 128 KiB, so this much may become 64 MiB
+
+    def __init__(self, path: Path):
+        import zstandard
+
+        self._frames = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
+        self._frame = self._frames.decompressobj()
+        self._file = open(path, "rb")
+        self._fresh, self._ready = True, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            chunk = (self._frame.unused_data if self._frame.eof else b"") or self._file.read(self._CHUNK)
+            if self._frame.eof:
+                self._frame, self._fresh = self._frames.decompressobj(), True
+            if not chunk:
+                if not self._fresh:
+                    raise EOFError("ends in the middle of a frame")
+                return 0
+            self._fresh = False
+            self._ready = memoryview(self._frame.decompress(chunk))
+        size = min(len(buffer), len(self._ready))
+        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
+        return size
 
 
 def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
@@ -70,7 +103,7 @@ def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
             decompresses beyond ``MAX_EXPANSION``.
     """
     offset = number = 0
-    limit = max(1 << 30, MAX_EXPANSION * path.stat().st_size) if path.suffix in (".gz", ".xz", ".bz2", ".zst") else None
+    limit = max(_EXPANSION_FROM, MAX_EXPANSION * path.stat().st_size) if path.suffix in (".gz", ".xz", ".bz2", ".zst") else None
     with opened(path) as file:
         while raw := file.readline(MAX_LINE_BYTES + 1):
             number += 1
