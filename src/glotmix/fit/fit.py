@@ -82,20 +82,24 @@ class Fit:
     """Parameters that a prediction assumes unless told: the largest fitted to (NaN if unknown)."""
     D: float
     """Training tokens that a prediction assumes unless told: the most fitted to (NaN if unknown)."""
+    unique_L: np.ndarray | None = None
+    """Unique tokens per language that a prediction assumes unless told: the most of any run, or None if unknown."""
 
     def predict(
         self,
         mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray,
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
+        unique: np.ndarray | None = None,
     ) -> Prediction:
         """Losses with 95 % intervals (parameters resampled, noise of a run added).
 
         Args:
             mixtures: one mixture, several, or an array [R, L] in the order of ``languages``.
             N, D: model size and tokens, one number or one per mixture; default the largest that was fitted to.
+            unique: unique tokens [L] or [R, L]; default ``unique_L``.
         """
-        inputs = self._inputs(self._shares(mixtures), N, D)
+        inputs = self._inputs(self._shares(mixtures), N, D, unique)
         shape = (len(inputs.p_RL), len(self.targets))
         value_RT, low_RT, high_RT = (np.full(shape, np.nan) for _ in range(3))
         for t, target in enumerate(self.targets):
@@ -140,6 +144,7 @@ class Fit:
             "targets": list(self.targets),
             "N": _or_none(self.N),
             "D": _or_none(self.D),
+            "unique": None if self.unique_L is None else self.unique_L.tolist(),
             "transfer": None if (transfer := self._transfer()) is None else transfer.to_json(),
             "fits": {
                 target: {
@@ -184,7 +189,8 @@ class Fit:
                     np.array(at["bootstrap"], dtype=float).reshape(-1, len(names)),
                     law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
                 )
-            return cls(law, languages, tuple(data["targets"]), fits, _or_nan(data["N"]), _or_nan(data["D"]))
+            unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
+            return cls(law, languages, tuple(data["targets"]), fits, _or_nan(data["N"]), _or_nan(data["D"]), unique_L)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(
                 f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
@@ -203,11 +209,18 @@ class Fit:
             raise BadInput(f"{p_RL.shape[1]} shares", expected=f"{len(self.languages)}: {', '.join(self.languages)}")
         return p_RL
 
-    def _inputs(self, p_RL: np.ndarray, N: float | np.ndarray | None, D: float | np.ndarray | None) -> Inputs:
+    def _inputs(
+        self,
+        p_RL: np.ndarray,
+        N: float | np.ndarray | None,
+        D: float | np.ndarray | None,
+        unique: np.ndarray | None = None,
+    ) -> Inputs:
         R = len(p_RL)
         N_R = np.broadcast_to(np.asarray(self.N if N is None else N, dtype=float), (R,))
         D_R = np.broadcast_to(np.asarray(self.D if D is None else D, dtype=float), (R,))
-        return Inputs(p_RL, N_R, D_R)
+        known = self.unique_L if unique is None else unique
+        return Inputs(p_RL, N_R, D_R, None if known is None else np.broadcast_to(known, p_RL.shape))
 
     def _value(self, at: TargetFit, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         loss_R = self.law.predict(at.problem, theta_P, inputs)
@@ -268,16 +281,19 @@ def fit(
         problem = Problem(target, measurements.languages, transfer, varies)
         at = (seed, measurements.targets.index(target))
         fits[target] = _fit_target(law, problem, measurements, weight_R, starts, bootstrap, np.random.default_rng(at))
-    return Fit(law, measurements.languages, chosen, fits, _largest(measurements.N_R), _largest(measurements.D_R))
+    unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
+    N, D = _largest(measurements.N_R), _largest(measurements.D_R)
+    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L)
 
 
 def varying(measurements: Measurements) -> frozenset[str]:
-    """Which of "N" and "D" are known and take values that differ by more than one percent."""
+    """Which of "N" and "D" take values that differ by more than one percent; "unique" where these tokens are known."""
 
     def varied(x_R: np.ndarray) -> bool:
         return bool(np.isfinite(x_R).all() and x_R.max() > 1.01 * x_R.min())
 
-    return frozenset(name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R))
+    names = {name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R)}
+    return frozenset(names | ({"unique"} if measurements.unique_RL is not None else set()))
 
 
 def _fit_target(

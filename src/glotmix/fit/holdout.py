@@ -244,7 +244,7 @@ def _predicted(
     values = transfer(train) if callable(transfer) else transfer
     fitted = fit(law, train, targets=targets, transfer=values, starts=starts, seed=seed)
     columns = [test.targets.index(target) for target in targets]
-    return fitted.predict(test.p_RL, test.N_R, test.D_R).value_RT, test.loss_RT[:, columns]
+    return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT, test.loss_RT[:, columns]
 
 
 def score(predicted_R: np.ndarray, measured_R: np.ndarray) -> Score | None:

@@ -93,7 +93,7 @@ def _leverage(residual_M: np.ndarray, rows_MP: np.ndarray, robust: int) -> np.nd
     root_M = np.ones(len(residual_M))
     root_M[:robust] = (1 + residual_M[:robust] ** 2) ** -0.25
     left_MP, size_P, _ = np.linalg.svd(root_M[:, None] * rows_MP, full_matrices=False)
-    seen_P = size_P > 1e-10 * max(size_P.max(), 1e-300)
+    seen_P = size_P > 1e-10 * float(size_P.max())
     return np.minimum((left_MP[:robust, seen_P] ** 2).sum(axis=1), 1.0)
 
 
@@ -141,7 +141,7 @@ def levenberg_marquardt(
         gain = cost - new_cost
         if np.isfinite(new_cost) and np.isfinite(new_rows_MP).all() and gain >= 0:
             expected = -(slope_P @ moved_P) - 0.5 * moved_P @ normal_PP @ moved_P
-            damping *= max(1 / 3, 1 - (2 * gain / max(expected, 1e-300) - 1) ** 3) if expected > 0 else 1.0
+            damping *= max(1 / 3, 1 - (2 * gain / float(expected) - 1) ** 3) if expected > 0 else 1.0
             damping, growth = max(damping, 1e-12), 2.0
             small = small + 1 if gain <= TOLERANCE * cost else 0
             x_P, residual_M, rows_MP, cost = new_P, new_residual_M, new_rows_MP, new_cost

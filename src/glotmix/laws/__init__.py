@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from glotmix.errors import BadInput
+from glotmix.laws.atlas import Atlas
+from glotmix.laws.bimix import BiMix
+from glotmix.laws.capacity import Capacity
+from glotmix.laws.chinchilla import Chinchilla
+from glotmix.laws.curse import Curse
+from glotmix.laws.d_cpt import DCPT
+from glotmix.laws.data_constrained import DataConstrained
 from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Law
 from glotmix.laws.lightgbm import LightGBM
 from glotmix.laws.log_linear import LogLinear
+from glotmix.laws.mixing import Mixing
 from glotmix.laws.null import Null
 from glotmix.laws.own_ratio import OwnRatio, OwnRatioFloored
 from glotmix.laws.residual import Corrected, Residual
 from glotmix.laws.shapley_law import ShapleyLaw, ShapleyLawData, ShapleyLawFixed, ShapleyLawPrior
+from glotmix.laws.shukor import ShukorAdditive, ShukorJoint
 
 __all__ = ["Law", "all_laws", "find_law", "residuals"]
 
@@ -26,6 +35,16 @@ def all_laws() -> dict[str, Law]:
         ShapleyLawPrior(),
         ShapleyLawFixed(),
         ShapleyLawData(),
+        Chinchilla(),
+        DataConstrained(),
+        Atlas(),
+        Mixing(),
+        BiMix(),
+        ShukorAdditive(),
+        ShukorJoint(),
+        Capacity(),
+        DCPT(),
+        Curse(),
     ]
     return {law.name: law for law in laws}
 
