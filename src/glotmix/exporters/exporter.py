@@ -27,6 +27,9 @@ REALISED = "realised.json"
 OFF = 0.01
 """Relative error of a language's share above which it is named in ``realised.json`` and in the log."""
 
+NAMED = 5
+"""Languages named in the log line; ``realised.json`` has all."""
+
 log = logging.getLogger("glotmix.exporters")
 
 
@@ -323,15 +326,17 @@ def export(exporter: Exporter, request: ExportRequest, directory: Path) -> Reali
     lengths = {language: float(request.tokens_per_document[language]) for language in request.languages}
     made_from = {"paths": exporter.paths(request), "tokens_per_document": lengths, "seed": request.seed}
     write_json(directory / REALISED, {**realised.to_json(), "made_from": made_from})
-    for language in realised.off:
-        log.warning(
-            "%s: %s gets %.4g %% of the tokens instead of %.4g %%",
-            exporter.name,
-            language,
-            100 * realised.realised[language],
-            100 * realised.wanted[language],
-        )
+    if realised.off:
+        log.warning("%s: %s", exporter.name, _off_line(realised))
     return realised
+
+
+def _off_line(realised: Realised) -> str:
+    """One line that names the languages that are off, the worst first."""
+    worst = sorted(realised.off, key=lambda name: -abs(realised.relative_error[name]))
+    named = ", ".join(f"{name} {100 * realised.relative_error[name]:+.2g} %" for name in worst[:NAMED])
+    more = f" and {len(worst) - NAMED} more" if len(worst) > NAMED else ""
+    return f"the trainer's rule moves the share of {named}{more}; see {REALISED}"
 
 
 def _check_name(name: str) -> None:

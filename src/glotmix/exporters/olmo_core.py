@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
+
 from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
 from glotmix.exporters.quoting import python_text, read_constants
-from glotmix.exporters.rules import largest_remainder
 from glotmix.mixture.schedule import Schedule
 
 REPETITION_MARGIN = 1.01
@@ -86,8 +87,14 @@ class OlmoCore(Exporter):
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        parts = [largest_remainder(request.vector(phase), phase.steps * request.batch) for phase in request.phases]
-        return Simulation(tuple(by_language(request, count_L, request.sequence_length) for count_L in parts))
+        unique_L = np.array([request.unique[name] for name in request.languages])
+        tokens = []
+        for phase in request.phases:
+            count_L = source_mixture(
+                request.vector(phase), unique_L, phase.steps * request.batch, request.sequence_length
+            )
+            tokens.append(by_language(request, count_L, request.sequence_length))
+        return Simulation(tuple(tokens))
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
@@ -103,3 +110,28 @@ def _repetition(request: ExportRequest, phase: Phase, language: str) -> float:
     """Passes over the language's tokens in this stage, rounded up to hundredths, at least 1."""
     tokens = phase.mixture[language] * phase.steps * request.batch * request.sequence_length
     return max(1.0, math.ceil(100 * REPETITION_MARGIN * tokens / request.unique[language]) / 100)
+
+
+def source_mixture(p_L: np.ndarray, unique_L: np.ndarray, instances: int, length: int) -> np.ndarray:
+    """Instances of each source after ``SourceMixtureDatasetConfig.build``, for one file per source.
+
+    Each pass over a file is an entry of its own, cut down to whole instances; what is missing then goes to entries that
+    have room, first evenly, then by largest remainder (ties to the later entry).
+    """
+    source, tokens, most = [], [], []
+    for i in np.flatnonzero(p_L):
+        passes = int(instances * length * p_L[i]) / unique_L[i]
+        while passes > 0:
+            source.append(i)
+            tokens.append(math.ceil(unique_L[i] * min(1.0, passes)))
+            most.append(int(unique_L[i]) // length)
+            passes -= 1.0
+    most_E, tokens_E = np.array(most), np.array(tokens)
+    count_E = np.minimum(tokens_E // length, most_E)
+    open_E = np.flatnonzero(count_E < most_E)
+    if len(open_E) and (short := instances - int(count_E.sum())) > 0:
+        remainder_E = tokens_E % length / length
+        count_E[open_E] = np.minimum(count_E[open_E] + short // len(open_E), most_E[open_E])
+        order = sorted((e for e in open_E if count_E[e] < most_E[e]), key=lambda e: (remainder_E[e], e), reverse=True)
+        count_E[order[: max(0, instances - int(count_E.sum()))]] += 1
+    return np.bincount(source, weights=count_E, minlength=len(p_L)).astype(np.int64)
