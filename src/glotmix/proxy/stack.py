@@ -19,6 +19,9 @@ BETAS = (0.9, 0.95)
 EPSILON = 1e-8
 
 
+TOKENS_AT_ONCE = {True: 4096, False: 65_536}
+"""Tokens of each model in one pass, on a CPU or a GPU: bounds the memory of activations; on a CPU speed is flat from
+512 to 8,192 (docs/engine.md)."""
 ALIGNMENT = 16
 """Floats: every tensor begins at a cache line, so a member's products give the same bits wherever it stands."""
 
@@ -68,8 +71,17 @@ class Stack:
         self._cast()
 
     def backward(self, tokens_KBS: Tensor) -> Tensor:
-        """Add the gradient of the mean loss of a batch to the gradients; the losses, [K]."""
-        loss_K = model.loss(self.parameters, tokens_KBS, self.shape)
+        """Add the gradient of the mean loss of a batch to the gradients; the losses, [K].
+
+        A batch of more than ``TOKENS_AT_ONCE`` tokens goes through in parts of equal weight per sequence.
+        """
+        B, S = tokens_KBS.shape[1:]
+        together = max(1, TOKENS_AT_ONCE[self.device.type == "cpu"] // (S - 1))
+        losses = [self._backward(part, part.shape[1] / B) for part in tokens_KBS.split(min(together, B), 1)]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum(0)
+
+    def _backward(self, tokens_KBS: Tensor, weight: float) -> Tensor:
+        loss_K = model.loss(self.parameters, tokens_KBS, self.shape) * weight
         # The models share nothing, so the sum's gradient is each one's own.
         gradients = torch.autograd.grad(loss_K.sum(), list(self.parameters.values()))
         torch._foreach_add_(self.gradients, list(gradients))

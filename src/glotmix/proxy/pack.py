@@ -1,0 +1,151 @@
+"""How many proxies to train as one program, and in how many processes: measured, not guessed.
+
+On a CPU the choice is one single-threaded process per core: for a small model the threads of one process spend their
+time waiting for each other. On a GPU one process stacks as many as still add speed and fit into its memory.
+What is trained does not depend on the choice (tests/proxy/test_stack.py), only how long it takes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from glotmix.config import ProxyConfig
+from glotmix.errors import GlotmixError
+from glotmix.proxy import flops, precision
+from glotmix.proxy.model import Shape
+from glotmix.proxy.stack import Stack
+
+GAIN = 1.05
+"""A larger stack is taken when it is so many times as fast: a smaller one loses less when it is interrupted."""
+LARGEST = {"cpu": 8, "cuda": 1024}
+MEMORY_SHARE = 0.8
+"""Of a GPU's free memory; the rest is for evaluation and fragmentation."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a sweep is spread over this machine."""
+
+    stack: int
+    """Proxies trained as one program, K."""
+    processes: int
+    """Programs side by side, one thread each on a CPU."""
+    tokens_per_second: float
+    """Expected training speed of all processes together."""
+    measured: Mapping[int, float]
+    """K to tokens per second of one process; empty where nothing was measured."""
+    explanation: str
+    """The choice in a sentence."""
+
+    def to_json(self) -> dict[str, Any]:
+        """For storing: a stored choice is used again, so a study that is resumed does not change its mind."""
+        return asdict(self) | {"measured": {str(K): speed for K, speed in self.measured.items()}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Packing:
+        """What :meth:`to_json` gave."""
+        return cls(**dict(value) | {"measured": {int(K): float(speed) for K, speed in value["measured"].items()}})
+
+
+def choose(
+    shape: Shape,
+    training: ProxyConfig,
+    runs: int,
+    *,
+    device: str = "cpu",
+    stack: int | None = None,
+    processes: int | None = None,
+    seconds: float = 2.0,
+) -> Packing:
+    """Stack and processes for ``runs`` equal runs on this machine.
+
+    Args:
+        shape: the proxies' shape.
+        training: batch, context and precision.
+        runs: how many there are to train; no stack is so large that a process stays idle.
+        device: "cpu" or "cuda".
+        stack: the user's choice of K; then only its speed is measured.
+        processes: the user's choice of processes; default one per core that this process may use, or one on a GPU.
+        seconds: time for the measurement, about.
+
+    Raises:
+        GlotmixError: not even one proxy fits into the GPU's memory.
+    """
+    kind = torch.device(device).type
+    available = processes or (_cores() if kind == "cpu" else 1)
+    used = max(1, min(available, runs))
+    most = min(LARGEST[kind], -(-runs // used))
+    sizes = [stack] if stack else [2**i for i in range(most.bit_length()) if 2**i <= most]
+    measured = _measure(shape, training, sizes, device, seconds / len(sizes))
+    best = sizes[0] if sizes[0] in measured else 0
+    for K, speed in measured.items():
+        if speed > measured[best] * GAIN:
+            best = K
+    if not best:
+        raise GlotmixError(f"a proxy with {shape.parameters:,} parameters does not fit into the memory of {device}")
+    speed = measured[best] * used
+    chosen = "as asked for" if stack else "measured " + ", ".join(f"K = {K}: {v:,.0f}" for K, v in measured.items())
+    share = flops.utilisation(shape, training.context, measured[best], _peak(training, device))
+    explanation = (
+        f"{used} process{'es' * (used > 1)} × {best} stacked: {speed:,.0f} tokens/s in all "
+        f"({chosen} tokens/s per process; {share:.0%} of the {device}'s matrix-product peak)"
+    )
+    return Packing(best, used, speed, measured, explanation)
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _peak(training: ProxyConfig, device: str) -> float:
+    return flops.peak(device, precision.dtype(training.precision, device))
+
+
+def _measure(shape: Shape, training: ProxyConfig, sizes: list[int], device: str, seconds: float) -> dict[int, float]:
+    """Tokens per second of one process with one thread, by K, as far as memory goes."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    measured = {}
+    try:
+        for K in sizes:
+            if not _fits(shape, training, K, device):
+                break
+            measured[K] = _speed(shape, training, K, device, seconds)
+    except torch.OutOfMemoryError:
+        torch.cuda.empty_cache()
+    finally:
+        torch.set_num_threads(threads)
+    return measured
+
+
+def _fits(shape: Shape, training: ProxyConfig, K: int, device: str) -> bool:
+    """Whether the state alone (weights, gradient, moments) would leave room; activations show when it runs."""
+    if torch.device(device).type != "cuda":
+        return True
+    free, _ = torch.cuda.mem_get_info(device)
+    return K * shape.parameters * 18 < MEMORY_SHARE * free
+
+
+def _speed(shape: Shape, training: ProxyConfig, K: int, device: str, seconds: float) -> float:
+    """The fastest step counts: what else runs on the machine can only slow a step down."""
+    program = Stack(shape, range(K), dtype=precision.dtype(training.precision, device), device=device)
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, shape.vocab, (K, training.batch, training.context + 1), generator=generator).to(device)
+    times: list[float] = []
+    began = time.perf_counter()
+    while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < 50):
+        start = time.perf_counter()
+        program.backward(tokens)
+        program.step(len(times) + 1, 1e-3, 0.1, 1.0)
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - start)
+    return K * training.batch * training.context / min(times[1:])

@@ -1,0 +1,48 @@
+import json
+
+import pytest
+
+from glotmix.config import ProxyConfig
+from glotmix.proxy import pack
+from glotmix.proxy.model import Shape
+from glotmix.proxy.pack import Packing, choose
+
+SHAPE = Shape(width=32, layers=1, heads=2, feed_forward=48, vocab=97, context=16)
+TRAINING = ProxyConfig(width=32, layers=1, heads=2, context=16, batch=2)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "expected"),
+    [
+        ({1: 100.0, 2: 104.0, 4: 104.9, 8: 90.0}, 1),  # no gain worth it
+        ({1: 100.0, 2: 120.0, 4: 150.0, 8: 151.0}, 4),
+        ({1: 100.0, 2: 100.0, 4: 100.0, 8: 130.0}, 8),
+    ],
+)
+def test_the_smallest_stack_near_the_best_speed_is_chosen(monkeypatch, speeds, expected):
+    monkeypatch.setattr(pack, "_measure", lambda *_: speeds)
+    packing = choose(SHAPE, TRAINING, runs=100, processes=2)
+    assert (packing.stack, packing.processes) == (expected, 2)
+    assert packing.tokens_per_second == 2 * speeds[expected]
+    assert f"2 processes × {expected} stacked" in packing.explanation
+
+
+def test_no_stack_is_so_large_that_a_process_stays_idle(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pack, "_measure", lambda *a: asked.append(a[2]) or {K: 10.0**K for K in a[2]})
+    assert choose(SHAPE, TRAINING, runs=5, processes=2).stack == 2
+    assert asked == [[1, 2]]
+    assert choose(SHAPE, TRAINING, runs=1, processes=2).processes == 1
+
+
+def test_the_users_dial_overrides_and_a_real_measurement_has_a_speed():
+    packing = choose(SHAPE, TRAINING, runs=9, stack=3, processes=1, seconds=0.1)
+    assert packing.stack == 3
+    assert list(packing.measured) == [3]
+    assert packing.tokens_per_second > 1000
+    assert "as asked for" in packing.explanation
+
+
+def test_a_stored_choice_is_the_same_choice():
+    packing = Packing(4, 2, 1234.5, {1: 500.0, 4: 617.25}, "because")
+    assert Packing.from_json(json.loads(json.dumps(packing.to_json()))) == packing
