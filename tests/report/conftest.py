@@ -27,3 +27,23 @@ def pages(tmp_path_factory, small):
         "small": write_report(small, folder / "small.html"),
         "hostile": write_report(hostile(), folder / "hostile.html"),
     }
+
+
+@pytest.fixture(scope="session")
+def _chromium(tmp_path_factory):
+    pytest.importorskip("selenium")
+    from browser import CHROMIUM, DRIVER, start
+
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("needs chromium and chromium-driver")
+    driver = start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(_chromium):
+    """A browser at a desk's size and in light colours, whatever the last test did."""
+    _chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    _chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    return _chromium

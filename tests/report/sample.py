@@ -54,26 +54,32 @@ def names(n, outside):
 
 
 def planted(languages, targets, about, rng):
-    """θ of a ShapleyLaw per target: E, c, γ, κ, w/<language>; relatives help more."""
+    """θ of a ShapleyLaw per target: E, c, γ, κ, ν, w/<language>; relatives help more."""
     T, L = len(targets), len(languages)
-    theta = np.zeros((T, 4 + L))
+    theta = np.zeros((T, 5 + L))
     theta[:, 0] = rng.uniform(1.1, 1.8, T)
     theta[:, 1] = rng.uniform(0.08, 0.2, T)
     theta[:, 2] = rng.uniform(0.0, 0.05, T)
     theta[:, 3] = rng.uniform(0.5, 0.8, T)
+    theta[:, 4] = rng.uniform(0.5, 0.7, T)
     for t, target in enumerate(targets):
         for s, source in enumerate(languages):
             near = about[target].family == about[source].family
             script = about[target].script == about[source].script
-            theta[t, 4 + s] = 1.0 if target == source else 0.004 + (0.12 * near + 0.02 * script) * rng.random()
+            theta[t, 5 + s] = 1.0 if target == source else 0.004 + (0.12 * near + 0.02 * script) * rng.random()
     return theta
 
 
 def predict(theta_TP, p):
     """Losses [..., T] at mixtures [..., L]."""
-    p = np.asarray(p)
-    part = (p[..., None, :] * theta_TP[..., 4:]) ** theta_TP[..., 3:4]
-    y = -np.log(part.sum(-1)) / theta_TP[..., 3]
+    p, kappa, nu = np.asarray(p), theta_TP[..., 3], theta_TP[..., 4]
+    T, L = len(theta_TP), p.shape[-1]
+    own = np.eye(T, L)
+    if len(theta_TP) > L:
+        nu = np.where(np.arange(T) < L, nu, 1.0)
+    part = (p[..., None, :] * theta_TP[..., 5:]) ** kappa[..., None] * (1 - own)
+    help_ = part.sum(-1) ** (1 / kappa)
+    y = -np.log((p @ own.T) ** nu * (np.arange(T) < L) + help_**nu) / nu
     return theta_TP[..., 0] * (1 + theta_TP[..., 1] * np.expm1(theta_TP[..., 2] * y) / theta_TP[..., 2])
 
 
@@ -84,11 +90,11 @@ def interval(values):
 
 def optimum(theta_TP, own, ceilings):
     """A good mixture by exponentiated gradient with differences, clipped to the ceilings."""
-    L = theta_TP.shape[1] - 4
+    L = theta_TP.shape[1] - 5
     p = np.minimum(np.full(L, 1 / L), ceilings)
     for _ in range(150):
         step = 1e-5 * np.maximum(p, 1e-4)
-        g = (predict(theta_TP[own], p + np.diag(step)).mean(1) - predict(theta_TP[own], p).mean()) / step
+        g = (predict(theta_TP, p + np.diag(step))[:, own].mean(1) - predict(theta_TP, p)[own].mean()) / step
         p = p * np.exp(-2.0 * (g - g @ p))
         for _ in range(30):
             p = np.minimum(p / p.sum(), ceilings)
@@ -127,11 +133,11 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     fitted = theta * (1 + rng.normal(0, 0.002, theta.shape))
     boot = fitted * (1 + rng.normal(0, 0.004, (resamples, *theta.shape)))
     scale = np.full(len(targets), 0.003)
-    parameters = ("E", "c", "γ", "κ", *[f"w/{language}" for language in languages])
+    parameters = ("E", "c", "γ", "κ", "ν", *[f"w/{language}" for language in languages])
     law = LawFit(
         "shapley_law",
         "shapley_law",
-        "L_t = (E + A N^-α + B D^-β) (1 + c (p̃^-γ - 1)/γ), p̃ = (Σ_l (w_l p_l)^κ)^(1/κ)",
+        "L_t = E (1 + c (p̃^-γ - 1)/γ), p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)",
         "after ShapleyLaw, arXiv 2603.17945",
         languages, targets, parameters, fitted, boot, scale, frozenset(), N, D,
     )  # fmt: skip
@@ -220,7 +226,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     )
 
     size = rng.uniform(0.4, 1.5, (len(targets), 1))
-    phi = 1.2 * theta[:, 4:] ** 0.7 * size + rng.normal(-0.05, 0.08, (len(targets), n))
+    phi = 1.2 * theta[:, 5:] ** 0.7 * size + rng.normal(-0.05, 0.08, (len(targets), n))
     half = rng.uniform(0.01, 0.07, phi.shape)
     transfer = TransferMatrix(
         targets, languages, phi, phi - half, phi + half, "bpb", "exact Shapley",

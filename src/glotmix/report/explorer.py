@@ -12,8 +12,8 @@ from glotmix.report.frames.words import counted
 
 EXACT_BYTES = 1_000_000
 """Resamples up to this size travel as 64-bit numbers; more of them as 16-bit steps, thinned to the same size."""
-FEWEST = 40
-"""Never thinned below so many resamples."""
+FEWEST, MOST = 40, 400
+"""Resamples are never thinned below the first number, always to the second, which drags smoothly."""
 
 
 def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
@@ -85,9 +85,9 @@ def _resamples(law: LawFit) -> dict[str, Any] | None:
     if law.theta_BTP is None or len(law.theta_BTP) < 2:
         return None
     B, size = len(law.theta_BTP), law.theta_BTP[0].size
-    if B * size * 8 <= EXACT_BYTES:
+    if B <= MOST and B * size * 8 <= EXACT_BYTES:
         return {"values": pack(law.theta_BTP, np.float64), "note": f"from {B} resamples of the runs"}
-    keep = min(B, max(FEWEST, EXACT_BYTES // (2 * size)))
+    keep = min(B, MOST, max(FEWEST, EXACT_BYTES // (2 * size)))
     away = law.theta_BTP[np.linspace(0, B - 1, keep).astype(int)] - law.theta_TP
     step = np.maximum(np.abs(away).max(axis=0) / 32767, 1e-300)
     return {

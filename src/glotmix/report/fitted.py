@@ -24,8 +24,8 @@ FORMS = {
 def law_fit(fitted: Fit) -> LawFit | None:
     """The law for the targets that it says something of; None where the page cannot evaluate it.
 
-    The ShapleyLaws get a column per language: the target's own weight is one, and where the Shapley values fix the
-    weights they are written out.
+    The ShapleyLaws get a column per language and ν: the target's own weight is one, a target outside the mixture has
+    ν = 1 (neither is used), and where the Shapley values fix the weights they are written out.
     """
     form = FORMS.get(fitted.law.name)
     told = [target for target in fitted.targets if fitted.fits[target].usable]
@@ -62,8 +62,9 @@ def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.n
         others = [language for language in fitted.languages if language != at.problem.target]
         for source, gap in zip(others, _gaps(at.problem), strict=True):
             columns[f"w/{source}"] = np.exp(np.maximum(-gap / columns["b"], -60))
-    columns.pop("b", None)
-    if "κ" not in columns:
-        return columns
-    weights = {f"w/{language}": columns.pop(f"w/{language}", np.ones(len(theta_BP))) for language in fitted.languages}
-    return columns | weights
+    if "κ" in columns:
+        columns.pop("b", None)
+        columns.setdefault("ν", np.ones(len(theta_BP)))
+        columns |= {f"w/{fitted.languages[one]}": np.ones(len(theta_BP)) for one in [at.problem.own] if one is not None}
+    weights = [f"{kind}/{language}" for kind in "aw" for language in fitted.languages]
+    return {name: columns[name] for name in (*sorted(set(columns) - set(weights)), *weights) if name in columns}

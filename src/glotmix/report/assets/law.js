@@ -1,7 +1,7 @@
 "use strict";
 // Laws in the page, with the formulas of src/glotmix/laws. All have the form L_t = f(x_t; theta, N, D) in one number x_t
-// per target: the target's own share, a weighted sum of shares, or their power mean. So a loss, its interval and its
-// slope by every share come from x_t and its own slopes.
+// per target: the target's own share, a weighted sum of shares, or the log of the effective share. So a loss, its interval
+// and its slope by every share come from x_t and its own slopes.
 
 function unpack(text, bits) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
@@ -24,8 +24,8 @@ const expm1Over = (y, gamma) => {
   return Math.abs(z) < 1e-4 ? y * (1 + z / 2 + (z * z) / 6) : Math.expm1(z) / gamma;
 };
 
-// kind of x, value f(x) and slope df/dx (for "power", x is the logarithm of the power mean); q holds a row's parameters
-// by name, s = A (N/1e6)^-alpha + B (D/1e8)^-beta where the law has these terms, d = ln(D/1e8) where D varies
+// kind of x, value f(x) and slope df/dx (for "share", x is the log of the effective share); q holds a row's parameters by
+// name, s = A (N/1e6)^-alpha + B (D/1e8)^-beta where the law has these terms, d = ln(D/1e8) where D varies
 const FORMULAS = {
   null: { kind: "own", value: (x, q) => q.c, slope: () => 0 },
   own_ratio: {
@@ -44,18 +44,18 @@ const FORMULAS = {
     slope: (x) => Math.exp(Math.min(x, 50)),
   },
   shapley_law: {
-    kind: "power",
+    kind: "share",
     value: (x, q, s) => (q.E + s) * (1 + q.c * expm1Over(-x, q.γ)),
     slope: (x, q, s) => -(q.E + s) * q.c * Math.exp(Math.max(-50, Math.min(50, -q.γ * x))),
   },
   shapley_law_data: {
-    kind: "power",
+    kind: "share",
     ownScale: true,
     value: (x, q, s, d) => q.E + s + q.B * Math.exp(-q.β * (x + d)),
     slope: (x, q, s, d) => -q.β * q.B * Math.exp(-q.β * (x + d)),
   },
 };
-const TINY = 1e-9;
+const TINY = 1e-9, NOTHING = 1e-200;
 
 class Law {
   constructor(data) {
@@ -77,9 +77,9 @@ class Law {
     this.scratch = {};
   }
 
-  // the weights of a power mean are kept as w^kappa
+  // the weights of an effective share are kept as w^kappa
   prepare(theta) {
-    if (this.form.kind !== "power") return theta;
+    if (this.form.kind !== "share") return theta;
     const kappa = this.names.indexOf("κ");
     for (let row = 0; row < theta.length; row += this.P) {
       for (let i = row + this.first; i < row + this.P; i++) theta[i] = Math.exp(theta[row + kappa] * Math.log(theta[i]));
@@ -116,8 +116,10 @@ class Law {
       for (let l = 0, i = row + this.first; i < end; l++, i++) x += theta[i] * this.p[l];
       return x;
     }
-    for (let l = 0, i = row + this.first; i < end; l++, i++) x += theta[i] * Math.exp(q.κ * this.logs[l]);
-    return Math.log(Math.max(x, 1e-300)) / q.κ;
+    const own = this.own[t];
+    for (let l = 0, i = row + this.first; i < end; l++, i++) if (l !== own) x += theta[i] * Math.exp(q.κ * this.logs[l]);
+    const help = Math.log(Math.max(x, NOTHING)) / q.κ;
+    return own < 0 ? help : Math.log(Math.max(Math.exp(q.ν * this.logs[own]) + Math.exp(q.ν * help), NOTHING)) / q.ν;
   }
 
   at(theta, row, t) {
@@ -167,10 +169,17 @@ class Law {
     } else if (kind === "sum") {
       for (let l = 0, i = row + this.first; l < this.L; l++, i++) gradient[l] += slope * theta[i];
     } else {
-      const sum = Math.exp(q.κ * x);
+      const own = this.own[t], at = (l) => Math.max(this.p[l], TINY);
+      let sum = 0, part = 1;
+      for (let l = 0, i = row + this.first; l < this.L; l++, i++) if (l !== own) sum += theta[i] * Math.exp(q.κ * this.logs[l]);
+      sum = Math.max(sum, NOTHING);
+      if (own >= 0) {
+        const total = Math.exp(q.ν * x);
+        part = Math.exp((q.ν * Math.log(sum)) / q.κ) / total;
+        gradient[own] += (slope * Math.exp(q.ν * Math.log(at(own)))) / total / at(own);
+      }
       for (let l = 0, i = row + this.first; l < this.L; l++, i++) {
-        const p = Math.max(this.p[l], TINY);
-        gradient[l] += (slope * theta[i] * Math.exp(q.κ * Math.log(p))) / sum / p;
+        if (l !== own) gradient[l] += (slope * part * theta[i] * Math.exp(q.κ * Math.log(at(l)))) / sum / at(l);
       }
     }
   }
