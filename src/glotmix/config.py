@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
@@ -326,8 +326,20 @@ def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
 
 def check(data: Mapping[str, Any], *, where: object = None) -> StudyConfig:
     """Validate a study given as a plain dict."""
+    return checked(StudyConfig, data, where=where)
+
+
+S = TypeVar("S", bound=Section)
+
+
+def checked(section: type[S], data: Mapping[str, Any], *, where: object = None) -> S:
+    """Validate one section.
+
+    Raises:
+        BadInput: the first field that is wrong, its value, and what was expected.
+    """
     try:
-        return StudyConfig.model_validate(data)
+        return section.model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])

@@ -13,6 +13,7 @@ import polars as pl
 
 from glotmix import __version__
 from glotmix.artifact import fingerprint, read_json
+from glotmix.corpus.census import Census
 from glotmix.exporters.exporter import Realised
 from glotmix.fit.fit import fit
 from glotmix.language import Language
@@ -35,7 +36,6 @@ from glotmix.report.evidence import (
 from glotmix.report.fitted import law_fit
 from glotmix.study.closed_loop import ClosedLoop, Difference
 from glotmix.study.study import Judgement, Study
-from glotmix.tokens.census import Census
 from glotmix.tokens.shards import TokenStore
 from glotmix.transfer.matrix import TransferMatrix
 

@@ -12,7 +12,7 @@ import polars as pl
 from rich.table import Table
 
 from glotmix.artifact import read_json
-from glotmix.config import OptimizeConfig
+from glotmix.config import OptimizeConfig, checked
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
@@ -194,7 +194,8 @@ def optimum_of(
     """The optimum of a fitted law under limits given on the command line."""
     if max_epochs is not None and (not unique or D is None):
         raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
-    config = OptimizeConfig.model_validate(
+    config = checked(
+        OptimizeConfig,
         {
             "objective": objective,
             "weights": dict(weights),
@@ -202,7 +203,7 @@ def optimum_of(
             "ceilings": dict(ceilings),
             "max_epochs": max_epochs,
             "current": dict(current),
-        }
+        },
     )
     constraints = constraints_from(config, fitted.languages, unique=unique, D=D)
     aim = objective_from(config, fitted.targets, fitted.languages)

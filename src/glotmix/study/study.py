@@ -1,8 +1,8 @@
 """The stages of a study, in order; the one place that knows them all.
 
 Every stage leaves its result in the study's directory. Called again, what is complete is not done again. What
-determines the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used; how they are
-fitted, optimised, validated and reported may change between calls.
+determines the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used;
+how they are fitted, optimised, validated and reported may change between calls.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Study:
         write_json(self.directory / "plan.json", [run.to_json() for run in runs])
         return runs
 
-    def sweep_spec(self, store: TokenStore) -> SweepSpec:
+    def sweep_spec(self, store: TokenStore, runs: int) -> SweepSpec:
         """What all runs of the study have in common; the stack size is chosen once and remembered."""
         config = self.config
         return SweepSpec(
@@ -158,21 +158,24 @@ class Study:
             proxy=config.proxy,
             available=self.available(store),
             targets=(*config.languages, *config.outside),
-            stack=self._stack(store),
+            stack=self._stack(store, runs),
         )
 
-    def _stack(self, store: TokenStore) -> int:
+    def _stack(self, store: TokenStore, runs: int) -> int:
+        """Proxies per job: told, or measured once and remembered (the numbers of a resumed study depend on it)."""
         path = self.directory / "packing.json"
         if path.exists():
             return int(read_json(path)["stack"])
         if (told := self.config.sweep.stack) is not None:
-            write_json(path, {"stack": told, "reason": "sweep.stack of the study"})
+            write_json(path, {"stack": told, "explanation": "sweep.stack of the study"})
             return told
-        from glotmix.proxy.pack import choose_packing
+        from glotmix.proxy.model import Shape
+        from glotmix.proxy.pack import choose as choose_packing
 
-        packing = choose_packing(self.config.proxy, store.vocab_size, self.config.sweep)
-        self.narrator.say(packing.reason)
-        write_json(path, {"stack": packing.stack, "reason": packing.reason})
+        proxy, workers = self.config.proxy, open_executor(self.config.sweep).workers
+        packing = choose_packing(Shape.of(proxy, store.vocab_size), proxy, runs, processes=workers)
+        self.narrator.say(packing.explanation)
+        write_json(path, packing.to_json())
         return packing.stack
 
     def run(self, runs: list[PlannedRun], spec: SweepSpec, label: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from glotmix.artifact import read_json, write_json
 from glotmix.config import check
+from glotmix.corpus.census import Census
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
@@ -36,7 +37,7 @@ from glotmix.study.study import Study
 from glotmix.sweep.executors import open_executor
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import is_complete
-from glotmix.tokens.census import Census, take_census
+from glotmix.tokens.fertility import take_census
 from glotmix.tokens.shards import TokenStore, open_store
 
 
@@ -58,7 +59,7 @@ def _from_measurements(study: Study, store: TokenStore, *, train: bool, out: Pat
     say = study.narrator.say
     census = take_census_of(study, store)
     runs = study.plan(store)
-    spec = study.sweep_spec(store)
+    spec = study.sweep_spec(store, len(runs))
     if not train and not all(is_complete(run, spec) for run in runs):
         raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
     failed = study.run(runs, spec, "Training proxies") if train else {}
@@ -88,9 +89,7 @@ def _seconds(study: Study, now: float) -> float:
 def take_census_of(study: Study, store: TokenStore | None = None) -> Census:
     """Count the corpus, and write ``census.json``."""
     store = store or study.tokens()
-    census = take_census(
-        store, natural=study.natural(store), target_tokens=study.target_tokens(), unique=study.unique(store)
-    )
+    census = take_census(store).at(study.target_tokens(), study.natural(store))
     write_json(study.directory / "census.json", census.to_json())
     return census
 
@@ -139,7 +138,7 @@ def close_loop(
     tokens = round(study.config.proxy.tokens)
     loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
-    spec = study.sweep_spec(store)
+    spec = study.sweep_spec(store, len(runs))
     failed_loop = study.run(loop_runs, spec, "Closing the loop")
     measurements = study.measure([*runs, *loop_runs], spec, failed | failed_loop)
     aim = optimum.aim
@@ -240,7 +239,7 @@ def dry_run(study: Study) -> Cost:
     """Count what a study would train; nothing is written and no corpus is read."""
     from glotmix.proxy import flops
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.pack import measured_rate
+    from glotmix.proxy.pack import choose
 
     config = study.config
     natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
@@ -255,7 +254,7 @@ def dry_run(study: Study) -> Cost:
     shape = Shape.of(config.proxy, config.tokens.vocab_size)
     compute = tokens * flops.per_token(shape, config.proxy.context)
     workers = open_executor(config.sweep).workers
-    rate = measured_rate(config.proxy, config.tokens.vocab_size, config.sweep)
+    packing = choose(shape, config.proxy, len(runs), stack=config.sweep.stack, processes=workers)
     target = config.target
     return Cost(
         runs=len(runs),
@@ -264,7 +263,7 @@ def dry_run(study: Study) -> Cost:
         N=shape.N,
         parameters=shape.parameters,
         flops=compute,
-        seconds=tokens / (rate * workers),
+        seconds=tokens / packing.tokens_per_second,
         workers=workers,
         target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
     )

@@ -1,0 +1,193 @@
+"""The command line: results for people and machines, and every wrong input refused with its place and exit code 2."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from glotmix import cli
+
+LANGUAGES = ("spa", "fra", "deu")
+
+
+@pytest.fixture
+def glotmix(monkeypatch, capsys):
+    """Run a command in this process: (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["glotmix", *map(str, arguments)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def planted(p):
+    w = np.array([[1, 0.2, 0.05], [0.2, 1, 0.05], [0.02, 0.5, 1]])
+    return 1.5 - 0.3 * np.log(((p[:, None, :] * w) ** 0.6).sum(2)) / 0.6
+
+
+def runs_table(rng=None, n=24):
+    """Runs of a law with planted transfer: a token of fra is worth half a token of deu to deu, one of spa next to none."""
+    rng = rng or np.random.default_rng(0)
+    p = np.vstack([np.eye(3), np.full((1, 3), 1 / 3), rng.dirichlet(np.ones(3), n - 4)])
+    loss = planted(p)
+    table = {"run": [f"r{i}" for i in range(n)], "N": [1e6] * n, "D": [1e7] * n, "seed": [0] * n}
+    table |= {f"p/{name}": p[:, i] for i, name in enumerate(LANGUAGES)}
+    table |= {f"loss/{name}": loss[:, i] for i, name in enumerate(LANGUAGES)}
+    return pl.DataFrame(table)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    path = tmp_path / "runs.csv"
+    runs_table().write_csv(path)
+    return path
+
+
+@pytest.fixture
+def fit_file(glotmix, runs, tmp_path):
+    path = tmp_path / "fit.json"
+    code, _, err = glotmix("fit", runs, "--law", "shapley_law", "--folds", 4, "--bootstrap", 10, "--out", path)
+    assert code == 0, err
+    return path
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    began = time.monotonic()
+    code = "import sys; sys.argv = ['glotmix', '--help']\ntry:\n from glotmix.cli import main; main()\nexcept SystemExit: pass\n"
+    check = "heavy = {'torch', 'numpy', 'polars', 'scipy', 'plotly'} & set(sys.modules); assert not heavy, heavy"
+    subprocess.run([sys.executable, "-c", code + check], check=True, capture_output=True)
+    assert time.monotonic() - began < 5  # 0.3 s on a quiet machine; what is asserted is that nothing heavy loads
+
+
+def test_fit_prints_held_out_error_beside_the_null_and_finds_the_law_that_made_the_table(glotmix, runs):
+    code, out, _ = glotmix("fit", runs, "--law", "auto", "--folds", 4, "--bootstrap", 0, "--json")
+    assert code == 0
+    result = json.loads(out)
+    scores = result["holdout"]["scores"]
+    mean = {law: np.mean([s["error"] for s in of.values()]) for law, of in scores.items() if len(of) == 3}
+    assert result["chosen"] == "shapley_law"
+    # The null scores about 0.2 here; the own-ratio law, which made a part of the table, about 0.05.
+    assert mean["shapley_law"] < 0.02 < mean["null"]
+
+
+def test_predict_gives_losses_with_intervals_beside_the_columns_asked_with(glotmix, fit_file, tmp_path):
+    asked = tmp_path / "asked.csv"
+    asked.write_text("name,p/spa,p/fra,p/deu\nhalf,0.5,0.25,0.25\n")
+    code, _, err = glotmix("predict", fit_file, asked, "--out", tmp_path / "predicted.csv")
+    assert code == 0, err
+    row = pl.read_csv(tmp_path / "predicted.csv").row(0, named=True)
+    assert row["name"] == "half"
+    truth = planted(np.array([[0.5, 0.25, 0.25]]))[0, 0]
+    assert row["loss/spa"] == pytest.approx(truth, rel=0.02)
+    assert row["loss/spa/low"] < row["loss/spa"] < row["loss/spa/high"]
+
+
+def test_shapley_prints_value_and_interval_by_target_and_source(glotmix, tmp_path):
+    rows = ["run,p/a,p/b,loss/a,loss/b"]
+    # u_a: {a} 1.0, {b} 0.2, {a, b} 0.9 from an empty loss of 3: phi_a = (1.0 + 0.7) / 2, phi_b = (0.2 - 0.1) / 2.
+    rows += ["a,1,0,2.0,2.8", "b,0,1,2.8,2.0", "ab,0.5,0.5,2.1,2.1"]
+    table = tmp_path / "coalitions.csv"
+    table.write_text("\n".join(rows))
+    code, out, err = glotmix("shapley", table, "--empty", "3", "--json")
+    assert code == 0, err
+    values = json.loads(out)
+    assert values["a"]["a"]["value"] == pytest.approx(0.85)
+    assert values["a"]["b"]["value"] == pytest.approx(0.05)
+    assert values["a"]["a"]["low"] is None
+
+
+def test_optimize_keeps_every_limit_and_export_writes_what_it_found(glotmix, fit_file, tmp_path):
+    mixture = tmp_path / "mixture.json"
+    code, _, err = glotmix("optimize", fit_file, "--floor", "deu=0.4", "--ceiling", "spa=0.2", "--out", mixture)
+    assert code == 0, err
+    shares = json.loads(mixture.read_text())["mixture"]
+    assert shares["deu"] >= 0.4 - 1e-9
+    assert shares["spa"] <= 0.2 + 1e-9
+    assert sum(shares.values()) == pytest.approx(1)
+    code, out, err = glotmix("export", mixture, "--to", "megatron_lm", "--tokens", "1e9", "--out", tmp_path / "x", "--json")
+    assert code == 0, err
+    realised = json.loads((tmp_path / "x" / "realised.json").read_text())
+    assert realised["languages"]["deu"]["realised"] == pytest.approx(shares["deu"], abs=1e-3)
+
+
+@pytest.mark.parametrize("command", ["laws", "exporters", "recipes"])
+def test_lists_name_everything_there_is(glotmix, command):
+    code, out, _ = glotmix(command, "--json")
+    assert code == 0
+    assert len(json.loads(out)) >= 2
+    code, out, _ = glotmix(command)
+    assert code == 0
+    assert out
+
+
+BAD_TABLES = {
+    "no losses": ("run,p/a,p/b\nr,0.5,0.5\n", "no column loss/<group>"),
+    "no shares": ("run,loss/a\nr,2\n", "no column p/<group>"),
+    "no run column": ("p/a,loss/a\n1,2\n", "no column 'run'"),
+    "NaN": ("run,p/a,p/b,loss/a\nr,0.5,0.5,nan\n", "run r, column loss/a"),
+    "text": ("run,p/a,p/b,loss/a\nr,0.5,half,2\n", "run r, column p/b: 'half'"),
+    "a run twice": ("run,p/a,p/b,loss/a\nr,0.5,0.5,2\nr,0.4,0.6,2\n", "r stands there twice"),
+    "negative": ("run,p/a,p/b,loss/a\nr,1.5,-0.5,2\n", "p/b is -0.5"),
+    "sum": ("run,p/a,p/b,loss/a\nr,0.5,0.1,2\n", "sum to 0.6"),
+    "loss of zero": ("run,p/a,p/b,loss/a\nr,0.5,0.5,0\n", "loss/a is 0"),
+    "empty": ("", "cannot be read|no runs|no column"),
+    "no rows": ("run,p/a,p/b,loss/a\n", "no runs"),
+    "too few": ("run,p/a,p/b,loss/a\nr,0.5,0.5,2\ns,0.4,0.6,2.1\n", "runs|folds|mixtures"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TABLES)
+def test_a_bad_table_is_refused_with_place_and_reason(glotmix, tmp_path, name):
+    text, reason = BAD_TABLES[name]
+    table = tmp_path / "runs.csv"
+    table.write_text(text)
+    code, out, err = glotmix("fit", table, "--law", "own_ratio")
+    assert code == 2, (out, err)
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
+    assert any(part in err for part in reason.split("|")), err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["fit", "none.csv"], "none.csv: no such file"),
+        (["fit"], "no table of runs"),
+        (["fit", "RUNS", "--law", "magic"], "no law 'magic'"),
+        (["fit", "--mixtures", "RUNS"], "--losses"),
+        (["predict", "none.json", "RUNS"], "none.json: no such file"),
+        (["predict", "RUNS", "RUNS"], "not valid JSON"),
+        (["predict", "FIT", "RUNS2"], "no column p/deu"),
+        (["optimize", "FIT", "--floor", "deu=0.7", "--floor", "fra=0.6"], "floor"),
+        (["optimize", "FIT", "--floor", "xyz=0.1"], "xyz"),
+        (["optimize", "FIT", "--floor", "deu"], "--floor: 'deu'"),
+        (["optimize", "FIT", "--objective", "best"], "objective"),
+        (["optimize", "FIT", "--max-epochs", "4"], "--max-epochs without"),
+        (["export", "MIXTURE", "--to", "nobody"], "no exporter 'nobody'"),
+        (["export", "RUNS", "--to", "levanter"], "not valid JSON"),
+        (["status", "."], "no study.json"),
+        (["report", "."], "no study.json"),
+        (["run", "none.yaml"], "none.yaml: no such file"),
+        (["shapley", "RUNS"], "coalitions were not run"),
+    ],
+)
+def test_bad_arguments_are_refused_with_a_reason(glotmix, runs, fit_file, tmp_path, monkeypatch, arguments, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "two.csv").write_text("p/spa,p/fra\n0.5,0.5\n")
+    (tmp_path / "mixture.json").write_text('{"spa_Latn": 0.5, "fra_Latn": 0.5}')
+    names = {"RUNS": runs, "FIT": fit_file, "RUNS2": tmp_path / "two.csv", "MIXTURE": tmp_path / "mixture.json"}
+    code, out, err = glotmix(*[names.get(a, a) for a in arguments])
+    assert code == 2, (code, out, err)
+    assert "Traceback" not in err
+    assert reason in err
