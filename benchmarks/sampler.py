@@ -137,7 +137,7 @@ def order_alone(repeats: int) -> float:
 
 
 def resume() -> dict[str, float]:
-    """Processor milliseconds to build a sampler and draw at a random index of the run, and to go on in small batches."""
+    """Processor milliseconds to build a sampler and draw anywhere in the run, and to go on in small batches."""
     rng, times = np.random.default_rng(0), []
     for index in rng.integers(0, DRAWS - 16, size=500).tolist():
         began = time.process_time()
@@ -177,9 +177,7 @@ def measure(repeats: int) -> dict[str, Any]:
             "glotmix": rate(lambda: glotmix_rows(shards), 400_000, repeats),
         }
         for form in INTERLEAVED:
-            result[f"interleave_datasets_{form}"] = rate(
-                lambda form=form: interleaved_rows(shards, form), 10_000, repeats
-            )
+            result[f"interleave_datasets_{form}"] = rate(partial(interleaved_rows, shards, form), 10_000, repeats)
         try:
             result["mosaicml_streaming"] = rate(lambda: streaming_rows(folder, shards), STREAMED, repeats)
         except ImportError as error:

@@ -29,9 +29,8 @@ class Sampler:
     **Counts.** After each block the number of sequences of language l is its expected number ``E_l = Σ p_l · length``
     over the stages so far, rounded by largest remainder between what was already drawn and what the stage ends with.
     So the counts of a block never are negative, sum to the block, and stay within one sequence of ``E_l`` for the whole
-    run while every share is at least ``1 / block`` (rarer languages, too, keep their exact number per stage, but the
-    others may be up to a few sequences off inside it). Blocks start anew with each stage: a language with share zero in
-    a stage is never drawn in it.
+    run: proved while every share is at least ``1 / block``, and so in every case tried below that. Blocks start anew
+    with each stage: a language with share zero in a stage is never drawn in it.
 
     **Order.** A block's sequences come in a pseudo-random order. The k-th draw of a language is sequence
     ``π_e(k mod A)`` with epoch ``e = k div A`` and a new pseudo-random permutation ``π_e`` of its A available sequences
