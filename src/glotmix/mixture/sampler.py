@@ -54,7 +54,7 @@ class Sampler:
     _quotas: Quotas = field(init=False, repr=False, compare=False)
     _keys: list[np.ndarray] = field(init=False, repr=False, compare=False)
     _block_key: np.ndarray = field(init=False, repr=False, compare=False)
-    _last: dict[int, tuple[np.ndarray, np.ndarray]] = field(init=False, repr=False, compare=False)
+    _last: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray | None]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name, value in (("total", self.total), ("block", self.block)):
@@ -121,24 +121,37 @@ class Sampler:
         return self._quotas.drawn(block_N)[0] + np.bincount(language, minlength=len(self.languages))
 
     def _drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Languages and sequences from ``start`` to ``stop``; the last block that was computed is kept."""
+        """Languages and sequences from ``start`` to ``stop``.
+
+        The last block is kept. The first draw in a block computes the sequences it asks for and no more, so that a run
+        resumes quickly; the second computes the whole block, since the run goes on.
+        """
         if start == stop:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         first, last = self._quotas.block_of(np.array([start, stop - 1])).tolist()
-        kept = self._last.get(first) if first == last else None
-        language, sequence = self._blocks(first, last) if kept is None else kept
         from_, tail = self._quotas.start(np.array([first, last])).tolist()
+        asked = slice(start - from_, stop - from_)
+        kept = self._last.get(first) if first == last else None
         if kept is None:
-            self._last.clear()
-            self._last[last] = language[tail - from_ :].copy(), sequence[tail - from_ :].copy()
-        return language[start - from_ : stop - from_], sequence[start - from_ : stop - from_]
+            language, ordinal = self._blocks(first, last)
+            self._keep(last, language[tail - from_ :].copy(), ordinal[tail - from_ :].copy(), None)
+            return language[asked], self._sequences(language[asked], ordinal[asked])
+        language, ordinal, sequence = kept
+        if sequence is None:
+            sequence = self._sequences(language, ordinal)
+            self._keep(first, language, ordinal, sequence)
+        return language[asked], sequence[asked]
+
+    def _keep(self, block: int, language: np.ndarray, ordinal: np.ndarray, sequence: np.ndarray | None) -> None:
+        self._last.clear()
+        self._last[block] = language, ordinal, sequence
 
     def _blocks(self, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Languages and sequences of whole blocks."""
+        """Languages of whole blocks, and how many sequences of that language were drawn before each."""
         drawn_NL = self._quotas.drawn(np.arange(first, last + 2))
         blocks = [self._in_block(first + n, drawn_NL[n], drawn_NL[n + 1]) for n in range(last + 1 - first)]
         language, ordinal = (np.concatenate(arrays) for arrays in zip(*blocks, strict=True))
-        return language, self._sequences(language, ordinal)
+        return language, ordinal
 
     def _in_block(self, block: int, before_L: np.ndarray, after_L: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Languages of one block in their pseudo-random order, each counted on from ``before_L``."""
