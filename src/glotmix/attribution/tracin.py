@@ -1,0 +1,237 @@
+"""TracIn: products of test and training gradients over the checkpoints of a run.
+
+Pruthi et al. 2020 (arXiv 2002.08484): ``TracInCP(z, z') = Σ_e η_e ⟨∇L(z', θ_e), ∇L(z, θ_e)⟩``. Influence across
+languages (Choenni et al. 2023, arXiv 2305.13286) takes the cosine in place of the product, so that samples with large
+gradients do not win every test sample. Positive: training on z lowers the loss of z'.
+
+One pass keeps products and norms, from which every similarity and weighting follows (:meth:`GradientProducts.scores`).
+Shape letters here: E checkpoints, Q test samples, N training samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from glotmix.attribution.factors import Gradient, Queries
+from glotmix.attribution.gradients import Loss, PerSampleGradients
+from glotmix.attribution.samples import Samples
+from glotmix.errors import BadInput, Corrupt
+
+QUERY_BYTES = 1 << 31
+"""Memory that test gradients may take together; more test samples are done in several passes over the training data."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights of one moment of a run."""
+
+    name: str
+    """How it is called in results."""
+    weights: Path | Mapping[str, Tensor]
+    """A directory with safetensors (``save_pretrained``'s, a kept proxy's), one such file, or a state dict."""
+    learning_rate: float | None = None
+    """Learning rate η of the updates that this checkpoint stands for; only TracIn's own weighting needs it."""
+
+
+@dataclass(frozen=True)
+class GradientProducts:
+    """What every TracIn score is made of."""
+
+    checkpoints: tuple[str, ...]
+    """Names of the checkpoints."""
+    dot_EQN: np.ndarray
+    """``⟨g_q, g_n⟩`` at every checkpoint."""
+    test_norm_EQ: np.ndarray
+    """``‖g_q‖``."""
+    train_norm_EN: np.ndarray
+    """``‖g_n‖``."""
+    learning_rates: tuple[float | None, ...]
+    """η of every checkpoint."""
+    parameters: tuple[str, ...]
+    """Parameters whose gradients were multiplied."""
+
+    def scores(self, similarity: str = "cosine", weighting: str = "uniform") -> np.ndarray:
+        """Contribution of every checkpoint to the score, [E, Q, N]; their sum is the score.
+
+        Args:
+            similarity: "dot" or "cosine". The cosine with a gradient that is zero is zero.
+            weighting: "learning_rate" (TracInCP), "uniform" (each 1), or "last" (the last checkpoint alone).
+
+        Raises:
+            BadInput: learning rates are asked for and a checkpoint has none.
+        """
+        weight_E = self._weights(weighting)
+        if similarity not in ("dot", "cosine"):
+            raise BadInput(f"similarity = {similarity!r}", expected='"dot" or "cosine"')
+        value_EQN = self.dot_EQN
+        if similarity == "cosine":
+            norms_EQN = self.test_norm_EQ[:, :, None] * self.train_norm_EN[:, None, :]
+            value_EQN = np.divide(value_EQN, norms_EQN, out=np.zeros_like(value_EQN), where=norms_EQN > 0)
+        return weight_E[:, None, None] * value_EQN
+
+    def self_influence(self, weighting: str = "uniform") -> np.ndarray:
+        """``Σ_e w_e ‖g_n‖²`` of every training sample, [N]: high for outliers and wrong labels."""
+        return self._weights(weighting) @ self.train_norm_EN**2
+
+    def _weights(self, weighting: str) -> np.ndarray:
+        E = len(self.checkpoints)
+        if weighting == "uniform":
+            return np.ones(E)
+        if weighting == "last":
+            return np.eye(E)[-1]
+        if weighting != "learning_rate":
+            raise BadInput(f"weighting = {weighting!r}", expected='"learning_rate", "uniform" or "last"')
+        for name, rate in zip(self.checkpoints, self.learning_rates, strict=True):
+            if rate is None:
+                raise BadInput("no learning rate", where=f"checkpoint {name}", expected="one, or another weighting")
+        return np.array(self.learning_rates, float)
+
+
+def gradient_products(
+    model: nn.Module,
+    loss: Loss,
+    checkpoints: Sequence[Checkpoint],
+    test: Samples,
+    train: Samples,
+    *,
+    parameters: str | Sequence[str] = "all",
+    batch: int = 32,
+    query_bytes: int = QUERY_BYTES,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> GradientProducts:
+    """Exact products between the gradients of all test and all training samples, at every checkpoint.
+
+    Test gradients are computed once per checkpoint (once in all, if they fit in ``query_bytes``, which is what bounds
+    the memory together with one batch); no training gradient outlives its batch. The model is left with its weights.
+
+    Args:
+        model: any torch model; it is run without dropout.
+        loss: per-sample losses (``classification_loss`` or ``next_token_loss`` of :mod:`..samples`, or yours).
+        checkpoints: moments of the run, in order.
+        test: samples whose predictions are explained.
+        train: samples that were trained on.
+        parameters: see :func:`glotmix.attribution.gradients.chosen_parameters`.
+        batch: samples of one pass.
+        query_bytes: memory for test gradients.
+        on_progress: called with (training samples done, in all).
+
+    Raises:
+        BadInput: no checkpoints, one that does not match the model, a sample longer than the context, a parameter
+            whose gradient hooks cannot see.
+    """
+    if not checkpoints:
+        raise BadInput("no checkpoints")
+    test.check_fit(model, "test")
+    train.check_fit(model, "train")
+    gradients = PerSampleGradients(model, loss, parameters)
+    size = sum(p.numel() for p in gradients.parameters.values())
+    at_once = max(1, min(len(test), query_bytes // (4 * size)))
+    E, Q, N = len(checkpoints), len(test), len(train)
+    dot_EQN, test_EQ, train_EN = np.zeros((E, Q, N)), np.zeros((E, Q)), np.zeros((E, N))
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    total = E * -(-Q // at_once) * N
+    done = 0
+    try:
+        for e, checkpoint in enumerate(checkpoints):
+            load_weights(model, checkpoint)
+            for start in range(0, Q, at_once):
+                some = slice(start, min(Q, start + at_once))
+                queries = _queries(gradients, test.take(range(Q)[some]), batch)
+                test_EQ[e, some] = _norms(queries, some.stop - some.start)
+                for columns, inputs in train.batches(batch, _device(model)):
+                    dot_QB, square_B = _products(queries, gradients(inputs), some.stop - some.start, inputs)
+                    dot_EQN[e, some, columns], train_EN[e, columns] = dot_QB, np.sqrt(square_B)
+                    done += len(square_B)
+                    if on_progress is not None:
+                        on_progress(done, total)
+    finally:
+        model.load_state_dict(before)
+    names = tuple(c.name for c in checkpoints)
+    rates = tuple(c.learning_rate for c in checkpoints)
+    return GradientProducts(names, dot_EQN, test_EQ, train_EN, rates, tuple(gradients.parameters))
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _queries(gradients: PerSampleGradients, test: Samples, batch: int) -> dict[str, list[tuple[slice, Queries]]]:
+    """Name of each parameter to the test samples' gradients, batch by batch (a batch has one length)."""
+    found: dict[str, list[tuple[slice, Queries]]] = {}
+    for some, inputs in test.batches(batch, _device(gradients.model)):
+        for name, gradient in gradients(inputs).items():
+            found.setdefault(name, []).append((some, Queries(gradient)))
+    return found
+
+
+def _norms(queries: Mapping[str, Iterable[tuple[slice, Queries]]], Q: int) -> np.ndarray:
+    square_Q = np.zeros(Q)
+    for parts in queries.values():
+        for some, query in parts:
+            square_Q[some] += query.square_norm_Q.cpu().numpy()
+    return np.sqrt(square_Q)
+
+
+def _products(
+    queries: Mapping[str, Iterable[tuple[slice, Queries]]],
+    training: Mapping[str, Gradient],
+    Q: int,
+    inputs: Mapping[str, Tensor],
+) -> tuple[np.ndarray, np.ndarray]:
+    B = len(next(iter(inputs.values())))
+    dot_QB, square_B = np.zeros((Q, B)), np.zeros(B)
+    for name, gradient in training.items():
+        square = None
+        for some, query in queries.get(name, ()):
+            dot, square = query.products(gradient)
+            dot_QB[some] += dot.cpu().numpy()
+        square_B += (gradient.square_norms() if square is None else square).cpu().numpy()
+    return dot_QB, square_B
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Put a checkpoint's weights into the model; names that are tied to a loaded one may be left out.
+
+    Raises:
+        BadInput: no safetensors there, or weights of another model.
+        Corrupt: a file that is truncated or changed.
+    """
+    state = _read(checkpoint) if isinstance(checkpoint.weights, Path) else dict(checkpoint.weights)
+    own = model.state_dict(keep_vars=True)
+    where = f"checkpoint {checkpoint.name}"
+    loaded = {tensor.data_ptr() for name, tensor in own.items() if name in state}
+    missing = [name for name, tensor in own.items() if name not in state and tensor.data_ptr() not in loaded]
+    unknown = [name for name in state if name not in own]
+    if missing or unknown:
+        raise BadInput(
+            f"{len(missing)} weights are missing ({', '.join(missing[:3])}), "
+            f"{len(unknown)} unknown ({', '.join(unknown[:3])})",
+            where=where,
+            expected="a checkpoint of this model",
+        )
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise BadInput(f"{name} is {tuple(tensor.shape)}", where=where, expected=str(tuple(own[name].shape)))
+    with torch.no_grad():
+        for name, tensor in state.items():
+            own[name].copy_(tensor)
+
+
+def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    path = checkpoint.weights
+    assert isinstance(path, Path)
+    files = sorted(path.glob("model*.safetensors")) if path.is_dir() else [path] if path.is_file() else []
+    if not files or any(file.suffix != ".safetensors" for file in files):
+        raise BadInput(f"no safetensors in {path}", where=f"checkpoint {checkpoint.name}", expected="model.safetensors")
+    try:
+        return {name: tensor for file in files for name, tensor in load_file(file).items()}
+    except SafetensorError as error:
+        raise Corrupt(f"{path}: {error}") from None

@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from glotmix.attribution.samples import Samples, classification_loss, next_token_loss
+from glotmix.attribution.tracin import Checkpoint, gradient_products
+from glotmix.errors import BadInput
+from tests.attribution.conftest import autograd_gradients, classified, xlmr
+
+EXACT = 1e-5  # relative to the largest score; two wrong-by-design variants below miss it by three digits and more
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def moved(model, seed):
+    torch.manual_seed(seed)
+    return {n: t + 0.02 * torch.randn_like(t) if t.is_floating_point() else t for n, t in state(model).items()}
+
+
+def error(found, true):
+    return np.abs(found - true).max() / np.abs(true).max()
+
+
+def truth(model, loss, test, train, names):
+    g, h = (autograd_gradients(model, loss, samples, names) for samples in (test, train))
+    return g @ h.T, np.linalg.norm(g, axis=1), np.linalg.norm(h, axis=1)
+
+
+def compare(model, loss, test, train, parameters="all", **options):
+    products = gradient_products(
+        model, loss, [Checkpoint("only", state(model))], test, train, parameters=parameters, batch=5, **options
+    )
+    dot, g, h = truth(model, loss, test, train, products.parameters)
+    assert error(products.dot_EQN[0], dot) < EXACT
+    assert error(products.scores("cosine")[0], dot / g[:, None] / h) < EXACT
+    assert error(products.test_norm_EQ[0], g) < EXACT
+    assert error(products.train_norm_EN[0], h) < EXACT
+    return products
+
+
+@pytest.mark.parametrize("parameters", ["all", "linear", "embeddings", ["*layer.1.*", "classifier*"]], ids=str)
+def test_scores_of_an_encoder_equal_a_plain_autograd_loop(classifier, parameters):
+    products = compare(classifier, classification_loss, classified(7, 1), classified(13, 2), parameters)
+    norms = [name for name in products.parameters if "LayerNorm" in name]
+    assert bool(norms) == (parameters not in ("linear", "embeddings"))
+
+
+def llama(tied, tmp_path):
+    from transformers import LlamaForCausalLM
+
+    from glotmix.proxy.checkpoint import save_checkpoint
+    from glotmix.proxy.model import Shape, init_parameters
+
+    shape = Shape(width=48, layers=2, heads=2, feed_forward=64, vocab=300, tied=tied, context=24)
+    parameters = init_parameters(shape, [3])
+    for tensor in parameters.values():
+        tensor.add_(0.05 * torch.randn(tensor.shape, generator=torch.Generator().manual_seed(1)))
+    save_checkpoint(tmp_path, parameters, shape)
+    return LlamaForCausalLM.from_pretrained(tmp_path)
+
+
+def texts(n, seed, vocab=300, T=16):
+    ids = torch.from_numpy(np.random.default_rng(seed).zipf(1.3, (n, T)) % vocab)
+    return Samples({"input_ids": ids}, tuple("ab"[i % 2] for i in range(n)))
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_scores_of_a_proxy_equal_a_plain_autograd_loop(tied, tmp_path):
+    model = llama(tied, tmp_path)
+    compare(model, next_token_loss, texts(5, 1), texts(9, 2))
+
+
+def test_a_tied_matrix_has_both_gradients_and_their_cross_terms(tmp_path):
+    model = llama(True, tmp_path)
+    products = compare(model, next_token_loss, texts(3, 1, T=3), texts(4, 2, T=3), ["model.embed_tokens.weight"])
+    assert len(products.parameters) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers the old way
+def test_adapters_are_scored_alone(classifier):
+    peft = pytest.importorskip("peft")
+    model = peft.get_peft_model(xlmr(), peft.LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS"))
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+    products = compare(model, classification_loss, classified(4, 1), classified(6, 2))
+    assert all("lora" in name or "classifier" in name for name in products.parameters)
+
+
+class Wide(nn.Module):
+    """Big matrices on few positions: the ghost form is the cheaper one everywhere."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.up, self.out = nn.Embedding(400, 200), nn.Linear(200, 300), nn.Linear(300, 400, bias=False)
+        self.back = nn.Linear(400, 200)
+        self.back.weight = nn.Parameter(self.embed.weight.detach().T.clone())
+        self.head = nn.Linear(200, 400, bias=False)
+        self.head.weight = self.embed.weight
+
+    def forward(self, ids):
+        h = self.embed(ids)
+        return self.head(self.back(self.out(torch.tanh(self.up(h)))) + h)
+
+
+def wide_loss(model, batch):
+    ids = batch["ids"]
+    return nn.functional.cross_entropy(model(ids[:, :-1]).transpose(1, 2), ids[:, 1:], reduction="none").sum(1)
+
+
+def test_the_ghost_form_is_exact_for_matrices_lookups_and_both_at_once():
+    from glotmix.attribution.factors import Queries
+    from glotmix.attribution.gradients import PerSampleGradients
+
+    model = Wide()
+    ids = torch.from_numpy(np.random.default_rng(0).integers(0, 5, (12, 4)))
+    test, train = Samples({"ids": ids[:5]}, ("a",) * 5), Samples({"ids": ids[5:]}, ("a",) * 7)
+    gradients = PerSampleGradients(model, wide_loss)({"ids": ids})
+    ghosts = [name for name, gradient in gradients.items() if Queries(gradient).dense_QP is None]
+    assert {"embed.weight", "up.weight", "out.weight", "back.weight"} <= set(ghosts)
+    compare(model, wide_loss, test, train)
+
+
+def test_little_memory_for_queries_changes_no_score(classifier):
+    test, train = classified(7, 1), classified(6, 2)
+    compare(classifier, classification_loss, test, train, query_bytes=3 * 4 * 200_000)
+
+
+def test_checkpoints_are_weighted_and_the_model_keeps_its_weights(classifier):
+    test, train = classified(4, 1), classified(5, 2)
+    states = [moved(classifier, seed) for seed in (1, 2)]
+    before = state(classifier)
+    checkpoints = [Checkpoint(f"step {i}", s, rate) for i, (s, rate) in enumerate(zip(states, (0.1, 0.3), strict=True))]
+    products = gradient_products(classifier, classification_loss, checkpoints, test, train)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in classifier.state_dict().items())
+    each = []
+    for s in states:
+        model = xlmr()
+        model.load_state_dict(s)
+        each.append(truth(model, classification_loss, test, train, products.parameters))
+    (a, ga, ha), (b, gb, hb) = each
+    assert error(products.scores("dot", "learning_rate").sum(0), 0.1 * a + 0.3 * b) < EXACT
+    assert error(products.scores("cosine", "uniform").sum(0), a / ga[:, None] / ha + b / gb[:, None] / hb) < EXACT
+    assert error(products.scores("cosine", "last").sum(0), b / gb[:, None] / hb) < EXACT
+    assert error(products.self_influence("learning_rate"), 0.1 * ha**2 + 0.3 * hb**2) < EXACT
+
+
+def test_wrong_variants_fail_the_comparison(classifier):
+    test, train = classified(6, 1), classified(8, 2)
+    names = [name for name, _ in classifier.named_parameters()]
+    g, h = (autograd_gradients(classifier, classification_loss, s, names) for s in (test, train))
+    true = g @ h.T
+    rng = np.random.default_rng(0)
+    projection = rng.standard_normal((g.shape[1], 512)) / np.sqrt(512)
+    assert error((g @ projection) @ (h @ projection).T, true) > 1e-3  # 512 random directions
+    # Activations and gradients summed over positions before the outer product: right for one position only.
+    a, delta = rng.standard_normal((2, 6, 4, 20)), rng.standard_normal((2, 6, 4, 10))
+    outer = np.einsum("sbti,sbto->sboi", a, delta).reshape(2, 6, -1)
+    summed = np.einsum("sbi,sbo->sboi", a.sum(2), delta.sum(2)).reshape(2, 6, -1)
+    assert error(summed[0] @ summed[1].T, outer[0] @ outer[1].T) > 1e-1
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (lambda s: {k: v for k, v in s.items() if "classifier" not in k}, "4 weights are missing"),
+        (lambda s: s | {"extra": torch.zeros(1)}, "1 unknown"),
+        (lambda s: s | {"classifier.out_proj.bias": torch.zeros(9)}, r"\(9,\)"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_bad_input(classifier, weights, message):
+    checkpoint = Checkpoint("epoch 3", weights(state(classifier)))
+    with pytest.raises(BadInput, match=message) as caught:
+        gradient_products(classifier, classification_loss, [checkpoint], classified(2, 1), classified(2, 2))
+    assert "epoch 3" in str(caught.value)
+
+
+def test_missing_learning_rates_and_long_samples_are_bad_input(classifier):
+    checkpoint = Checkpoint("epoch 1", state(classifier))
+    products = gradient_products(classifier, classification_loss, [checkpoint], classified(2, 1), classified(2, 2))
+    with pytest.raises(BadInput, match="epoch 1: no learning rate"):
+        products.scores("dot", "learning_rate")
+    long = classified(3, 1, longest=40)
+    long.inputs["attention_mask"][1] = 1
+    with pytest.raises(BadInput, match="sample 1 has 40 tokens"):
+        gradient_products(classifier, classification_loss, [checkpoint], long, classified(2, 2))
+    with pytest.raises(BadInput, match="no samples of c"):
+        classified(3, 1).of("c")
+
+
+class Bypassed(nn.Module):
+    """Uses a layer's weight without calling the layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen, self.unseen = nn.Linear(4, 4), nn.Linear(4, 1)
+
+    def forward(self, x):
+        return nn.functional.linear(self.seen(x), self.unseen.weight).squeeze(-1)
+
+
+def test_a_gradient_that_hooks_do_not_see_is_a_named_error_not_a_wrong_score():
+    model, data = Bypassed(), Samples({"x": torch.randn(3, 4)}, ("a",) * 3)
+    checkpoint = Checkpoint("now", state(model))
+    with pytest.raises(BadInput, match=r"parameter unseen\.weight"):
+        gradient_products(model, lambda m, b: m(b["x"]), [checkpoint], data, data)
+    with pytest.raises(BadInput, match="one per sample"):
+        gradient_products(model, lambda m, b: m(b["x"]).mean(), [checkpoint], data, data)
+    gradient_products(model, lambda m, b: m(b["x"]), [checkpoint], data, data, parameters=["seen.*"])
