@@ -11,9 +11,8 @@ import pytest
 import zstandard
 
 from glotmix.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers import open_reader, streams
 from glotmix.corpus.readers import plain as plain_module
-from glotmix.corpus.readers import streams
 from glotmix.errors import BadInput
 from tests.contracts.reader import ReaderContract
 
@@ -86,7 +85,7 @@ class TestParquet(ReaderContract):
 
 @pytest.mark.parametrize("ending", COMPRESS)
 def test_every_compression_gives_the_same_text(tmp_path, reading, ending):
-    write(tmp_path / "corpus" / f"spa_Latn.txt{ending}", COMPRESS[ending]("uno\n\ndos".encode()))
+    write(tmp_path / "corpus" / f"spa_Latn.txt{ending}", COMPRESS[ending](b"uno\n\ndos"))
     assert [d.text for d in read(reading())] == ["uno", "dos"]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import polars as pl
@@ -39,6 +39,8 @@ KIND = "tokens"
 SUMMARY = "store.json"
 BATCH_BYTES = 1 << 20
 """Text that is encoded at once; memory holds a few times as much."""
+INDEX_ROWS = 1024
+"""Documents whose tokens are written before their rows of the index are."""
 SAMPLE_REACH = 16
 """The tokenizer's sample is drawn from the first ``SAMPLE_REACH × sample_bytes`` bytes of each language."""
 UNIGRAM_TOKENS = 1_000_000
@@ -314,10 +316,10 @@ def _write_side(stem: Path, documents: Iterator[tuple[Document, list[int]]], end
         open(stem.with_name(f"{stem.name}.bin"), "wb") as file,
         pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), _INDEX) as index,
     ):
-        while batch := list(islice(documents, 1024)):
+        while batch := list(islice(documents, INDEX_ROWS)):
             rows: list[dict[str, Any]] = []
             for document, tokens in batch:
-                np.array([*tokens, end], dtype=dtype).tofile(file)
+                _append(file, np.array([*tokens, end], dtype=dtype))
                 row: dict[str, Any] = {
                     "id": document.id,
                     "offset": totals["tokens"],
@@ -332,6 +334,10 @@ def _write_side(stem: Path, documents: Iterator[tuple[Document, list[int]]], end
                 totals["words"] += row["words"]
             index.write_table(pa.Table.from_pylist(rows, schema=_INDEX))
     return totals
+
+
+def _append(file: BinaryIO, tokens: np.ndarray) -> None:
+    file.write(tokens.tobytes())
 
 
 def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> None:

@@ -23,10 +23,10 @@ NOTICE_CHARACTERS = 100
 _CODING = re.compile(rb"""coding:[ \t]*([\w.-]+)""")
 
 _ENGLISH_ONLY = frozenset(
-    "the and that this with are which from it be not you has have been will can when was were if there their they than "
-    "your only other may must should these any all each but used using file does into such would".split()
+    "the and that this with are which from it be not you has been can when were if there their they than your only "
+    "other may must should these any each but used using does into such would".split()
 )
-_ENGLISH_TOO = frozenset("of to is in for as by on or an a at no so do per over also".split())
+_ENGLISH_TOO = frozenset("of to is in for as by on or an a at no so do per over also will was all have file".split())
 """English function words that are words of some other language as well, and count half."""
 ENGLISH_SHARE = 0.15
 """Share of function words from which a paragraph of five words or more is taken for English; English prose has 0.3."""

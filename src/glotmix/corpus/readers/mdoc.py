@@ -16,7 +16,7 @@ _CLOSING = frozenset(". , : ; ) ] ? !".split())
 _OPENING = frozenset("( [".split())
 _SYSTEMS = {"Bx": "BSD", "Fx": "FreeBSD", "Ox": "OpenBSD", "Nx": "NetBSD", "Dx": "DragonFly", "At": "AT&T UNIX",
             "Ux": "UNIX", "Bsx": "BSD/OS"}  # fmt: skip
-_CLOSERS = frozenset("Oc Dc Qc Sc Pc Bc Brc Ac".split())
+CLOSERS = frozenset("Oc Dc Qc Sc Pc Bc Brc Ac".split())
 _SILENT = frozenset("Ns Ap Pf Bk Ek Sm Xo Xc Tg".split())
 
 MDOC = _PLAIN | set(_QUOTES) | _SILENT
@@ -79,7 +79,7 @@ class _Line:
 
     def _flags(self, following: str | None) -> None:
         self._put("-" if following is None or following in MDOC or following in _CLOSING else f"-{following}")
-        if following == "Ns":
+        if following in ("Ns", "Fl"):
             self.glue = True
 
     def _put(self, word: str) -> None:

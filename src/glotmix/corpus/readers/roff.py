@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from glotmix.corpus.readers.mdoc import MDOC, said
+from glotmix.corpus.readers.mdoc import CLOSERS, MDOC, said
 from glotmix.corpus.readers.roff_escapes import STRINGS, unescaped
 
 _COMMENT = re.compile(r'(?<!\\)((?:\\\\)*)\\["#].*')
@@ -192,7 +192,8 @@ class _Stripper:
 
     def _mdoc(self, words: list[str]) -> None:
         if words[0] == "Nm":
-            self._name = words[1] if len(words) > 1 and words[1][:1].isalnum() else self._name
+            self._name = self._name or " ".join(words[1:2])
+        self._glue = self._glue or words[0] in CLOSERS
         text, glue = said(words, self._name)
         self._text(text)
         self._glue = self._glue or glue

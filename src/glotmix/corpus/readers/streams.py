@@ -69,7 +69,7 @@ class _ZstdFile(io.RawIOBase):
 
         self._frames = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
         self._frame = self._frames.decompressobj()
-        self._file = open(path, "rb")
+        self._file = io.FileIO(path)
         self._fresh, self._ready = True, memoryview(b"")
 
     def readable(self) -> bool:
@@ -103,7 +103,11 @@ def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
             decompresses beyond ``MAX_EXPANSION``.
     """
     offset = number = 0
-    limit = max(_EXPANSION_FROM, MAX_EXPANSION * path.stat().st_size) if path.suffix in (".gz", ".xz", ".bz2", ".zst") else None
+    limit = (
+        max(_EXPANSION_FROM, MAX_EXPANSION * path.stat().st_size)
+        if path.suffix in (".gz", ".xz", ".bz2", ".zst")
+        else None
+    )
     with opened(path) as file:
         while raw := file.readline(MAX_LINE_BYTES + 1):
             number += 1
@@ -114,9 +118,8 @@ def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
             yield number, text.removeprefix("\ufeff").rstrip("\r\n") if number == 1 else text.rstrip("\r\n")
             offset += len(raw)
             if limit is not None and offset > limit:
-                raise BadInput(
-                    f"decompresses to over {offset} bytes", where=path, expected=f"at most {MAX_EXPANSION}-fold"
-                )
+                message = f"decompresses to over {offset} bytes"
+                raise BadInput(message, where=path, expected=f"at most {MAX_EXPANSION} times its size")
 
 
 def decoded(raw: bytes, where: object, errors: Errors, offset: int = 0, encoding: str = "utf-8") -> str:
