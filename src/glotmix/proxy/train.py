@@ -120,6 +120,7 @@ def train_stack(
     state_every: float = 60.0,
     checkpoint: Callable[[str, int], Path | None] | None = None,
     on_start: Callable[[Stack], None] | None = None,
+    on_batch: Callable[[Stack, int, torch.Tensor, float], None] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> list[RunResult]:
     """Train the runs side by side as one program.
@@ -137,6 +138,8 @@ def train_stack(
         state_every: seconds between two states.
         checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
         on_start: called with the stack before its first step (to load weights, say).
+        on_batch: called between backward pass and update with (stack, step from 0, token ids [K, B, S], learning rate);
+            it must leave the stack as it is (:mod:`glotmix.attribution.inrun`).
         on_step: called with (updates made, updates in all) after every update.
 
     Returns:
@@ -164,7 +167,10 @@ def train_stack(
         watch.losses(step, stack.backward(tokens_KBS), last=step + 1 == steps or step + 1 in measure_at)
         if all(member.reason for member in members):
             break
-        stack.step(step + 1, learning_rate(step, steps, training), training.weight_decay, training.clip)
+        rate = learning_rate(step, steps, training)
+        if on_batch is not None:
+            on_batch(stack, step, tokens_KBS, rate)
+        stack.step(step + 1, rate, training.weight_decay, training.clip)
         if step + 1 in measure_at:
             if evaluation is not None:
                 _measure(evaluation, stack, members, step + 1, per_step)

@@ -1,0 +1,101 @@
+"""Translation share: reinforcing against complementary influence of other languages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from glotmix.attribution import nulls
+from glotmix.attribution.influence import InfluenceScores
+from glotmix.errors import BadInput
+from glotmix.transfer.matrix import TransferMatrix
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number with its interval."""
+
+    value: float
+    """The number; NaN where it is not defined (no foreign sample among the top)."""
+    low: float
+    """Lower end; NaN where nothing was repeated."""
+    high: float
+    """Upper end."""
+
+
+@dataclass(frozen=True)
+class TranslationShares:
+    """How many foreign samples among the top m are translations of own-language samples among the same top m.
+
+    Such a sample reinforces what the own language's data says; the others complement it.
+    """
+
+    reinforcing: TransferMatrix
+    """By foreign language, with intervals over seeds; NaN on the diagonal and where no foreign sample is on top."""
+    overall: Mapping[str, Figure]
+    """Test language to the share over all foreign languages, with the interval over seeds."""
+    chance: Mapping[str, float]
+    """What it is if the tops of languages are independent: own samples among the top, over own samples in all."""
+    shuffled: Mapping[str, Figure]
+    """The same with identities shuffled within language and label: mean and 95 % band of one run."""
+
+
+def translation_shares(runs: Sequence[InfluenceScores], m: int, rng: np.random.Generator) -> TranslationShares:
+    """Reinforcing influence as in Choenni et al. 2023 (arXiv 2305.13286), joined by sample ids.
+
+    For a test sample let O be the own-language and F the foreign samples among its top m: the share is
+    ``|{f ∈ F: id(f) ∈ id(O)}| / |F|``, pooled over the test samples of a language.
+
+    Args:
+        runs: scores of the same samples from runs that differ in their seed.
+        m: how many samples count as the top.
+        rng: draws the shuffles.
+
+    Raises:
+        BadInput: training samples without ids, or a test language that is not trained on.
+    """
+    test, train = nulls.described(runs)
+    if train.ids is None:
+        raise BadInput("training samples have no ids", expected="ids that translations share")
+    if missing := [target for target in test.names if target not in train.names]:
+        raise BadInput(f"no training samples of {', '.join(missing)}", expected="test languages that are trained on")
+    tops = [scores.top(m) for scores in runs]
+    source_N = nulls.codes(train.languages, train.names)
+    own_Q, target_Q = nulls.codes(test.languages, train.names), nulls.codes(test.languages, test.names)
+    id_N = nulls.codes(train.ids, tuple(dict.fromkeys(train.ids)))
+    within = nulls.groups(tuple(zip(train.languages, train.labels or train.languages, strict=True)), len(train))
+
+    def count(top_QM: np.ndarray, id_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Foreign top samples that are translations of own top samples, and all foreign ones, each [T, L]."""
+        hits_TL, foreign_TL = np.zeros((2, len(test.names), len(train.names)))
+        for top_M, own, target in zip(top_QM, own_Q, target_Q, strict=True):
+            mine = source_N[top_M] == own
+            translated = np.isin(id_N[top_M[~mine]], id_N[top_M[mine]])
+            np.add.at(foreign_TL[target], source_N[top_M[~mine]], 1)
+            np.add.at(hits_TL[target], source_N[top_M[~mine]], translated)
+        return hits_TL, foreign_TL
+
+    counts = [count(top, id_N) for top in tops]
+    overall_RT = np.stack([_ratio(hits.sum(1), foreign.sum(1)) for hits, foreign in counts])
+    null = [count(tops[s % len(tops)], nulls.shuffled(id_N, within, rng)) for s in range(nulls.SHUFFLES)]
+    null_ST = np.stack([_ratio(hits.sum(1), foreign.sum(1)) for hits, foreign in null])
+    by_language_RTL = np.stack([_ratio(*both) for both in counts])
+    own_T = np.mean([m - foreign.sum(1) / np.bincount(target_Q) for _, foreign in counts], 0)
+    method = f"translation share of the top {m}"
+    return TranslationShares(
+        nulls.share_matrix(test.names, train.names, by_language_RTL, method, m),
+        _figures(test.names, overall_RT.mean(0), nulls.student(overall_RT)),
+        {name: float(own / train.languages.count(name)) for name, own in zip(test.names, own_T, strict=True)},
+        _figures(test.names, null_ST.mean(0), nulls.band(null_ST)),
+    )
+
+
+def _ratio(hits: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    return np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0)
+
+
+def _figures(names: Sequence[str], value_T: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> dict[str, Figure]:
+    rows = zip(names, value_T.tolist(), ends[0].tolist(), ends[1].tolist(), strict=True)
+    return {name: Figure(*row) for name, *row in rows}
