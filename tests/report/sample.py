@@ -92,7 +92,7 @@ def optimum(theta_TP, own, ceilings):
     """A good mixture by exponentiated gradient with differences, clipped to the ceilings."""
     L = theta_TP.shape[1] - 5
     p = np.minimum(np.full(L, 1 / L), ceilings)
-    for _ in range(150):
+    for _ in range(150 if L < 20 else 5):
         step = 1e-5 * np.maximum(p, 1e-4)
         g = (predict(theta_TP, p + np.diag(step))[:, own].mean(1) - predict(theta_TP, p)[own].mean()) / step
         p = p * np.exp(-2.0 * (g - g @ p))
@@ -291,7 +291,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
 
 def big(runs=1000):
     """100 languages × 1000 runs."""
-    return sample(100, 5, swarm=runs - 3, title="A hundred languages", resamples=100)
+    return sample(100, 5, swarm=runs - 3, title="A hundred languages", resamples=60)
 
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"

@@ -39,6 +39,12 @@ def show(browser, element):
     return element
 
 
+def press(browser, selector):
+    """Scroll to an element and click it."""
+    show(browser, find(browser, selector)).click()
+    frame(browser)
+
+
 @pytest.fixture
 def small_page(browser, pages):
     open_page(browser, pages["small"])
@@ -101,9 +107,9 @@ def test_arrow_keys_move_a_share_and_a_held_one_stays(small_page):
 
 def test_the_page_finds_the_optimum_that_scipy_finds(small_page, small):
     """Under the study's limits, from the law's own gradient; the uniform mixture is the trivial answer."""
-    find(small_page, "[data-start=uniform]").click()
+    press(small_page, "[data-start=uniform]")
     uniform = state(small_page)
-    find(small_page, "#x-solve").click()
+    press(small_page, "#x-solve")
     found = state(small_page)
     low, high = small_page.execute_script("return [glotmix.data.floors, glotmix.data.ceilings]")
 
@@ -123,9 +129,9 @@ def test_the_page_finds_the_optimum_that_scipy_finds(small_page, small):
 
 
 def test_a_floor_moves_the_optimum_and_an_impossible_one_is_put_back(small_page):
-    find(small_page, "#x-solve").click()
+    press(small_page, "#x-solve")
     free = state(small_page)
-    find(small_page, "#x-limits").click()
+    press(small_page, "#x-limits")
     rows = small_page.find_elements(By.CSS_SELECTOR, ".dial")
     last = rows[-1]
     at = small_page.execute_script(
@@ -134,7 +140,7 @@ def test_a_floor_moves_the_optimum_and_an_impossible_one_is_put_back(small_page)
     floor = show(small_page, last).find_element(By.CSS_SELECTOR, ".limits input")
     assert floor.is_displayed()
     set_value(small_page, floor, 30)
-    find(small_page, "#x-solve").click()
+    press(small_page, "#x-solve")
     bound = state(small_page)
     assert free["p"][at] < 0.3
     assert bound["p"][at] == pytest.approx(0.3)
@@ -148,7 +154,7 @@ def test_a_floor_moves_the_optimum_and_an_impossible_one_is_put_back(small_page)
 def test_each_objective_has_its_own_optimum(small_page, kind):
     """No other mixture tried is better under the objective that was asked for."""
     set_value(small_page, find(small_page, "#x-objective"), kind)
-    find(small_page, "#x-solve").click()
+    press(small_page, "#x-solve")
     found = state(small_page)
     tried = small_page.execute_script(
         """const out = [], L = glotmix.law.L, low = glotmix.data.floors, high = glotmix.data.ceilings;
@@ -179,7 +185,7 @@ def test_the_mixture_can_be_taken_away(small_page):
     small_page.execute_cdp_cmd(
         "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     )
-    find(small_page, "#x-copy").click()
+    press(small_page, "#x-copy")
     eventually(lambda: find(small_page, "#x-copy").text == "Copied")
 
 
@@ -277,11 +283,11 @@ def test_text_can_be_read_in_light_and_dark(browser, pages, scheme):
     for selector in ("p", ".note", "small", "a", "td.up", "td.down", ".v-better", "caption"):
         assert contrast(browser, selector) > 4.5, selector
     ground = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
-    find(browser, "#theme").click()
-    find(browser, "#theme").click()
+    press(browser, "#theme")
+    press(browser, "#theme")
     dark = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (ground == dark) == (scheme == "dark")
-    find(browser, "#theme").click()
+    press(browser, "#theme")
 
 
 @pytest.mark.parametrize("width", [320, 390, 820])
@@ -319,35 +325,33 @@ def big_page(tmp_path_factory):
 
 @pytest.mark.slow
 def test_a_hundred_languages_and_a_thousand_runs_stay_small_and_quick(browser, big_page):
-    """Under 6 MB; opened in under 2 s and dragged at 30 frames a second, counted in the page's own work so that a busy
-    machine does not decide."""
+    """Under 6 MB; opened in under 2 s and dragged at 30 frames a second, in processor time of the page's process, so that
+    a busy machine does not decide."""
     assert big_page.stat().st_size < 6_000_000
     browser.execute_cdp_cmd("Performance.enable", {})
 
     def spent():
         metrics = browser.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]
-        return {m["name"]: m["value"] for m in metrics}
+        return next(m["value"] for m in metrics if m["name"] == "ProcessTime")
 
+    before = spent()
     open_page(browser, big_page)
     assert complaints(browser) == []
-    opened = spent()
-    assert opened["ScriptDuration"] + opened["LayoutDuration"] + opened["RecalcStyleDuration"] < 2
+    after = spent()
+    assert (after - before if after > before else after) < 2  # another process may have taken the page over
     slider = show(browser, find(browser, ".dial input[type=range]"))
-    before = spent()["ThreadTime"] if "ThreadTime" in opened else spent()["TaskDuration"]
-    frames = browser.execute_async_script(
+    before = spent()
+    browser.execute_async_script(
         """const [slider, done] = [arguments[0], arguments[1]];
         let n = 0;
-        const work = [];
         const step = () => {
-          if (n++ === 60) return done(work);
+          if (n++ === 60) return done();
           slider.value = 400 + 5 * n;
-          const start = performance.now();
           slider.dispatchEvent(new Event("input", {bubbles: true}));
-          requestAnimationFrame(() => { document.body.offsetHeight; work.push(performance.now() - start); step(); });
+          requestAnimationFrame(step);
         };
         step();""",
         slider,
     )
-    assert before >= 0
-    assert np.median(frames) < 1000 / 30
+    assert (spent() - before) / 60 < 1 / 30
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")

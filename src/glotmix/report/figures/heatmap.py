@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +19,23 @@ NUMBERS_TO = 14
 """Up to so many columns the values are written into the cells, where these are wide enough."""
 NARROW_TO = 12
 """Up to so many columns there is a second drawing for a phone; wider ones scroll there."""
+
+
+WIDE_AND_NARROW = ((600, "wide heatmap"), (240, "narrow heatmap"))
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What an SVG element is called."""
+
+    key: str
+    """Start of its ids."""
+    said: str
+    """Title."""
+    about: str
+    """Description."""
+    css: str
+    """Class."""
 
 
 def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
@@ -46,10 +64,8 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         said,
         about,
         tuple(
-            _draw(evidence, matrix, targets, sources, f"{key}-{room}", said, about, room, css)
-            for room, css in (
-                ((600, "wide heatmap"), (240, "narrow heatmap")) if len(sources) <= NARROW_TO else ((600, "heatmap"),)
-            )
+            _draw(evidence, matrix, targets, sources, room, Naming(f"{key}-{room}", said, about, css))
+            for room, css in (WIDE_AND_NARROW if len(sources) <= NARROW_TO else ((600, "heatmap"),))
         ),
         ("target", "source", f"value ({matrix.unit})", "low", "high"),
         rows,
@@ -79,121 +95,126 @@ def level(value: float, limit: float) -> int:
     return int(np.sign(value)) * int(np.ceil(size * STEPS - 1e-9))
 
 
+@dataclass(frozen=True)
+class Grid:
+    """Where the cells lie, in pixels."""
+
+    left: float
+    """Left edge of the first column."""
+    top: float
+    """Upper edge of the first row."""
+    cell: float
+    """Width of a column."""
+    row: float
+    """Height of a row."""
+    numbers: bool
+    """Whether values are written into the cells."""
+
+
 def _draw(
     evidence: Evidence,
     matrix: TransferMatrix,
     targets: Sequence[str],
     sources: Sequence[str],
-    key: str,
-    said: str,
-    about: str,
     room: int,
-    css: str,
+    naming: Naming,
 ) -> str:
     """The drawing with ``room`` pixels for its columns."""
     T, L = matrix.value_TL.shape
     cell = float(max(6, min(78, room // L)))
-    height = cell if cell < 30 else max(30.0, cell * 0.56)
-    grouped = L >= BY_FAMILY_FROM
     size = 13 if cell >= 16 else max(6.0, cell - 1)
-    left = min(170.0, max(text_width(t, size) for t in targets) + 14) if not grouped else 150.0
-    top = (
-        (min(120.0, max(text_width(s, size) for s in sources) * (1 if cell < 40 else 0.75) + 16))
-        if not grouped
-        else 96.0
-    )
-    canvas = Canvas(left + L * cell + (30 if cell < 40 else 46), top + T * height + 26 + 34)
-    limit = _limit(matrix)
-    sure = certain(matrix)
-    numbers = L <= NUMBERS_TO and cell >= 34
+    if grouped := L >= BY_FAMILY_FROM:
+        left, top = 150.0, 96.0
+    else:
+        left = min(170.0, max(text_width(t, size) for t in targets) + 14)
+        top = min(120.0, max(text_width(s, size) for s in sources) * (1 if cell < 40 else 0.75) + 16)
+    grid = Grid(left, top, cell, cell if cell < 30 else max(30.0, cell * 0.56), L <= NUMBERS_TO and cell >= 34)
+    bottom = top + T * grid.row
+    canvas = Canvas(left + L * cell + (30 if cell < 40 else 46), bottom + 60)
+    _cells(canvas, matrix, grid)
+    if grid.numbers:
+        _numbers(canvas, matrix, grid)
+    if grouped:
+        _families(canvas, evidence, matrix, grid)
+    else:
+        _names(canvas, targets, sources, grid, size)
+    if outside := sum(1 for t in matrix.targets if t not in matrix.sources):
+        canvas.line(8, bottom - outside * grid.row, left + L * cell, bottom - outside * grid.row, "divide")
+    canvas.text(left, bottom + 18, "columns: trained on · rows: measured", "axis")
+    _key(canvas, left, bottom + 34, _limit(matrix), matrix.unit)
+    places = {"left": px(left), "top": px(top), "cell": px(cell), "row": px(grid.row), "columns": L, "rows": T}
+    frame = " ".join(f'data-{name}="{place}"' for name, place in places.items()) + ' tabindex="0"'
+    return canvas.svg(naming.key, naming.said, naming.about, naming.css).replace("<svg ", f"<svg {frame} ", 1)
+
+
+def _cells(canvas: Canvas, matrix: TransferMatrix, grid: Grid) -> None:
+    """Squares, gathered into one path per colour so that ten thousand of them stay light."""
+    T, L = matrix.value_TL.shape
+    limit, sure = _limit(matrix), certain(matrix)
     boxes: dict[int, list[str]] = {}
-    for i in range(T):
-        for j in range(L):
-            side = 1.0 if sure[i, j] else 0.0 if numbers else 0.45
-            w, h = (cell - 1) * side, (height - 1) * side
-            x, y = left + j * cell + (cell - w) / 2, top + i * height + (height - h) / 2
-            if side == 0:
-                continue
-            boxes.setdefault(level(float(matrix.value_TL[i, j]), limit), []).append(
-                f"M{px(x)} {px(y)}h{px(w)}v{px(h)}h{px(-w)}z"
-            )
-    canvas.rect(left, top, L * cell, T * height, "heat-ground")
+    for i, j in np.ndindex(T, L):
+        side = 1.0 if sure[i, j] else 0.45
+        if grid.numbers and not sure[i, j]:
+            continue
+        w, h = (grid.cell - 1) * side, (grid.row - 1) * side
+        x, y = grid.left + j * grid.cell + (grid.cell - w) / 2, grid.top + i * grid.row + (grid.row - h) / 2
+        step = level(float(matrix.value_TL[i, j]), limit)
+        boxes.setdefault(step, []).append(f"M{px(x)} {px(y)}h{px(w)}v{px(h)}h{px(-w)}z")
+    canvas.rect(grid.left, grid.top, L * grid.cell, T * grid.row, "heat-ground")
     for step, parts in sorted(boxes.items()):
         canvas.path("".join(parts), f"heat {_class(step)}")
-    if numbers:
-        for k in range(L + 1):
-            canvas.line(left + k * cell, top, left + k * cell, top + T * height, "rule")
-        for k in range(T + 1):
-            canvas.line(left, top + k * height, left + L * cell, top + k * height, "rule")
-    if numbers:
-        for i in range(T):
-            for j in range(L):
-                css = "number"
-                if sure[i, j] and abs(level(float(matrix.value_TL[i, j]), limit)) > 5:
-                    css += " strong-cell"
-                elif not sure[i, j]:
-                    css += " unsure"
-                x, y = left + (j + 0.5) * cell, top + (i + 0.5) * height
-                canvas.text(x, y + 4, signed(float(matrix.value_TL[i, j]), 2), css, anchor="middle")
-    if grouped:
-        _families(canvas, evidence, matrix, left, top, cell, height)
-    else:
-        for i, name in enumerate(targets):
-            canvas.text(
-                left - 7,
-                top + (i + 0.5) * height + size * 0.36,
-                shortened(name, left - 8, size),
-                f"label z{round(size)}",
-                anchor="end",
-            )
-        for j, name in enumerate(sources):
-            canvas.text(
-                left + (j + 0.5) * cell + 3,
-                top - 8,
-                shortened(name, 118, size),
-                f"label z{round(size)}",
-                turn=-45 if cell >= 40 else -60,
-            )
-    outside = sum(1 for t in matrix.targets if t not in matrix.sources)
-    if outside:
-        y = top + (T - outside) * height
-        canvas.line(8, y, left + L * cell, y, "divide")
-    canvas.text(left, top + T * height + 18, "columns: trained on · rows: measured", "axis")
-    _key(canvas, left, top + T * height + 34, limit, matrix.unit)
-    svg = canvas.svg(key, said, about, css)
-    places = {"left": px(left), "top": px(top), "cell": px(cell), "row": px(height), "columns": L, "rows": T}
-    frame = " ".join(f'data-{name}="{place}"' for name, place in places.items()) + ' tabindex="0"'
-    return svg.replace("<svg ", f"<svg {frame} ", 1)
 
 
-def _families(
-    canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, left: float, top: float, cell: float, height: float
-) -> None:
+def _numbers(canvas: Canvas, matrix: TransferMatrix, grid: Grid) -> None:
+    T, L = matrix.value_TL.shape
+    right, bottom = grid.left + L * grid.cell, grid.top + T * grid.row
+    for j in range(L + 1):
+        canvas.line(grid.left + j * grid.cell, grid.top, grid.left + j * grid.cell, bottom, "rule")
+    for i in range(T + 1):
+        canvas.line(grid.left, grid.top + i * grid.row, right, grid.top + i * grid.row, "rule")
+    limit, sure = _limit(matrix), certain(matrix)
+    for i, j in np.ndindex(T, L):
+        value = float(matrix.value_TL[i, j])
+        css = "number unsure" if not sure[i, j] else "number strong-cell" if abs(level(value, limit)) > 5 else "number"
+        x, y = grid.left + (j + 0.5) * grid.cell, grid.top + (i + 0.5) * grid.row
+        canvas.text(x, y + 4, signed(value, 2), css, anchor="middle")
+
+
+def _names(canvas: Canvas, targets: Sequence[str], sources: Sequence[str], grid: Grid, size: float) -> None:
+    css = f"label z{round(size)}"
+    for i, name in enumerate(targets):
+        y = grid.top + (i + 0.5) * grid.row + size * 0.36
+        canvas.text(grid.left - 7, y, shortened(name, grid.left - 8, size), css, anchor="end")
+    turn = -45 if grid.cell >= 40 else -60
+    for j, name in enumerate(sources):
+        x = grid.left + (j + 0.5) * grid.cell + 3
+        canvas.text(x, grid.top - 8, shortened(name, 118, size), css, turn=turn)
+
+
+def _families(canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, grid: Grid) -> None:
     """Brackets with the family's name instead of a hundred labels that nobody can read."""
     T, L = matrix.value_TL.shape
-    for names, along_x in ((matrix.sources, True), (tuple(t for t in matrix.targets if t in matrix.sources), False)):
-        start = 0
-        for i in range(1, len(names) + 1):
-            family = _family(evidence, names[start])
-            if i == len(names) or _family(evidence, names[i]) != family:
-                step = cell if along_x else height
-                a, b = start * step, i * step
-                if along_x:
-                    canvas.line(left + a + 1, top - 5, left + b - 1, top - 5, "bracket")
-                    canvas.line(left + b, top, left + b, top + T * height, "group")
-                    canvas.text(left + (a + b) / 2, top - 12, shortened(family, 110, 12), "label z12", turn=-35)
-                else:
-                    canvas.line(left - 5, top + a + 1, left - 5, top + b - 1, "bracket")
-                    canvas.line(left, top + b, left + L * cell, top + b, "group")
-                    if b - a >= 12:
-                        canvas.text(
-                            left - 11,
-                            top + (a + b) / 2 + 4,
-                            shortened(family, left - 16, 12),
-                            "label z12",
-                            anchor="end",
-                        )
-                start = i
+    left, top = grid.left, grid.top
+    for a, b, family in _runs(evidence, matrix.sources, grid.cell):
+        canvas.line(left + a + 1, top - 5, left + b - 1, top - 5, "bracket")
+        canvas.line(left + b, top, left + b, top + T * grid.row, "group")
+        canvas.text(left + (a + b) / 2, top - 12, shortened(family, 110, 12), "label z12", turn=-35)
+    for a, b, family in _runs(evidence, [t for t in matrix.targets if t in matrix.sources], grid.row):
+        canvas.line(left - 5, top + a + 1, left - 5, top + b - 1, "bracket")
+        canvas.line(left, top + b, left + L * grid.cell, top + b, "group")
+        if b - a >= 12:
+            canvas.text(left - 11, top + (a + b) / 2 + 4, shortened(family, left - 16, 12), "label z12", anchor="end")
+
+
+def _runs(evidence: Evidence, names: Sequence[str], step: float) -> list[tuple[float, float, str]]:
+    """Neighbours of one family: first and last pixel, and the family's name."""
+    found, start = [], 0
+    for i in range(1, len(names) + 1):
+        family = _family(evidence, names[start])
+        if i == len(names) or _family(evidence, names[i]) != family:
+            found.append((start * step, i * step, family))
+            start = i
+    return found
 
 
 def _family(evidence: Evidence, language: str) -> str:
