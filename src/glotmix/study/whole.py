@@ -41,6 +41,10 @@ from glotmix.tokens.fertility import take_census
 from glotmix.tokens.shards import TokenStore, open_store
 
 
+SAME = 1e-6
+"""Mixtures closer than this (total variation) are trained once."""
+
+
 def run_study(study: Study) -> Path:
     """Do every stage that is not done yet, and return the path of the report.
 
@@ -132,9 +136,13 @@ def close_loop(
             study.narrator.say(
                 f"  baseline {name} is left out of the closed loop: it is not defined under these limits"
             )
-    mixtures = {"optimum": optimum.mixture} | {name: known[name] for name in wanted}
-    if "current" in known:
-        mixtures.setdefault("current", known["current"])
+    mixtures = {"optimum": optimum.mixture}
+    for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
+        twin = next((other for other, mixture in mixtures.items() if mixture.total_variation(known[name]) < SAME), None)
+        if twin is None:
+            mixtures[name] = known[name]
+        else:
+            study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
     tokens = round(study.config.proxy.tokens)
     loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
