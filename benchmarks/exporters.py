@@ -147,8 +147,15 @@ def olmo_core(folder, request):
 
 def streaming(folder, request):
     """Stream.apply_weights of the installed library on the streams of the YAML."""
+    import types
+
     import numpy as np
     import yaml
+
+    # streaming imports torchvision for its image data sets, which no text needs and which wants a matching torch.
+    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__getattr__ = lambda attribute: type(attribute, (), {})
     from streaming.base.stream import Stream
 
     counts = []

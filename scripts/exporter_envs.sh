@@ -13,9 +13,9 @@ TORCH=$(grep -o '^torch==[0-9.]*' constraints.txt)
 needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
-    levanter)  echo "numpy jax equinox haliax jaxtyping async_lru tensorstore fsspec pyyaml packaged:levanter==1.2.dev1644" ;;
+    levanter)  echo "numpy jax==0.7.2 jaxlib==0.7.2 equinox==0.13.1 haliax jaxtyping async_lru tensorstore fsspec pyyaml packaged:levanter==1.2.dev1644" ;;
     olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
-    streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow packaged:mosaicml-streaming==0.13.0" ;;
+    streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH full:litdata==0.2.76" ;;
     nanotron)  echo "$TORCH numpy pyyaml dacite transformers datasets packaging einops safetensors tqdm packaged:nanotron==0.4" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;

@@ -16,11 +16,16 @@ IGNORED = -100
 
 
 def weighted_loss(
-    logits_BTV: torch.Tensor, labels_BT: torch.Tensor, weight_B: torch.Tensor, ignored: int = IGNORED
+    logits_BTV: torch.Tensor,
+    labels_BT: torch.Tensor,
+    weight_B: torch.Tensor,
+    count: torch.Tensor | float | None = None,
+    ignored: int = IGNORED,
 ) -> torch.Tensor:
-    """``Σ_b w_b Σ_t nll_bt / Σ_b n_b``: the mean token loss with each sequence weighted by its language.
+    """``Σ_b w_b Σ_t nll_bt / n``: the mean token loss with each sequence weighted by its language.
 
-    Labels are shifted here, as transformers does. With weights that have mean one under the sampled mixture (what
+    n is the number of labels that count, or ``count``: that of a whole step where gradients are accumulated. Labels are
+    shifted here, as transformers does. With weights that have mean one under the sampled mixture (what
     :class:`glotmix.mixture.weighting.Weighting` makes) the learning rate keeps its meaning. Source: Li et al.,
     "Upsample or Upweight?", arXiv 2410.04579, who weight by language too.
     """
@@ -28,8 +33,8 @@ def weighted_loss(
     nll_BT = functional.cross_entropy(
         logits_BTV[:, :-1].flatten(0, 1).float(), target_BT.flatten(), ignore_index=ignored, reduction="none"
     ).view_as(target_BT)
-    counted = (target_BT != ignored).sum().clamp(min=1)
-    return (nll_BT.sum(dim=1) * weight_B.to(nll_BT)).sum() / counted
+    n = (target_BT != ignored).sum().clamp(min=1) if count is None else count
+    return (nll_BT.sum(dim=1) * weight_B.to(nll_BT)).sum() / n
 
 
 class LossWeighting(nn.Module):
@@ -53,8 +58,14 @@ class LossWeighting(nn.Module):
         values = torch.tensor([weights[language] for language in languages], dtype=torch.float32)
         self.register_buffer("weight_L", values, persistent=False)
 
-    def forward(self, labels: torch.Tensor, language: torch.Tensor, **inputs: Any) -> Any:
-        """The model's output with ``loss``."""
+    def forward(
+        self,
+        labels: torch.Tensor,
+        language: torch.Tensor,
+        num_items_in_batch: torch.Tensor | float | None = None,
+        **inputs: Any,
+    ) -> Any:
+        """The model's output with ``loss``; transformers' Trainer gives ``num_items_in_batch`` when it accumulates."""
         output = self.model(**inputs)
-        output["loss"] = weighted_loss(output["logits"], labels, self.weight_L[language])
+        output["loss"] = weighted_loss(output["logits"], labels, self.weight_L[language], num_items_in_batch)
         return output
