@@ -94,20 +94,30 @@ class Holdout:
         return cls(scores, targets, languages, noise, data["split"], data["problems"])
 
     def table(self) -> Any:
-        """A rich table: laws as rows, held-out relative error per target in percent, mean, Spearman."""
+        """A rich table: targets as rows, laws as columns, relative error in percent; mean, MAE and Spearman below.
+
+        The last column is the noise: how much runs of one mixture differ. No law can be expected to do better.
+        """
         from rich.table import Table
 
-        table = Table(title=f"held-out relative error, % ({self.split})")
-        table.add_column("law")
+        table = Table(title=f"held-out relative error, % ({self.split})", title_justify="left")
+        table.add_column("target")
+        for law in self.scores:
+            table.add_column(law, justify="right")
+        noisy = any(np.isfinite(x) for x in self.noise.values())
+        if noisy:
+            table.add_column("noise", justify="right")
         for target in self.targets:
-            table.add_column(target, justify="right")
-        for column in ("mean", "MAE", "Spearman"):
-            table.add_column(column, justify="right")
-        for law, of in self.scores.items():
-            cells = [f"{100 * of[t].error:.2f}" if t in of else "–" for t in self.targets]
-            means = [self.mean(law, what=what) for what in ("error", "mae", "spearman")]
-            table.add_row(law, *cells, f"{100 * means[0]:.2f}", f"{means[1]:.4f}", f"{means[2]:.3f}")
-        table.add_row("noise", *[f"{100 * self.noise[t]:.2f}" for t in self.targets], "", "", "")
+            cells = [f"{100 * of[target].error:.2f}" if target in of else "–" for of in self.scores.values()]
+            outside = "" if target in self.languages else " (outside)"
+            table.add_row(target + outside, *cells, *([f"{100 * self.noise[target]:.2f}"] if noisy else []))
+        table.add_section()
+        for label, what, form in (("mean, %", "error", ".2f"), ("MAE", "mae", ".4f"), ("Spearman", "spearman", ".3f")):
+            factor = 100 if what == "error" else 1
+            means = [factor * self.mean(law, what=what) for law in self.scores]
+            table.add_row(label, *["–" if np.isnan(mean) else format(mean, form) for mean in means])
+        if self.problems:
+            table.caption = "\n".join(f"{law}: {problem}" for law, problem in self.problems.items())
         return table
 
 
