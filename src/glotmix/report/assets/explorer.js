@@ -93,7 +93,7 @@
     number.addEventListener("change", () => { drag = null; if (number.value !== "") move(l, number.valueAsNumber / 100); draw(); });
     lock.addEventListener("click", () => { locked[l] = !locked[l]; lock.setAttribute("aria-pressed", locked[l]); });
     for (const field of [floor, ceiling]) field.addEventListener("change", () => limit(l, floor, ceiling));
-    return { row, slider, number, epochs };
+    return { row, slider, number, epochs, seen: true };
   });
   // the slider's middle is 14 %, so that small languages have room: position = 1000 sqrt(share) where there are many
   const top = L > 12 ? 2.5 : 1.6;
@@ -166,7 +166,7 @@
     const big = make("b"), change = make("em"), small = make("i"), v = make("div", { class: "v" }, big, " ", change, small);
     const outside = law.own[t] < 0 ? " (outside)" : "";
     const row = make("div", { class: "guess", "data-target": tag }, make("span", { class: "n", title: tag + outside }, nameOf(tag) + outside), strip, v);
-    return { row, live, band, refs, big, small, change, from: 0, to: 1 };
+    return { row, live, band, refs, big, small, change, from: 0, to: 1, seen: true };
   });
   guesses.append(...order.map((t) => marks[t].row));
   const at = (m, v) => Math.max(0, Math.min(100, (100 * (v - m.from)) / (m.to - m.from)));
@@ -182,17 +182,33 @@
     });
   }
 
-  // ---- drawing: at most once per frame
-  let waiting = false;
+  // ---- drawing: at most once per frame, and only the rows in sight
+  const items = new Map([...rows, ...marks].map((item) => [item.row, item]));
+  if ("IntersectionObserver" in window) {
+    const sight = new IntersectionObserver((entries) => {
+      for (const entry of entries) items.get(entry.target).seen = entry.isIntersecting;
+      request();
+    }, { rootMargin: "300px" });
+    for (const row of items.keys()) sight.observe(row);
+  }
+  // With many languages the objective's interval (all targets, all resamples) waits until the share rests.
+  const heavy = law.B * law.T * L > 200000;
+  let waiting = false, rest = 0;
   function request() {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; draw(); });
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw(heavy);
+      clearTimeout(rest);
+      if (heavy) rest = setTimeout(draw, 200);
+    });
   }
 
-  function draw() {
-    const loss = law.predict(p), resampled = law.predictResamples(p), focus = document.activeElement;
-    rows.forEach(({ slider, number, epochs }, l) => {
+  function draw(moving = false) {
+    const loss = law.predict(p), resampled = law.predictResamples(p, moving ? marks.map((m) => m.seen) : null), focus = document.activeElement;
+    rows.forEach(({ slider, number, epochs, seen }, l) => {
+      if (!seen) return;
       if (slider !== focus || drag === null) slider.value = toSlider(p[l]);
       if (number !== focus) number.value = (100 * p[l]).toFixed(p[l] < 0.0095 ? 2 : 1);
       slider.setAttribute("aria-valuetext", percent(p[l]));
@@ -200,6 +216,7 @@
     });
     const other = others[against];
     marks.forEach((m, t) => {
+      if (!m.seen) return;
       const v = loss[t], range = law.interval(v, t, resampled), change = v - other[t];
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       if (range) m.band.style.transform = `translateX(${at(m, range[0])}%) scaleX(${Math.max(0.004, (at(m, range[1]) - at(m, range[0])) / 100)})`;
@@ -207,10 +224,8 @@
       m.change.textContent = `${change > 0 ? "+" : ""}${fixed(change, 3)}`;
       m.small.textContent = range ? `${fixed(range[0], 3)} to ${fixed(range[1], 3)}` : "";
       m.row.className = `guess ${change < -5e-4 ? "better" : change > 5e-4 ? "worse" : ""}`;
-      m.row.loss = v;
-      m.row.interval = range;
     });
-    const f = objective.value(loss), g = objective.value(other), interval = law.objectiveInterval(objective, resampled);
+    const f = objective.value(loss), g = objective.value(other), interval = moving ? null : law.objectiveInterval(objective, resampled);
     value.textContent = fixed(f, 4);
     range.textContent = `${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
     gap.textContent = against ? `${f - g > 0 ? "+" : ""}${fixed(f - g, 4)} against ${against}` : "";

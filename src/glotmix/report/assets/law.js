@@ -132,11 +132,13 @@ class Law {
     return Float64Array.from({ length: this.T }, (_, t) => this.at(this.theta, t * this.P, t));
   }
 
-  // losses of every resample, [B * T]
-  predictResamples(p) {
+  // losses of every resample, [B * T]; only of the targets wanted, where these are told
+  predictResamples(p, wanted = null) {
     this.take(p);
     const loss = new Float64Array(this.B * this.T);
-    for (let b = 0, i = 0; b < this.B; b++) for (let t = 0; t < this.T; t++, i++) loss[i] = this.at(this.resamples, i * this.P, t);
+    for (let b = 0, i = 0; b < this.B; b++) {
+      for (let t = 0; t < this.T; t++, i++) if (!wanted || wanted[t]) loss[i] = this.at(this.resamples, i * this.P, t);
+    }
     return loss;
   }
 
