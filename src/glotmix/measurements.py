@@ -172,9 +172,7 @@ def _from_wide(
     seen: set[tuple[str, float]] = set()
     for name, tokens in zip(names, np.nan_to_num(D_R, nan=-1.0), strict=True):
         if (name, float(tokens)) in seen:
-            raise BadInput(
-                f"run {name} stands there twice", where=where, expected="one row per run (or per run and D)"
-            )
+            raise BadInput(f"run {name} stands there twice", where=where, expected="one row per run (or per run and D)")
         seen.add((name, float(tokens)))
     unique = None
     if all(f"unique/{language}" in table.columns for language in languages):
@@ -240,6 +238,8 @@ def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:
     values = values.with_columns(pl.col(key_l).cast(pl.String))
     languages, p_columns = _groups(shares, mixtures)
     targets, l_columns = _groups(values, losses)
+    if len(set(languages) & set(targets)) < len(set(p_columns) & set(l_columns)):
+        languages, targets = tuple(p_columns), tuple(l_columns)  # what the columns share is part of their names
     for table, key, path in ((shares, key_p, mixtures), (values, key_l, losses)):
         if (twice := table[key].is_duplicated()).any():
             raise BadInput(f"run {table[key].filter(twice)[0]} stands there twice", where=path)
