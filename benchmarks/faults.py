@@ -2,8 +2,8 @@
 
     python benchmarks/faults.py --kills 20
 
-Writes ``benchmarks/results/faults.json``: the moments, how much was done at each, and the digests of the final tables beside
-those of a study that was never interrupted.
+Writes ``benchmarks/results/faults.json``: the moments, how much was done at each, and the digests of the final tables
+beside those of a study that was never interrupted.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_intervals_cover_the_truth_95_percent_of_the_time():
     inside = 0
     for _ in range(1000):
         noise = {}
-        found = loop(3, lambda name, seed: [2 + noise.setdefault((name, seed), rng.normal(0, 0.1))] * 2)
+        found = loop(3, lambda name, seed, noise=noise: [2 + noise.setdefault((name, seed), rng.normal(0, 0.1))] * 2)
         inside += found.differences[0].low <= 0 <= found.differences[0].high
     # A normal interval in place of Student's (4 degrees of freedom) covers 88 %, one from pairs alone needs t = 4.3.
     assert 0.93 <= inside / 1000 <= 0.97

@@ -1,0 +1,200 @@
+"""A whole small study: it ends with a report, resumes to the same bytes, and refuses what does not belong to it."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from glotmix import cli
+from glotmix.artifact import checksum
+from glotmix.config import check
+from glotmix.study import Narrator, Study
+from glotmix.study.whole import run_study
+
+STUDY = {
+    "name": "Small",
+    "languages": ["spa_Latn", "rus_Cyrl"],
+    "outside": ["por_Latn"],
+    "corpus": {"reader": "embedded", "bytes_per_language": 60_000, "held_out": 0.1},
+    "tokens": {"vocab_size": 400, "held_out_tokens": 1500},
+    "design": {"coalitions": "all", "swarm": 3, "anchors": 1, "anchor_seeds": 1},
+    "proxy": {"width": 32, "layers": 1, "heads": 2, "tokens": 8000, "context": 32, "batch": 4, "learning_rate": 5e-3},
+    "sweep": {"stack": 2},
+    "fit": {"laws": ["null", "own_ratio", "shapley_law"], "folds": 3, "bootstrap": 5},
+    "validation": {"seeds": 2, "baselines": ["natural", "uniform"]},
+    "export": ["megatron_lm"],
+}
+TABLES = (
+    "measurements/runs.parquet",
+    "measurements/losses.parquet",
+    "transfer.json",
+    "optimum.json",
+    "closed_loop.json",
+)
+
+
+def study(directory, **changes):
+    return Study(check(STUDY | changes), Path(), directory, Narrator())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("study") / "out"
+    run_study(study(directory))
+    return directory
+
+
+def test_a_study_ends_with_a_report_and_every_result_beside_it(done):
+    page = (done / "report.html").read_text()
+    assert "Spanish" in page
+    assert len(page) < 6e6
+    runs = pl.read_parquet(done / "measurements" / "runs.parquet")
+    assert set(runs["status"]) == {"complete"}
+    assert runs["role"].value_counts().sort("role").rows() == [
+        ("anchor", 1),
+        ("coalition", 3),
+        ("swarm", 3),
+        ("validation", 6),
+    ]
+    optimum = json.loads((done / "optimum.json").read_text())
+    assert sum(optimum["mixture"].values()) == pytest.approx(1)
+    realised = json.loads((done / "export" / "megatron_lm" / "realised.json").read_text())
+    assert realised["total_variation"] < 0.05
+
+
+def test_losses_are_those_of_models_that_learned_their_own_language(done):
+    losses = pl.read_parquet(done / "measurements" / "losses.parquet").filter(pl.col("metric") == "bpb")
+    table = {(row["run"], row["language"]): row["value"] for row in losses.iter_rows(named=True)}
+    for own, other in (("spa", "rus"), ("rus", "spa")):
+        tag = {"spa": "spa_Latn", "rus": "rus_Cyrl"}[own]
+        assert table[f"coalition-{own}-s0", tag] < 0.9 * table[f"coalition-{other}-s0", tag]
+
+
+def test_shapley_values_share_out_what_the_full_coalition_gains(done):
+    transfer = json.loads((done / "transfer.json").read_text())
+    losses = pl.read_parquet(done / "measurements" / "losses.parquet").filter(pl.col("metric") == "bpb")
+    for target, values in transfer["values"].items():
+        full = losses.filter(
+            pl.col("run").is_in(["coalition-full-s0", "anchor-full-s1"]) & (pl.col("language") == target)
+        )
+        gain = transfer["notes"]["empty_loss"][target] - full["value"].mean()
+        assert sum(v["value"] for v in values.values()) == pytest.approx(gain, abs=1e-9)
+
+
+def test_called_again_it_trains_nothing_and_its_tables_stay_the_same_bytes(done):
+    before = {name: checksum(done / name) for name in TABLES}
+    made = {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")}
+    run_study(study(done))
+    assert {name: checksum(done / name) for name in TABLES} == before
+    assert {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")} == made
+
+
+def test_laws_and_limits_may_change_between_calls_but_runs_may_not(done, capsys, monkeypatch, tmp_path):
+    path = tmp_path / "study.json"  # JSON is YAML
+    path.write_text(json.dumps(STUDY | {"proxy": STUDY["proxy"] | {"width": 48}}))
+    monkeypatch.setattr(sys, "argv", ["glotmix", "run", str(path), "--out", str(done)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "proxy.width: 32 there, 48 here" in capsys.readouterr().err
+
+
+def test_status_and_report_read_a_finished_study(done, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["glotmix", "status", str(done), "--json"])
+    cli.main()
+    state = json.loads(capsys.readouterr().out)
+    assert (state["complete"], state["planned"]) == (13, 13)
+    monkeypatch.setattr(sys, "argv", ["glotmix", "report", str(done), "--out", str(tmp_path / "again.html")])
+    cli.main()
+    assert (tmp_path / "again.html").read_text().startswith("<!doctype html>")
+
+
+def test_fit_takes_the_directory_of_a_study(done, capsys, monkeypatch):
+    monkeypatch.setattr(
+        sys, "argv", ["glotmix", "fit", str(done), "--law", "own_ratio", "--folds", "3", "--bootstrap", "0", "--json"]
+    )
+    cli.main()
+    assert json.loads(capsys.readouterr().out)["chosen"] == "own_ratio"
+
+
+def test_a_truncated_shard_is_named_and_nothing_is_trained_on_it(tmp_path):
+    small = study(tmp_path / "out")
+    small.claim()
+    small.tokens()
+    shard = tmp_path / "out" / "tokens" / "spa_Latn.train.bin"
+    shard.write_bytes(shard.read_bytes()[:-100])
+    result = command(tmp_path / "out", tmp_path)
+    assert result.wait() == 1
+    error = result.stderr.read()
+    result.stderr.close()
+    assert b"spa_Latn.train.bin" in error
+    assert b"Traceback" not in error
+
+
+def test_killed_at_random_moments_it_resumes_to_the_same_bytes(done, tmp_path):
+    rng = random.Random(0)
+    for _ in range(4):
+        process = command(tmp_path / "out", tmp_path)
+        time.sleep(rng.uniform(2, 9))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    process = command(tmp_path / "out", tmp_path)
+    assert process.wait() == 0, process.stderr.read()
+    process.stderr.close()
+    for name in TABLES:
+        assert checksum(tmp_path / "out" / name) == checksum(done / name), name
+
+
+def test_a_dry_run_tells_runs_tokens_and_time_and_writes_nothing(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(STUDY))
+    monkeypatch.setattr(
+        sys, "argv", ["glotmix", "run", str(path), "--out", str(tmp_path / "out"), "--dry-run", "--json"]
+    )
+    cli.main()
+    cost = json.loads(capsys.readouterr().out)
+    assert (cost["runs"], cost["closed_loop_runs"], cost["tokens"]) == (7, 6, 13 * 8000)
+    assert cost["flops"] > 6 * cost["N"] * cost["tokens"]
+    assert cost["seconds"] > 0
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"corpus": {"reader": "plain", "path": "nowhere"}}, "nowhere"),
+        ({"corpus": {"reader": "embedded", "bytes_per_language": 300}}, "_"),
+        ({"languages": ["spa_Latn", "que_Latn"]}, "que_Latn"),
+        ({"fit": {"laws": ["magic"]}}, "magic"),
+        ({"target": {"tokens": 1e12}}, "sequence"),
+    ],
+)
+def test_what_cannot_be_studied_is_refused_with_a_reason(tmp_path, changes, reason):
+    (tmp_path / "study.json").write_text(json.dumps(STUDY | changes))
+    run = subprocess.run(
+        [sys.executable, "-m", "glotmix", "run", str(tmp_path / "study.json"), "--out", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2, run.stderr
+    assert "Traceback" not in run.stderr
+    assert reason in run.stderr
+
+
+def command(out, folder):
+    path = folder / "study.json"
+    path.write_text(json.dumps(STUDY))
+    return subprocess.Popen(
+        [sys.executable, "-m", "glotmix", "run", str(path), "--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
