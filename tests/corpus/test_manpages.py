@@ -117,6 +117,16 @@ def test_declared_encodings_are_read_and_others_are_named_by_offset(reading, tre
     assert list(reading(errors="replace").documents("spa_Latn"))
 
 
+def test_what_is_remembered_of_a_corpus_is_bounded(reading, monkeypatch):
+    from glotmix.corpus.readers import manpages
+
+    whole = list(reading().documents("spa_Latn"))
+    monkeypatch.setattr(manpages, "REMEMBERED_CHARACTERS", 300)
+    reader = reading()
+    assert list(reader.documents("spa_Latn")) == whole
+    assert len(reader._pages) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "english"),
     [

@@ -180,6 +180,13 @@ def test_a_bad_record_is_named_by_file_and_line(tmp_path, reading, line, message
     assert message in str(raised.value)
 
 
+def test_half_a_surrogate_pair_is_named_or_replaced(tmp_path, reading):
+    write(tmp_path / "corpus" / "es.jsonl", '{"text": "a\\ud800b"}')
+    with pytest.raises(BadInput, match=r"es\.jsonl:1.*surrogate"):
+        read(reading("jsonl"))
+    assert [d.text for d in read(reading("jsonl", errors="replace"))] == ["a\ufffdb"]
+
+
 def test_a_language_field_that_is_no_language_is_named(tmp_path, reading):
     write(tmp_path / "corpus" / "all.jsonl", '{"text": "ok", "lang": "klingonish"}')
     with pytest.raises(BadInput, match=r"all\.jsonl:1: lang: 'klingonish' is no language"):

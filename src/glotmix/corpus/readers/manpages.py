@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from glotmix.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import FileReader
 from glotmix.corpus.readers.roff import paragraphs
@@ -18,6 +19,8 @@ MAX_PAGE_BYTES = 16 << 20
 """Longest page, decompressed; the longest real ones (of shells and compilers) have two megabytes."""
 MIN_PAGE_CHARACTERS = 200
 """Shorter pages are stubs that refer to others."""
+REMEMBERED_CHARACTERS = 64 << 20
+"""Stripped text kept in memory; all of Debian's translated pages in a dozen languages are less."""
 NOTICE_CHARACTERS = 100
 """A paragraph this long that came before in the same language is dropped: licences and translators' notices."""
 _CODING = re.compile(rb"""coding:[ \t]*([\w.-]+)""")
@@ -45,6 +48,11 @@ class ManPagesReader(FileReader):
     """
 
     suffixes = (".gz", ".xz", ".bz2", ".zst", "")
+
+    def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
+        super().__init__(config, languages, base)
+        self._pages: dict[Path, list[str]] = {}
+        self._remembered = 0
 
     def _top(self) -> list[Path]:
         root = self.root / "man" if (self.root / "man").is_dir() else self.root
@@ -80,6 +88,16 @@ class ManPagesReader(FileReader):
                 yield Document(text, name, language, str(path))
 
     def _paragraphs(self, path: Path) -> list[str]:
+        """Prose of a page; remembered, as a study reads its corpus three times, until ``REMEMBERED_CHARACTERS``."""
+        if (known := self._pages.get(path)) is not None:
+            return known
+        prose = self._stripped(path)
+        if self._remembered < REMEMBERED_CHARACTERS:
+            self._pages[path] = prose
+            self._remembered += sum(map(len, prose))
+        return prose
+
+    def _stripped(self, path: Path) -> list[str]:
         with opened(path) as file:
             raw = file.read(MAX_PAGE_BYTES + 1)
         if len(raw) > MAX_PAGE_BYTES:

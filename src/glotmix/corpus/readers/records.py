@@ -37,6 +37,13 @@ def document(record: object, config: CorpusConfig, language: str, counter: str, 
         return None
     if not isinstance(text, str):
         raise BadInput(f"{config.text_field} is a {type(text).__name__}", where=place, expected="text")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:  # JSON can spell half of a surrogate pair, which is no character
+        if config.errors == "strict":
+            message = f"{config.text_field} holds half of a surrogate pair"
+            raise BadInput(message, where=place, expected="text, or corpus.errors: replace") from None
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if not (text := text.replace("\r\n", "\n").strip()):
         return None
     id = counter if config.id_field is None else str(_field(record, config.id_field, place))

@@ -9,6 +9,8 @@ from glotmix.corpus.readers.mdoc import CLOSERS, MDOC, said
 from glotmix.corpus.readers.roff_escapes import STRINGS, unescaped
 
 _COMMENT = re.compile(r'(?<!\\)((?:\\\\)*)\\["#].*')
+_BLANKS = re.compile(r"[ \t]+")
+_MACRO = re.compile(r"[.'][ \t]*([A-Za-z%][A-Za-z0-9]*)")
 _ARGUMENT = re.compile(r'"((?:[^"]|"")*)"?|((?:\\ |\\[^ ]|[^\s\\])+|\\)')
 _SKIPPED_UNTIL = {"TS": "TE", "EQ": "EN", "PS": "PE", "GS": "GE", "de": ".", "de1": ".", "dei": ".", "am": ".",
                   "ig": ".",
@@ -78,7 +80,7 @@ class _Conditions:
         self._else: list[bool] = []
 
     def lines(self, line: str) -> Iterator[str]:
-        opens, closes = line.count("\\{"), line.count("\\}")
+        opens, closes = (line.count("\\{"), line.count("\\}")) if "\\" in line else (0, 0)
         if self._skip:
             self._skip = max(0, self._skip + opens - closes)
             return
@@ -126,7 +128,7 @@ def _condition(text: str) -> tuple[bool, str]:
 
 def macro_name(line: str) -> str:
     """Name of the macro or request of a control line, "" for text."""
-    match = re.match(r"[.'][ \t]*([A-Za-z%][A-Za-z0-9]*)", line)
+    match = _MACRO.match(line) if line[:1] in (".", "'") else None
     return match[1] if match else ""
 
 
@@ -218,7 +220,7 @@ class _Stripper:
 
     def _text(self, text: str) -> None:
         glue_next = text.endswith("\\c")
-        text = re.sub(r"[ \t]+", " ", unescaped(text, self._strings)).strip()
+        text = _BLANKS.sub(" ", unescaped(text, self._strings)).strip()
         if text:
             if self._glue and self._lines:
                 self._lines[-1] += text
