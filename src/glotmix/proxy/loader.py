@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
+from glotmix.mixture.permutation import key_of, permuted
 from glotmix.mixture.sampler import Sampler
 from glotmix.proxy.train import StackRun, steps_of
 
@@ -41,8 +42,8 @@ class MixtureBatches:
             store: token ids of every language.
             runs: the stack's members.
             training: batch and context.
-            sequences_available: how many of a language's sequences may be read (the first so many), where that is fewer
-                than there are: simulated epoching.
+            sequences_available: how many of a language's sequences may be read (a fixed sample of them), where that is
+                fewer than there are: simulated epoching.
 
         Raises:
             BadInput: a language of a run has fewer tokens than one sequence needs, or fewer sequences than asked for.
@@ -63,7 +64,7 @@ class MixtureBatches:
             )
             for run in runs
         ]
-        self.fingerprint = {"tokens": getattr(store, "fingerprint", None), "available": available}
+        self.fingerprint: dict[str, Any] = {"tokens": getattr(store, "fingerprint", None), "available": available}
         """What the batches are made from besides the runs."""
         self._drawn: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
 
@@ -98,8 +99,17 @@ class MixtureBatches:
         offset = np.arange(self._T + 1)
         for index, name in enumerate(names):
             if (chosen := np.flatnonzero(language == index)).size:
-                tokens[chosen] = self._tokens[name][sequence[chosen, None] * self._T + offset]
+                which = self._drawn_from(name, sequence[chosen])
+                tokens[chosen] = self._tokens[name][which[:, None] * self._T + offset]
         return tokens
+
+    def _drawn_from(self, name: str, sequence: np.ndarray) -> np.ndarray:
+        """Where the sequences lie. A language cut short (simulated epoching) is a fair sample of its text, the same
+        for every run, and not its first files."""
+        there = (len(self._tokens[name]) - 1) // self._T
+        if self.fingerprint["available"][name] == there:
+            return sequence
+        return permuted(sequence, there, key_of("simulated epoching", name))
 
 
 def _available(language: str, tokens: int, T: int, limits: Mapping[str, int] | None) -> int:
