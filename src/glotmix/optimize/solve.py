@@ -76,7 +76,7 @@ def minimise(
         broken = constraints.broken(mixture)
         rows.append(Baseline(name, mixture, predicted, uncertainty.estimate(other, other_B), broken))
         difference = uncertainty.estimate(other - value, other_B - value_B)
-        honest = None if chosen is None else _honest_gain(composite, q_L, difference.value, other_B, other, chosen)
+        honest = None if chosen is None else _honest_gain(difference.value, other, other_B, chosen)
         gains[name] = Gain(difference.value, difference.low, difference.high, honest)
     return Optimum(
         mixture=Mixture.from_vector(languages, p_L),
@@ -109,17 +109,12 @@ def _predicted(composite: Composite, p_L: np.ndarray) -> dict[str, Estimate]:
     }
 
 
-def _honest_gain(
-    composite: Composite,
-    q_L: np.ndarray,
-    gain: float,
-    other_B: np.ndarray,
-    other: float,
-    chosen: uncertainty.Chosen,
-) -> float:
+def _honest_gain(gain: float, other: float, other_B: np.ndarray, chosen: uncertainty.Chosen) -> float | None:
+    """The gain less what choosing adds to it: claimed on the fit that chose, minus judged on the one that did not."""
     claimed_C = other_B[chosen.resample_C] - chosen.claimed_C
-    judged_C = other - chosen.judged_C
-    return gain - float(np.mean(claimed_C - judged_C))
+    if not (np.isfinite(gain) and np.isfinite(claimed_C).all()):
+        return None
+    return gain - float(np.mean(claimed_C - (other - chosen.judged_C)))
 
 
 def _active(composite: Composite, p_L: np.ndarray, found: Found, value: float) -> tuple[Active, ...]:

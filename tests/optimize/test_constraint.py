@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.optimize import linprog
+
+from glotmix.config import OptimizeConfig
+from glotmix.errors import BadInput, Infeasible
+from glotmix.optimize.constraint import Constraints, Group, constraints_from
+
+
+@st.composite
+def problems(draw):
+    """Limits that at least one mixture meets, overlapping groups among them, and a point to project."""
+    L = draw(st.integers(2, 8))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    inside = rng.dirichlet(np.full(L, 0.5))
+    languages = tuple(f"l{i}" for i in range(L))
+    floors = {name: p * rng.uniform() for name, p in zip(languages, inside, strict=True) if rng.random() < 0.5}
+    ceilings = {
+        name: p + (1 - p) * rng.uniform() for name, p in zip(languages, inside, strict=True) if rng.random() < 0.5
+    }
+    groups = {}
+    for g in range(draw(st.integers(0, 3))):
+        members = tuple(name for name in languages if rng.random() < 0.5)
+        held = sum(p for name, p in zip(languages, inside, strict=True) if name in members)
+        if members:
+            tight = rng.random() < 0.3  # floor and ceiling equal: an equality in disguise
+            high = held if tight else held + (1 - held) * rng.uniform()
+            groups[f"g{g}"] = Group(members, held * rng.uniform(), min(high, 1.0))
+    return Constraints(languages, floors, ceilings, groups=groups), rng
+
+
+def no_better(constraints, slope_L, p_L):
+    """First-order optimality over a polytope: no allowed point lies down the slope."""
+    return slope_L @ p_L - linprog(slope_L, **constraints.linear_program()).fun
+
+
+@given(problems())
+def test_the_projection_is_allowed_to_1e9_and_no_allowed_point_is_nearer(problem):
+    constraints, rng = problem
+    x_L = rng.normal(0, 1, len(constraints.languages))
+    p_L = constraints.project(x_L)
+    assert constraints.violation(p_L) < 1e-9
+    assert no_better(constraints, p_L - x_L, p_L) < 1e-7
+
+
+@given(problems())
+def test_the_proportional_projection_minimises_the_kl_divergence(problem):
+    constraints, rng = problem
+    weight_L = rng.dirichlet(np.full(len(constraints.languages), 0.3)) + 1e-9
+    p_L = constraints.project_kl(weight_L)
+    assert constraints.violation(p_L) < 1e-9
+    assert no_better(constraints, np.log(np.maximum(p_L, 1e-300) / weight_L), p_L) < 1e-6
+
+
+def test_an_allowed_point_is_its_own_projection():
+    constraints = Constraints(tuple("abc"), floors={"a": 0.1}, ceilings={"b": 0.5})
+    p_L = np.array([0.2, 0.3, 0.5])
+    np.testing.assert_allclose(constraints.project(p_L), p_L, atol=1e-15)
+    np.testing.assert_allclose(constraints.project_kl(p_L), p_L, atol=1e-15)
+
+
+def test_the_epochs_limit_is_a_ceiling_of_unique_tokens_times_epochs_over_tokens():
+    limits = constraints_from(OptimizeConfig(max_epochs=4), ("a", "b"), unique={"a": 1e6, "b": 9e6}, D=2e7)
+    np.testing.assert_allclose(limits.ceiling_L, [0.2, 1.0])
+    assert limits.broken({"a": 0.3, "b": 0.7}) == (
+        "ceiling 0.2 of a by max_epochs (4 epochs of 1e+06 unique tokens in D = 2e+07)",
+    )
+
+
+def test_floors_that_add_up_to_more_than_one_are_named_and_no_others():
+    with pytest.raises(Infeasible) as error:
+        Constraints(tuple("abcd"), floors={"a": 0.6, "b": 0.5, "c": 0.02}, ceilings={"d": 0.9})
+    assert "floor 0.6 of a; floor 0.5 of b" in str(error.value).replace(
+        "floor 0.5 of b; floor 0.6 of a", "floor 0.6 of a; floor 0.5 of b"
+    )
+    assert "1.1" in str(error.value)
+    assert " c" not in str(error.value)
+    assert " d" not in str(error.value)
+
+
+def test_too_few_unique_tokens_for_the_epochs_limit_tell_how_many_tokens_would_fit():
+    with pytest.raises(Infeasible, match=r"at most D = 8e\+06 tokens would fit, or max_epochs = 5"):
+        Constraints(tuple("ab"), max_epochs=4, unique={"a": 1e6, "b": 1e6}, D=1e7)
+
+
+def test_a_group_floor_that_its_members_ceilings_cannot_fill_is_explained():
+    with pytest.raises(Infeasible) as error:
+        Constraints(tuple("abc"), ceilings={"a": 0.1, "b": 0.1, "c": 0.95}, groups={"g": Group(("a", "b"), floor=0.3)})
+    for part in ("floor 0.3 of group g", "ceiling 0.1 of a", "ceiling 0.1 of b"):
+        assert part in str(error.value)
+    assert "of c" not in str(error.value)
+
+
+def test_a_floor_above_a_ceiling_names_the_two():
+    with pytest.raises(Infeasible, match=r"floor 0.5 of a.*ceiling 0.4 of a|ceiling 0.4 of a.*floor 0.5 of a"):
+        Constraints(tuple("ab"), floors={"a": 0.5}, ceilings={"a": 0.4})
+
+
+def test_limits_that_touch_by_rounding_are_feasible():
+    third = dict.fromkeys("abc", 1 / 3)
+    constraints = Constraints(tuple("abc"), floors=third, ceilings=third)
+    np.testing.assert_allclose(constraints.project(np.array([9.0, -3, 0])), 1 / 3, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"floors": {"x": 0.1}}, "floors: x is not in the mixture"),
+        ({"floors": {"a": 1.2}}, "a = 1.2"),
+        ({"max_epochs": 4.0}, "D = None"),
+        ({"max_epochs": 4.0, "D": 1e6, "unique": {"a": 1e6}}, "unique tokens of b"),
+        ({"groups": {"g": Group(("a",), floor=1.5)}}, "groups.g"),
+    ],
+)
+def test_bad_limits_name_the_field_and_the_value(given, told):
+    with pytest.raises(BadInput) as error:
+        Constraints(("a", "b"), **given)
+    assert told in str(error.value)
+
+
+def test_a_group_in_a_study_file_with_an_unknown_key_is_an_error():
+    config = OptimizeConfig(max_epochs=None, groups={"g": {"languages": ["a"], "minimum": 0.1}})
+    with pytest.raises(BadInput, match="unknown key minimum"):
+        constraints_from(config, ("a", "b"))
