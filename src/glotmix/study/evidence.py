@@ -169,6 +169,9 @@ def _advice(found: Findings) -> Advice:
         floors=dict(config.optimize.floors),
         ceilings=ceilings,
         status=optimum.status,
+        honest=optimum.honest,
+        spread=optimum.spread or {},
+        extrapolates=optimum.nearest.extrapolates if optimum.nearest else None,
     )
 
 

@@ -99,6 +99,7 @@ class Study:
                 languages,
                 config.tokens,
                 held_out=config.corpus.held_out,
+                min_tokens=config.proxy.context + 1,
                 base=self.base,
                 progress=advance,
             )

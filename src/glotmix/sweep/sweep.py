@@ -74,12 +74,15 @@ class SweepSpec:
 
 
 def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]:
-    """Runs of equal length in groups of at most ``stack``, the groups of a length as even as possible."""
-    by_length: dict[int, list[PlannedRun]] = {}
+    """Runs of equal length and seed in groups of at most ``stack``, as even as possible.
+
+    Seeds stay apart so that a study that is called again for more of them finds its earlier groups unchanged.
+    """
+    alike: dict[tuple[int, int], list[PlannedRun]] = {}
     for run in plan:
-        by_length.setdefault(run.tokens, []).append(run)
+        alike.setdefault((run.tokens, run.seed), []).append(run)
     groups = []
-    for runs in by_length.values():
+    for runs in alike.values():
         count = -(-len(runs) // stack)
         small, larger = divmod(len(runs), count)
         at = 0
