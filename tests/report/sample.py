@@ -132,14 +132,13 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
 
     fitted = theta * (1 + rng.normal(0, 0.002, theta.shape))
     boot = fitted * (1 + rng.normal(0, 0.004, (resamples, *theta.shape)))
-    scale = np.full(len(targets), 0.003)
     parameters = ("E", "c", "γ", "κ", "ν", *[f"w/{language}" for language in languages])
     law = LawFit(
         "shapley_law",
         "shapley_law",
         "L_t = E (1 + c (p̃^-γ - 1)/γ), p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)",
         "after ShapleyLaw, arXiv 2603.17945",
-        languages, targets, parameters, fitted, boot, scale, frozenset(), N, D,
+        languages, targets, parameters, fitted, boot, frozenset(), N, D,
     )  # fmt: skip
 
     unique = 2e9 * np.arange(1, n + 1) ** -1.1
@@ -159,11 +158,8 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         return np.stack([predict(theta_TP, p) for theta_TP in boot])
 
     def estimates(p):
-        value, spread = predict(fitted, p), np.sqrt(np.log(resampled(p)).var(0) + scale**2)
-        return {
-            t: Estimate(float(v), float(v * np.exp(-1.96 * s)), float(v * np.exp(1.96 * s)))
-            for t, v, s in zip(targets, value, spread, strict=True)
-        }
+        value, (low, high) = predict(fitted, p), np.quantile(resampled(p), [0.025, 0.975], axis=0)
+        return {t: Estimate(float(value[k]), float(low[k]), float(high[k])) for k, t in enumerate(targets)}
 
     def mean(p):
         return Estimate(float(predict(fitted, p)[own].mean()), *interval(resampled(p)[:, own].mean(1)))
@@ -192,6 +188,11 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
             for language, c, p in zip(languages, ceilings, best, strict=True)
             if abs(c - p) < 1e-6
         ),
+        honest=float(predict(fitted, best)[own].mean() + 0.004),
+        spread={
+            language: (float(p) * 0.7, min(1.0, float(p) * 1.4)) for language, p in zip(languages, best, strict=True)
+        },
+        extrapolates=False,
         floors={languages[-1]: 0.01},
         ceilings=dict(zip(languages, map(float, ceilings), strict=True)),
     )

@@ -128,6 +128,7 @@ def test_text_is_escaped_by_construction():
     assert isinstance(el("p"), Html)
     assert "</script" not in data({"</script>": "<!--"})[10:-9]
     assert formula("L_t = E p^-γ <") == "<i>L<sub>t</sub> = E p<sup>−γ</sup> &lt;</i>"
+    assert formula("Σ_{l≠t} x^(1/κ)") == "<i>Σ<sub>l≠t</sub> x<sup>1/κ</sup></i>"
     canvas = Canvas(10, 10)
     canvas.text(0, 0, "<script>")
     canvas.rect(0, 0, 1, 1, "bar", '"><script>')

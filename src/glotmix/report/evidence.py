@@ -102,6 +102,12 @@ class Advice:
     """Greatest share of a language, ``max_epochs`` included."""
     status: str = "converged"
     """How the solver ended."""
+    honest: float | None = None
+    """Objective to expect of a new measurement: the predicted one plus the optimism of having chosen its minimum."""
+    spread: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Range of each share over mixtures that the law cannot tell from the optimum."""
+    extrapolates: bool | None = None
+    """Whether the optimum lies outside the convex hull of the mixtures that the law was fitted to."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,6 @@ class LawFit:
     """Fitted parameters."""
     theta_BTP: np.ndarray | None = None
     """Bootstrap resamples of them."""
-    scale_T: np.ndarray | None = None
-    """Relative noise of a single run (standard deviation of log residuals), which intervals for losses include."""
     varies: frozenset[str] = frozenset()
     """Which of "N" and "D" the law has terms for."""
     N: float = float("nan")

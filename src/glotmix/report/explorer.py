@@ -50,7 +50,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         "floors": [advice.floors.get(language, 0.0) if advice else 0.0 for language in languages],
         "ceilings": [min(1.0, advice.ceilings.get(language, 1.0)) if advice else 1.0 for language in languages],
         "epochs": [epochs.get(language) for language in languages],
-        "runs": len(runs) if same and runs is not None else 0,
+        "runs": [i for i, role in enumerate(runs.role_R) if role != "validation"] if same and runs is not None else [],
     }
 
 
@@ -69,7 +69,6 @@ def law_data(law: LawFit) -> dict[str, Any]:
         "parameters": [name for name in law.parameters if name not in weights],
         "theta": pack(law.theta_TP, np.float64),
         "resamples": _resamples(law),
-        "scale": [] if law.scale_T is None else [float(x) if np.isfinite(x) else 0.0 for x in law.scale_T],
         "N": None if np.isnan(law.N) else law.N,
         "D": None if np.isnan(law.D) else law.D,
     }

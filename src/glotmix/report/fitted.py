@@ -48,7 +48,6 @@ def law_fit(fitted: Fit) -> LawFit | None:
         theta_BTP=np.stack([np.stack([row[name] for name in names], axis=1) for row in resampled], axis=1)
         if resampled
         else None,
-        scale_T=np.array([one.scale for one in at]),
         varies=at[0].problem.varies,
         N=fitted.N,
         D=fitted.D,

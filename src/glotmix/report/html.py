@@ -48,8 +48,8 @@ def data(value: object, key: str | None = None) -> Html:
 def formula(text: str) -> Html:
     """A law's formula with its subscripts and exponents set as such."""
     marked = re.sub(
-        r"([_^])(?:\{([^}]*)\}|(-?\w+))",
-        lambda m: f"<{_SIDE[m[1]]}>{(m[2] or m[3]).replace('-', '−')}</{_SIDE[m[1]]}>",
+        r"([_^])(?:\{([^}]*)\}|\(([^)]*)\)|(-?\w+))",
+        lambda m: f"<{_SIDE[m[1]]}>{(m[2] or m[3] or m[4]).replace('-', '−')}</{_SIDE[m[1]]}>",
         escape(text),
     )
     return el("i", Html(marked))

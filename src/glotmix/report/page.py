@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def write_report(evidence: Evidence, path: Path) -> Path:
 
 def page(evidence: Evidence) -> str:
     """The report as HTML text."""
+    evidence = _with_clear_names(evidence)
     bodies = [(key, title, make(evidence)) for key, title, make in SECTIONS]
     bodies = [(key, title, body) for key, title, body in bodies if body]
     style, script = _style(), "\n".join(map(asset, SCRIPTS))
@@ -69,6 +71,22 @@ def page(evidence: Evidence) -> str:
         el("script", Html(script)),
     )
     return f"<!doctype html>\n{el('html', _head(evidence, style, script), body, lang='en')}\n"
+
+
+def _with_clear_names(evidence: Evidence) -> Evidence:
+    """The optimum under another law, which a study calls by the law's name, becomes "optimum of own_ratio"."""
+    laws = {held.law for held in evidence.held_out}
+    advice = evidence.advice
+    if advice is None or not laws & {b.name for b in advice.baselines}:
+        return evidence
+
+    def clear(name: str) -> str:
+        return f"optimum of {name}" if name in laws else name
+
+    baselines = tuple(replace(b, name=clear(b.name)) for b in advice.baselines)
+    gains = {clear(name): gain for name, gain in advice.gains.items()}
+    trained = tuple(replace(t, name=clear(t.name)) for t in evidence.trained)
+    return replace(evidence, advice=replace(advice, baselines=baselines, gains=gains), trained=trained)
 
 
 def _head(evidence: Evidence, style: str, script: str) -> Html:

@@ -5,7 +5,7 @@
   const data = JSON.parse(source.textContent), law = new Law(data.law), L = law.L, T = law.T;
   const nameOf = (tag) => data.names[tag] || tag;
   const references = Object.keys(data.mixtures);
-  const packed = data.runs ? JSON.parse($("#runs script").textContent).packed : null;
+  const packed = data.runs.length ? JSON.parse($("#runs script").textContent).packed : null;
   const runs = packed ? floats(packed.values) : new Float32Array(0), width = packed ? packed.columns.length : 0;
   let low = Float64Array.from(data.floors), high = Float64Array.from(data.ceilings, (c, l) => Math.max(c, data.floors[l]));
   let kind = data.objective === "quantile" ? "worst" : data.objective, against = ["current", "natural", "uniform"].find((n) => data.mixtures[n]) || references[0];
@@ -217,7 +217,7 @@
     const other = others[against];
     marks.forEach((m, t) => {
       if (!m.seen) return;
-      const v = loss[t], range = law.interval(v, t, resampled), change = v - other[t];
+      const v = loss[t], range = law.interval(t, resampled), change = v - other[t];
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       if (range) m.band.style.transform = `translateX(${at(m, range[0])}%) scaleX(${Math.max(0.004, (at(m, range[1]) - at(m, range[0])) / 100)})`;
       m.big.textContent = fixed(v, 3);
@@ -238,7 +238,7 @@
     const parts = [];
     if (runs.length) {
       let least = Infinity;
-      for (let r = 0; r < data.runs; r++) {
+      for (const r of data.runs) {
         let d = 0;
         for (let l = 0, i = r * width; l < L && d < 2 * least; l++, i++) d += Math.abs(runs[i] - p[l]);
         least = Math.min(least, d / 2);

@@ -60,7 +60,7 @@ const TINY = 1e-9, NOTHING = 1e-200;
 class Law {
   constructor(data) {
     Object.assign(this, { name: data.name, languages: data.languages, targets: data.targets, formula: data.formula });
-    Object.assign(this, { scale: data.scale, N: data.N, D: data.D, varies: new Set(data.varies) });
+    Object.assign(this, { N: data.N, D: data.D, varies: new Set(data.varies) });
     this.form = FORMULAS[data.form];
     this.names = data.parameters;
     this.L = data.languages.length;
@@ -142,18 +142,16 @@ class Law {
     return loss;
   }
 
-  // 95 % interval of the loss that a new run would measure: spread of the resamples and noise of a run, in logarithms
-  interval(value, t, resampled) {
+  // 95 % interval of a target's loss under the resampled laws; linear interpolation, as numpy.quantile does
+  interval(t, resampled) {
     if (this.B < 2) return null;
-    let mean = 0, square = 0;
-    for (let b = 0; b < this.B; b++) mean += Math.log(resampled[b * this.T + t]);
-    mean /= this.B;
-    for (let b = 0; b < this.B; b++) square += (Math.log(resampled[b * this.T + t]) - mean) ** 2;
-    const noise = this.scale.length ? this.scale[t] : 0, spread = Math.sqrt(square / this.B + noise * noise);
-    return [value * Math.exp(-1.96 * spread), value * Math.exp(1.96 * spread)];
+    const sorted = new Float64Array(this.B);
+    for (let b = 0; b < this.B; b++) sorted[b] = resampled[b * this.T + t];
+    sorted.sort();
+    return [quantile(sorted, 0.025), quantile(sorted, 0.975)];
   }
 
-  // 95 % interval of the objective under the resampled laws; linear interpolation, as numpy.quantile does
+  // the same for the objective
   objectiveInterval(objective, resampled) {
     if (this.B < 2) return null;
     const sorted = new Float64Array(this.B);

@@ -23,6 +23,8 @@ def mixture_bars(evidence: Evidence) -> Figure | None:
     shown = rows if len(rows) <= MOST + 4 else rows[:MOST]
     finding = _finding(rows, marked)
     note = "Bars: recommended share of the training tokens. Marks: the same language's share in other mixtures."
+    if any(row.spread for row in rows):
+        note += " Thin lines: how far a share can move before the law sees a difference."
     if len(shown) < len(rows):
         rest = sum(row.optimum for row in rows[len(shown) :])
         note += (
@@ -80,5 +82,8 @@ def _draw(rows: list[MixtureRow], marked: list[str], width: int, finding: str, a
                 f"{css} on-bar",
                 f"{row.name}, {name}: {share(row.baselines[name])}",
             )
+        if row.spread is not None:
+            low, high = (min(x(100 * p), width - right) for p in row.spread)
+            canvas.line(low, y + 9.5, high, y + 9.5, "ink whisker thin")
         canvas.text(width - 2, y + 4.5, share(row.optimum), "value", anchor="end")
     return canvas.svg(f"mixture-{width}", finding, about, "wide" if width == WIDE else "narrow")

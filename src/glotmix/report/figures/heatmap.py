@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.drawing import Canvas, Figure, px, shortened, text_width
 from glotmix.report.frames.transfer import BY_FAMILY_FROM, certain, certainty, clustered, finding
-from glotmix.report.frames.words import signed
+from glotmix.report.frames.words import noted, signed
 from glotmix.transfer.matrix import TransferMatrix
 
 STEPS = 9
@@ -77,8 +77,14 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
 
 
 def _method(matrix: TransferMatrix, lens: str) -> str:
-    notes = "; ".join(f"{name}: {value}" for name, value in matrix.notes.items())
-    return f"Method: {matrix.method or lens}" + (f"; {notes}." if notes else ".")
+    notes = "; ".join(f"{name.replace('_', ' ')}: {noted(value)}" for name, value in matrix.notes.items())
+    text = f"Method: {matrix.method or lens}" + (f"; {notes}." if notes else ".")
+    if matrix.notes.get("budget") == "fixed":
+        text += (
+            " Every coalition had the same budget, so a source's tokens are taken from the others: a negative value is "
+            "often what that displaces, not harm."
+        )
+    return text
 
 
 def _certainty_key(columns: int) -> str:

@@ -35,6 +35,8 @@ class MixtureRow:
     """Baseline to its share."""
     epochs: float | None
     """Passes over its unique tokens in the target run."""
+    spread: tuple[float, float] | None
+    """Range of shares that the law cannot tell from the optimum."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def mixture_rows(evidence: Evidence) -> list[MixtureRow]:
                 p,
                 {b.name: b.mixture.get(language, 0.0) for b in advice.baselines},
                 advice.optimum.epochs.get(language),
+                advice.spread.get(language),
             )
         )
     return sorted(rows, key=lambda row: (-row.optimum, row.name))
@@ -127,4 +130,9 @@ def expectation(evidence: Evidence) -> str:
         text += f"; 95{NBSP}% interval of the difference {signed(-gain.high)} to {signed(-gain.low)} {unit}"
         if against.clear is False:
             text += ", which includes zero: by this law alone the two cannot be told apart"
+    if advice.honest is not None:
+        text += (
+            f". The best of many predictions flatters itself: expect {number(advice.honest)} {unit} of a new "
+            "measurement"
+        )
     return text + "."

@@ -80,6 +80,9 @@ def _extrapolation(evidence: Evidence) -> list[Caution]:
     if advice is None or runs is None or len(runs) < 2:
         return []
     p_L = np.array([advice.optimum.mixture.get(language, 0.0) for language in runs.languages])
+    runs = runs.where(np.array([role != "validation" for role in runs.role_R]))
+    if len(runs) < 2:
+        return []
     row, distance = nearest_run(p_L, runs.p_RL)
     typical = typical_distance(runs.p_RL)
     outside = [
@@ -98,6 +101,14 @@ def _extrapolation(evidence: Evidence) -> list[Caution]:
                 "The optimum lies outside the runs",
                 f"{where} The recommended share of {listed(outside)} is larger or smaller than in any run, so the law "
                 "extrapolates. Train a run near it before you rely on it.",
+            )
+        ]
+    if advice.extrapolates:
+        return [
+            Caution(
+                "look",
+                "The optimum is no blend of the runs",
+                f"{where} It lies outside their convex hull, so the law extrapolates a little in some direction.",
             )
         ]
     if distance > 2 * typical:

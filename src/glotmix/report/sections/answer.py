@@ -40,14 +40,23 @@ def _mixtures(evidence: Evidence) -> Html:
     columns = [Column("language"), Column("optimum", True), *[Column(name, True) for name in names]]
     if known:
         columns.append(Column("epochs", True, "passes over the language's unique tokens in the target run"))
+    free = any(row.spread for row in rows)
+    if free:
+        columns.insert(2, Column("as good", True, "shares that the law cannot tell from the optimum"))
     cells = []
     for row in rows:
         line = [named(row.name, row.language), cell(share(row.optimum), row.optimum)]
+        if free:
+            line.append(cell(_range(row.spread), row.spread[1] - row.spread[0] if row.spread else None, numeric=True))
         line += [cell(share(row.baselines[name]), row.baselines[name]) for name in names]
         if known:
             line.append(cell("–" if row.epochs is None else number(row.epochs, 2), row.epochs, numeric=True))
         cells.append(line)
     return table("Every mixture compared: share of the training tokens", columns, cells)
+
+
+def _range(spread: tuple[float, float] | None) -> str:
+    return "–" if spread is None else f"{100 * spread[0]:.0f}–{share(spread[1])}"
 
 
 def how_sure(evidence: Evidence) -> Html:
