@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONWARNINGS ?= default
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check corpora clean
+.PHONY: help setup demo test test-slow check corpora clean
 
 help:
 	@echo "make demo     the whole flow on the embedded corpus; ends with the path of report.html"
@@ -23,6 +23,10 @@ demo: setup
 test: setup
 	bash scripts/packages.sh
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+test-slow: setup
+	bash scripts/packages.sh
+	$(BIN)/python -m pytest -m slow --timeout=3600
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks

@@ -23,7 +23,7 @@ ALLOWED = {
     "transfer": {"measurements", "mixture"},
     "laws": {"mixture", "transfer"},
     "fit": {"laws", "measurements", "transfer", "mixture"},
-    "optimize": {"laws", "fit", "mixture"},
+    "optimize": {"laws", "fit", "mixture", "measurements"},
     "exporters": {"mixture", "tokens"},
     "report": {"optimize", "fit", "laws", "transfer", "measurements", "mixture", "corpus"},
 }

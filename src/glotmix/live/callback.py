@@ -34,11 +34,15 @@ class MixtureCallback(TrainerCallback):
         self.data.resume(min(self._logged, self.data.order.total))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Add ``share/<language>`` of the sequences read since the last log."""
+        """Add ``share/<language>`` of the sequences read since the last log, to the log and to the trainer's history."""
         now = min(state.global_step * sequences_per_step(args), self.data.order.total)
         if logs is not None and now > self._logged:
-            for language, count in self.data.order.counts(self._logged, now).items():
-                logs[f"share/{language}"] = count / (now - self._logged)
+            counts = self.data.order.counts(self._logged, now)
+            shares = {f"share/{language}": count / (now - self._logged) for language, count in counts.items()}
+            logs.update(shares)
+            # The trainer writes its history from a copy, before callbacks see the log.
+            if state.log_history and state.log_history[-1].get("step") == state.global_step:
+                state.log_history[-1].update(shares)
             self._logged = now
 
 
