@@ -201,6 +201,8 @@ class Constraints:
                 if not 0 <= share <= 1:
                     raise BadInput(f"{language} = {share}", where=where, expected="a share from 0 to 1")
         for name, group in self.groups.items():
+            if name in self.languages:
+                raise BadInput(f"a group is called {name}, as a language is", where="groups", expected="another name")
             if not (group.languages and 0 <= group.floor <= 1 and 0 <= group.ceiling <= 1):
                 raise BadInput(f"{group}", where=f"groups.{name}", expected="members, and shares from 0 to 1")
         if self.max_epochs is None:

@@ -13,7 +13,7 @@ from glotmix.optimize import uncertainty
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
-from glotmix.optimize.optimum import Active, Baseline, Estimate, Gain, Nearest, Optimum
+from glotmix.optimize.optimum import Active, Baseline, Gain, Nearest, Optimum
 from glotmix.optimize.predictor import Predictor, hedged
 from glotmix.optimize.search import Found, search, starting_points, with_own_bests
 
@@ -67,25 +67,23 @@ def minimise(
     found = search(sought, starting_points(sought, starts, rng, known))
     p_L = min([found.p_L, *known], key=sought.value)
     chosen = uncertainty.choose_again(composite, p_L, resamples)
-    value, value_B = uncertainty.values(composite, p_L)
+    here = uncertainty.outlook(composite, p_L)
     rows, gains = [], {}
     for name, mixture in others.items():
-        q_L = mixture.vector(languages)
-        other, other_B = uncertainty.values(composite, q_L)
-        predicted = _predicted(composite, q_L)
-        broken = constraints.broken(mixture)
-        rows.append(Baseline(name, mixture, predicted, uncertainty.estimate(other, other_B), broken))
-        difference = uncertainty.estimate(other - value, other_B - value_B)
-        honest = None if chosen is None else _honest_gain(difference.value, other, other_B, chosen)
-        gains[name] = Gain(difference.value, difference.low, difference.high, honest)
+        there = uncertainty.outlook(composite, mixture.vector(languages))
+        value = uncertainty.estimate(there.value, there.value_B)
+        rows.append(Baseline(name, mixture, there.predicted, value, constraints.broken(mixture)))
+        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B)
+        honest = None if chosen is None else _honest_gain(gain.value, there.value, there.value_B, chosen)
+        gains[name] = Gain(gain.value, gain.low, gain.high, honest)
     return Optimum(
         mixture=Mixture.from_vector(languages, p_L),
-        predicted=_predicted(composite, p_L),
-        objective=uncertainty.estimate(value, value_B),
-        honest=None if chosen is None else value + chosen.optimism,
+        predicted=here.predicted,
+        objective=uncertainty.estimate(here.value, here.value_B),
+        honest=None if chosen is None else here.value + chosen.optimism,
         baselines=tuple(rows),
         gains=gains,
-        active=_active(composite, p_L, found, value),
+        active=_active(composite, p_L, found, here.value),
         prices=_prices(composite, p_L),
         spread=None if chosen is None else uncertainty.spread(composite, p_L, chosen.indifference),
         nearest=None if measured is None else _nearest(languages, p_L, np.asarray(measured, dtype=float)),
@@ -97,16 +95,6 @@ def minimise(
         N=N,
         D=D,
     )
-
-
-def _predicted(composite: Composite, p_L: np.ndarray) -> dict[str, Estimate]:
-    loss_T = composite.predictor.loss(p_L, composite.N, composite.D)
-    loss_BT = composite.predictor.bootstrap_losses(p_L, composite.N, composite.D)
-    return {
-        target: uncertainty.estimate(loss_T[t], loss_BT[:, t])
-        for t, target in enumerate(composite.predictor.targets)
-        if not np.isnan(loss_T[t])
-    }
 
 
 def _honest_gain(gain: float, other: float, other_B: np.ndarray, chosen: uncertainty.Chosen) -> float | None:

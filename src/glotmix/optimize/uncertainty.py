@@ -53,11 +53,29 @@ def estimate(value: float, value_B: np.ndarray) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def values(composite: Composite, p_L: np.ndarray) -> tuple[float, np.ndarray]:
-    """The objective without penalty on the full fit and on every resample, [B]."""
-    predictor, objective = composite.predictor, composite.objective
-    value = float(objective.value(predictor.loss(p_L, composite.N, composite.D)))
-    return value, objective.value(predictor.bootstrap_losses(p_L, composite.N, composite.D))
+@dataclass(frozen=True)
+class Outlook:
+    """What the full fit and every resample say of one mixture."""
+
+    value: float
+    """The objective without penalty on the full fit."""
+    value_B: np.ndarray
+    """The same on every resample."""
+    predicted: dict[str, Estimate]
+    """Target to loss; targets that the law says nothing of are left out."""
+
+
+def outlook(composite: Composite, p_L: np.ndarray) -> Outlook:
+    """The objective and all losses of one mixture, with intervals."""
+    loss_T = composite.predictor.loss(p_L, composite.N, composite.D)
+    loss_BT = composite.predictor.bootstrap_losses(p_L, composite.N, composite.D)
+    predicted = {
+        target: estimate(loss_T[t], loss_BT[:, t])
+        for t, target in enumerate(composite.predictor.targets)
+        if not np.isnan(loss_T[t])
+    }
+    value = float(composite.objective.value(loss_T))
+    return Outlook(value, composite.objective.value(loss_BT), predicted)
 
 
 def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chosen | None:
