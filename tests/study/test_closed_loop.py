@@ -7,7 +7,7 @@ import pytest
 
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
-from glotmix.study.closed_loop import compare, planned
+from glotmix.study.closed_loop import compare, drawable, planned
 
 LANGUAGES = ("a", "b")
 MIXTURES = {
@@ -79,3 +79,10 @@ def test_a_run_that_failed_is_left_out_for_all():
     found = compare(MIXTURES, measured(table), runs, np.mean)
     assert len(found.objective["uniform"]) == 2
     assert found.differences[0].value == 0
+
+
+def test_a_share_too_small_to_be_drawn_is_left_out_and_the_rest_is_kept_in_proportion():
+    mixture = drawable(Mixture({"a": 0.6, "b": 0.4 - 1e-6, "c": 1e-6}), sequences=1000)
+    assert mixture["c"] == 0
+    assert mixture["a"] / mixture["b"] == pytest.approx(0.6 / (0.4 - 1e-6))
+    assert drawable(Mixture({"a": 0.5, "b": 0.5}), 1000) == Mixture({"a": 0.5, "b": 0.5})

@@ -34,7 +34,7 @@ class MixtureCallback(TrainerCallback):
         self.data.resume(min(self._logged, self.data.order.total))
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **rest: Any) -> None:
-        """Add ``share/<language>`` of the sequences read since the last log, to the log and to the trainer's history."""
+        """Add ``share/<language>`` of the sequences read since the last log, to it and to the trainer's history."""
         now = min(state.global_step * sequences_per_step(args), self.data.order.total)
         if logs is not None and now > self._logged:
             counts = self.data.order.counts(self._logged, now)

@@ -136,14 +136,17 @@ def close_loop(
             study.narrator.say(
                 f"  baseline {name} is left out of the closed loop: it is not defined under these limits"
             )
-    mixtures = {"optimum": optimum.mixture}
+    proxy = study.config.proxy
+    sequences = round(proxy.tokens / proxy.context)
+    known = {name: closed_loop.drawable(mixture, sequences) for name, mixture in known.items()}
+    mixtures = {"optimum": closed_loop.drawable(optimum.mixture, sequences)}
     for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
         twin = next((other for other, mixture in mixtures.items() if mixture.total_variation(known[name]) < SAME), None)
         if twin is None:
             mixtures[name] = known[name]
         else:
             study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
-    tokens = round(study.config.proxy.tokens)
+    tokens = round(proxy.tokens)
     loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
     spec = study.sweep_spec(store, len(runs))
