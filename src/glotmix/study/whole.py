@@ -40,7 +40,6 @@ from glotmix.sweep.sweep import is_complete
 from glotmix.tokens.fertility import take_census
 from glotmix.tokens.shards import TokenStore, open_store
 
-
 SAME = 1e-6
 """Mixtures closer than this (total variation) are trained once."""
 
