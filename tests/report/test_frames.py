@@ -233,3 +233,20 @@ def test_a_law_without_held_out_runs_is_a_serious_doubt(small):
 def test_the_sample_is_a_study_that_makes_sense():
     evidence = sample(4, 1, swarm=8)
     assert evidence.advice.optimum.objective.value <= min(b.objective.value for b in evidence.advice.baselines)
+
+
+def test_runs_of_the_closed_loop_are_no_evidence_that_the_optimum_lies_near(small):
+    """The optimum itself was trained to validate it; without that run the distance is what it was before."""
+    runs = small.measurements
+    p_L = np.array([small.advice.optimum.mixture[language] for language in runs.languages])
+    with_loop = dataclasses.replace(
+        runs,
+        runs=(*runs.runs, "validation-optimum"),
+        p_RL=np.vstack([runs.p_RL, p_L]),
+        loss_RT=np.vstack([runs.loss_RT, runs.loss_RT[0]]),
+        N_R=np.append(runs.N_R, 1.0),
+        D_R=np.append(runs.D_R, 1.0),
+        seed_R=np.append(runs.seed_R, 0),
+        role_R=(*runs.role_R, "validation"),
+    )
+    assert cautions(dataclasses.replace(small, measurements=with_loop)) == cautions(small)

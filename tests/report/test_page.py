@@ -204,3 +204,9 @@ def test_the_explorer_starts_from_the_studys_mixtures_and_limits(small):
     assert value["floors"][-1] == 0.01
     epochs = np.array(value["epochs"]) * value["mixtures"]["natural"]
     assert epochs == pytest.approx([small.advice.baselines[0].epochs[lang] for lang in small.law.languages])
+
+
+def test_the_optimum_under_another_law_is_called_so(small):
+    baselines = (dataclasses.replace(small.advice.baselines[0], name="own_ratio"), *small.advice.baselines[1:])
+    text = page(dataclasses.replace(small, advice=dataclasses.replace(small.advice, baselines=baselines)))
+    assert "optimum of own_ratio" in text
