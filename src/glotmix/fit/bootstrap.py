@@ -7,6 +7,9 @@ import numpy as np
 from glotmix.fit.solve import Solution, solve
 from glotmix.laws.law import Inputs, Law, Problem
 
+TOLERANCE = 1e-4
+"""Resampled fits stop when a step lowers the cost by less than this, relatively: far below their own spread."""
+
 
 def resample(
     law: Law,
@@ -30,6 +33,6 @@ def resample(
     theta_BP = np.empty((B, P))
     for b in range(B):
         drawn_R = rng.choice(pool_R, R) / np.sqrt(weight_R)
-        again = solve(law, problem, inputs, fitted_R * np.exp(drawn_R), weight_R, found.theta_P[None], 50)
+        again = solve(law, problem, inputs, fitted_R * np.exp(drawn_R), weight_R, found.theta_P[None], 30, TOLERANCE)
         theta_BP[b] = again.theta_P if np.isfinite(again.cost) else found.theta_P
     return theta_BP

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
 from glotmix.errors import BadInput
 from glotmix.fit.bootstrap import resample
@@ -43,6 +44,8 @@ class TargetFit:
     """Share of the starts that ended at the same optimum; low values warn of a rugged objective."""
     bootstrap_BP: np.ndarray
     """Parameters refitted to resampled residuals; [0, P] without a bootstrap."""
+    freedom: float = np.inf
+    """Degrees of freedom of ``scale``: runs minus parameters in use (priors make these fewer than the parameters)."""
     learned: Learned | None = None
     """What a black box learned of the residuals, for laws of the form LAW+BOX."""
 
@@ -154,6 +157,7 @@ class Fit:
                     "cost": _or_none(at.cost),
                     "runs": at.runs,
                     "scale": _or_none(at.scale),
+                    "freedom": _or_none(at.freedom),
                     "agreeing": at.agreeing,
                     "bootstrap": at.bootstrap_BP.tolist(),
                     "learned": None if at.learned is None else at.learned.to_json(),
@@ -186,7 +190,8 @@ class Fit:
                     at["runs"],
                     _or_nan(at["scale"]),
                     at["agreeing"],
-                    np.array(at["bootstrap"], dtype=float).reshape(-1, len(names)),
+                    np.array(at["bootstrap"], dtype=float).reshape(len(at["bootstrap"]), len(names)),
+                    _or_nan(at["freedom"]),
                     law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
                 )
             unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
@@ -239,8 +244,8 @@ class Fit:
         variance_R = np.var(np.log(loss_BR), axis=0) + at.scale**2
         if at.learned is not None:
             variance_R = variance_R + at.learned.deviation(inputs) ** 2
-        spread_R = np.sqrt(variance_R)
-        return value_R * np.exp(-1.96 * spread_R), value_R * np.exp(1.96 * spread_R)
+        reach_R = float(student.ppf(0.975, at.freedom)) * np.sqrt(variance_R)
+        return value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
 
 
 def fit(
@@ -320,7 +325,7 @@ def _fit_target(
         )
     start_SP = law.starts(problem, inputs, loss_R, starts, rng)
     found = solve(law, problem, inputs, loss_R, weight_R, start_SP)
-    freedom = max(len(loss_R) - found.leverage_R.sum(), 1.0)
+    freedom = float(max(len(loss_R) - found.leverage_R.sum(), 1.0))
     scale = float(np.sqrt((weight_R * found.residual_R**2).sum() / freedom))
     if bootstrap and np.isfinite(found.cost):
         theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
@@ -332,7 +337,17 @@ def _fit_target(
         left_R = found.residual_R - learned.predict(inputs)
         scale = float(np.sqrt((weight_R * left_R**2).sum() / freedom))
     return TargetFit(
-        problem, names, found.theta_P, found.status, found.cost, len(loss_R), scale, found.agreeing, theta_BP, learned
+        problem,
+        names,
+        found.theta_P,
+        found.status,
+        found.cost,
+        len(loss_R),
+        scale,
+        found.agreeing,
+        theta_BP,
+        freedom,
+        learned,
     )
 
 

@@ -46,6 +46,7 @@ def solve(
     weight_R: np.ndarray,
     start_SP: np.ndarray,
     iterations: int = 200,
+    tolerance: float = TOLERANCE,
 ) -> Solution:
     """Minimise ``Σ_r ρ(√weight_r (log L̂_r - log L_r) / ROBUST_SCALE)`` plus the law's prior, ρ = soft_l1.
 
@@ -72,7 +73,9 @@ def solve(
     robust = len(loss_R)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         ends = [
-            levenberg_marquardt(residuals, _inner(np.clip(start_P, low_P, high_P), log_P), *bounds, robust, iterations)
+            levenberg_marquardt(
+                residuals, _inner(np.clip(start_P, low_P, high_P), log_P), *bounds, robust, iterations, tolerance
+            )
             for start_P in start_SP
         ]
     x_P, cost, converged = min(ends, key=lambda end: end[1])
@@ -104,6 +107,7 @@ def levenberg_marquardt(
     high_P: np.ndarray,
     robust: int,
     iterations: int,
+    tolerance: float = TOLERANCE,
 ) -> tuple[np.ndarray, float, bool]:
     """Projected Levenberg–Marquardt with Marquardt's scaling; the first ``robust`` residuals go through soft_l1.
 
@@ -143,7 +147,7 @@ def levenberg_marquardt(
             expected = -(slope_P @ moved_P) - 0.5 * moved_P @ normal_PP @ moved_P
             damping *= max(1 / 3, 1 - (2 * gain / float(expected) - 1) ** 3) if expected > 0 else 1.0
             damping, growth = max(damping, 1e-12), 2.0
-            small = small + 1 if gain <= TOLERANCE * cost else 0
+            small = small + 1 if gain <= tolerance * cost else 0
             x_P, residual_M, rows_MP, cost = new_P, new_residual_M, new_rows_MP, new_cost
             if small >= 2:
                 return x_P, cost, True

@@ -25,10 +25,13 @@ class LightGBM(Residual):
     name: ClassVar[str] = "lightgbm"
     rounds: int = 1000
     """Boosting rounds."""
+    leaf: int = 20
+    """Least runs in a leaf; 20 is LightGBM's default, which RegMix keeps."""
 
     def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
         library = _library()
-        settings = {"objective": "regression", "learning_rate": 1e-2, "seed": seed, "num_threads": 1, "verbosity": -1}
+        settings = {"objective": "regression", "learning_rate": 1e-2, "min_data_in_leaf": self.leaf, "seed": seed}
+        settings |= {"num_threads": 1, "verbosity": -1}
         data = library.Dataset(_features(inputs), residual_R, weight=weight_R)
         return Trees(library.train(settings, data, num_boost_round=self.rounds))
 

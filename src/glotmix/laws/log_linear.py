@@ -29,7 +29,7 @@ class LogLinear(Law):
     def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         L = len(problem.languages)
         low, high = scale.bounds(problem)
-        return np.array([0.0] + [-30.0] * L + low), np.array([np.inf] + [30.0] * L + high)
+        return np.array([0.0] + [-1e3] * L + low), np.array([np.inf] + [1e3] * L + high)
 
     def starts(
         self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
@@ -40,7 +40,7 @@ class LogLinear(Law):
         for share in share_S:
             c = share * loss_R.min()
             a_L = np.linalg.lstsq(inputs.p_RL, np.log(loss_R - c), rcond=None)[0]
-            theta.append(np.concatenate([[c], np.clip(a_L, -29, 29)]))
+            theta.append(np.concatenate([[c], np.clip(a_L, -100, 100)]))
         tail = scale.starts(problem, float(loss_R.std()), n, rng)
         return np.hstack([np.array(theta), tail])
 

@@ -29,7 +29,7 @@ class Mixing(Law):
     def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
         slopes = len(problem.languages) - 1
         low, high = scale.bounds(problem)
-        return np.array([0.0, 1e-9] + [-30.0] * slopes + low), np.array([np.inf, 1e9] + [30.0] * slopes + high)
+        return np.array([0.0, 1e-9] + [-1e3] * slopes + low), np.array([np.inf, 1e9] + [1e3] * slopes + high)
 
     def starts(
         self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
@@ -40,7 +40,7 @@ class Mixing(Law):
             c = share * loss_R.min()
             a_L = np.linalg.lstsq(inputs.p_RL, np.log(loss_R - c), rcond=None)[0]
             k = np.exp(np.clip(a_L[-1], -20, 20))
-            theta.append(np.concatenate([[c, k], np.clip(a_L[:-1] - a_L[-1], -29, 29)]))
+            theta.append(np.concatenate([[c, k], np.clip(a_L[:-1] - a_L[-1], -100, 100)]))
         return np.hstack([np.array(theta), scale.starts(problem, float(loss_R.std()), n, rng)])
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t as student
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
@@ -30,6 +31,8 @@ class Game:
     """Payoffs of all 2^L coalitions, by number; row 0 (nobody) is zero."""
     variance_CT: np.ndarray | None = None
     """Variance of each payoff (noise variance of a run over its repeats), or None when nothing was repeated."""
+    freedom: int | None = None
+    """Degrees of freedom of the noise variance; None for a variance that is known."""
     notes: Mapping[str, object] | None = None
     """Convention of the budget, value of the empty coalition, repeats."""
 
@@ -39,6 +42,11 @@ class Game:
             raise BadInput(f"a complete game of {len(self.players)} players", expected=f"at most {MOST_PLAYERS}")
         if self.payoff_CT.shape != shape:
             raise BadInput(f"payoffs of shape {self.payoff_CT.shape}", expected=f"{shape}: coalitions × targets")
+
+    @property
+    def quantile(self) -> float:
+        """How many standard deviations a two-sided 95 % interval reaches."""
+        return 1.96 if self.freedom is None else float(student.ppf(0.975, self.freedom))
 
     def payoff(self, coalition: set[str] | frozenset[str] | tuple[str, ...]) -> np.ndarray:
         """Payoffs [T] of the languages named."""
@@ -89,13 +97,13 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float]) -> Ga
     empty_T = np.array([empty_loss[target] for target in played.targets])
     loss_CT, count_CT = _averages(played.loss_RT, number_R, 2 ** len(players))
     loss_CT[0] = empty_T
-    noise_T = _relative_noise(played.loss_RT, number_R)
+    noise_T, freedom = _relative_noise(played.loss_RT, number_R)
     variance_CT = None
-    if np.isfinite(noise_T).all():
+    if freedom:
         variance_CT = (loss_CT * noise_T) ** 2 / np.maximum(count_CT, 1)
         variance_CT[0] = 0
     notes = {"empty_loss": {t: float(x) for t, x in zip(played.targets, empty_T, strict=True)}, "runs": len(played)}
-    return Game(players, played.targets, empty_T - loss_CT, variance_CT, notes)
+    return Game(players, played.targets, empty_T - loss_CT, variance_CT, freedom or None, notes)
 
 
 def _coalition_of_runs(measurements: Measurements) -> np.ndarray:
@@ -127,10 +135,11 @@ def _averages(loss_RT: np.ndarray, number_R: np.ndarray, coalitions: int) -> tup
     return loss_CT / np.maximum(count_CT, 1), count_CT
 
 
-def _relative_noise(loss_RT: np.ndarray, number_R: np.ndarray) -> np.ndarray:
+def _relative_noise(loss_RT: np.ndarray, number_R: np.ndarray) -> tuple[np.ndarray, int]:
+    """Standard deviation of the log of the loss between repeats, pooled, and its degrees of freedom."""
     squares_T, freedom = np.zeros(loss_RT.shape[1]), 0
     for number in np.unique(number_R):
         log = np.log(loss_RT[number_R == number])
         if len(log) > 1:
             squares_T, freedom = squares_T + ((log - log.mean(axis=0)) ** 2).sum(axis=0), freedom + len(log) - 1
-    return np.sqrt(squares_T / freedom) if freedom else np.full(loss_RT.shape[1], np.nan)
+    return np.sqrt(squares_T / max(freedom, 1)), freedom

@@ -19,7 +19,7 @@ def leave_one_out(game: Game) -> TransferMatrix:
     value_TL = (game.payoff_CT[everybody] - game.payoff_CT[without_L]).T
     low_TL = high_TL = None
     if game.variance_CT is not None:
-        spread_TL = 1.96 * np.sqrt(game.variance_CT[everybody] + game.variance_CT[without_L]).T
+        spread_TL = game.quantile * np.sqrt(game.variance_CT[everybody] + game.variance_CT[without_L]).T
         low_TL, high_TL = value_TL - spread_TL, value_TL + spread_TL
     notes = dict(game.notes or {})
     return TransferMatrix(game.targets, game.players, value_TL, low_TL, high_TL, "bpb", "leave one out", notes)

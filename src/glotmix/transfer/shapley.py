@@ -28,13 +28,13 @@ def exact(game: Game) -> TransferMatrix:
     """Shapley value φ_{l→t} of every language for every target, in the unit of the loss.
 
     Values are linear in the payoffs, so their intervals follow from the variances of the payoffs without sampling:
-    ``Var φ_i = Σ_S W_iS² Var u(S)`` (runs are independent), ±1.96 standard deviations.
+    ``Var φ_i = Σ_S W_iS² Var u(S)`` (runs are independent), times Student's quantile.
     """
     W_LC = weights(len(game.players))
     value_TL = (W_LC @ game.payoff_CT).T
     low_TL = high_TL = None
     if game.variance_CT is not None:
-        spread_TL = 1.96 * np.sqrt((W_LC**2 @ game.variance_CT).T)
+        spread_TL = game.quantile * np.sqrt((W_LC**2 @ game.variance_CT).T)
         low_TL, high_TL = value_TL - spread_TL, value_TL + spread_TL
     notes = dict(game.notes or {})
     return TransferMatrix(game.targets, game.players, value_TL, low_TL, high_TL, "bpb", "exact Shapley", notes)
