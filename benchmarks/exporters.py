@@ -145,6 +145,13 @@ def olmo_core(folder, request):
     return counts
 
 
+def placeholder(attribute):
+    """Anything that is asked of a module that is not there."""
+    if attribute.startswith("__"):
+        raise AttributeError(attribute)
+    return type(attribute, (), {})
+
+
 def streaming(folder, request):
     """Stream.apply_weights of the installed library on the streams of the YAML."""
     import types
@@ -155,7 +162,7 @@ def streaming(folder, request):
     # streaming imports torchvision for its image data sets, which no text needs and which wants a matching torch.
     for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
         sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__getattr__ = lambda attribute: type(attribute, (), {})
+        sys.modules[name].__getattr__ = placeholder
     from streaming.base.stream import Stream
 
     counts = []

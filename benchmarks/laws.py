@@ -1,6 +1,6 @@
 """Laws on RegMix's 512 public runs: held-out error against the number of runs, and the exponents that the priors state.
 
-    python benchmarks/laws.py DIR_WITH_REGMIX_TABLES [--repeats 5] [--quick]
+    python benchmarks/laws.py DIR_WITH_REGMIX_TABLES [--repeats 3] [--laws NAME…]
 
 DIR holds train_mixture_1m.csv and train_pile_loss_1m.csv of sail-sg/regmix (MIT). Every law sees the same random runs
 and is judged on all the others; at 512 it is 10-fold cross-validation. LightGBM runs with RegMix's settings, all 1,000
@@ -41,8 +41,9 @@ WITH_PROCESS = ("shapley_law+gaussian_process",)
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("directory", type=Path)
-    arguments.add_argument("--repeats", type=int, default=5)
+    arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 128, 256, 512])
+    arguments.add_argument("--laws", nargs="*", default=list(LAWS))
     arguments.add_argument("--process", action="store_true", help="also law + Gaussian process (slow)")
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "regmix.json")
     asked = arguments.parse_args()
@@ -50,7 +51,7 @@ def main() -> None:
     runs = read_runs(asked.directory, mixtures=tables[0], losses=tables[1])
     result = json.loads(asked.out.read_text()) if asked.out.exists() else {"curves": {}}
     for size in asked.sizes:
-        for name in LAWS + (WITH_PROCESS if asked.process else ()):
+        for name in [*asked.laws, *(WITH_PROCESS if asked.process else ())]:
             row = learning_curve(law_of(name), runs, size, asked.repeats)
             result["curves"].setdefault(str(size), {})[name] = row
             print(

@@ -4,7 +4,7 @@ Both have the form ``p_l = clip(h(z_l + Σ_{rows r of l} v_r), floor_l, ceiling_
 (row 0 is the sum over all languages): h is the identity and z the point for the Euclidean projection, h is exp
 and z the log of the weights for the Kullback–Leibler one. The v maximise a concave dual. Each is solved exactly by its
 breakpoints in turn (Hildreth 1957, Bregman 1967), which needs one step without groups; with groups, Newton steps on the
-dual in between make the end fast.
+dual in between make the end fast. Groups without common members leave one number to find.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.optimize import brentq
 
 ROUNDS = 300
 """Most rounds over the rows; disjoint groups take a handful."""
@@ -120,6 +121,8 @@ def _project(
     p_L = geometry.point(z_L)
     if not len(rows_GL) or _misses(p_L, rows_GL, low_G, high_G) <= 0:
         return p_L
+    if (rows_GL.sum(axis=0) <= 1).all():
+        return _disjoint(geometry, z_L, rows_GL, low_G, high_G)
     rows_RL = np.vstack([np.ones(len(z_L)), rows_GL])
     low_R, high_R = np.append(1.0, low_G), np.append(1.0, high_G)
     v_R = np.zeros(len(rows_RL))
@@ -141,6 +144,37 @@ def _error(
     sums_R = rows_RL @ geometry.point(z_L + v_R @ rows_RL)
     aim_R = np.where(v_R > 0, low_R, np.where(v_R < 0, high_R, np.clip(sums_R, low_R, high_R)))
     return float(np.abs(sums_R - aim_R).max())
+
+
+def _disjoint(
+    geometry: _Geometry, z_L: np.ndarray, rows_GL: np.ndarray, low_G: np.ndarray, high_G: np.ndarray
+) -> np.ndarray:
+    """Groups without common members: given the v of the whole sum, a group's sum is what it would be, clipped.
+
+    So one number is left to find, at which the clipped sums and the languages outside all groups add up to 1.
+    """
+    alone_L = rows_GL.sum(axis=0) == 0
+    low_G = np.maximum(low_G, rows_GL @ geometry.floor_L)
+    high_G = np.minimum(high_G, rows_GL @ geometry.ceiling_L)
+
+    def excess(c: float) -> float:
+        p_L = geometry.point(z_L + c)
+        return float(np.clip(rows_GL @ p_L, low_G, high_G).sum() + p_L[alone_L].sum()) - 1
+
+    ends = np.concatenate([geometry.backward(geometry.floor_L) - z_L, geometry.backward(geometry.ceiling_L) - z_L])
+    lowest, highest = float(ends.min()), float(ends.max())
+    if excess(lowest) >= 0:
+        c = lowest
+    elif excess(highest) <= 0:
+        c = highest
+    else:
+        c = float(brentq(excess, lowest, highest, xtol=1e-15, rtol=1e-15, maxiter=500))
+    c_L = np.full(len(z_L), c)
+    sums_G = rows_GL @ geometry.point(z_L + c)
+    for row_L, held, low, high in zip(rows_GL > 0, sums_G, low_G, high_G, strict=True):
+        if not low <= held <= high:
+            c_L[row_L] = _level(geometry, z_L, row_L, float(low if held < low else high))
+    return geometry.point(z_L + c_L)
 
 
 def _misses(p_L: np.ndarray, rows_RL: np.ndarray, low_R: np.ndarray, high_R: np.ndarray) -> float:
