@@ -1,8 +1,8 @@
 """The seam: two tables of measurements, where training ends and fitting begins.
 
-``runs``: one row per run — ``run, role, N, D, C, seed, status`` and ``p/<language>`` (the mixture; the average one where
-a schedule varied), ``unique/<language>`` where known, ``schedule`` (JSON) where it was not constant.
-``losses``: one row per number — ``run, step, tokens, language, metric, value``; metric ``bpb`` is what laws are fitted to.
+``runs``: one row per run — ``run, role, N, D, C, seed, status`` and ``p/<language>`` (the mixture; the average one
+where a schedule varied), ``unique/<language>`` where known, ``schedule`` (JSON) where it was not constant.
+``losses``: one row per number — ``run, step, tokens, language, metric, value``; laws are fitted to metric ``bpb``.
 
 Someone who has runs of their own starts here, without torch: :func:`read_runs` takes a study directory, one wide table
 (``run, N, D, seed, p/<group>…, loss/<group>…, unique/<group>…``) or the two-table form in which RegMix and Olmix
