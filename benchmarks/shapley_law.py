@@ -21,8 +21,11 @@ import polars as pl
 
 from glotmix.fit.holdout import judge
 from glotmix.measurements import Measurements, read_runs
+from glotmix.transfer.game import game_from
+from glotmix.transfer.shapley import exact
 
-LAWS = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law")
+VARIANTS = ("shapley_law", "shapley_law_prior", "shapley_law_fixed", "shapley_law_data")
+LAWS = ("null", "own_ratio", "own_ratio_floored", "log_linear", *VARIANTS)
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -34,6 +37,11 @@ def wide(runs: Measurements) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
+def worst(runs: Measurements) -> dict[str, float]:
+    """A loss for the empty coalition: it shifts all values of a target alike, and laws use their differences only."""
+    return dict(zip(runs.targets, runs.loss_RT.max(axis=0).tolist(), strict=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", type=Path, nargs="+")
@@ -42,7 +50,10 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for study in studies:
         runs = read_runs(study)
-        held = judge(LAWS, runs.with_role("coalition", "anchor"), runs.with_role("swarm"))
+        # Shapley values come from the coalitions alone: nothing of the swarm enters a law that uses them.
+        played = runs.with_role("coalition", "anchor")
+        values = exact(game_from(played, worst(played)))
+        held = judge(LAWS, played, runs.with_role("swarm"), transfer=values)
         error = {law: {t: 100 * score.error for t, score in of.items()} for law, of in held.scores.items()}
         mean = {law: 100 * held.mean(law) for law in held.scores}
         outside = [target for target in runs.targets if target not in runs.languages]
@@ -51,7 +62,7 @@ def main() -> None:
             "error_percent": error,
             "runs_scored": {law: {t: score.runs for t, score in of.items()} for law, of in held.scores.items()},
             "mean_in_mixture": mean,
-            "mean_outside": {law: 100 * held.mean(law, outside) for law in ("null", "shapley_law")},
+            "mean_outside": {law: 100 * held.mean(law, outside) for law in ("null", "log_linear", *VARIANTS)},
             "ratio_to_own_ratio": mean["shapley_law"] / mean["own_ratio"],
             "ratio_to_own_ratio_floored": mean["shapley_law"] / mean["own_ratio_floored"],
             "noise_percent": {t: 100 * x for t, x in held.noise.items()},
