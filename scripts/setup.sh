@@ -21,3 +21,5 @@ PY
 .venv/bin/python -m pip install -q --upgrade 'pip>=25.1'
 .venv/bin/python -m pip install -q -c constraints.txt torch
 .venv/bin/python -m pip install -q -c constraints.txt -e '.[train]' --group dev
+# Reference implementations of influence scores, for the tests; without dependencies (see pyproject.toml).
+.venv/bin/python -m pip install -q -c constraints.txt --no-deps captum dattri kronfluence
