@@ -49,14 +49,6 @@ def test_languages_of_a_batch_name_where_its_rows_came_from():
         assert [("b" if row[0] >= 10_000 else "a") for row in source(0, step)] == source.languages_of(0, step)
 
 
-def test_simulated_epoching_reads_the_first_sequences_only_and_each_equally_often():
-    source = batches(sequences_available={"a": 20})
-    rows = np.concatenate([source(0, step) for step in range(200)])
-    first, times = np.unique(rows[rows[:, 0] < 10_000, 0], return_counts=True)
-    assert first.tolist() == [8 * i for i in range(20)]
-    assert (times == 30).all()  # 600 draws over 20 sequences
-
-
 @pytest.mark.parametrize("limit", [0, 101])
 def test_more_sequences_than_there_are_or_none_is_bad_input(limit):
     with pytest.raises(BadInput, match=f"{limit} sequences of a"):

@@ -130,7 +130,7 @@ def expectation(evidence: Evidence) -> str:
         text += f"; 95{NBSP}% interval of the difference {signed(-gain.high)} to {signed(-gain.low)} {unit}"
         if against.clear is False:
             text += ", which includes zero: by this law alone the two cannot be told apart"
-    if advice.honest is not None:
+    if advice.honest is not None and advice.honest > advice.optimum.objective.value:
         text += (
             f". The best of many predictions flatters itself: expect {number(advice.honest)} {unit} of a new "
             "measurement"
