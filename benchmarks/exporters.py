@@ -8,6 +8,7 @@ own parser or loader (in its environment under .cache/exporter-envs), counts wha
 """
 
 import argparse
+import importlib.machinery
 import importlib.util
 import json
 import math
@@ -163,6 +164,7 @@ def streaming(folder, request):
     for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
         sys.modules[name] = types.ModuleType(name)
         sys.modules[name].__getattr__ = placeholder
+        sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
     from streaming.base.stream import Stream
 
     counts = []
@@ -430,7 +432,7 @@ def round_trip(name):
             "JAX_PLATFORMS": "cpu",
             "HF_HOME": folder,
         }
-        done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=900)
+        done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=3000)
         if done.returncode:
             return {"status": "failed", "why": done.stderr.strip().splitlines()[-1:]}
         reply = json.loads(done.stdout.strip().splitlines()[-1])
