@@ -236,10 +236,8 @@ def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:
     key_p, key_l = shares.columns[0], values.columns[0]
     shares = shares.with_columns(pl.col(key_p).cast(pl.String))
     values = values.with_columns(pl.col(key_l).cast(pl.String))
-    languages, p_columns = _groups(shares, mixtures)
-    targets, l_columns = _groups(values, losses)
-    if len(set(languages) & set(targets)) < len(set(p_columns) & set(l_columns)):
-        languages, targets = tuple(p_columns), tuple(l_columns)  # what the columns share is part of their names
+    p_columns, l_columns = _numeric(shares, mixtures), _numeric(values, losses)
+    languages, targets = _named_alike(p_columns, l_columns)
     for table, key, path in ((shares, key_p, mixtures), (values, key_l, losses)):
         if (twice := table[key].is_duplicated()).any():
             raise BadInput(f"run {table[key].filter(twice)[0]} stands there twice", where=path)
@@ -261,30 +259,37 @@ def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:
     return _from_wide(wide, languages, targets, where=f"{mixtures}, {losses}")
 
 
-def _groups(table: pl.DataFrame, path: Path) -> tuple[tuple[str, ...], list[str]]:
-    """Group names behind the numeric columns, with what all of them share in front and behind taken away.
-
-    ``train_the_pile_arxiv`` and ``metric/the_pile_arxiv_val_loss`` both become ``arxiv``. Olmix's tables begin with
-    ``run, name, index``: columns of text, and an ``index`` column, are no groups.
-    """
+def _numeric(table: pl.DataFrame, path: Path) -> list[str]:
+    """Columns of numbers after the first; Olmix's tables begin with ``run, name, index``, which are no groups."""
     columns = [
         column for column in table.columns[1:] if table[column].dtype.is_numeric() and column not in ("index", "name")
     ]
     if not columns:
         raise BadInput("no column of numbers after the first", where=path)
-    if len(columns) == 1:
-        return (columns[0],), columns
-    start = _common_prefix(columns)
-    end = _common_prefix([column[::-1] for column in columns])
-    names = tuple(column[start : len(column) - end] for column in columns)
-    return (names if all(names) else tuple(columns)), columns
+    return columns
 
 
-def _common_prefix(names: list[str]) -> int:
-    """Length of the common prefix, cut back to the last separator."""
-    n = 0
-    while all(len(name) > n and name[n] == names[0][n] for name in names):
-        n += 1
-    while n and names[0][n - 1] not in "_/. -":
-        n -= 1
-    return n
+def _named_alike(p_columns: list[str], l_columns: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Group names of both tables, with what a table's columns share in front and behind taken away.
+
+    ``train_the_pile_arxiv`` and ``metric/the_pile_arxiv_val_loss`` both become ``arxiv``. So much of the shared part is
+    taken away as makes most names of the two tables equal, and then leaves the shortest names: two targets
+    ``pubmed_central`` and ``pubmed_abstracts`` keep what they share if the mixtures have it.
+    """
+    pairs = [(p, l) for p in _stripped(p_columns) for l in _stripped(l_columns)]  # noqa: E741 - the tables' letters
+    return min(pairs, key=lambda pair: (-len(set(pair[0]) & set(pair[1])), sum(map(len, pair[0] + pair[1]))))
+
+
+def _stripped(columns: list[str]) -> list[tuple[str, ...]]:
+    """The names under every cut, at a separator, of the common beginning and the common end."""
+    fronts, backs = _cuts(columns), _cuts([column[::-1] for column in columns])
+    named = [tuple(column[i : len(column) - j] for column in columns) for i in fronts for j in backs]
+    return [names for names in named if all(names) and len(set(names)) == len(columns)]
+
+
+def _cuts(columns: list[str]) -> list[int]:
+    """Lengths of the beginnings that all columns share and that end in a separator; 0 is one of them."""
+    common = 0
+    while all(len(column) > common and column[common] == columns[0][common] for column in columns):
+        common += 1
+    return [n for n in range(common + 1) if n == 0 or columns[0][n - 1] in "_/. -"]
