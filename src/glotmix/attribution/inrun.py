@@ -78,7 +78,7 @@ class InRunShapley:
             sources: training languages.
             languages_of: languages of the sequences of ``(run_index, step)``, as ``MixtureBatches.languages_of``.
             clip: the training's bound on gradient norms.
-            every: updates between two measurements; sums are scaled up by it.
+            every: updates between two measurements, each of which stands for as many.
             preconditioned: the form for Adam; False is the published one, for SGD.
         """
         if not targets or not sources:
@@ -92,7 +92,8 @@ class InRunShapley:
 
     def on_batch(self, stack: Stack, step: int, tokens_KBS: Tensor, learning_rate: float) -> None:
         """Called between the backward pass and the update: the stack holds the batch's gradients."""
-        if step % self._every:
+        # In the middle of each span: an Adam step at the very start is all sign and noise, and would count for a span.
+        if step % self._every != self._every // 2:
             return
         second = stack.views(stack.second_KP)
         gradient = stack.views(stack.gradient_KP)
@@ -204,7 +205,7 @@ def _gradient(parameters: Parameters, tokens_BS: Tensor, shape: Shape) -> tuple[
     """Mean loss in nats per token over sequences, and its gradient in fp32."""
     loss_K = model.loss(parameters, tokens_BS.unsqueeze(0), shape)
     found = torch.autograd.grad(loss_K.sum(), list(parameters.values()))
-    return float(loss_K), {name: g.float() for name, g in zip(parameters, found, strict=True)}
+    return float(loss_K.detach()), {name: g.float() for name, g in zip(parameters, found, strict=True)}
 
 
 def _dot(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
