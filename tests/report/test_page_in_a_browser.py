@@ -156,19 +156,16 @@ def test_each_objective_has_its_own_optimum(small_page, kind):
     set_value(small_page, find(small_page, "#x-objective"), kind)
     press(small_page, "#x-solve")
     found = state(small_page)
-    tried = small_page.execute_script(
-        """const out = [], L = glotmix.law.L, low = glotmix.data.floors, high = glotmix.data.ceilings;
-        let seed = 7; const random = () => { seed = (seed * 16807) % 2147483647; return seed / 2147483647; };
-        for (let i = 0; i < 300; i++) {
-          const near = glotmix.state().p.map((v) => v * Math.exp(0.4 * (random() - 0.5)) + 1e-9);
-          out.push(Array.from(glotmix.project(near, low, high)));
+    values = small_page.execute_script(
+        """const out = [], low = glotmix.data.floors, high = glotmix.data.ceilings, best = glotmix.state().p;
+        let seed = 7;
+        const random = () => { seed = (seed * 16807) % 2147483647; return seed / 2147483647; };
+        for (let i = 0; i < 40; i++) {
+          glotmix.set(glotmix.project(best.map((v) => v * Math.exp(0.4 * (random() - 0.5)) + 1e-9), low, high));
+          out.push(glotmix.state().objective);
         }
         return out;"""
     )
-    values = []
-    for p in tried[:40]:
-        small_page.execute_script("glotmix.set(arguments[0])", p)
-        values.append(state(small_page)["objective"])
     assert found["objective"] <= min(values) + 1e-6
 
 
