@@ -240,9 +240,10 @@ def _class(step: int) -> str:
 
 
 def _key(canvas: Canvas, x: float, y: float, limit: float, unit: str) -> None:
-    width = 10
+    narrow = canvas.width < 420
+    x, width = (4.0, 7) if narrow else (x, 10)
     canvas.text(x, y + 18, f"≤ {signed(-limit, 2)} {unit}", "tick")
-    start = x + 92
+    start = x + (88 if narrow else 92)
     for k, step in enumerate(range(-STEPS, STEPS + 1)):
         canvas.rect(start + k * width, y + 8, width, 12, f"heat {_class(step)}")
     canvas.text(start + (2 * STEPS + 1) * width + 6, y + 18, f"≥ {signed(limit, 2)} {unit}", "tick")

@@ -127,7 +127,7 @@ def expectation(evidence: Evidence) -> str:
     how = "lower than" if gain.value > 0 else "higher than"
     text += f", {size} {how} the {against.baseline} mixture"
     if gain.low is not None and gain.high is not None:
-        text += f"; 95{NBSP}% interval of the difference {signed(-gain.high)} to {signed(-gain.low)} {unit}"
+        text += f"; 95{NBSP}% interval of the difference {signed(-gain.high, 4)} to {signed(-gain.low, 4)} {unit}"
         if against.clear is False:
             text += ", which includes zero: by this law alone the two cannot be told apart"
     if advice.honest is not None and advice.honest > advice.optimum.objective.value:

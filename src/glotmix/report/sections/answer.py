@@ -56,7 +56,7 @@ def _mixtures(evidence: Evidence) -> Html:
 
 
 def _range(spread: tuple[float, float] | None) -> str:
-    return "–" if spread is None else f"{100 * spread[0]:.0f}–{share(spread[1])}"
+    return "–" if spread is None else f"{100 * spread[0]:.1f}–{share(spread[1])}"
 
 
 def how_sure(evidence: Evidence) -> Html:
