@@ -13,7 +13,7 @@ TORCH=$(grep -o '^torch==[0-9.]*' constraints.txt)
 needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
-    levanter)  echo "numpy jax==0.7.2 jaxlib==0.7.2 equinox==0.13.1 haliax==1.4.dev443 jaxtyping async_lru tensorstore fsspec pyyaml packaged:levanter==1.2.dev1644" ;;
+    levanter)  echo "jax==0.7.2 jaxlib==0.7.2 equinox==0.13.1 pyyaml full:levanter==1.2.dev1644" ;;
     olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH full:litdata==0.2.76" ;;
