@@ -12,7 +12,7 @@ import typer
 from glotmix.errors import BadInput, GlotmixError
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from glotmix.fit.fit import Fit
 
@@ -54,7 +54,7 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def show(as_json: bool, data: Any, *tables: Table | str) -> None:
+def show(as_json: bool, data: Any, *tables: RenderableType) -> None:
     """Print a result: JSON for machines, or tables for people."""
     if as_json:
         print(json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False))
@@ -86,20 +86,48 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a whole study; interrupted and called again, it goes on where it stopped."""
-    from glotmix.config import load_study
+    from glotmix.config import load_study, read_yaml
     from glotmix.study import Narrator, Study
     from glotmix.study.whole import dry_run as tell_cost
     from glotmix.study.whole import run_study
 
     changes = [*(overrides or []), *([f"sweep.executor={executor}"] if executor else [])]
-    config = load_study(study, scale=scale, overrides=changes)
     directory = out or Path("out") / study.stem
+    kind = str(read_yaml(study).get("kind", "mixture"))
+    if kind != "mixture":
+        run_experiment(kind, study, directory, changes, scale, dry_run, as_json)
+        return
+    config = load_study(study, scale=scale, overrides=changes)
     whole = Study(config, study.resolve().parent, directory, Narrator())
     if dry_run:
         cost = tell_cost(whole)
         show(as_json, cost.to_json(), cost.table())
         return
     report = run_study(whole)
+    show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
+
+
+def run_experiment(
+    kind: str,
+    study: Path,
+    directory: Path,
+    overrides: list[str],
+    scale: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run a study file of another kind than a mixture."""
+    from glotmix.study import Narrator
+    from glotmix.study.experiments import find_experiment
+
+    experiment = find_experiment(kind)
+    config = experiment.load(study, scale=scale, overrides=overrides)
+    base = study.resolve().parent
+    if dry_run:
+        price = experiment.price(config, base)
+        show(as_json, price.to_json(), price.table())
+        return
+    report = experiment.run(config, base, directory, Narrator())
     show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
 
 

@@ -311,6 +311,14 @@ def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
     Raises:
         BadInput: file, line or field, the value and what was expected.
     """
+    data = read_study(path, scale=scale, overrides=overrides)
+    if data.pop("kind", "mixture") != "mixture":
+        raise BadInput("asks for another experiment than a mixture", where=path, expected="kind: mixture, or no kind")
+    return check(data, where=path)
+
+
+def read_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A study file with its scale and overrides merged, not yet checked."""
     data = read_yaml(path)
     scales = data.pop("scales", {}) or {}
     default = data.pop("scale", None)
@@ -321,7 +329,7 @@ def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
         data = merged(data, scales[chosen])
     for override in overrides:
         data = merged(data, parse_override(override))
-    return check(data, where=path)
+    return data
 
 
 def check(data: Mapping[str, Any], *, where: object = None) -> StudyConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -46,15 +47,27 @@ def page(evidence: Evidence) -> str:
     """The report as HTML text."""
     evidence = _with_clear_names(evidence)
     bodies = [(key, title, make(evidence)) for key, title, make in SECTIONS]
-    bodies = [(key, title, body) for key, title, body in bodies if body]
+    return assemble(evidence.title, evidence.description, bodies)
+
+
+def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | None]]) -> str:
+    """One self-contained page of sections; the reports of all experiments are made by it.
+
+    Args:
+        title: heading of the page.
+        question: what the study asks, in a sentence; may be empty.
+        bodies: (anchor, heading, content) of each section from top to bottom; one without content is left out.
+    """
+    bodies = [(key, heading, body) for key, heading, body in bodies if body]
+    first = bodies[0][0] if bodies else ""
     style, script = _style(), "\n".join(map(asset, SCRIPTS))
     theme = el("button", "◐", type="button", id="theme", hidden=True, aria_label="Colours: as the system")
     body = el(
         "body",
-        el("a", "To the recommendation", css="skip", href="#do"),
+        el("a", "To the answer", css="skip", href=f"#{first}"),
         el(
             "nav",
-            el("div", *[el("a", title, href=f"#{key}") for key, title, _ in bodies]),
+            el("div", *[el("a", heading, href=f"#{key}") for key, heading, _ in bodies]),
             theme,
             css="bar",
             aria_label="Sections",
@@ -62,15 +75,15 @@ def page(evidence: Evidence) -> str:
         el(
             "header",
             el("p", "glotmix report", css="kicker"),
-            el("h1", evidence.title),
-            el("p", evidence.description, css="question") if evidence.description else None,
+            el("h1", title),
+            el("p", question, css="question") if question else None,
         ),
-        el("main", *[_section(key, title, body) for key, title, body in bodies]),
+        el("main", *[_section(key, heading, body) for key, heading, body in bodies if body]),
         el("div", id="tip", role="tooltip", hidden=True),
         el("div", id="said", css="unseen", aria_live="polite"),
         el("script", Html(script)),
     )
-    return f"<!doctype html>\n{el('html', _head(evidence, style, script), body, lang='en')}\n"
+    return f"<!doctype html>\n{el('html', _head(title, style, script), body, lang='en')}\n"
 
 
 def _with_clear_names(evidence: Evidence) -> Evidence:
@@ -89,7 +102,7 @@ def _with_clear_names(evidence: Evidence) -> Evidence:
     return replace(evidence, advice=replace(advice, baselines=baselines, gains=gains), trained=trained)
 
 
-def _head(evidence: Evidence, style: str, script: str) -> Html:
+def _head(title: str, style: str, script: str) -> Html:
     """The head, with a policy that lets nothing run or load but what this file brings (checked by its hash)."""
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data: blob:; "
@@ -101,7 +114,7 @@ def _head(evidence: Evidence, style: str, script: str) -> Html:
         Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Html('<meta name="color-scheme" content="light dark"><meta name="generator" content="glotmix">'),
-        el("title", f"{evidence.title} · glotmix"),
+        el("title", f"{title} · glotmix"),
         el("style", Html(style)),
     )
 
