@@ -9,8 +9,8 @@ of this machine, each in the way it is meant to be used: glotmix in single-threa
 one model after another with torch's default threads (``--threads`` for another number). Repetitions alternate between
 contestants. The clock runs over training alone; ``setup`` is what comes before it in every process (imports,
 compilation), told separately. A contestant's losses on the same held-out tokens must agree with the others', or its
-speed is worth nothing. ``tokens/core-s`` counts the processor's seconds instead of the clock's: on a machine that others
-use as well, the wall clock says little.
+speed is worth nothing. Tokens per core-second count the processor's seconds instead of the clock's: on a machine that
+others use as well, the wall clock says little.
 Raw results: benchmarks/results/engine.json.
 """
 
@@ -385,9 +385,10 @@ def summary(rows: list[dict], peak_flops: float) -> str:
     from glotmix.proxy.flops import per_token
 
     lines = [
-        "| shape | contestant | tokens/s (median) | spread | × slower than glotmix | of the peak | held-out nats |"
+        "| non-embedding parameters | contestant | tokens/s (median) | spread | glotmix is faster by (spread) "
+        "| tokens per core-second | of the peak | held-out nats |"
     ]
-    lines.append("|---|---|---|---|---|---|---|")
+    lines.append("|---|---|---|---|---|---|---|---|")
     for name in dict.fromkeys(row["shape"] for row in rows):
         speeds = {}
         for contestant in dict.fromkeys(row["contestant"] for row in rows):
@@ -398,13 +399,16 @@ def summary(rows: list[dict], peak_flops: float) -> str:
                     statistics.median(row["tokens"] / row["processor_seconds"] for row in mine),
                     mine[0]["losses"],
                 )
-        best = statistics.median(speeds["glotmix"][0]) if "glotmix" in speeds else float("nan")
+        ours = speeds["glotmix"][0] if "glotmix" in speeds else []
         for contestant, (values, per_core, losses) in speeds.items():
             speed = statistics.median(values)
             share = speed * per_token(shape_of(name), CONTEXT) / (peak_flops * os.cpu_count())
+            # Repetitions alternate, so those of one number ran side by side in time.
+            ratios = [one / other for one, other in zip(ours, values, strict=False)]
+            ratio = f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})" if ratios else "–"
             lines.append(
                 f"| {name} | {MEANING[contestant]} | {speed:,.0f} | {min(values):,.0f}–{max(values):,.0f} "
-                f"| {best / speed:.2f} | {per_core:,.0f} | {share:.0%} | {statistics.mean(losses):.4f} |"
+                f"| {ratio} | {per_core:,.0f} | {share:.0%} | {statistics.mean(losses):.4f} |"
             )
     return "\n".join(lines)
 
@@ -425,6 +429,7 @@ def main() -> None:
     parser.add_argument("--proxies", type=int, default=8)
     parser.add_argument("--steps", type=int, help="steps of each proxy; default by shape")
     parser.add_argument("--stack", type=int, default=4, help="K of glotmix")
+    parser.add_argument("--threads", type=int, help="threads of the others; default torch's own choice")
     parser.add_argument("--litgpt", default=sys.executable, help="python of an environment with litgpt")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "engine.json")
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -443,7 +448,7 @@ def main() -> None:
 
     options.out.parent.mkdir(parents=True, exist_ok=True)
     machine = {
-        "processor": platform.processor() or platform.machine(),
+        "processor": processor_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
     }

@@ -69,9 +69,10 @@ def finish(out: Path) -> float:
     return time.monotonic() - began
 
 
-def workers() -> list[int]:
-    """Processes of workers that are alive."""
-    found = subprocess.run(["pgrep", "-f", "glotmix.sweep.worker"], capture_output=True, text=True, check=False)
+def workers(out: Path) -> list[int]:
+    """Processes of this study's workers that are alive."""
+    pattern = f"glotmix.sweep.worker {out}/"
+    found = subprocess.run(["pgrep", "-f", pattern], capture_output=True, text=True, check=False)
     return [int(pid) for pid in found.stdout.split() if int(pid) != os.getpid()]
 
 
@@ -104,7 +105,7 @@ def main() -> None:
             done = len(list((stormy / "runs").glob("*/run.json")))
             parts = len(list((stormy / "runs").glob("*.part")))
             time.sleep(0.5)
-            orphans = len(workers())
+            orphans = len(workers(stormy))
             kills.append(
                 {"after": moment, "already_done": ended, "runs_done": done, "half_written": parts, "orphans": orphans}
             )

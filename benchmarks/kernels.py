@@ -133,7 +133,8 @@ def main() -> None:
         print(f"{name:6} step in plain torch operations: {plain[name]['tokens_per_second']:,.0f} tokens/core-s")
     kept = steps["0.14M"]["1"]
     print(
-        f"page faults a step: {as_it_comes['page_faults']:.0f} as memory comes, {kept['page_faults']:.0f} when it is kept; "
+        f"page faults a step: {as_it_comes['page_faults']:.0f} as memory comes, "
+        f"{kept['page_faults']:.0f} when it is kept; "
         f"{as_it_comes['milliseconds']:.1f} and {kept['milliseconds']:.1f} ms"
     )
 
