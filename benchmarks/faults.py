@@ -76,6 +76,14 @@ def workers(out: Path) -> list[int]:
     return [int(pid) for pid in found.stdout.split() if int(pid) != os.getpid()]
 
 
+def left_behind(out: Path, patience: float = 5.0) -> int:
+    """Workers that outlive their driver by more than the time in which a new one finds out that it has none."""
+    until = time.monotonic() + patience
+    while (alive := len(workers(out))) and time.monotonic() < until:
+        time.sleep(0.1)
+    return alive
+
+
 def digests(out: Path) -> dict[str, str]:
     """Checksums of the results."""
     return {name: checksum(out / name) for name in TABLES}
@@ -104,8 +112,7 @@ def main() -> None:
             process.stderr.close()
             done = len(list((stormy / "runs").glob("*/run.json")))
             parts = len(list((stormy / "runs").glob("*.part")))
-            time.sleep(0.5)
-            orphans = len(workers(stormy))
+            orphans = left_behind(stormy)
             kills.append(
                 {"after": moment, "already_done": ended, "runs_done": done, "half_written": parts, "orphans": orphans}
             )

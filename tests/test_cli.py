@@ -115,7 +115,7 @@ def test_optimize_keeps_every_limit_and_export_writes_what_it_found(glotmix, fit
     assert shares["deu"] >= 0.4 - 1e-9
     assert shares["spa"] <= 0.2 + 1e-9
     assert sum(shares.values()) == pytest.approx(1)
-    code, out, err = glotmix(
+    code, _, err = glotmix(
         "export", mixture, "--to", "megatron_lm", "--tokens", "1e9", "--out", tmp_path / "x", "--json"
     )
     assert code == 0, err

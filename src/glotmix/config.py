@@ -95,11 +95,21 @@ class DesignConfig(Section):
     """Extra seeds of each anchor."""
     seeds: int = Field(1, ge=1)
     """Seeds of every other mixture."""
+    ladder: list[str] = Field(default_factory=list)
+    """Other sizes ("0.1M", "1M") at which mixtures are trained too, so that laws see N and D vary; shapes, batches,
+    learning rates and tokens follow the ladder's rules."""
+    ladder_tokens: float = Field(20.0, gt=0)
+    """Training tokens per parameter on the ladder; 20 is near compute-optimal (Hoffmann et al. 2022)."""
+    ladder_mixtures: int = Field(6, ge=1)
+    """How many mixtures at each of these sizes: the full coalition first, then those of the swarm."""
 
 
 class ProxyConfig(Section):
     """The small models that stand in for the target."""
 
+    size: str | None = None
+    """Non-embedding parameters ("1M"): width, layers, heads, batch, learning rate and tokens follow from it by the
+    ladder's published rules, except those that the file sets itself."""
     width: int = Field(64, ge=16)
     """Model width d."""
     layers: int = Field(3, ge=1)
@@ -132,6 +142,9 @@ class ProxyConfig(Section):
     """Give a proxy so little of each language that it repeats it as often as the target run would."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Matrix products in bf16 where the hardware is faster at it, or always in one of the two."""
+    recompute_activations: bool = False
+    """Keep only each block's input for the backward pass and compute the rest again: a third more compute, a fraction
+    of the memory, for proxies whose activations do not fit."""
     keep_checkpoints: bool = False
     """Whether the weights are kept (safetensors, loadable as a transformers Llama)."""
 
@@ -164,6 +177,10 @@ class SweepConfig(Section):
     """Proxies trained as one program; default measured on this machine."""
     retries: int = Field(1, ge=0)
     """How many times a run that died is tried again."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where proxies train; ``auto`` takes the GPUs where there are any."""
+    devices_per_run: int = Field(1, ge=1)
+    """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
 
 
 class FitConfig(Section):

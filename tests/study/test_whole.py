@@ -15,7 +15,9 @@ import pytest
 from glotmix import cli
 from glotmix.artifact import checksum
 from glotmix.config import check
+from glotmix.errors import BadInput
 from glotmix.study import Narrator, Study
+from glotmix.study.study import sized
 from glotmix.study.whole import run_study
 
 STUDY = {
@@ -75,6 +77,52 @@ def test_losses_are_those_of_models_that_learned_their_own_language(done):
     for own, other in (("spa", "rus"), ("rus", "spa")):
         tag = {"spa": "spa_Latn", "rus": "rus_Cyrl"}[own]
         assert table[f"coalition-{own}-s0", tag] < 0.9 * table[f"coalition-{other}-s0", tag]
+
+
+def test_a_ladder_adds_sizes_and_checkpoints_are_kept(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    design = {"coalitions": "all", "swarm": 2, "ladder": ["60k"], "ladder_tokens": 0.1, "ladder_mixtures": 2}
+    changes = {
+        "design": design | {"anchors": 0},
+        "proxy": STUDY["proxy"] | {"keep_checkpoints": True, "evaluations": 2, "tokens": 4000},
+        "fit": STUDY["fit"] | {"laws": ["null", "own_ratio_floored"]},
+        "validation": {"seeds": 0},
+        "target": {"parameters": 1e6, "tokens": 4000},
+    }
+    run_study(study(tmp_path / "one", **changes))
+    runs = pl.read_parquet(tmp_path / "one" / "measurements" / "runs.parquet")
+    assert sorted(runs.filter(pl.col("role") == "ladder")["D"]) == pytest.approx([6000, 6000], rel=0.2)
+    assert runs["N"].n_unique() == 2
+    kept = sorted((tmp_path / "one" / "runs" / "coalition-full-s0" / "checkpoints").iterdir())
+    assert [path.name for path in kept] == ["step-16", "step-31"]
+    assert transformers.LlamaForCausalLM.from_pretrained(kept[-1]).config.hidden_size == 32
+
+
+def test_two_processes_that_share_a_run_measure_what_one_measures(tmp_path):
+    def losses(name, **sweep):
+        design = {"coalitions": "none", "swarm": 2, "anchors": 0}
+        whole = study(tmp_path / name, design=design, sweep={"stack": 2, "workers": 1} | sweep)
+        store = whole.tokens()
+        runs = whole.plan(store)
+        spec = whole.sweep_spec(store, len(runs))
+        assert whole.run(runs, spec, "Training") == {}
+        return whole.measure(runs, spec, {}).loss_RT
+
+    one, two = losses("one"), losses("two", devices_per_run=2)
+    assert two == pytest.approx(one, rel=1e-4)
+    with pytest.raises(BadInput, match="batch of 4 over 3 devices"):
+        losses("three", devices_per_run=3)
+
+
+def test_the_size_dial_sets_what_the_file_does_not(tmp_path):
+    sizes = {key: value for key, value in STUDY["proxy"].items() if key in ("context", "batch")}
+    config = sized(check(STUDY | {"proxy": sizes | {"size": "1M"}}))
+    assert config.proxy.batch == 4
+    assert 0.8e6 < 12 * config.proxy.layers * config.proxy.width**2 < 1.25e6
+    assert config.proxy.tokens == pytest.approx(20e6, rel=0.2)
+    assert sized(check(config.model_dump(mode="json"))) == config
+    with pytest.raises(BadInput, match="size 'huge'"):
+        sized(check(STUDY | {"proxy": {"size": "huge"}}))
 
 
 def test_shapley_values_share_out_what_the_full_coalition_gains(done):

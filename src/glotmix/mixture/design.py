@@ -19,7 +19,7 @@ from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 
-Role = Literal["coalition", "swarm", "anchor", "validation"]
+Role = Literal["coalition", "swarm", "anchor", "validation", "ladder"]
 Budget = Literal["fixed", "own"]
 
 MOST_EXHAUSTIVE = 6
@@ -48,6 +48,8 @@ class PlannedRun:
     """Training tokens D."""
     seed: int
     """Seed of initialisation and order of the data."""
+    size: str = ""
+    """Rung of the ladder; "" for the study's own proxy."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, for plan.json."""
@@ -57,6 +59,7 @@ class PlannedRun:
             "schedule": self.schedule.to_json(),
             "tokens": self.tokens,
             "seed": self.seed,
+            **({"size": self.size} if self.size else {}),
         }
 
     @classmethod
@@ -64,7 +67,8 @@ class PlannedRun:
         """Read what :meth:`to_json` wrote."""
         try:
             schedule = Schedule.from_json(value["schedule"], where=where)
-            return cls(str(value["run"]), value["role"], schedule, int(value["tokens"]), int(value["seed"]))
+            size = str(value.get("size", ""))
+            return cls(str(value["run"]), value["role"], schedule, int(value["tokens"]), int(value["seed"]), size)
         except KeyError as error:
             raise BadInput(f"a planned run without {error}", where=where) from None
 
@@ -260,12 +264,28 @@ def anchors(
     ]
 
 
-def plan(config: StudyConfig, natural: Mixture) -> list[PlannedRun]:
+def ladder(mixtures: Sequence[Schedule], sizes: Mapping[str, float], seed: int = 0) -> list[PlannedRun]:
+    """The same mixtures at other sizes of proxy, so that losses over N and D can be told from those over mixtures.
+
+    Args:
+        mixtures: what to train at every size.
+        sizes: size to the training tokens of its proxies.
+        seed: seed of the runs.
+    """
+    return [
+        PlannedRun(f"ladder-{size}-{index:03}-s{seed}", "ladder", mixture, round(tokens), seed, size)
+        for size, tokens in sizes.items()
+        for index, mixture in enumerate(mixtures)
+    ]
+
+
+def plan(config: StudyConfig, natural: Mixture, sizes: Mapping[str, float] | None = None) -> list[PlannedRun]:
     """All runs of a study's design, in the order in which they are worth training, without duplicates.
 
     Args:
         config: the study; ``config.design`` says what, ``config.proxy.tokens`` how long.
         natural: proportional mixture of the corpus, the base where ``design.base`` is ``natural``.
+        sizes: sizes of ``design.ladder`` to the tokens of their proxies.
     """
     design, D, languages = config.design, config.proxy.tokens, config.languages
     base = uniform(languages) if design.base == "uniform" else natural.over(languages)
@@ -287,16 +307,18 @@ def plan(config: StudyConfig, natural: Mixture) -> list[PlannedRun]:
         for seed in seeds
         for run in swarm
     ]
+    climbed = [Schedule.constant(base), *(run.schedule for run in swarm)][: design.ladder_mixtures]
+    runs += ladder(climbed, sizes or {})
     # Another study seed gives other initial weights and data orders too, not only another swarm.
     first = SEEDS_PER_STUDY * config.seed
     return without_duplicates([dataclasses.replace(run, seed=first + run.seed) for run in runs])
 
 
 def without_duplicates(runs: Iterable[PlannedRun]) -> list[PlannedRun]:
-    """The runs without those that repeat schedule, tokens and seed of an earlier one."""
-    first: dict[tuple[Schedule, int, int], PlannedRun] = {}
+    """The runs without those that repeat schedule, tokens, seed and size of an earlier one."""
+    first: dict[tuple[Schedule, int, int, str], PlannedRun] = {}
     for run in runs:
-        first.setdefault((run.schedule, run.tokens, run.seed), run)
+        first.setdefault((run.schedule, run.tokens, run.seed, run.size), run)
     return list(first.values())
 
 

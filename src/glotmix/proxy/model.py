@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
@@ -114,20 +115,33 @@ def rotary(T: int, head_width: int, device: torch.device | str = "cpu") -> tuple
     return angle.cos().float(), angle.sin().float()
 
 
-def hidden(parameters: Parameters, tokens_KBT: Tensor, shape: Shape) -> Tensor:
-    """Final hidden states after the last norm, [K, B·T, D]."""
+def block(
+    parameters: Parameters, i: int, x_KND: Tensor, batch: int, tables: tuple[Tensor, Tensor], shape: Shape
+) -> Tensor:
+    """Residual stream behind transformer block i, [K, B·T, D]."""
+    K, layer = x_KND.shape[0], f"layers.{i}."
+    h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+    qkv = torch.bmm(h_KND, scaled(parameters, layer + "qkv", layer + "attention_norm"))
+    a_KND = kernels.attention(qkv.view(K, batch, -1, 3, shape.heads, shape.head_width), *tables)
+    x_KND = torch.baddbmm(x_KND, a_KND.view(x_KND.shape), parameters[layer + "out"])
+    h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+    gate_up = torch.bmm(h_KND, scaled(parameters, layer + "gate_up", layer + "feed_forward_norm"))
+    return torch.baddbmm(x_KND, kernels.swiglu(gate_up), parameters[layer + "down"])
+
+
+def hidden(parameters: Parameters, tokens_KBT: Tensor, shape: Shape, recompute: bool = False) -> Tensor:
+    """Final hidden states after the last norm, [K, B·T, D].
+
+    With ``recompute`` a block keeps its input only and is computed again in the backward pass.
+    """
     K, B, T = tokens_KBT.shape
     tables = rotary(T, shape.head_width, tokens_KBT.device)
     x_KND = kernels.embed(parameters["embedding"], tokens_KBT.reshape(K, B * T))
     for i in range(shape.layers):
-        layer = f"layers.{i}."
-        h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
-        qkv = torch.bmm(h_KND, scaled(parameters, layer + "qkv", layer + "attention_norm"))
-        a_KND = kernels.attention(qkv.view(K, B, T, 3, shape.heads, shape.head_width), *tables)
-        x_KND = torch.baddbmm(x_KND, a_KND.view(K, B * T, shape.width), parameters[layer + "out"])
-        h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
-        gate_up = torch.bmm(h_KND, scaled(parameters, layer + "gate_up", layer + "feed_forward_norm"))
-        x_KND = torch.baddbmm(x_KND, kernels.swiglu(gate_up), parameters[layer + "down"])
+        if recompute:
+            x_KND = checkpoint(block, parameters, i, x_KND, B, tables, shape, use_reentrant=False)
+        else:
+            x_KND = block(parameters, i, x_KND, B, tables, shape)
     return kernels.rms_norm(x_KND, NORM_EPSILON) * parameters["norm"].unsqueeze(1)
 
 
@@ -159,8 +173,8 @@ def token_losses(parameters: Parameters, tokens_KBS: Tensor, shape: Shape) -> Te
     return kernels.token_cross_entropy(h_KND, output_matrix(parameters), targets_KN).view(K, B, S - 1)
 
 
-def loss(parameters: Parameters, tokens_KBS: Tensor, shape: Shape) -> Tensor:
+def loss(parameters: Parameters, tokens_KBS: Tensor, shape: Shape, recompute: bool = False) -> Tensor:
     """Mean cross-entropy in nats per token of each model, [K], for sequences of S = T + 1 tokens."""
-    h_KND = hidden(parameters, tokens_KBS[..., :-1], shape)
+    h_KND = hidden(parameters, tokens_KBS[..., :-1], shape, recompute)
     targets_KN = tokens_KBS[..., 1:].reshape(tokens_KBS.shape[0], -1)
     return kernels.cross_entropy(h_KND, output_matrix(parameters), targets_KN)

@@ -43,10 +43,24 @@ class Stack:
     """
 
     def __init__(
-        self, shape: Shape, seeds_K: Sequence[int], *, dtype: torch.dtype = torch.float32, device: str = "cpu"
+        self,
+        shape: Shape,
+        seeds_K: Sequence[int],
+        *,
+        dtype: torch.dtype = torch.float32,
+        device: str = "cpu",
+        recompute: bool = False,
     ):
+        """
+        Args:
+            shape: of all models.
+            seeds_K: seeds of their initial weights.
+            dtype: of the matrix products.
+            device: where they live.
+            recompute: keep blocks' inputs only and compute the rest again in the backward pass.
+        """
         native.keep_freed_memory()
-        self.shape, self.dtype, self.device = shape, dtype, torch.device(device)
+        self.shape, self.dtype, self.device, self.recompute = shape, dtype, torch.device(device), recompute
         self.K = len(seeds_K)
         self._start, self.matrices, P = _layout(shape)
         self.master_KP = torch.zeros(self.K, P, device=self.device)
@@ -81,7 +95,7 @@ class Stack:
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum(0)
 
     def _backward(self, tokens_KBS: Tensor, weight: float) -> Tensor:
-        loss_K = model.loss(self.parameters, tokens_KBS, self.shape) * weight
+        loss_K = model.loss(self.parameters, tokens_KBS, self.shape, self.recompute) * weight
         # The models share nothing, so the sum's gradient is each one's own.
         gradients = torch.autograd.grad(loss_K.sum(), list(self.parameters.values()))
         torch._foreach_add_(self.gradients, list(gradients))

@@ -20,6 +20,7 @@ from glotmix.proxy import flops, precision
 from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
 from glotmix.proxy.evaluate import Evaluation, HeldOut
 from glotmix.proxy.model import Shape
+from glotmix.proxy.parallel import Team
 from glotmix.proxy.stack import Stack
 
 
@@ -116,6 +117,7 @@ def train_stack(
     held_out: Mapping[str, HeldOut] | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
+    team: Team | None = None,
     state: Path | None = None,
     state_every: float = 60.0,
     checkpoint: Callable[[str, int], Path | None] | None = None,
@@ -133,6 +135,8 @@ def train_stack(
         held_out: language to held-out text; None measures nothing.
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
+        team: the processes that share the work, this one among them (:mod:`glotmix.proxy.parallel`); every process
+            gets the whole result, and only the leading one writes files. Default: this process alone.
         state: file for the state in mid-run. Found there, made by the same runs, it is gone on from, to the same bits;
             it is deleted at the end.
         state_every: seconds between two states.
@@ -150,7 +154,15 @@ def train_stack(
         BadInput: no runs, or runs with different numbers of steps.
     """
     steps = _common_steps(runs, training)
-    stack = Stack(shape, [run.seed for run in runs], dtype=precision.dtype(training.precision, device), device=device)
+    team = team or Team(device=device)
+    device = team.device
+    stack = Stack(
+        shape,
+        [run.seed for run in runs],
+        dtype=precision.dtype(training.precision, device),
+        device=device,
+        recompute=training.recompute_activations,
+    )
     evaluation = None
     if held_out:
         evaluation = Evaluation(held_out, training.context, end_of_document=end_of_document, device=device)
@@ -164,9 +176,11 @@ def train_stack(
     per_step = training.batch * training.context
     watch = _Watch(members, stack)
     for step, tokens_KBS in _ahead(batches, len(runs), range(first, steps), stack.device):
-        watch.losses(step, stack.backward(tokens_KBS), last=step + 1 == steps or step + 1 in measure_at)
+        loss_K = team.mean_(stack.backward(team.part(tokens_KBS)))
+        watch.losses(step, loss_K, last=step + 1 == steps or step + 1 in measure_at)
         if all(member.reason for member in members):
             break
+        team.mean_(stack.gradient_KP)
         rate = learning_rate(step, steps, training)
         if on_batch is not None:
             on_batch(stack, step, tokens_KBS, rate)
@@ -174,15 +188,15 @@ def train_stack(
         if step + 1 in measure_at:
             if evaluation is not None:
                 _measure(evaluation, stack, members, step + 1, per_step)
-            _keep(checkpoint, runs, members, stack, step + 1, end_of_document)
-        if on_step is not None:
+            _keep(checkpoint if team.leads else None, runs, members, stack, step + 1, end_of_document)
+        if on_step is not None and team.leads:
             on_step(step + 1, steps)
-        if state is not None and step + 1 < steps and clock.since_saved() >= state_every:
+        if state is not None and team.leads and step + 1 < steps and clock.since_saved() >= state_every:
             watch.read()
             progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}
             save_state(state, stack, made_from, progress)
             clock.saved()
-    if state is not None:
+    if state is not None and team.leads:
         state.unlink(missing_ok=True)
     return [
         _result(run, member, k, batches, shape, training, clock.seconds() / len(runs))
@@ -294,7 +308,7 @@ def _made_from(
     """What a state in mid-run must agree on to be gone on from."""
     return {
         "runs": [[run.run, run.schedule.to_json(), run.tokens, run.seed] for run in runs],
-        "training": training.model_dump(),
+        "training": training.model_dump(exclude={"size", "recompute_activations"}),
         "data": getattr(batches, "fingerprint", None),
         "held_out": {language: [len(text.tokens), text.bytes] for language, text in (held_out or {}).items()},
     }

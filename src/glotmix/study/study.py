@@ -7,6 +7,8 @@ how they are fitted, optimised, validated and reported may change between calls.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import numpy as np
 import polars as pl
 
 from glotmix.artifact import first_difference, read_json, write_json
-from glotmix.config import StudyConfig
+from glotmix.config import ProxyConfig, StudyConfig, check, checked
 from glotmix.corpus.readers import open_reader
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.fit.fit import Fit, fit
@@ -26,7 +28,7 @@ from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, plan, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.study.narrator import Narrator
-from glotmix.sweep.executors import open_executor
+from glotmix.sweep.executors import Executor, open_executor
 from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
 from glotmix.tokens.shards import TokenStore, build_store
 from glotmix.transfer.game import game_from
@@ -35,6 +37,38 @@ from glotmix.transfer.shapley import exact
 
 RUN_SECTIONS = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
 """Sections that determine the runs; a directory belongs to one value of them."""
+
+
+def on_rung(
+    proxy: ProxyConfig, size: str, vocab: int, told: Set[str] = frozenset(), tokens_per_parameter: float = 20.0
+) -> ProxyConfig:
+    """``proxy`` with the shape, batch, learning rate and tokens of a size, the fields in ``told`` as they are."""
+    from glotmix.proxy.ladder import TOKENS_PER_PARAMETER, rung
+
+    overtrain = tokens_per_parameter / TOKENS_PER_PARAMETER
+    by_rule = rung(size, vocab=vocab, context=proxy.context, tied=proxy.tied, overtrain=overtrain).training(proxy)
+    kept = {name: getattr(proxy, name) for name in told}
+    return checked(ProxyConfig, by_rule.model_dump() | kept, where=f"proxy of size {size}")
+
+
+def sized(config: StudyConfig) -> StudyConfig:
+    """The configuration with ``proxy.size`` worked out.
+
+    Raises:
+        BadInput: a size that is none.
+    """
+    if config.proxy.size is None:
+        return config
+    told = config.proxy.model_fields_set - {"size"}
+    proxy = on_rung(config.proxy, config.proxy.size, config.tokens.vocab_size, told)
+    return config.model_copy(update={"proxy": proxy})
+
+
+def gpus() -> int:
+    """GPUs of this machine that torch can use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +111,8 @@ class Study:
         path = self.directory / "study.json"
         mine = self.config.model_dump(mode="json")
         if path.exists():
-            theirs = read_json(path)
+            # Checked again, so that a field that is newer than the directory has its default there.
+            theirs = check(read_json(path), where=path).model_dump(mode="json")
             old, new = ({key: config.get(key) for key in RUN_SECTIONS} for config in (theirs, mine))
             if old != new:
                 raise BadInput(
@@ -119,8 +154,8 @@ class Study:
         """Training tokens of the target run; the proxies' own when the study names none."""
         return self.config.target.tokens or self.config.proxy.tokens
 
-    def available(self, store: TokenStore) -> dict[str, int]:
-        """Sequences of each language that a proxy may draw from.
+    def available(self, store: TokenStore, proxy: ProxyConfig | None = None) -> dict[str, int]:
+        """Sequences of each language that a proxy (default: the study's own) may draw from.
 
         With simulated epoching (arXiv 2606.07597 shows why) they are cut so that a proxy of ``D`` tokens repeats a
         language as often as the target run of ``D*`` tokens would: ``U_l D / D*`` unique tokens.
@@ -128,10 +163,11 @@ class Study:
         Raises:
             BadInput: a language is left with less than one sequence.
         """
-        config, context = self.config, self.config.proxy.context
+        config, proxy = self.config, proxy or self.config.proxy
+        context = proxy.context
         tokens = {language: float(store.unique_tokens(language)) for language in config.languages}
-        if config.proxy.simulate_epochs and config.target.tokens:
-            wanted = simulated_epoching(self.unique(store), config.target.tokens, config.proxy.tokens)
+        if proxy.simulate_epochs and config.target.tokens:
+            wanted = simulated_epoching(self.unique(store), config.target.tokens, proxy.tokens)
             tokens = {language: min(tokens[language], wanted[language]) for language in tokens}
         sequences = {language: int((count - 1) // context) for language, count in tokens.items()}
         for language, count in sequences.items():
@@ -145,13 +181,21 @@ class Study:
 
     def plan(self, store: TokenStore) -> list[PlannedRun]:
         """The planned runs, also written to ``plan.json``."""
-        runs = plan(self.config, self.natural(store))
+        sizes = {size: proxy.tokens for size, proxy in self.ladder().items()}
+        runs = plan(self.config, self.natural(store), sizes)
         write_json(self.directory / "plan.json", [run.to_json() for run in runs])
         return runs
 
     def sweep_spec(self, store: TokenStore, runs: int) -> SweepSpec:
         """What all runs of the study have in common; the stack size is chosen once and remembered."""
-        config = self.config
+        config, together = self.config, self.config.sweep.devices_per_run
+        for proxy in (config.proxy, *self.ladder().values()):
+            if proxy.batch % together:
+                raise BadInput(
+                    f"batch of {proxy.batch} over {together} devices",
+                    where="sweep.devices_per_run",
+                    expected="a divisor of every proxy's batch",
+                )
         return SweepSpec(
             directory=self.directory,
             store=self.directory / "tokens",
@@ -160,7 +204,34 @@ class Study:
             available=self.available(store),
             targets=(*config.languages, *config.outside),
             stack=self._stack(store, runs),
+            device=self.device(),
+            devices_per_run=config.sweep.devices_per_run,
+            sizes=self.ladder(),
+            available_at={size: self.available(store, proxy) for size, proxy in self.ladder().items()},
         )
+
+    def device(self) -> str:
+        """Kind of device that proxies train on."""
+        wanted = self.config.sweep.device
+        return wanted if wanted != "auto" else "cuda" if gpus() else "cpu"
+
+    def executor(self) -> Executor:
+        """What runs the proxies: as many side by side as the study says, else one per core or per GPU."""
+        sweep = self.config.sweep
+        if sweep.workers is None and self.device() == "cuda":
+            sweep = sweep.model_copy(update={"workers": max(1, gpus() // sweep.devices_per_run)})
+        elif sweep.workers is None and sweep.devices_per_run > 1:
+            sweep = sweep.model_copy(update={"workers": max(1, (os.cpu_count() or 1) // sweep.devices_per_run)})
+        return open_executor(sweep)
+
+    def ladder(self) -> dict[str, ProxyConfig]:
+        """Proxies of the sizes in ``design.ladder``."""
+        config = self.config
+        per = config.design.ladder_tokens
+        return {
+            size: on_rung(config.proxy, size, config.tokens.vocab_size, tokens_per_parameter=per)
+            for size in config.design.ladder
+        }
 
     def _stack(self, store: TokenStore, runs: int) -> int:
         """Proxies per job: told, or measured once and remembered (the numbers of a resumed study depend on it)."""
@@ -173,15 +244,17 @@ class Study:
         from glotmix.proxy.model import Shape
         from glotmix.proxy.pack import choose as choose_packing
 
-        proxy, workers = self.config.proxy, open_executor(self.config.sweep).workers
-        packing = choose_packing(Shape.of(proxy, store.vocab_size), proxy, runs, processes=workers)
+        proxy, workers = self.config.proxy, self.executor().workers
+        packing = choose_packing(
+            Shape.of(proxy, store.vocab_size), proxy, runs, device=self.device(), processes=workers
+        )
         self.narrator.say(packing.explanation)
         write_json(path, packing.to_json())
         return packing.stack
 
     def run(self, runs: list[PlannedRun], spec: SweepSpec, label: str) -> dict[str, str]:
         """Train what is missing of ``runs``; reasons of those that failed."""
-        executor = open_executor(self.config.sweep)
+        executor = self.executor()
         with self.narrator.bar(label) as advance:
 
             def show(tally: Tally) -> None:
@@ -239,10 +312,10 @@ class Study:
         of laws that have not seen it. The laws returned are then fitted to everything.
         """
         config = self.config
-        known = measurements.with_role("coalition", "anchor", "swarm")
+        known = measurements.with_role("coalition", "anchor", "swarm", "ladder")
         swarm = known.with_role("swarm")
         held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
-        fit_on = known.with_role("coalition", "anchor") if held else known
+        fit_on = known.with_role("coalition", "anchor", "ladder") if held else known
         laws = [find_law(name) for name in config.fit.laws]
         seed = config.fit.seed
         crossed = cross_validate(laws, fit_on, folds=config.fit.folds, seed=seed, transfer=transfer)
@@ -265,6 +338,7 @@ class Study:
 
     def noise(self, measurements: Measurements) -> dict[str, float]:
         """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""
+        measurements = measurements.where(np.array([role != "ladder" for role in measurements.role_R]))
         squares: dict[str, list[float]] = {target: [] for target in measurements.targets}
         degrees = 0
         keys = [tuple(np.round(row, 9)) for row in measurements.p_RL]

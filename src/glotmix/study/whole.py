@@ -33,8 +33,7 @@ from glotmix.study import closed_loop
 from glotmix.study.closed_loop import ClosedLoop
 from glotmix.study.evidence import Findings, evidence_of
 from glotmix.study.narrator import Narrator
-from glotmix.study.study import Study
-from glotmix.sweep.executors import open_executor
+from glotmix.study.study import Study, sized
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import is_complete
 from glotmix.tokens.fertility import take_census
@@ -51,6 +50,7 @@ def run_study(study: Study) -> Path:
         BadInput: the study, its corpus or its directory are wrong.
         GlotmixError: no run of the study is complete, or the disk is full.
     """
+    study = dataclasses.replace(study, config=sized(study.config))
     with held(study.directory):
         study.claim()
         return _from_measurements(study, study.tokens(), train=True, out=None)
@@ -116,8 +116,17 @@ def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStor
         objective=aim,
         constraints=constraints,
     )
+    # With a ladder the law knows N and D, and the optimum is that of the target; else it is that of the proxies.
+    climbed = bool(study.config.design.ladder)
     optimum = minimise(
-        chosen, aim, constraints, baselines=baselines, seed=study.config.fit.seed, measured=measured.p_RL
+        chosen,
+        aim,
+        constraints,
+        N=study.config.target.parameters if climbed else None,
+        D=D if climbed else None,
+        baselines=baselines,
+        seed=study.config.fit.seed,
+        measured=measured.p_RL,
     )
     write_json(study.directory / "optimum.json", optimum.to_json())
     return optimum
@@ -209,7 +218,7 @@ class Cost:
     """What a study will take, told before it is spent."""
 
     runs: int
-    """Proxies of the design."""
+    """Proxies of the design, those of the ladder included."""
     closed_loop_runs: int
     """Proxies that close the loop: the optimum and the baselines, times seeds."""
     tokens: float
@@ -251,9 +260,11 @@ def dry_run(study: Study) -> Cost:
     from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import choose
 
+    study = dataclasses.replace(study, config=sized(study.config))
     config = study.config
     natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
-    runs = plan(config, natural)
+    rungs = study.ladder()
+    runs = plan(config, natural, {size: proxy.tokens for size, proxy in rungs.items()})
     mixtures = (
         1
         + len(config.validation.baselines)
@@ -261,10 +272,13 @@ def dry_run(study: Study) -> Cost:
     )
     loop = config.validation.seeds * mixtures
     tokens = float(sum(run.tokens for run in runs)) + loop * config.proxy.tokens
-    shape = Shape.of(config.proxy, config.tokens.vocab_size)
-    compute = tokens * flops.per_token(shape, config.proxy.context)
-    workers = open_executor(config.sweep).workers
-    packing = choose(shape, config.proxy, len(runs), stack=config.sweep.stack, processes=workers)
+    vocab, context = config.tokens.vocab_size, config.proxy.context
+    shape = Shape.of(config.proxy, vocab)
+    shapes = {size: Shape.of(proxy, vocab) for size, proxy in rungs.items()} | {"": shape}
+    compute = loop * config.proxy.tokens * flops.per_token(shape, context)
+    compute += sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
+    workers = study.executor().workers
+    packing = choose(shape, config.proxy, len(runs), device=study.device(), stack=config.sweep.stack, processes=workers)
     target = config.target
     return Cost(
         runs=len(runs),
@@ -273,7 +287,8 @@ def dry_run(study: Study) -> Cost:
         N=shape.N,
         parameters=shape.parameters,
         flops=compute,
-        seconds=tokens / packing.tokens_per_second,
+        # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
+        seconds=compute / flops.per_token(shape, context) / packing.tokens_per_second,
         workers=workers,
         target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.sweep.executors.executor import Executor, Job
 
 RUN = "run.json"
+NO_MATTER = {"size", "recompute_activations"}
+"""Fields of a proxy that change nothing about its numbers: the first is a name for others, the second trades time."""
 Progress = Callable[["Tally"], None]
 
 
@@ -61,26 +63,42 @@ class SweepSpec:
     """Languages that are evaluated."""
     stack: int
     """Proxies per job."""
+    sizes: Mapping[str, ProxyConfig] = field(default_factory=dict)
+    """Rung of the ladder to its proxies; runs without a size are ``proxy``."""
+    device: str = "cpu"
+    """Kind of device that proxies train on."""
+    devices_per_run: int = 1
+    """Processes that train one stack together."""
+    available_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Rung of the ladder to ``available`` of its proxies."""
+
+    def proxy_of(self, run: PlannedRun) -> ProxyConfig:
+        """Shape and training of a run's proxy."""
+        return self.sizes[run.size] if run.size else self.proxy
+
+    def available_to(self, run: PlannedRun) -> Mapping[str, int]:
+        """Sequences of each language that a run may draw from."""
+        return self.available_at[run.size] if run.size else self.available
 
     def made_from(self, run: PlannedRun) -> dict[str, Any]:
         """What determines a run's numbers, for its artifact."""
         return {
             "tokens": self.store_fingerprint,
-            "proxy": self.proxy.model_dump(mode="json"),
-            "available": dict(self.available),
+            "proxy": self.proxy_of(run).model_dump(mode="json", exclude=NO_MATTER),
+            "available": dict(self.available_to(run)),
             "targets": list(self.targets),
             "run": run.to_json(),
         }
 
 
 def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]:
-    """Runs of equal length and seed in groups of at most ``stack``, as even as possible.
+    """Runs of equal size, length and seed in groups of at most ``stack``, as even as possible.
 
     Seeds stay apart so that a study that is called again for more of them finds its earlier groups unchanged.
     """
-    alike: dict[tuple[int, int], list[PlannedRun]] = {}
+    alike: dict[tuple[int, int, str], list[PlannedRun]] = {}
     for run in plan:
-        alike.setdefault((run.tokens, run.seed), []).append(run)
+        alike.setdefault((run.tokens, run.seed, run.size), []).append(run)
     groups = []
     for runs in alike.values():
         count = -(-len(runs) // stack)
@@ -155,14 +173,19 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
         {
             "store": str(spec.store.resolve()),
             "runs_directory": str((spec.directory / "runs").resolve()),
-            "proxy": spec.proxy.model_dump(mode="json"),
-            "available": dict(spec.available),
+            "proxy": spec.proxy_of(group[0]).model_dump(mode="json"),
+            "available": dict(spec.available_to(group[0])),
             "targets": list(spec.targets),
+            "device": spec.device,
             "runs": [run.to_json() for run in group],
             "made_from": {run.run: spec.made_from(run) for run in group},
         },
     )
-    return Job(name, (sys.executable, "-m", "glotmix.sweep.worker", str(order.resolve())), folder / f"{name}.log")
+    launcher: tuple[str, ...] = ()
+    if spec.devices_per_run > 1:
+        launcher = ("torch.distributed.run", "--standalone", f"--nproc-per-node={spec.devices_per_run}", "-m")
+    command = (sys.executable, "-m", *launcher, "glotmix.sweep.worker", str(order.resolve()))
+    return Job(name, command, folder / f"{name}.log")
 
 
 def _ticker(
@@ -213,7 +236,8 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
                 losses += [{"run": planned.run, **loss} for loss in result["losses"]]
         row["schedule"] = "" if planned.schedule.is_constant else canonical_json(planned.schedule.to_json())
         row |= {f"p/{language}": mixture.get(language, 0.0) for language in languages}
-        row |= {f"unique/{language}": float(spec.available[language] * spec.proxy.context) for language in languages}
+        context = spec.proxy_of(planned).context
+        row |= {f"unique/{language}": float(n * context) for language, n in spec.available_to(planned).items()}
         runs.append(row)
     floats = dict.fromkeys(("N", "D", "C"), pl.Float64)
     schema = {"run": pl.String, "step": pl.Int64, "tokens": pl.Float64, "language": pl.String, "metric": pl.String}

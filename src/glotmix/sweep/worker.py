@@ -11,11 +11,12 @@ import dataclasses
 import fcntl
 import json
 import os
+import shutil
 import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.tokens.shards import open_store
 
 if TYPE_CHECKING:
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.parallel import Team
     from glotmix.proxy.train import RunResult
 
 PR_SET_PDEATHSIG = 1
@@ -35,7 +38,8 @@ def main(order_path: Path) -> int:
     """Train the runs of one order; exit code 0, or that of the error whose message goes to the log."""
     die_with_driver()
     with open(order_path, encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.environ.get("RANK", "0") == "0":  # one of a team holds it for all
+            fcntl.flock(lock, fcntl.LOCK_EX)
         try:
             work(read_json(order_path), order_path.with_suffix(".progress"))
         except GlotmixError as error:
@@ -48,6 +52,7 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     """Train a stack and write one artifact per run; runs that a predecessor finished stay as they are."""
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
+    from glotmix.proxy.parallel import join, leave
     from glotmix.proxy.train import StackRun, train_stack
 
     runs_directory = Path(order["runs_directory"])
@@ -55,22 +60,49 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]
     proxy = ProxyConfig.model_validate(order["proxy"])
     store = open_store(Path(order["store"]))
+    shape, team = Shape.of(proxy, store.vocab_size), join(order.get("device", "cpu"))
+    kept = progress.with_suffix(".checkpoints")
     results = train_stack(
         runs,
         MixtureBatches(store, runs, proxy, order["available"]),
-        Shape.of(proxy, store.vocab_size),
+        shape,
         proxy,
+        team=team,
+        state=progress.with_suffix(".state"),
+        checkpoint=(lambda run, step: kept / run / f"step-{step}") if proxy.keep_checkpoints else None,
         held_out={target: store.held_out(target) for target in order["targets"]},
         end_of_document=store.end_of_document,
         on_step=_Reporter(progress),
     )
+    leave()
+    if not team.leads:
+        return
     for result in results:
         made_from = order["made_from"][result.run]
         if open_artifact(runs_directory / result.run, "run", made_from) is None:
             with creating(runs_directory / result.run, "run", made_from) as part:
                 write_json(part / "run.json", _record(result))
-        write_json(progress.parent / "timings" / f"{result.run}.json", {"seconds": result.seconds})
+                if (kept / result.run).is_dir():
+                    shutil.copytree(kept / result.run, part / "checkpoints")
+        told = speed(result, shape, proxy, team)
+        print(f"{result.run}: {told['tokens_per_second']:,.0f} tokens/s, {told['mfu']:.0%} of the measured peak")
+        write_json(progress.parent / "timings" / f"{result.run}.json", told)
+    shutil.rmtree(kept, ignore_errors=True)
     progress.unlink(missing_ok=True)
+
+
+def speed(result: RunResult, shape: Shape, proxy: ProxyConfig, team: Team) -> dict[str, float]:
+    """Seconds of a run (its share of its stack's), tokens per second of its stack, and model FLOP utilisation."""
+    from glotmix.proxy import flops, precision
+
+    rate = result.D / result.seconds if result.seconds > 0 else 0.0
+    kind = team.device.partition(":")[0]
+    peak = flops.peak(kind, precision.dtype(proxy.precision, kind)) * team.size
+    return {
+        "seconds": result.seconds,
+        "tokens_per_second": rate,
+        "mfu": flops.utilisation(shape, proxy.context, rate, peak),
+    }
 
 
 def _record(result: RunResult) -> dict[str, Any]:
@@ -100,15 +132,30 @@ def die_with_driver() -> None:
     driver = int(os.environ.get("GLOTMIX_DRIVER", "0"))
     if not driver:
         return
+    if "WORLD_SIZE" in os.environ:  # torchrun stands between the driver and this process
+        threading.Thread(target=_watch, args=(driver, _alive), daemon=True).start()
+        return
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != driver:  # it died before the line above
         os._exit(1)
-    threading.Thread(target=_watch, args=(driver,), daemon=True).start()
+    threading.Thread(target=_watch, args=(driver, _is_parent), daemon=True).start()
 
 
-def _watch(driver: int) -> None:
-    while os.getppid() == driver:
+def _is_parent(driver: int) -> bool:
+    return os.getppid() == driver
+
+
+def _alive(driver: int) -> bool:
+    try:
+        os.kill(driver, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _watch(driver: int, is_there: Callable[[int], bool]) -> None:
+    while is_there(driver):
         time.sleep(1)
     os._exit(1)
 

@@ -1,0 +1,76 @@
+"""One stack over several devices: every process trains on its part of each batch, gradients are averaged in between.
+
+All gradients of a stack lie in one buffer, so data parallelism is one all-reduce a step; DistributedDataParallel's
+buckets exist to give a module of many tensors what is here by construction (docs/decisions.md). Processes are started
+by ``torchrun`` (``python -m torch.distributed.run``); a program that was started without it is alone.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+from glotmix.errors import BadInput
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one stack together."""
+
+    rank: int = 0
+    """This process's number."""
+    size: int = 1
+    """How many there are."""
+    device: str = "cpu"
+    """Where this one computes."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes results and files."""
+        return self.rank == 0
+
+    def part(self, tokens_KBS: torch.Tensor) -> torch.Tensor:
+        """This process's sequences of a batch.
+
+        Raises:
+            BadInput: the batch cannot be split evenly.
+        """
+        B = tokens_KBS.shape[1]
+        if B % self.size:
+            raise BadInput(
+                f"batch of {B} sequences over {self.size} processes", where="proxy.batch", expected="a multiple"
+            )
+        each = B // self.size
+        return tokens_KBS[:, self.rank * each : (self.rank + 1) * each]
+
+    def mean_(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Average over the processes, in place; the same bits in each."""
+        if self.size > 1:
+            dist.all_reduce(tensor)
+            tensor.div_(self.size)
+        return tensor
+
+
+def join(device: str | None = None) -> Team:
+    """The team that this process was started in by ``torchrun``, or a team of one.
+
+    Args:
+        device: "cpu" or "cuda"; default "cuda" where every process can have a GPU of its own, else "cpu".
+    """
+    size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
+    kind = device or ("cuda" if torch.cuda.is_available() and torch.cuda.device_count() > local else "cpu")
+    where = f"cuda:{local}" if kind == "cuda" else "cpu"
+    if size == 1:
+        return Team(device=where)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+    return Team(dist.get_rank(), size, where)
+
+
+def leave() -> None:
+    """Close the connections."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
