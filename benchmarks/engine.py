@@ -292,14 +292,19 @@ def train_litgpt(shape, proxies: list[int], steps: int) -> tuple[Clock, list[flo
     fabric.launch()
     losses, clock = [], Clock()
     held_out = torch.from_numpy(corpus(2, 40 * (CONTEXT + 1)).reshape(40, CONTEXT + 1))
+    bare = GPT(config)
+    bare.lm_head.weight = bare.transformer.wte.weight
+    model = fabric.setup(torch.compile(bare))
+    first = torch.from_numpy(batches(proxies[0], 1))[0]
+    logits = model(first[:, :-1].contiguous())  # compiles and warms up
+    fabric.backward(chunked_cross_entropy(logits, first[:, 1:].contiguous()))
+    model.zero_grad()
     for proxy in proxies:
         data = torch.from_numpy(batches(proxy, steps))
         with clock:
             torch.manual_seed(proxy)
-            model = GPT(config)
-            model.lm_head.weight = model.transformer.wte.weight
-            torch.nn.init.normal_(model.lm_head.weight, 0, 0.02)
-            model = fabric.setup(torch.compile(model))
+            bare.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+            torch.nn.init.normal_(bare.lm_head.weight, 0, 0.02)
             optimizer = torch.optim.AdamW(
                 model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=DECAY, fused=True
             )

@@ -53,7 +53,8 @@ class OwnRatio(Law):
         loss_R = (E + rest_R) * power_R
         theta_RP = np.column_stack([power_R, -loss_R * np.log(np.where(p_R > 0, p_R, 1.0)), rest_RP * power_R[:, None]])
         p_RL = np.zeros_like(inputs.p_RL)
-        p_RL[:, own] = np.where(p_R > 0, -gamma * loss_R / np.where(p_R > 0, p_R, 1.0), -np.inf)
+        with np.errstate(over="ignore"):  # near p = 0 the slope may be beyond what a float holds: infinite, as at 0
+            p_RL[:, own] = np.where(p_R > 0, -gamma * loss_R / np.where(p_R > 0, p_R, 1.0), -np.inf)
         return Evaluation(np.where(p_R > 0, loss_R, np.inf), theta_RP, p_RL)
 
 
