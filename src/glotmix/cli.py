@@ -198,12 +198,15 @@ def shapley(
             "--empty", metavar="TARGET=LOSS", help="Loss of the empty coalition; one number for all, or per target."
         ),
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Estimate them from the coalitions there are; not all are needed.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Shapley values of every source for every target, from a table with all coalitions."""
+    """Shapley values of every source for every target, from a table of coalitions."""
     from glotmix.study.imported import shapley_of
 
-    matrix = shapley_of(runs, mixtures=mixtures, losses=losses, empty=empty or [])
+    matrix = shapley_of(runs, mixtures=mixtures, losses=losses, empty=empty or [], estimate=estimate)
     from glotmix.study.tables import transfer_table
 
     show(as_json, matrix.to_json()["values"], transfer_table(matrix))

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.transfer.estimate import design, kernel_shap, permutation, regression_adjusted, surrogate
+from glotmix.measurements import Measurements
+from glotmix.transfer.estimate import design, estimated, kernel_shap, permutation, regression_adjusted, surrogate
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
@@ -82,3 +83,45 @@ def test_too_few_coalitions_are_refused() -> None:
     inside = design(N, 4, np.random.default_rng(0))
     with pytest.raises(BadInput, match="values"):
         kernel_shap(inside, payoff(inside))
+
+
+def table(n: int, coalitions: np.ndarray, noise: float = 0.0) -> Measurements:
+    """Losses of a planted game in which language i is worth more the later it stands."""
+    names = tuple(f"l{i:02}" for i in range(n))
+    worth = np.linspace(0.2, 2, n)
+    loss = 5 - (1 - (1 + coalitions @ worth) ** -0.6) + noise * np.random.default_rng(0).normal(size=len(coalitions))
+    p_RL = coalitions / coalitions.sum(1, keepdims=True)
+    runs = tuple(f"r{i}" for i in range(len(p_RL)))
+    ones = np.ones(len(p_RL))
+    roles = ("coalition",) * len(p_RL)
+    return Measurements(runs, names, ("t",), p_RL, loss[:, None], ones, ones, ones.astype(int), roles)
+
+
+def planted(n: int) -> np.ndarray:
+    """The true values, from many orders of arrival."""
+    worth = np.linspace(0.2, 2, n)
+    game = permutation(lambda S: (1 - (1 + S @ worth) ** -0.6)[:, None], n, 10_000 * n, np.random.default_rng(1), True)
+    return game.value_TL[0]
+
+
+@pytest.mark.parametrize(("n", "runs", "most"), [(8, 40, 0.05), (20, 60, 0.15)])
+def test_a_table_of_some_coalitions_gives_values_near_the_truth(n: int, runs: int, most: float) -> None:
+    inside = design(n, runs, np.random.default_rng(0)) if n < 12 else drawn(n, runs)
+    found = estimated(table(n, inside), {"t": 5.0})
+    truth_L = planted(n)
+    # Equal shares of the whole, which know nothing of who is worth more, are 0.4 away.
+    equal = np.linalg.norm(truth_L.mean() - truth_L) / np.linalg.norm(truth_L)
+    assert np.linalg.norm(found.value_TL[0] - truth_L) / np.linalg.norm(truth_L) < most < 0.4 * equal
+    assert ("estimated" in found.method) == (n == 8)
+    assert (found.low_TL is not None) == (n == 8)
+
+
+def drawn(n: int, runs: int) -> np.ndarray:
+    inside = np.random.default_rng(0).random((runs, n)) < np.linspace(0.1, 0.9, runs)[:, None]
+    inside[0] = True
+    return inside[inside.any(axis=1)]
+
+
+def test_too_few_coalitions_are_bad_input() -> None:
+    with pytest.raises(BadInput, match="5 coalitions of 8 languages"):
+        estimated(table(8, design(8, 5, np.random.default_rng(0))), {"t": 5.0})

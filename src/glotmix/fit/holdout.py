@@ -20,6 +20,10 @@ Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
 """Transfer values, or how to get them from the runs of a fold (so that nothing leaks from the runs held out)."""
 
 
+LEAST_SIZES = 3
+"""Sizes in a table from which the largest can be held out."""
+
+
 @dataclass(frozen=True)
 class Score:
     """How one law predicts one target on unseen runs."""
@@ -157,6 +161,48 @@ def judge(
     return _score(laws, [(fit_on, held_out)], held_out, targets, transfer, starts, seed, split)
 
 
+def extrapolate(
+    laws: Iterable[Law | str],
+    measurements: Measurements,
+    seed: int = 0,
+    *,
+    targets: Iterable[str] | None = None,
+    transfer: Transfer = None,
+    starts: int = 8,
+) -> Holdout | None:
+    """Fit to the smaller runs, score on larger ones: what a table over sizes is made for.
+
+    One step up is predicted at a time: the largest N from all smaller ones, and where there are four sizes the one
+    before it too, since a single step is easily predicted well by chance. Sizes are those of D where all runs have one
+    N. None where fewer than ``LEAST_SIZES`` sizes were run: two say nothing of how the step between them goes on.
+    """
+    for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
+        sizes = _sizes(x_R)
+        if len(sizes) < 2:
+            continue
+        if len(sizes) < LEAST_SIZES:
+            return None
+        steps = [-1] if len(sizes) == LEAST_SIZES else [-2, -1]
+        parts = [(measurements.where(x_R < 0.99 * sizes[k]), measurements.where(_near(x_R, sizes[k]))) for k in steps]
+        held_out = measurements.where(x_R > 0.99 * sizes[steps[0]])
+        split = f"each of the {len(steps)} largest {name} from those below it"
+        return _score(laws, parts, held_out, targets, transfer, starts, seed, split)
+    return None
+
+
+def _sizes(x_R: np.ndarray) -> list[float]:
+    """Values that differ by more than one percent, ascending; none where some are not known."""
+    sizes: list[float] = []
+    for x in np.sort(x_R) if np.isfinite(x_R).all() else []:
+        if not sizes or x > 1.01 * sizes[-1]:
+            sizes.append(float(x))
+    return sizes
+
+
+def _near(x_R: np.ndarray, size: float) -> np.ndarray:
+    return (x_R > 0.99 * size) & (x_R <= 1.011 * size)
+
+
 def choose(holdout: Holdout) -> str:
     """The law with the least mean held-out error over the targets in the mixture.
 
@@ -251,7 +297,10 @@ def _predicted(
     starts: int,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    values = transfer(train) if callable(transfer) else transfer
+    if callable(transfer):
+        values = transfer(train) if "transfer" in law.needs else None
+    else:
+        values = transfer
     fitted = fit(law, train, targets=targets, transfer=values, starts=starts, seed=seed)
     columns = [test.targets.index(target) for target in targets]
     return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT, test.loss_RT[:, columns]

@@ -19,6 +19,7 @@ from glotmix.laws.null import Null
 from glotmix.laws.own_ratio import OwnRatio, OwnRatioFloored
 from glotmix.laws.residual import Corrected, Residual
 from glotmix.laws.shapley_law import ShapleyLaw, ShapleyLawData, ShapleyLawFixed, ShapleyLawPrior
+from glotmix.laws.shapley_law_joint import ShapleyLawJoint
 from glotmix.laws.shukor import ShukorAdditive, ShukorJoint
 
 __all__ = ["Law", "all_laws", "find_law", "residuals"]
@@ -35,6 +36,7 @@ def all_laws() -> dict[str, Law]:
         ShapleyLawPrior(),
         ShapleyLawFixed(),
         ShapleyLawData(),
+        ShapleyLawJoint(),
         Chinchilla(),
         DataConstrained(),
         Atlas(),

@@ -17,8 +17,8 @@ from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
-from glotmix.fit.fit import Fit, fit
-from glotmix.fit.holdout import Holdout, choose, cross_validate
+from glotmix.fit.fit import Fit, fit, varying
+from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs
 from glotmix.mixture.schedule import Schedule
@@ -27,12 +27,15 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.solve import minimise
+from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact
 
 USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
 """What ``--law auto`` compares."""
+JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored")
+"""What it compares beside these where N or D varies."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,9 @@ class Fitted:
     fit: Fit
     """That law, fitted to all runs."""
     holdout: Holdout
-    """Held-out errors of all laws."""
+    """Held-out errors of all laws, by mixture."""
+    larger: Holdout | None
+    """Errors on the largest runs, of laws that saw the smaller ones; None where fewer than three sizes were run."""
     unique: Mapping[str, float]
     """Unique tokens per group where the table tells them, else empty."""
 
@@ -54,12 +59,19 @@ class Fitted:
             "chosen": self.chosen,
             "fit": self.fit.to_json(),
             "holdout": self.holdout.to_json(),
+            "larger": None if self.larger is None else self.larger.to_json(),
             "unique": dict(self.unique),
         }
 
     def tables(self) -> list[Table | str]:
         """Held-out errors and a sentence."""
-        return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}"]
+        if self.larger is None:
+            return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}"]
+        return [
+            self.holdout.table(),
+            self.larger.table(),
+            f"Chosen by the error on the largest runs, which it had not seen: {self.chosen}",
+        ]
 
 
 def fit_table(
@@ -74,11 +86,15 @@ def fit_table(
 ) -> Fitted:
     """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
 
+    A table over at least three sizes is there to be extrapolated, so there the law is chosen by its error on the
+    largest runs after a fit to the others.
+
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
     measurements = _measurements(runs, mixtures, losses)
-    names = list(dict.fromkeys(name for law in laws for name in (USUAL_LAWS if law == "auto" else (law,))))
+    usual = (*USUAL_LAWS, *JOINT_LAWS) if varying(measurements) & {"N", "D"} else USUAL_LAWS
+    names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
     holdout = cross_validate(compared, measurements, folds=folds, seed=seed)
@@ -86,14 +102,17 @@ def fit_table(
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}", where=runs or mixtures)
-    chosen = choose(_only(holdout, candidates))
+    larger = extrapolate(compared, measurements, seed=seed)
+    judged = holdout if larger is None else larger
+    competing = {name: judged.scores[name] for name in candidates if name in judged.scores}
+    chosen = choose(_only(judged, competing or candidates))
     fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed)
     unique = (
         {}
         if measurements.unique_RL is None
         else dict(zip(measurements.languages, measurements.unique_RL[0].tolist(), strict=True))
     )
-    return Fitted(chosen, fitted, holdout, unique)
+    return Fitted(chosen, fitted, holdout, larger, unique)
 
 
 def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
@@ -158,9 +177,9 @@ def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:
 
 
 def shapley_of(
-    runs: Path | None, *, mixtures: Path | None, losses: Path | None, empty: Sequence[str]
+    runs: Path | None, *, mixtures: Path | None, losses: Path | None, empty: Sequence[str], estimate: bool = False
 ) -> TransferMatrix:
-    """Exact Shapley values from a table that holds every coalition.
+    """Shapley values from a table: exact where it holds every coalition, or estimated where the user asks for that.
 
     The loss of the empty coalition only shifts each value by the same amount per target; where none is given it is
     taken to be the worst measured loss of that target, and the notes say so.
@@ -175,7 +194,7 @@ def shapley_of(
             raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
         given |= {name: number} if equals else dict.fromkeys(measurements.targets, number)
     worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
-    return exact(game_from(measurements, worst | given))
+    return estimated(measurements, worst | given) if estimate else exact(game_from(measurements, worst | given))
 
 
 def optimum_of(

@@ -8,7 +8,7 @@ how they are fitted, optimised, validated and reported may change between calls.
 from __future__ import annotations
 
 import os
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors import Executor, open_executor
 from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
 from glotmix.tokens.shards import TokenStore, build_store
+from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact
@@ -286,11 +287,12 @@ class Study:
         return {target: store.uniform_bits_per_byte(target) for target in targets}
 
     def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
-        """Shapley values of every coalition game, or None when the design has no complete set of coalitions."""
-        if self.config.design.coalitions != "all":
+        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any."""
+        kind = self.config.design.coalitions
+        if kind == "none":
             return None
-        played = measurements.with_role("coalition", "anchor")
-        matrix = exact(game_from(played, self.empty_loss(store)))
+        played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
+        matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
         notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
         matrix = TransferMatrix(
             matrix.targets,
@@ -318,7 +320,9 @@ class Study:
         fit_on = known.with_role("coalition", "anchor", "ladder") if held else known
         laws = [find_law(name) for name in config.fit.laws]
         seed = config.fit.seed
-        crossed = cross_validate(laws, fit_on, folds=config.fit.folds, seed=seed, transfer=transfer)
+        crossed = cross_validate(
+            laws, fit_on, folds=config.fit.folds, seed=seed, transfer=self._values_in_fold(transfer)
+        )
         judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer) if held else None
         name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
         if name not in config.fit.laws:
@@ -335,6 +339,13 @@ class Study:
         told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
         write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
         return Judgement(name, fits, crossed, judged, fit_on, swarm if held else fit_on)
+
+    def _values_in_fold(self, transfer: TransferMatrix | None) -> Callable[[Measurements], TransferMatrix] | None:
+        """Shapley values from the coalitions that a fold is fitted to, so that nothing leaks from those held out."""
+        if transfer is None:
+            return None
+        empty = transfer.notes["empty_loss"]
+        return lambda runs: estimated(runs.with_role("coalition", "anchor"), empty, self.config.seed)
 
     def noise(self, measurements: Measurements) -> dict[str, float]:
         """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""

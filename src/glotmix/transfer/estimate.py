@@ -6,7 +6,7 @@ that were run, in one batch, and :func:`design` says which to run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,18 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import least_squares, minimize
 
 from glotmix.errors import BadInput
-from glotmix.transfer.game import members
+from glotmix.measurements import Measurements
+from glotmix.transfer.game import members, plays_coalition
+from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import weights
 
 Payoff = Callable[[np.ndarray], np.ndarray]
 """From coalitions (booleans [C, L]) to payoffs [C, T]."""
+MOST_MODELLED = 12
+"""Languages up to which all coalitions are written out."""
+PERMUTATIONS = 4000
+"""Orders of arrival in which a curve's values are averaged; they cost no runs."""
+NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True)
@@ -156,6 +163,55 @@ def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimat
     rest = kernel_shap(inside_RL, left_RT)
     base_TL = np.array([W_LC @ curve.fitted(every_CL) for curve in curves])
     return Estimate(base_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
+
+
+def estimated(measurements: Measurements, empty_loss: Mapping[str, float], seed: int = 0) -> TransferMatrix:
+    """Shapley values from a table in which not every coalition was run.
+
+    Up to ``MOST_MODELLED`` languages by :func:`surrogate`, with intervals; beyond, the saturating curve's values by
+    antithetic permutations (its payoffs cost nothing) plus KernelSHAP of what the curve leaves over, without intervals.
+    ``method`` says which.
+
+    Args:
+        measurements: runs, among them coalitions as :func:`glotmix.transfer.game.game_from` understands them.
+        empty_loss: target to the loss of a model that was trained on nothing.
+        seed: of the permutations.
+
+    Raises:
+        BadInput: fewer coalitions than languages, or (beyond ``MOST_MODELLED``) too few to tell all values.
+    """
+    if lacking := [target for target in measurements.targets if target not in empty_loss]:
+        raise BadInput(f"no loss of the empty coalition for {', '.join(lacking)}", where="empty_loss")
+    played = measurements.where(plays_coalition(measurements))
+    players, n = measurements.languages, len(measurements.languages)
+    inside_RL = played.p_RL > 0
+    different = len(np.unique(inside_RL, axis=0))
+    if different < min(n + 1, 2**n - 1):
+        raise BadInput(f"{different} coalitions of {n} languages", expected=f"at least {min(n + 1, 2**n - 1)}")
+    payoff_RT = np.array([empty_loss[target] for target in played.targets]) - played.loss_RT
+    empty = {target: float(empty_loss[target]) for target in played.targets}
+    notes = {"coalitions": different, "runs": len(played), "empty_loss": empty}
+    if n <= MOST_MODELLED:
+        found, method = surrogate(inside_RL, payoff_RT), "Shapley, estimated from a model of the game"
+    else:
+        found, method = _adjusted(inside_RL, payoff_RT, np.random.default_rng(seed)), "Shapley, regression-adjusted"
+    spread_TL = NORMAL_95 * found.deviation_TL
+    known = bool(np.isfinite(spread_TL).all())
+    low_TL, high_TL = (found.value_TL - spread_TL, found.value_TL + spread_TL) if known else (None, None)
+    return TransferMatrix(played.targets, players, found.value_TL, low_TL, high_TL, "bpb", method, notes)
+
+
+def _adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator) -> Estimate:
+    """:func:`regression_adjusted` without a list of all coalitions."""
+    n = inside_RL.shape[1]
+    curves = [_saturating(inside_RL, y_R) for y_R in payoff_RT.T]
+
+    def payoff(inside: np.ndarray) -> np.ndarray:
+        return np.column_stack([curve.fitted(inside) for curve in curves])
+
+    base = permutation(payoff, n, PERMUTATIONS * n, rng, antithetic=True)
+    rest = kernel_shap(inside_RL, payoff_RT - payoff(inside_RL))
+    return Estimate(base.value_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
 
 
 @dataclass(frozen=True)

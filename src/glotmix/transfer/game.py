@@ -92,7 +92,7 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float]) -> Ga
         named = "; ".join("+".join(np.array(players)[in_CL[c]]) for c in missing[:3])
         raise BadInput(
             f"{len(missing)} of {2 ** len(players) - 1} coalitions were not run: {named}{' …' * (len(missing) > 3)}",
-            expected="every coalition (or an estimator that needs fewer)",
+            expected="every coalition; or --estimate (coalitions: sampled in a study), which needs fewer",
         )
     empty_T = np.array([empty_loss[target] for target in played.targets])
     loss_CT, count_CT = _averages(played.loss_RT, number_R, 2 ** len(players))
@@ -108,12 +108,17 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float]) -> Ga
 
 def _coalition_of_runs(measurements: Measurements) -> np.ndarray:
     """Number of the coalition that each run plays, 0 for a run that is no coalition."""
+    number_R = (measurements.p_RL > 0) @ (1 << np.arange(len(measurements.languages)))
+    return np.where(plays_coalition(measurements), number_R, 0)
+
+
+def plays_coalition(measurements: Measurements) -> np.ndarray:
+    """Whether each run plays a coalition [R]: planned as one, a repeat of one, or of equal shares if none is."""
     inside_RL = measurements.p_RL > 0
-    number_R = inside_RL @ (1 << np.arange(len(measurements.languages)))
     planned_R = np.array([role == "coalition" for role in measurements.role_R])
     equal_RL = inside_RL / inside_RL.sum(axis=1, keepdims=True)
     equal_R = np.abs(measurements.p_RL - equal_RL).max(axis=1) < 5e-3
-    return np.where(planned_R | (~planned_R.any() & equal_R) | _repeats(measurements, planned_R), number_R, 0)
+    return np.asarray(planned_R | (~planned_R.any() & equal_R) | _repeats(measurements, planned_R), dtype=bool)
 
 
 def _repeats(measurements: Measurements, planned_R: np.ndarray) -> np.ndarray:

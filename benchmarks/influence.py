@@ -1,0 +1,199 @@
+"""Influence scores against captum and dattri, and what in-run Shapley adds to a training: CPU-seconds on one thread.
+
+    python benchmarks/influence.py [--size 0.2M|4M] [--train 128] [--test 32]
+
+Same model, samples, checkpoints and parameters (all of them) for everyone; the scores must agree to 1e-4 before a time
+is written to benchmarks/results/influence_<size>.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from glotmix.attribution.inrun import InRunShapley, targets_of
+from glotmix.attribution.samples import Samples, classification_loss
+from glotmix.attribution.tracin import Checkpoint, gradient_products
+from glotmix.config import ProxyConfig
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.model import Shape
+from glotmix.proxy.train import StackRun, train_stack
+
+SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000)}
+T = 64
+LANGUAGES = tuple("abcdefgh")
+
+
+def classifier(width: int, layers: int, vocab: int) -> torch.nn.Module:
+    from transformers import XLMRobertaConfig, XLMRobertaForSequenceClassification
+
+    torch.manual_seed(0)
+    config = XLMRobertaConfig(
+        vocab_size=vocab,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        intermediate_size=2 * width,
+        max_position_embeddings=T + 2,
+        attn_implementation="eager",
+        pad_token_id=1,
+    )
+    return XLMRobertaForSequenceClassification(config).eval()
+
+
+class Logits(torch.nn.Module):
+    def __init__(self, inner: torch.nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.inner(input_ids=ids).logits
+
+
+def samples(n: int, seed: int, vocab: int) -> Samples:
+    rng = np.random.default_rng(seed)
+    inputs = {"input_ids": rng.integers(2, vocab, (n, T)), "labels": rng.integers(0, 2, n)}
+    return Samples({name: torch.from_numpy(x) for name, x in inputs.items()}, ("a",) * n)
+
+
+def states(model: torch.nn.Module) -> list[dict[str, torch.Tensor]]:
+    """Two checkpoints."""
+    found = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append({n: t + 0.02 * torch.randn_like(t) for n, t in model.state_dict().items()})
+    return found
+
+
+def ours(model, checkpoints, test, train):
+    moments = [Checkpoint(str(i), state, 1.0) for i, state in enumerate(checkpoints)]
+    products = gradient_products(model, classification_loss, moments, test, train)
+    return {"dot": products.scores("dot").sum(0), "cosine": products.scores("cosine").sum(0)}
+
+
+def captum(model, checkpoints, test, train):
+    from captum.influence import TracInCP
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{i}.pt" for i in range(len(checkpoints))]
+        for path in paths:
+            Path(path).touch()
+
+        def load(wrapped, path):
+            wrapped.inner.load_state_dict(checkpoints[paths.index(path)])
+            return 1.0
+
+        data = torch.utils.data.TensorDataset(train.inputs["input_ids"], train.inputs["labels"])
+        loss = torch.nn.CrossEntropyLoss(reduction="none")
+        peer = TracInCP(Logits(model), data, paths, load, loss_fn=loss, batch_size=32)
+        return {"dot": peer.influence((test.inputs["input_ids"], test.inputs["labels"])).detach().numpy()}
+
+
+def dattri(similarity):
+    def run(model, checkpoints, test, train):
+        from dattri.algorithm.tracin import TracInAttributor
+        from dattri.task import AttributionTask
+
+        options = {
+            "attention_mask": torch.zeros(1, 1, T, T),
+            "position_ids": torch.arange(2, T + 2)[None],
+            "token_type_ids": torch.zeros(1, T, dtype=torch.long),
+        }
+
+        def loss(parameters, sample):
+            ids, label = sample
+            out = torch.func.functional_call(model, dict(parameters), (ids.reshape(1, -1),), options)
+            return torch.nn.functional.cross_entropy(out.logits, label.reshape(1))
+
+        sets = [torch.utils.data.TensorDataset(s.inputs["input_ids"], s.inputs["labels"]) for s in (train, test)]
+        loaders = [torch.utils.data.DataLoader(data, batch_size=32) for data in sets]
+        task = AttributionTask(loss_func=loss, model=model, checkpoints=checkpoints)
+        weights = torch.ones(len(checkpoints))
+        peer = TracInAttributor(task=task, weight_list=weights, normalized_grad=similarity == "cosine", device="cpu")
+        peer.projector_kwargs = None
+        with torch.no_grad():
+            return {similarity: peer.attribute(*loaders).T.numpy()}
+
+    return run
+
+
+def scores(size: str, n_train: int, n_test: int) -> dict:
+    model = classifier(*SIZES[size])
+    checkpoints = states(model)
+    test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
+    ours(model, checkpoints[:1], samples(4, 3, SIZES[size][2]), samples(4, 4, SIZES[size][2]))  # warm
+    seconds, errors, reference = {}, {}, {}
+    methods = {"glotmix, dot and cosine": ours, "captum TracInCP, dot": captum}
+    methods |= {f"dattri TracIn, {kind}": dattri(kind) for kind in ("dot", "cosine")}
+    for name, method in methods.items():
+        began = time.process_time()
+        try:
+            found = method(model, checkpoints, test, train)
+        except ImportError as error:
+            print(f"{name}: {error}")
+            continue
+        seconds[name] = round(time.process_time() - began, 2)
+        if not reference:
+            reference = found
+        errors[name] = max(float(np.abs(v - reference[k]).max() / np.abs(reference[k]).max()) for k, v in found.items())
+        assert errors[name] < 1e-4, (name, errors[name])
+        print(f"{name}: {seconds[name]} CPU-s, largest difference {errors[name]:.1e}", flush=True)
+    parameters = sum(p.numel() for p in model.parameters())
+    return {"parameters": parameters, "train": n_train, "test": n_test, "checkpoints": 2, "T": T, "seconds": seconds, "errors": errors}  # fmt: skip
+
+
+class Text:
+    def __init__(self, seed: int):
+        self.tokens, self.bytes = np.random.default_rng(seed).zipf(1.3, 2000) % 1000, 6000
+
+
+def in_run(steps: int = 40, every: int = 10) -> dict:
+    """CPU-seconds of a training with and without in-run Shapley: 8 languages, one held-out window of each."""
+    shape = Shape(width=64, layers=2, heads=2, feed_forward=176, vocab=1000, context=128)
+    training = ProxyConfig(width=64, layers=2, heads=2, context=128, batch=32)
+    run = StackRun("run", Schedule.constant(Mixture(dict.fromkeys(LANGUAGES, 1 / 8))), steps * 32 * 128, 0)
+
+    def batch(k, step):
+        return np.random.default_rng(step).zipf(1.3, (32, 129)) % 1000
+
+    held_out = {name: Text(i) for i, name in enumerate(LANGUAGES)}
+    seconds: dict[str, list[float]] = {"without": [], "with": []}
+    for _ in range(3):
+        for name in seconds:
+            observer = InRunShapley(
+                targets_of(held_out, 128, 1), LANGUAGES, lambda k, s: LANGUAGES * 4, clip=1.0, every=every
+            )
+            began = time.process_time()
+            train_stack([run], batch, shape, training, on_batch=observer.on_batch if name == "with" else None)
+            seconds[name].append(round(time.process_time() - began, 3))
+    added = min(seconds["with"]) / min(seconds["without"]) - 1
+    print(f"in-run Shapley every {every} steps: +{added:.1%} CPU time")
+    return {"steps": steps, "every": every, "languages": 8, "seconds": seconds, "added": round(added, 4)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--size", choices=SIZES, default="0.2M")
+    parser.add_argument("--train", type=int, default=128)
+    parser.add_argument("--test", type=int, default=32)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    result = {"scores": scores(options.size, options.train, options.test)}
+    if options.size == "0.2M":
+        result["in_run"] = in_run()
+    path = Path(__file__).parent / "results" / f"influence_{options.size}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
