@@ -109,9 +109,9 @@ def test_a_table_of_some_coalitions_gives_values_near_the_truth(n: int, runs: in
     inside = design(n, runs, np.random.default_rng(0)) if n < 12 else drawn(n, runs)
     found = estimated(table(n, inside), {"t": 5.0})
     truth_L = planted(n)
-    # Equal shares of the whole, which know nothing of who is worth more, are 0.4 away.
+    # Equal shares of the whole, which know nothing of who is worth more, are more than twice as far away.
     equal = np.linalg.norm(truth_L.mean() - truth_L) / np.linalg.norm(truth_L)
-    assert np.linalg.norm(found.value_TL[0] - truth_L) / np.linalg.norm(truth_L) < most < 0.4 * equal
+    assert np.linalg.norm(found.value_TL[0] - truth_L) / np.linalg.norm(truth_L) < most < equal / 2
     assert ("estimated" in found.method) == (n == 8)
     assert (found.low_TL is not None) == (n == 8)
 
