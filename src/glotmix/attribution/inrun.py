@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glotmix.attribution.factors import BLOCK
 from glotmix.errors import BadInput
 from glotmix.proxy import model
 from glotmix.proxy.evaluate import HeldOut
@@ -95,20 +96,11 @@ class InRunShapley:
         # In the middle of each span: an Adam step at the very start is all sign and noise, and would count for a span.
         if step % self._every != self._every // 2:
             return
-        second = stack.views(stack.second_KP)
-        gradient = stack.views(stack.gradient_KP)
         for k in range(stack.K):
             parameters = {name: tensor[k : k + 1] for name, tensor in stack.parameters.items()}
-            scale = None
-            if self._preconditioned:
-                scale = _preconditioner(
-                    {n: t[k : k + 1] for n, t in gradient.items()},
-                    {n: t[k : k + 1] for n, t in second.items()},
-                    step + 1,
-                    self._clip,
-                )
+            scale_P = _preconditioner(stack, k, step + 1, self._clip) if self._preconditioned else None
             value_TL, loss_T = self.contributions(
-                parameters, stack.shape, tokens_KBS[k], self._languages_of(k, step), learning_rate, scale
+                parameters, stack.shape, tokens_KBS[k], self._languages_of(k, step), learning_rate, scale_P
             )
             if self._sum is None:
                 self._sum = np.zeros((stack.K, len(self.targets), len(self.sources)))
@@ -123,7 +115,7 @@ class InRunShapley:
         tokens_BS: Tensor,
         languages_B: Sequence[str],
         learning_rate: float,
-        scale: Mapping[str, Tensor] | None = None,
+        scale_P: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What one update of one run gives, [T, L], and the targets' losses before it, [T]; both in bits per byte.
 
@@ -133,7 +125,8 @@ class InRunShapley:
             tokens_BS: the batch.
             languages_B: language of every sequence.
             learning_rate: η of the update.
-            scale: what the optimiser multiplies each gradient with (``c / (√v̂ + ε)``); None for plain SGD.
+            scale_P: what the optimiser multiplies gradients with (``c / (√v̂ + ε)``), the tensors one behind the other;
+                None for plain SGD.
 
         Raises:
             BadInput: a sequence of a language that is not among the sources.
@@ -141,22 +134,21 @@ class InRunShapley:
         if unknown := set(languages_B) - set(self.sources):
             raise BadInput(f"training sequences of {min(unknown)}", expected=f"among {', '.join(self.sources)}")
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
-        value_TL = np.zeros((len(self.targets), len(self.sources)))
-        loss_T = np.zeros(len(self.targets))
         device = tokens_BS.device
-        directions = []
+        loss_T, direction_TP = np.zeros(len(self.targets)), []
         for t, target in enumerate(self.targets.values()):
-            loss, gradient = _gradient(leaves, target.tokens_BS.to(device), shape)
+            loss, gradient_P = _gradient(leaves, target.tokens_BS.to(device), shape)
             loss_T[t] = loss * target.bits_per_nat
-            if scale is not None:
-                gradient = {name: g * scale[name] for name, g in gradient.items()}
-            directions.append({name: g * (learning_rate * target.bits_per_nat) for name, g in gradient.items()})
+            direction_TP.append(gradient_P.mul_(learning_rate * target.bits_per_nat))
+            if scale_P is not None:
+                gradient_P.mul_(scale_P)
+        value_TL = np.zeros((len(self.targets), len(self.sources)))
         for source in dict.fromkeys(languages_B):
             rows = [i for i, language in enumerate(languages_B) if language == source]
-            _, gradient = _gradient(leaves, tokens_BS[rows], shape)
+            _, gradient_P = _gradient(leaves, tokens_BS[rows], shape)
             share = len(rows) / len(languages_B)
-            for t, direction in enumerate(directions):
-                value_TL[t, self.sources.index(source)] = share * _dot(direction, gradient)
+            for t, direction_P in enumerate(direction_TP):
+                value_TL[t, self.sources.index(source)] = share * _dot(direction_P, gradient_P)
         return value_TL, loss_T
 
     def matrices(self) -> list[TransferMatrix]:
@@ -187,26 +179,28 @@ class InRunShapley:
         ]
 
 
-def _preconditioner(
-    gradient: Mapping[str, Tensor], second: Mapping[str, Tensor], step: int, clip: float
-) -> dict[str, Tensor]:
-    """``c / (√v̂ + ε)`` of the update that is about to be made, with v̂ as it will be after this gradient."""
-    norm = math.sqrt(sum(float(g.float().square().sum(dtype=torch.float64)) for g in gradient.values()))
-    c = min(1.0, clip / (norm + 1e-6))
+def _preconditioner(stack: Stack, k: int, step: int, clip: float) -> Tensor:
+    """``c / (√v̂ + ε)`` of the update that run k is about to make, with v̂ as it will be after this gradient, [P]."""
+    gradient_P, second_P = (
+        _flat([view[k] for view in stack.views(flat).values()]) for flat in (stack.gradient_KP, stack.second_KP)
+    )
+    c = min(1.0, clip / (float(torch.linalg.vector_norm(gradient_P)) + 1e-6))
     beta2 = BETAS[1]
-    scale = {}
-    for name, g in gradient.items():
-        after = second[name] * beta2 + (c * g.float()).square() * (1 - beta2)
-        scale[name] = c / ((after / (1 - beta2**step)).sqrt() + EPSILON)
-    return scale
+    after_P = (second_P * beta2).addcmul_(gradient_P, gradient_P, value=c**2 * (1 - beta2))
+    return c / after_P.div_(1 - beta2**step).sqrt_().add_(EPSILON)
 
 
-def _gradient(parameters: Parameters, tokens_BS: Tensor, shape: Shape) -> tuple[float, dict[str, Tensor]]:
-    """Mean loss in nats per token over sequences, and its gradient in fp32."""
+def _gradient(parameters: Parameters, tokens_BS: Tensor, shape: Shape) -> tuple[float, Tensor]:
+    """Mean loss in nats per token over sequences, and its gradient in fp32, [P]."""
     loss_K = model.loss(parameters, tokens_BS.unsqueeze(0), shape)
     found = torch.autograd.grad(loss_K.sum(), list(parameters.values()))
-    return float(loss_K.detach()), {name: g.float() for name, g in zip(parameters, found, strict=True)}
+    return float(loss_K.detach()), _flat(found)
 
 
-def _dot(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> float:
-    return sum(float((one[name] * other[name]).sum(dtype=torch.float64)) for name in one)
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.float().flatten() for tensor in tensors])
+
+
+def _dot(one_P: Tensor, other_P: Tensor) -> float:
+    """In blocks whose fp32 products are exact enough, summed in fp64."""
+    return sum(float(a @ b) for a, b in zip(one_P.split(BLOCK), other_P.split(BLOCK), strict=True))
