@@ -345,7 +345,16 @@ def work(contestant: str, name: str, proxies: list[int], steps: int, stack: int)
     }
 
 
-def measure(contestant: str, name: str, proxies: int, steps: int, options) -> dict:
+def chosen_stack(name: str, proxies: int) -> int:
+    """K as a sweep would choose it on this machine."""
+    from glotmix.config import ProxyConfig
+    from glotmix.proxy.pack import choose
+
+    proxy = ProxyConfig(**SHAPES[name], context=CONTEXT, batch=BATCH)
+    return choose(shape_of(name), proxy, proxies, seconds=8.0).stack
+
+
+def measure(contestant: str, name: str, proxies: int, steps: int, stack: int, options) -> dict:
     """One sweep by one contestant: its processes side by side, the slowest counts."""
     processes = os.cpu_count() if contestant == "glotmix" else 1
     parts = [list(range(proxies))[i::processes] for i in range(processes)]
@@ -356,7 +365,7 @@ def measure(contestant: str, name: str, proxies: int, steps: int, options) -> di
         environment["OMP_NUM_THREADS"] = str(threads)
     running = []
     for part in parts:
-        order = json.dumps([contestant, name, part, steps, options.stack if contestant == "glotmix" else 1])
+        order = json.dumps([contestant, name, part, steps, stack if contestant == "glotmix" else 1])
         command = [python, __file__, "--work", order]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True))
     outputs = [process.communicate()[0] for process in running]
@@ -367,6 +376,7 @@ def measure(contestant: str, name: str, proxies: int, steps: int, options) -> di
     return {
         "contestant": contestant,
         "shape": name,
+        "stack": stack if contestant == "glotmix" else 1,
         "tokens": tokens,
         "seconds": max(result["seconds"] for result in results),
         "setup": max(result["setup"] for result in results),
@@ -433,7 +443,7 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--proxies", type=int, default=8)
     parser.add_argument("--steps", type=int, help="steps of each proxy; default by shape")
-    parser.add_argument("--stack", type=int, default=4, help="K of glotmix")
+    parser.add_argument("--stack", type=int, help="K of glotmix; default what its packer measures to be best")
     parser.add_argument("--threads", type=int, help="threads of the others; default torch's own choice")
     parser.add_argument("--litgpt", default=sys.executable, help="python of an environment with litgpt")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "engine.json")
@@ -444,10 +454,13 @@ def main() -> None:
         return
     peak_flops, rows = peak(), []
     for name in options.shapes:
+        stack = options.stack or chosen_stack(name, options.proxies)
         for repetition in range(options.repetitions):
             for contestant in options.contestants:
                 steps = options.steps or STEPS[name]
-                rows.append({"repetition": repetition} | measure(contestant, name, options.proxies, steps, options))
+                rows.append(
+                    {"repetition": repetition} | measure(contestant, name, options.proxies, steps, stack, options)
+                )
                 print(json.dumps({key: value for key, value in rows[-1].items() if key != "losses"}), file=sys.stderr)
     import torch
 

@@ -46,3 +46,12 @@ def test_the_users_dial_overrides_and_a_real_measurement_has_a_speed():
 def test_a_stored_choice_is_the_same_choice():
     packing = Packing(4, 2, 1234.5, {1: 500.0, 4: 617.25}, "because")
     assert Packing.from_json(json.loads(json.dumps(packing.to_json()))) == packing
+
+
+def test_large_proxies_are_measured_in_company():
+    shape = Shape(width=64, layers=1, heads=2, feed_forward=64, vocab=8000, context=16)
+    training = ProxyConfig(width=64, layers=1, heads=2, context=16, batch=2)
+    assert shape.parameters > pack.LARGE
+    packing = pack.choose(shape, training, 4, processes=2, seconds=0.2)
+    assert set(packing.measured) == {1, 2}
+    assert packing.tokens_per_second == pytest.approx(2 * packing.measured[packing.stack])

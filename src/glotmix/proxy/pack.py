@@ -7,7 +7,10 @@ What is trained does not depend on the choice (tests/proxy/test_stack.py), only 
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +27,9 @@ from glotmix.proxy.stack import Stack
 GAIN = 1.05
 """A larger stack is taken when it is so many times as fast: a smaller one loses less when it is interrupted."""
 LARGEST = {"cpu": 8, "cuda": 1024}
+LARGE = 300_000
+"""Parameters (with embeddings) from which processes side by side are measured side by side: their stacks no longer fit
+into the caches together, so what is fastest alone need not be fastest in company (docs/engine.md)."""
 MEMORY_SHARE = 0.8
 """Of a GPU's free memory; the rest is for evaluation and fragmentation."""
 
@@ -82,7 +88,8 @@ def choose(
     used = max(1, min(available, runs))
     most = min(LARGEST[kind], -(-runs // used))
     sizes = [stack] if stack else [2**i for i in range(most.bit_length()) if 2**i <= most]
-    measured = _measure(shape, training, sizes, device, seconds / len(sizes))
+    together = used if kind == "cpu" and shape.parameters > LARGE else 1
+    measured = _measure_together(shape, training, sizes, device, seconds / len(sizes), together)
     best = sizes[0] if sizes[0] in measured else 0
     for K, speed in measured.items():
         if speed > measured[best] * GAIN:
@@ -107,6 +114,30 @@ def _cores() -> int:
 
 def _peak(training: ProxyConfig, device: str) -> float:
     return flops.peak(device, precision.dtype(training.precision, device))
+
+
+def _measure_together(
+    shape: Shape, training: ProxyConfig, sizes: list[int], device: str, seconds: float, processes: int
+) -> dict[int, float]:
+    """Mean tokens per second of a process, by K, while ``processes`` of them do the same."""
+    if processes == 1:
+        return _measure(shape, training, sizes, device, seconds)
+    order: dict[str, Any] = {"shape": asdict(shape), "training": training.model_dump(mode="json"), "sizes": sizes}
+    order |= {"device": device, "seconds": 2 * seconds}  # they do not start at the same moment
+    command = [sys.executable, "-m", "glotmix.proxy.pack", json.dumps(order)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(  # noqa: S603 - an argument list that glotmix built, no shell
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
+        )
+        for _ in range(processes)
+    ]
+    outputs = [process.communicate() for process in running]
+    for process, (_, errors) in zip(running, outputs, strict=True):
+        if process.returncode:
+            raise GlotmixError(f"the packing could not be measured: {errors.strip().splitlines()[-1:]}")
+    found = [json.loads(output.splitlines()[-1]) for output, _ in outputs]
+    return {K: sum(one[str(K)] for one in found) / processes for K in sizes if all(str(K) in one for one in found)}
 
 
 def _measure(shape: Shape, training: ProxyConfig, sizes: list[int], device: str, seconds: float) -> dict[int, float]:
@@ -149,3 +180,14 @@ def _speed(shape: Shape, training: ProxyConfig, K: int, device: str, seconds: fl
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return K * training.batch * training.context / min(times[1:])
+
+
+def main(order: dict[str, Any]) -> None:
+    """One of the processes of :func:`_measure_together`: prints K to tokens per second as JSON."""
+    training = ProxyConfig.model_validate(order["training"])
+    shape = Shape(**order["shape"])
+    print(json.dumps(_measure(shape, training, order["sizes"], order["device"], order["seconds"])))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
