@@ -177,6 +177,16 @@ class SweepConfig(Section):
     """Proxies trained as one program; default measured on this machine."""
     retries: int = Field(1, ge=0)
     """How many times a run that died is tried again."""
+    address: str | None = None
+    """Ray: the cluster's address, or ``auto``; none starts Ray on this machine."""
+    cpus: float = Field(1.0, gt=0)
+    """Ray: CPUs of a job."""
+    gpus: float = Field(0.0, ge=0)
+    """Ray: GPUs of a job; a fraction lets several share one."""
+    slurm: dict[str, str] = Field(default_factory=dict)
+    """SLURM: options of ``sbatch`` without their dashes (partition, time, account, gres)."""
+    array: int = Field(1000, ge=1)
+    """SLURM: most tasks in one array."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where proxies train; ``auto`` takes the GPUs where there are any."""
     devices_per_run: int = Field(1, ge=1)

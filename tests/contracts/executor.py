@@ -55,5 +55,10 @@ class ExecutorContract:
                 break
             time.sleep(0.1)
         runs.close()
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(pid.read_text()), 0)
+        for _ in range(100):  # a cluster's engine may end it a moment later
+            try:
+                os.kill(int(pid.read_text()), 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
+        pytest.fail("the job still runs ten seconds after its sweep was stopped")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from glotmix.config import SweepConfig
-from glotmix.errors import BadInput
 from glotmix.sweep.executors.executor import Executor as Executor
 from glotmix.sweep.executors.executor import Job as Job
 from glotmix.sweep.executors.executor import JobEnd as JobEnd
@@ -15,4 +14,10 @@ def open_executor(config: SweepConfig) -> Executor:
         from glotmix.sweep.executors.local import LocalExecutor
 
         return LocalExecutor(workers=config.workers)
-    raise BadInput(f"sweep.executor = {config.executor!r}: not available in this version", expected="local")
+    if config.executor == "ray":
+        from glotmix.sweep.executors.ray import RayExecutor
+
+        return RayExecutor(config.workers, config.address, config.cpus, config.gpus)
+    from glotmix.sweep.executors.slurm import SlurmExecutor
+
+    return SlurmExecutor(config.workers, config.slurm, config.array)
