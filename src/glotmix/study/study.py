@@ -36,6 +36,8 @@ from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact
 
+LARGEST_NODE = 64
+"""Processes that are measured side by side at most, where a cluster says nothing of its nodes."""
 RUN_SECTIONS = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
 """Sections that determine the runs; a directory belongs to one value of them."""
 
@@ -225,6 +227,12 @@ class Study:
             sweep = sweep.model_copy(update={"workers": max(1, (os.cpu_count() or 1) // sweep.devices_per_run)})
         return open_executor(sweep)
 
+    def processes_here(self) -> int:
+        """Processes side by side on one machine, for measuring how to pack; starts no cluster."""
+        if self.config.sweep.executor == "local":
+            return self.executor().workers
+        return min(self.config.sweep.workers or LARGEST_NODE, len(os.sched_getaffinity(0)))
+
     def ladder(self) -> dict[str, ProxyConfig]:
         """Proxies of the sizes in ``design.ladder``."""
         config = self.config
@@ -245,7 +253,7 @@ class Study:
         from glotmix.proxy.model import Shape
         from glotmix.proxy.pack import choose as choose_packing
 
-        proxy, workers = self.config.proxy, self.executor().workers
+        proxy, workers = self.config.proxy, self.processes_here()
         packing = choose_packing(
             Shape.of(proxy, store.vocab_size), proxy, runs, device=self.device(), processes=workers
         )

@@ -277,7 +277,7 @@ def dry_run(study: Study) -> Cost:
     shapes = {size: Shape.of(proxy, vocab) for size, proxy in rungs.items()} | {"": shape}
     compute = loop * config.proxy.tokens * flops.per_token(shape, context)
     compute += sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
-    workers = study.executor().workers
+    workers = study.processes_here()
     packing = choose(shape, config.proxy, len(runs), device=study.device(), stack=config.sweep.stack, processes=workers)
     target = config.target
     return Cost(
