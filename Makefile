@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONWARNINGS ?= default
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check corpora clean
+.PHONY: help setup demo test test-slow check docs corpora clean
 
 help:
 	@echo "make demo     the whole flow on the embedded corpus; ends with the path of report.html"
 	@echo "make test     all tests          make check   lint, types, import arrows"
 	@echo "make setup    the environment    make corpora Debian man pages in many languages under .cache/"
+	@echo "make docs     the documentation site under .cache/site"
 
 $(VENV)/.installed: pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) bash scripts/setup.sh
@@ -33,6 +34,9 @@ check: setup
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .cache/site
 
 corpora:
 	bash scripts/manpages.sh .cache/manpages

@@ -99,7 +99,8 @@ class Fit:
 
         Args:
             mixtures: one mixture, several, or an array [R, L] in the order of ``languages``.
-            N, D: model size and tokens, one number or one per mixture; default the largest that was fitted to.
+            N: model size, one number or one per mixture; default the largest that was fitted to.
+            D: training tokens, likewise.
             unique: unique tokens [L] or [R, L]; default ``unique_L``.
         """
         inputs = self._inputs(self._shares(mixtures), N, D, unique)

@@ -46,7 +46,8 @@ def baselines_for(
         max_epochs: UniMax's cap.
         tau: temperature τ, ``p ∝ U^(1/τ)``.
         others: other laws; their optima are named after them.
-        objective, constraints: what the other laws' optima are taken under.
+        objective: what the other laws' optima minimise.
+        constraints: the limits that they are taken under.
         seed: of their searches.
     """
     languages = tuple(languages)

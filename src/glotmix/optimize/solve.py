@@ -44,7 +44,8 @@ def minimise(
         predictor: a fitted law.
         objective: what is made small.
         constraints: the limits, over the same languages.
-        N, D: model size and tokens; default the predictor's own.
+        N: model size; default the predictor's own.
+        D: training tokens; default the predictor's own.
         starts: starting points; more of them for laws that are not convex.
         seed: of the random starts.
         baselines: name to mixture, each reported on the same law.
