@@ -13,6 +13,13 @@ mkdir -p "$dir/state" "$dir/spool" /run/munge
 chown munge: /run/munge
 pgrep -x munged > /dev/null || runuser -u munge -- /usr/sbin/munged
 host=$(hostname -s)
+# Ports of its own, so that two test processes may each have a cluster on this machine.
+read -r controller node < <(python3 -c '
+import socket
+sockets = [socket.socket() for _ in range(2)]
+for s in sockets: s.bind(("127.0.0.1", 0))
+print(*(s.getsockname()[1] for s in sockets))')
+# More CPUs than a small machine has: the tests ask whether jobs run beside each other, not how fast.
 cat > "$SLURM_CONF" <<CONF
 ClusterName=glotmix
 SlurmctldHost=$host(127.0.0.1)
@@ -27,8 +34,9 @@ SelectTypeParameters=CR_CPU
 SchedulerParameters=sched_min_interval=100000
 ReturnToService=2
 KillWait=3
-SlurmctldPort=26817
-SlurmdPort=26818
+SlurmctldPort=$controller
+SlurmdParameters=config_overrides
+SlurmdPort=$node
 SlurmctldPidFile=$dir/slurmctld.pid
 SlurmdPidFile=$dir/slurmd.pid
 StateSaveLocation=$dir/state
@@ -36,7 +44,7 @@ SlurmdSpoolDir=$dir/spool
 SlurmctldLogFile=$dir/slurmctld.log
 SlurmdLogFile=$dir/slurmd.log
 MpiDefault=none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$(nproc) State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=8 State=UNKNOWN
 PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 /usr/sbin/slurmctld -f "$SLURM_CONF"

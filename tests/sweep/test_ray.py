@@ -25,7 +25,6 @@ def cluster():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.xdist_group("ray")
 class TestRayExecutor(ExecutorContract):
     @pytest.fixture
     def executor(self, cluster):
