@@ -11,7 +11,7 @@ contestants. The clock runs over training alone; ``setup`` is what comes before 
 compilation), told separately. A contestant's losses on the same held-out tokens must agree with the others', or its
 speed is worth nothing. Tokens per core-second count the processor's seconds instead of the clock's: on a machine that
 others use as well, the wall clock says little.
-Raw results: benchmarks/results/engine.json.
+Raw results: benchmarks/results/engine.json, by shape; shapes that are not measured again stay in it.
 """
 
 from __future__ import annotations
@@ -447,8 +447,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="threads of the others; default torch's own choice")
     parser.add_argument("--litgpt", default=sys.executable, help="python of an environment with litgpt")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "engine.json")
+    parser.add_argument("--show", action="store_true", help="measure nothing; the tables of the results kept")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.show:
+        show(json.loads(options.out.read_text()))
+        return
     if options.work:
         print(json.dumps(work(*json.loads(options.work))))
         return
@@ -469,10 +473,17 @@ def main() -> None:
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
+        "peak_flops_per_thread": peak_flops,
     }
-    record = {"machine": machine, "peak_flops_per_thread": peak_flops, "rows": rows}
+    record = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    record |= {name: {"machine": machine, "rows": [r for r in rows if r["shape"] == name]} for name in options.shapes}
     options.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(summary(rows, peak_flops))
+    show(record)
+
+
+def show(record: dict) -> None:
+    for measured in record.values():
+        print(summary(measured["rows"], measured["machine"]["peak_flops_per_thread"]))
 
 
 if __name__ == "__main__":
