@@ -161,20 +161,8 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor) -> Tensor:
-        K, V, D = matrix_KVD.shape
-        grad_h = torch.empty_like(h_KND)
-        grad_KDV = torch.zeros(K, D, V, device=h_KND.device)  # transposed: the faster product; fp32: a sum of chunks
-        loss_KN = torch.empty(targets_KN.shape, device=h_KND.device)
-        for models, rows, logits in _chunks(h_KND, matrix_KVD):
-            h, matrix = h_KND[models, rows], matrix_KVD[models]
-            torch.bmm(h, matrix.transpose(1, 2), out=logits)
-            loss_KN[models, rows], p = _softmax_gradient(logits, targets_KN[models, rows])
-            grad_h[models, rows] = torch.bmm(p, matrix)
-            if p.dtype == torch.float32:
-                grad_KDV[models].baddbmm_(h.transpose(1, 2), p)
-            else:
-                grad_KDV[models] += torch.bmm(h.transpose(1, 2), p)
-        ctx.save_for_backward(grad_h, grad_KDV)
+        loss_KN, *gradients = _with_gradient(h_KND, matrix_KVD, targets_KN)
+        ctx.save_for_backward(*gradients)
         return loss_KN.mean(1)
 
     @staticmethod
@@ -182,6 +170,45 @@ class _CrossEntropy(torch.autograd.Function):
         grad_h, grad_KDV = ctx.saved_tensors
         scale = (grad_K / grad_h.shape[1]).view(-1, 1, 1)
         return grad_h * scale.to(grad_h.dtype), (grad_KDV * scale).transpose(1, 2).to(grad_h.dtype), None
+
+
+class _WeightedCrossEntropy(torch.autograd.Function):
+    """The same with a weight for every position; beside it the loss of every position, which is only for looking."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor, weight_KN: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        loss_KN, *gradients = _with_gradient(h_KND, matrix_KVD, targets_KN, weight_KN)
+        ctx.save_for_backward(*gradients)
+        ctx.mark_non_differentiable(loss_KN)
+        return (loss_KN * weight_KN).mean(1), loss_KN
+
+    @staticmethod
+    def backward(ctx: Any, grad_K: Tensor, _: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        return *_CrossEntropy.backward(ctx, grad_K), None
+
+
+def _with_gradient(
+    h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor, weight_KN: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses [K, N], and the gradients of their (weighted) sum by h and, transposed, by the matrix."""
+    K, V, D = matrix_KVD.shape
+    grad_h = torch.empty_like(h_KND)
+    grad_KDV = torch.zeros(K, D, V, device=h_KND.device)  # transposed: the faster product; fp32: a sum of chunks
+    loss_KN = torch.empty(targets_KN.shape, device=h_KND.device)
+    for models, rows, logits in _chunks(h_KND, matrix_KVD):
+        h, matrix = h_KND[models, rows], matrix_KVD[models]
+        torch.bmm(h, matrix.transpose(1, 2), out=logits)
+        loss_KN[models, rows], p = _softmax_gradient(logits, targets_KN[models, rows])
+        if weight_KN is not None:
+            p *= weight_KN[models, rows].unsqueeze(-1)
+        grad_h[models, rows] = torch.bmm(p, matrix)
+        if p.dtype == torch.float32:
+            grad_KDV[models].baddbmm_(h.transpose(1, 2), p)
+        else:
+            grad_KDV[models] += torch.bmm(h.transpose(1, 2), p)
+    return loss_KN, grad_h, grad_KDV
 
 
 def _softmax_gradient(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -203,6 +230,17 @@ def cross_entropy(h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor) -> Tens
     if _is_plain():
         return token_cross_entropy(h_KND, matrix_KVD, targets_KN).mean(1)
     return _CrossEntropy.apply(h_KND, matrix_KVD, targets_KN)
+
+
+def weighted_cross_entropy(
+    h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor, weight_KN: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Mean over N of weight · loss, [K], and the losses themselves, [K, N] (without gradient)."""
+    if _is_plain():
+        loss_KN = token_cross_entropy(h_KND, matrix_KVD, targets_KN)
+        return (loss_KN * weight_KN).mean(1), loss_KN.detach()
+    weighted_K, loss_KN = _WeightedCrossEntropy.apply(h_KND, matrix_KVD, targets_KN, weight_KN)
+    return weighted_K, loss_KN
 
 
 def token_cross_entropy(h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor) -> Tensor:

@@ -94,6 +94,18 @@ class Stack:
         losses = [self._backward(part, part.shape[1] / B) for part in tokens_KBS.split(min(together, B), 1)]
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum(0)
 
+    def backward_weighted(self, tokens_KBS: Tensor, weight_KB: Tensor) -> Tensor:
+        """Add the gradient of ``1/B Σ_b w_b loss_b`` to the gradients; the loss of every token, [K, B, T]."""
+        B, S = tokens_KBS.shape[1:]
+        together = min(B, max(1, TOKENS_AT_ONCE[self.device.type == "cpu"] // (S - 1)))
+        losses = []
+        for tokens, weight in zip(tokens_KBS.split(together, 1), weight_KB.split(together, 1), strict=True):
+            weighted_K, loss_KBT = model.weighted_loss(self.parameters, tokens, weight, self.shape, self.recompute)
+            part = weighted_K.sum() * (tokens.shape[1] / B)
+            torch._foreach_add_(self.gradients, list(torch.autograd.grad(part, list(self.parameters.values()))))
+            losses.append(loss_KBT.detach())
+        return torch.cat(losses, 1)
+
     def _backward(self, tokens_KBS: Tensor, weight: float) -> Tensor:
         loss_K = model.loss(self.parameters, tokens_KBS, self.shape, self.recompute) * weight
         # The models share nothing, so the sum's gradient is each one's own.
@@ -138,6 +150,12 @@ class Stack:
             for start, size, kept in ((0, self.matrices, keep), (self.matrices, P - self.matrices, 1.0)):
                 rows = (flat[k, start:] for flat in (self.master_KP, self.gradient_KP, self.first_KP, self.second_KP))
                 native.call("adamw", *rows, size, factor, beta1, beta2, kept, *rates)
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Forget AdamW's moments: the next update is number 1."""
+        self.first_KP.zero_()
+        self.second_KP.zero_()
 
     @torch.no_grad()
     def load(self, master_KP: Tensor, first_KP: Tensor, second_KP: Tensor) -> None:
