@@ -1,6 +1,6 @@
 """Where a proxy's step spends its time, and what the hand-written operations gain over torch's own.
 
-    python benchmarks/kernels.py        # about 20 s of one core
+    python benchmarks/kernels.py        # about 40 s of one core
 
 One thread; processor time, not the clock's, so a busy machine disturbs it little; forward and backward together, the
 median of the repetitions. Raw results: benchmarks/results/kernels.json.
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from glotmix.proxy import flops, kernels, model, native
+from glotmix.proxy import stack as stacks
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import Stack
 
@@ -76,10 +77,10 @@ def operations(shape: Shape) -> dict[str, dict[str, float]]:
     }
 
 
-def step(shape: Shape, K: int = 1, repetitions: int = 8) -> dict[str, float]:
+def step(shape: Shape, K: int = 1, repetitions: int = 8, batch: int = B) -> dict[str, float]:
     """A whole training step: tokens per second of processor time, and page faults."""
     stack = Stack(shape, range(K))
-    tokens = torch.randint(0, shape.vocab, (K, B, T + 1))
+    tokens = torch.randint(0, shape.vocab, (K, batch, T + 1))
 
     def work():
         stack.backward(tokens)
@@ -89,10 +90,20 @@ def step(shape: Shape, K: int = 1, repetitions: int = 8) -> dict[str, float]:
     faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     took = milliseconds(work, repetitions)
     faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) / (repetitions + 1)
-    speed = K * B * T / took * 1e3
+    speed = K * batch * T / took * 1e3
     return {"milliseconds": took, "tokens_per_second": speed, "gflops": speed * flops.per_token(shape, T) / 1e9} | {
         "page_faults": faults
     }
+
+
+def by_tokens_at_once(shape: Shape) -> dict[str, float]:
+    """Tokens per core-second of one batch of 8,192 tokens, cut into passes of so many."""
+    chosen, found = stacks.TOKENS_AT_ONCE[True], {}
+    for at_once in (512, 1024, 2048, 4096, 8192):
+        stacks.TOKENS_AT_ONCE[True] = at_once
+        found[str(at_once)] = step(shape, repetitions=5, batch=8192 // T)["tokens_per_second"]
+    stacks.TOKENS_AT_ONCE[True] = chosen
+    return found
 
 
 def peak_gflops(size: int = 1024) -> float:
@@ -111,6 +122,7 @@ def main() -> None:
     steps = {name: {str(K): step(shape, K) for K in (1, 4)} for name, shape in SHAPES.items()}
     with kernels.plain():
         plain = {name: step(shape, repetitions=4) for name, shape in SHAPES.items()}
+    at_once = {name: by_tokens_at_once(SHAPES[name]) for name in ("0.14M", "1M")}
     peaks.append(peak_gflops())
     command = [sys.executable, __file__, "--memory-as-it-comes"]
     as_it_comes = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -119,6 +131,7 @@ def main() -> None:
         "operations_ms": parts,
         "step": steps,
         "step_in_plain_torch": plain,
+        "tokens_per_second_by_tokens_at_once": at_once,
         "step_0.14M_memory_as_it_comes": as_it_comes,
     }
     out = Path(__file__).parent / "results" / "kernels.json"
@@ -131,6 +144,8 @@ def main() -> None:
             share = row["gflops"] / max(peaks)
             print(f"{name:6} step, K = {K}: {row['tokens_per_second']:,.0f} tokens/core-s, {share:.0%} of the peak")
         print(f"{name:6} step in plain torch operations: {plain[name]['tokens_per_second']:,.0f} tokens/core-s")
+    for name, speeds in at_once.items():
+        print(f"{name:6} tokens at once: " + ", ".join(f"{n} {speed:,.0f}/core-s" for n, speed in speeds.items()))
     kept = steps["0.14M"]["1"]
     print(
         f"page faults a step: {as_it_comes['page_faults']:.0f} as memory comes, "

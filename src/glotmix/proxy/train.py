@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
+from glotmix.mixture.adaptives.adaptive import Adaptive
 from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.weighting import Weighting
 from glotmix.proxy import flops, precision
 from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
 from glotmix.proxy.evaluate import Evaluation, HeldOut
 from glotmix.proxy.model import Shape
 from glotmix.proxy.parallel import Team
 from glotmix.proxy.stack import Stack
+
+if TYPE_CHECKING:
+    from glotmix.proxy.guide import Guide
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,30 @@ class StackRun:
     run: str
     """Its name."""
     schedule: Schedule
-    """Mixture over training."""
+    """Mixture over training; a stage may restart optimiser and learning rate. An adaptive method has its own."""
     tokens: int
     """Training tokens D."""
     seed: int
     """Seed of the initial weights and of the data order."""
+    weighting: Weighting | None = None
+    """Loss weights of the languages; None where every sequence counts the same."""
+    adaptive: Adaptive | None = None
+    """A method that changes mixture or weights while the run goes on."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether it needs a :class:`glotmix.proxy.guide.Guide`."""
+        return self.weighting is not None or self.adaptive is not None
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Languages that it may be trained on."""
+        return self.schedule.average().support if self.adaptive is None else self.adaptive.languages
+
+    @property
+    def restarts(self) -> tuple[float, ...]:
+        """Shares of the run at which optimiser and learning rate begin anew."""
+        return tuple(stage.start for stage in self.schedule.stages[1:] if stage.restart)
 
 
 @dataclass(frozen=True)
@@ -49,9 +74,10 @@ class LossRow:
     language: str
     """Language of the held-out text."""
     metric: str
-    """"nats" per token or "bpb", bits per byte."""
+    """"nats" per token or "bpb", bits per byte, of held-out text; "train", nats per token of text that is trained on;
+    "seen", training tokens of the language read so far."""
     value: float
-    """The loss."""
+    """The loss, or the count."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +102,8 @@ class RunResult:
     """Held-out losses over the run, the last ones at its end."""
     seconds: float
     """Wall time of the run's share of its stack."""
+    guided: Mapping[str, Any] = field(default_factory=dict)
+    """What an adaptive method did, :meth:`glotmix.proxy.guide.Guide.record`."""
 
 
 class Batches(Protocol):
@@ -115,6 +143,8 @@ def train_stack(
     training: ProxyConfig,
     *,
     held_out: Mapping[str, HeldOut] | None = None,
+    trained_on: Mapping[str, HeldOut] | None = None,
+    guide: Guide | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
     team: Team | None = None,
@@ -133,6 +163,8 @@ def train_stack(
         shape: the proxies' shape.
         training: batch, context, learning rate and the rest.
         held_out: language to held-out text; None measures nothing.
+        trained_on: language to training text that is measured beside it, for the gap between the two.
+        guide: steers the runs that have loss weights or an adaptive method (:mod:`glotmix.proxy.guide`).
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
         team: the processes that share the work, this one among them (:mod:`glotmix.proxy.parallel`); every process
@@ -151,10 +183,12 @@ def train_stack(
         others go on as if it had never been there.
 
     Raises:
-        BadInput: no runs, or runs with different numbers of steps.
+        BadInput: no runs, or runs with different numbers of steps or restarts; guided runs without a guide, or over
+            several devices.
     """
-    steps = _common_steps(runs, training)
+    steps, spans = _common_steps(runs, training), _common_spans(runs, training)
     team = team or Team(device=device)
+    _check_guided(runs, guide, team)
     device = team.device
     stack = Stack(
         shape,
@@ -163,49 +197,67 @@ def train_stack(
         device=device,
         recompute=training.recompute_activations,
     )
-    evaluation = None
-    if held_out:
-        evaluation = Evaluation(held_out, training.context, end_of_document=end_of_document, device=device)
+    evaluation, watched = (
+        Evaluation(texts, training.context, end_of_document=end_of_document, device=device) if texts else None
+        for texts in (held_out, trained_on)
+    )
     members = [_Member() for _ in runs]
     clock = _Clock()
     made_from = _made_from(runs, batches, training, held_out)
-    first = _resume(state, stack, members, clock, made_from)
+    first = _resume(state, stack, members, clock, made_from, guide)
     if on_start is not None and first == 0:
         on_start(stack)
     measure_at = {math.ceil(steps * (i + 1) / training.evaluations) for i in range(training.evaluations)}
     per_step = training.batch * training.context
     watch = _Watch(members, stack)
-    for step, tokens_KBS in _ahead(batches, len(runs), range(first, steps), stack.device):
-        loss_K = team.mean_(stack.backward(team.part(tokens_KBS)))
+    ahead = guide is None  # what a guided run reads next depends on this step
+    for step, tokens_KBS in _ahead(batches, len(runs), range(first, steps), stack.device, ahead):
+        if guide is None:
+            loss_K = team.mean_(stack.backward(team.part(tokens_KBS)))
+        else:
+            loss_K = guide.backward(stack, step, tokens_KBS)
         watch.losses(step, loss_K, last=step + 1 == steps or step + 1 in measure_at)
         if all(member.reason for member in members):
             break
         team.mean_(stack.gradient_KP)
-        rate = learning_rate(step, steps, training)
+        begun, ends = next(span for span in spans if step < span[1])
+        if step == begun > 0:
+            stack.restart()
+        rate = learning_rate(step - begun, ends - begun, training)
         if on_batch is not None:
             on_batch(stack, step, tokens_KBS, rate)
-        stack.step(step + 1, rate, training.weight_decay, training.clip)
+        stack.step(step + 1 - begun, rate, training.weight_decay, training.clip)
         if step + 1 in measure_at:
             if evaluation is not None:
                 _measure(evaluation, stack, members, step + 1, per_step)
+            if watched is not None:
+                _watch_training(watched, stack, members, batches, step + 1, per_step)
             _keep(checkpoint if team.leads else None, runs, members, stack, step + 1, end_of_document)
         if on_step is not None and team.leads:
             on_step(step + 1, steps)
         if state is not None and team.leads and step + 1 < steps and clock.since_saved() >= state_every:
             watch.read()
             progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}
+            progress |= {} if guide is None else {"guide": guide.state()}
             save_state(state, stack, made_from, progress)
             clock.saved()
     if state is not None and team.leads:
         state.unlink(missing_ok=True)
     return [
-        _result(run, member, k, batches, shape, training, clock.seconds() / len(runs))
+        _result(run, member, k, batches, shape, training, clock.seconds() / len(runs), guide)
         for k, (run, member) in enumerate(zip(runs, members, strict=True))
     ]
 
 
 def _result(
-    run: StackRun, member: _Member, k: int, batches: Batches, shape: Shape, training: ProxyConfig, seconds: float
+    run: StackRun,
+    member: _Member,
+    k: int,
+    batches: Batches,
+    shape: Shape,
+    training: ProxyConfig,
+    seconds: float,
+    guide: Guide | None,
 ) -> RunResult:
     D = member.steps * training.batch * training.context
     count = getattr(batches, "tokens_by_language", None)
@@ -215,10 +267,11 @@ def _result(
         member.reason,
         shape.N,
         D,
-        D * flops.per_token(shape, training.context),
+        D * flops.per_token(shape, training.context) + (guide.flops(k) if guide else 0.0),
         {} if count is None else dict(count(k, member.steps)),
         tuple(member.losses),
         seconds,
+        guide.record(k) if guide else {},
     )
 
 
@@ -270,18 +323,20 @@ class _Watch:
                 member.steps = self._step + 1
 
 
-def _ahead(batches: Batches, K: int, steps: range, device: torch.device) -> Iterator[tuple[int, torch.Tensor]]:
+def _ahead(
+    batches: Batches, K: int, steps: range, device: torch.device, ahead: bool
+) -> Iterator[tuple[int, torch.Tensor]]:
     """(step, token ids [K, B, S]); beside a GPU a thread assembles the next while this one is trained on.
 
-    On a CPU the thread would take its time from the training (measured: docs/engine.md).
+    On a CPU every core trains already: the thread would take its time from the training.
     """
 
     def assemble(step: int) -> torch.Tensor:
         return torch.from_numpy(np.stack([batches(k, step) for k in range(K)]).astype(np.int64, copy=False))
 
-    if device.type == "cpu":
+    if device.type == "cpu" or not ahead:
         for step in steps:
-            yield step, assemble(step)
+            yield step, assemble(step).to(device)
         return
     with ThreadPoolExecutor(1) as thread:
         coming = [thread.submit(assemble, step) for step in steps[:1]]
@@ -302,12 +357,38 @@ def _common_steps(runs: Sequence[StackRun], training: ProxyConfig) -> int:
     return next(iter(steps))
 
 
+def _common_spans(runs: Sequence[StackRun], training: ProxyConfig) -> list[tuple[int, int]]:
+    """First step and end of every span that has a learning-rate schedule of its own: one, without restarts."""
+    if len(restarts := {run.restarts: run.run for run in runs}) > 1:
+        (a, one), (b, other) = list(restarts.items())[:2]
+        raise BadInput(f"runs {one} and {other} restart at {a} and {b}", expected="equal restarts in a stack")
+    steps = _common_steps(runs, training)
+    edges = sorted({0, *(round(start * steps) for start in next(iter(restarts))), steps})
+    return list(itertools.pairwise(edges))
+
+
+def _check_guided(runs: Sequence[StackRun], guide: Guide | None, team: Team) -> None:
+    guided = [run.run for run in runs if run.is_guided]
+    if guided and guide is None:
+        raise BadInput(f"run {guided[0]} has loss weights or an adaptive method", expected="a guide")
+    if guide is not None and team.size > 1:
+        raise BadInput(
+            f"run {guided[0] if guided else runs[0].run} over {team.size} devices",
+            where="sweep.devices_per_run",
+            expected="1 with loss weights or adaptive methods",
+        )
+
+
 def _made_from(
     runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, HeldOut] | None
 ) -> dict[str, Any]:
     """What a state in mid-run must agree on to be gone on from."""
     return {
-        "runs": [[run.run, run.schedule.to_json(), run.tokens, run.seed] for run in runs],
+        "runs": [
+            [run.run, run.schedule.to_json(), run.tokens, run.seed]
+            + ([dict(run.weighting or {}), run.adaptive.name if run.adaptive else ""] if run.is_guided else [])
+            for run in runs
+        ],
         "training": training.model_dump(exclude={"size", "recompute_activations"}),
         "data": getattr(batches, "fingerprint", None),
         "held_out": {language: [len(text.tokens), text.bytes] for language, text in (held_out or {}).items()},
@@ -315,7 +396,12 @@ def _made_from(
 
 
 def _resume(
-    state: Path | None, stack: Stack, members: list[_Member], clock: _Clock, made_from: Mapping[str, Any]
+    state: Path | None,
+    stack: Stack,
+    members: list[_Member],
+    clock: _Clock,
+    made_from: Mapping[str, Any],
+    guide: Guide | None,
 ) -> int:
     """The step to go on from: 0 where there is no state of these runs."""
     progress = None if state is None else load_state(state, stack, made_from)
@@ -324,6 +410,8 @@ def _resume(
     for member, stored in zip(members, progress["members"], strict=True):
         member.losses = [LossRow(**row) for row in stored["losses"]]
         member.reason, member.steps = stored["reason"], stored["steps"]
+    if guide is not None:
+        guide.restore(progress["guide"])
     clock.go_on_from(progress["seconds"])
     return int(progress["step"])
 
@@ -341,6 +429,22 @@ def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step:
         for i, language in enumerate(evaluation.languages):
             for metric, values_KL in (("nats", nats_KL), ("bpb", bpb_KL)):
                 member.losses.append(LossRow(step, step * per_step, language, metric, float(values_KL[k, i])))
+
+
+def _watch_training(
+    evaluation: Evaluation, stack: Stack, members: list[_Member], batches: Batches, step: int, per_step: int
+) -> None:
+    """Losses on text that is trained on, and how much of each language has been read."""
+    nats_KL = evaluation.losses(stack.parameters, stack.shape)
+    count = getattr(batches, "tokens_by_language", None)
+    for k, member in enumerate(members):
+        if member.reason:
+            continue
+        seen = count(k, step) if count else {}
+        for i, language in enumerate(evaluation.languages):
+            member.losses.append(LossRow(step, step * per_step, language, "train", float(nats_KL[k, i])))
+            if language in seen:
+                member.losses.append(LossRow(step, step * per_step, language, "seen", float(seen[language])))
 
 
 def _keep(
