@@ -295,11 +295,17 @@ def export(
 
 
 @app.command()
-def report(directory: StudyDir, out: Out = None) -> None:
-    """Write a study's report again from what its directory holds."""
-    from glotmix.study.whole import report_again
+def report(
+    directory: StudyDir,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", metavar="OTHER", help="Show what changed since this other study.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Write a study's report again from what its directory holds, or lay it beside another study."""
+    from glotmix.study.whole import compare_studies, report_again
 
-    print(report_again(directory, out))
+    print(report_again(directory, out) if compare is None else compare_studies(compare, directory, out))
 
 
 @app.command()

@@ -17,15 +17,16 @@ def small():
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory, small):
-    """Name to written report: small, hostile."""
-    from sample import hostile
+    """Name to written report: small, hostile, and a hostile study compared with another one."""
+    from sample import HOSTILE, hostile, sample
 
-    from glotmix.report import write_report
+    from glotmix.report import write_comparison, write_report
 
     folder = tmp_path_factory.mktemp("reports")
     return {
         "small": write_report(small, folder / "small.html"),
         "hostile": write_report(hostile(), folder / "hostile.html"),
+        "compared": write_comparison(sample(4, 1, seed=1), hostile(), folder / "compared.html", ("first", HOSTILE)),
     }
 
 

@@ -52,8 +52,9 @@ def checked(path):
     return checker
 
 
-def test_elements_nest_and_ids_are_unique(pages):
-    checker = checked(pages["small"])
+@pytest.mark.parametrize("name", ["small", "compared"])
+def test_elements_nest_and_ids_are_unique(pages, name):
+    checker = checked(pages[name])
     assert len(checker.ids) == len(set(checker.ids))
 
 
@@ -82,9 +83,10 @@ def test_nothing_comes_from_or_goes_to_the_network(pages):
     assert "unsafe" not in text
 
 
-def test_hostile_names_stay_text(pages):
+@pytest.mark.parametrize("name", ["hostile", "compared"])
+def test_hostile_names_stay_text(pages, name):
     """Every language, title and provenance of this study is an attack; only our own script and data elements exist."""
-    checker = checked(pages["hostile"])
+    checker = checked(pages[name])
     assert not [tag for tag, _ in checker.elements if tag in ("img", "iframe", "object")]
     assert not [a for _, attributes in checker.elements for a in attributes if a.startswith("on")]
     runnable = [a for tag, a in checker.elements if tag == "script" and a.get("type") != "application/json"]

@@ -51,7 +51,7 @@ def small_page(browser, pages):
     return browser
 
 
-@pytest.mark.parametrize("name", ["small", "hostile"])
+@pytest.mark.parametrize("name", ["small", "hostile", "compared"])
 def test_no_console_message_and_no_request_leaves_the_page(browser, pages, name):
     open_page(browser, pages[name])
     for summary in browser.find_elements(By.CSS_SELECTOR, "summary"):
@@ -292,7 +292,7 @@ def test_a_phone_never_scrolls_sideways(browser, pages, width):
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride", {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     )
-    for name in ("small", "hostile"):
+    for name in ("small", "hostile", "compared"):
         open_page(browser, pages[name])
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
 

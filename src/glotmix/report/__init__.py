@@ -13,7 +13,7 @@ from glotmix.report.evidence import (
     RunRow,
     Trained,
 )
-from glotmix.report.page import write_report
+from glotmix.report.page import write_comparison, write_report
 
 __all__ = [
     "About",
@@ -27,5 +27,6 @@ __all__ = [
     "LawFit",
     "RunRow",
     "Trained",
+    "write_comparison",
     "write_report",
 ]

@@ -14,7 +14,7 @@ from glotmix.report.evidence import Evidence
 from glotmix.report.figures import palette
 from glotmix.report.figures.heatmap import STEPS
 from glotmix.report.html import Html, el
-from glotmix.report.sections import answer, reasons, record
+from glotmix.report.sections import answer, comparison, reasons, record
 
 SECTIONS = (
     ("do", "What to do", answer.what_to_do),
@@ -26,6 +26,15 @@ SECTIONS = (
     ("evidence", "The evidence", record.evidence),
 )
 """The page from top to bottom: an answer first, then its reasons. A section with nothing to say is left out."""
+COMPARED = (
+    ("changed", "What changed", comparison.what_changed),
+    ("gains", "What it gains", comparison.what_it_gains),
+    ("transfer", "Who helps whom", comparison.what_helps),
+    ("laws", "How good the laws are", comparison.how_good_the_laws_are),
+    ("cost", "What they cost", comparison.what_they_cost),
+    ("settings", "What differs in the settings", comparison.what_differs),
+)
+"""The page that lays one study beside another."""
 SCRIPTS = ("law.js", "page.js", "explorer.js")
 
 
@@ -48,6 +57,24 @@ def page(evidence: Evidence) -> str:
     evidence = _with_clear_names(evidence)
     bodies = [(key, title, make(evidence)) for key, title, make in SECTIONS]
     return assemble(evidence.title, evidence.description, bodies)
+
+
+def write_comparison(before: Evidence, after: Evidence, path: Path, names: tuple[str, str]) -> Path:
+    """Write the page that compares two studies and return its path.
+
+    Args:
+        before: the study that is compared with.
+        after: the study whose changes are shown.
+        path: the HTML file.
+        names: what the page calls the two.
+
+    Raises:
+        GlotmixError: the file cannot be written.
+    """
+    before, after = _with_clear_names(before), _with_clear_names(after)
+    bodies = [(key, title, make(before, after, names)) for key, title, make in COMPARED]
+    write_text(path, assemble(f"{names[0]} and {names[1]}", after.description, bodies))
+    return path
 
 
 def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | None]]) -> str:

@@ -28,7 +28,8 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.solve import minimise
-from glotmix.report.page import write_report
+from glotmix.report.evidence import Evidence
+from glotmix.report.page import write_comparison, write_report
 from glotmix.study import closed_loop
 from glotmix.study.closed_loop import ClosedLoop
 from glotmix.study.evidence import Findings, evidence_of
@@ -53,10 +54,11 @@ def run_study(study: Study) -> Path:
     study = dataclasses.replace(study, config=sized(study.config))
     with held(study.directory):
         study.claim()
-        return _from_measurements(study, study.tokens(), train=True, out=None)
+        found = _from_measurements(study, study.tokens(), train=True)
+        return write_report(evidence_of(found), study.directory / "report.html")
 
 
-def _from_measurements(study: Study, store: TokenStore, *, train: bool, out: Path | None) -> Path:
+def _from_measurements(study: Study, store: TokenStore, *, train: bool) -> Findings:
     """All stages after the corpus. Without ``train`` a missing run is an error."""
     began = time.monotonic()
     say = study.narrator.say
@@ -77,8 +79,7 @@ def _from_measurements(study: Study, store: TokenStore, *, train: bool, out: Pat
         loop, measurements = close_loop(study, store, optimum, runs, failed)
     exports = export_all(study, store, optimum.mixture)
     seconds = _seconds(study, time.monotonic() - began if train else 0.0)
-    found = Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)
-    return write_report(evidence_of(found), out or study.directory / "report.html")
+    return Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)
 
 
 def _seconds(study: Study, now: float) -> float:
@@ -204,13 +205,30 @@ def report_again(directory: Path, out: Path | None) -> Path:
     Raises:
         BadInput: the directory holds no study, or one whose runs are not complete.
     """
+    return write_report(_evidence_in(directory), out or directory / "report.html")
+
+
+def compare_studies(before: Path, after: Path, out: Path | None) -> Path:
+    """Write a page that shows what changed from one study to another; nothing is trained.
+
+    Raises:
+        BadInput: a directory holds no study, or one whose runs are not complete.
+    """
+    studies = [_evidence_in(directory) for directory in (before, after)]
+    names = (before.resolve().name, after.resolve().name)
+    if names[0] == names[1]:
+        names = (str(before), str(after))
+    return write_comparison(studies[0], studies[1], out or after / f"compared_with_{before.resolve().name}.html", names)
+
+
+def _evidence_in(directory: Path) -> Evidence:
     path = directory / "study.json"
     if not path.is_file():
         raise BadInput("no study.json in it", where=directory, expected="the directory of a study")
     config = check(read_json(path), where=path)
     study = Study(config, Path(), directory, Narrator())
     with held(directory):
-        return _from_measurements(study, open_store(directory / "tokens"), train=False, out=out)
+        return evidence_of(_from_measurements(study, open_store(directory / "tokens"), train=False))
 
 
 @dataclass(frozen=True)
