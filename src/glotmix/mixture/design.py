@@ -15,11 +15,13 @@ import numpy as np
 
 from glotmix.config import StudyConfig
 from glotmix.errors import BadInput, Infeasible
+from glotmix.mixture.adaptives.plan import AdaptivePlan
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.weighting import Weighting
 
-Role = Literal["coalition", "swarm", "anchor", "validation", "ladder"]
+Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method"]
 Budget = Literal["fixed", "own"]
 
 MOST_EXHAUSTIVE = 6
@@ -50,25 +52,44 @@ class PlannedRun:
     """Seed of initialisation and order of the data."""
     size: str = ""
     """Rung of the ladder; "" for the study's own proxy."""
+    weighting: Weighting | None = None
+    """Loss weights of the languages; None where every sequence counts the same."""
+    adaptive: AdaptivePlan | None = None
+    """A method that changes mixture or weights while the run goes on."""
+    keep: bool = False
+    """Whether the final weights are kept, whatever ``proxy.keep_checkpoints`` says."""
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict, for plan.json."""
-        return {
+        """A plain dict, for plan.json; what is as usual is left out."""
+        found: dict[str, Any] = {
             "run": self.run,
             "role": self.role,
             "schedule": self.schedule.to_json(),
             "tokens": self.tokens,
             "seed": self.seed,
-            **({"size": self.size} if self.size else {}),
         }
+        found |= {"size": self.size} if self.size else {}
+        found |= {"weighting": self.weighting.to_json()} if self.weighting is not None else {}
+        found |= {"adaptive": self.adaptive.to_json()} if self.adaptive is not None else {}
+        return found | ({"keep": True} if self.keep else {})
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, where: object = None) -> PlannedRun:
         """Read what :meth:`to_json` wrote."""
         try:
             schedule = Schedule.from_json(value["schedule"], where=where)
-            size = str(value.get("size", ""))
-            return cls(str(value["run"]), value["role"], schedule, int(value["tokens"]), int(value["seed"]), size)
+            weights, adaptive = value.get("weighting"), value.get("adaptive")
+            return cls(
+                str(value["run"]),
+                value["role"],
+                schedule,
+                int(value["tokens"]),
+                int(value["seed"]),
+                str(value.get("size", "")),
+                None if weights is None else Weighting(weights, where=where),
+                None if adaptive is None else AdaptivePlan.from_json(adaptive, where=where),
+                bool(value.get("keep", False)),
+            )
         except KeyError as error:
             raise BadInput(f"a planned run without {error}", where=where) from None
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
-from glotmix.mixture.permutation import key_of, permuted
+from glotmix.mixture.following import Following
+from glotmix.mixture.permutation import hashed, key_of, permuted
 from glotmix.mixture.sampler import Sampler
 from glotmix.proxy.train import StackRun, steps_of
 
@@ -24,7 +25,7 @@ class Tokens(Protocol):
 
 
 class MixtureBatches:
-    """Batches of runs over one token store, each run by its own schedule and seed.
+    """Batches of runs over one token store, each run by its own schedule and seed, or by its adaptive method.
 
     Sequence s of a language with tokens ``x`` is ``x[sT : sT + T + 1]``: neighbours share one token, so every token but
     the first is predicted once per epoch.
@@ -49,33 +50,28 @@ class MixtureBatches:
             BadInput: a language of a run has fewer tokens than one sequence needs, or fewer sequences than asked for.
         """
         self._T, self._B = training.context, training.batch
-        languages = dict.fromkeys(language for run in runs for language in run.schedule.average().support)
+        languages = dict.fromkeys(language for run in runs for language in run.reads)
         self._tokens = {language: store.train(language) for language in languages}
         available = {
             language: _available(language, len(tokens), self._T, sequences_available)
             for language, tokens in self._tokens.items()
         }
-        self._samplers = [
-            Sampler(
-                run.schedule,
-                steps_of(run.tokens, training) * self._B,
-                {language: available.get(language, 0) for language in run.schedule.languages},
-                run.seed,
-            )
-            for run in runs
-        ]
+        self._samplers = [_order(run, steps_of(run.tokens, training) * self._B, available) for run in runs]
+        # An adaptive method decides from step to step, so no step of its run is drawn before its turn.
+        self._at_once = [1 if run.adaptive else STEPS_AT_ONCE for run in runs]
+        self._seeds = [run.seed for run in runs]
         self.fingerprint: dict[str, Any] = {"tokens": getattr(store, "fingerprint", None), "available": available}
         """What the batches are made from besides the runs."""
         self._drawn: dict[int, tuple[int, np.ndarray, np.ndarray]] = {}
 
     def __call__(self, run_index: int, step: int) -> np.ndarray:
         """Token ids [B, T + 1] of one step of one run."""
-        part, place = divmod(step, STEPS_AT_ONCE)
+        part, place = divmod(step, self._at_once[run_index])
         return self._part(run_index, part)[1][place * self._B : (place + 1) * self._B]
 
     def languages_of(self, run_index: int, step: int) -> list[str]:
         """Language of every sequence of the same batch, [B]."""
-        part, place = divmod(step, STEPS_AT_ONCE)
+        part, place = divmod(step, self._at_once[run_index])
         index_B = self._part(run_index, part)[0][place * self._B : (place + 1) * self._B]
         names = self._samplers[run_index].languages
         return [names[index] for index in index_B]
@@ -85,23 +81,48 @@ class MixtureBatches:
         counts = self._samplers[run_index].counts(0, steps * self._B)
         return {language: count * self._T for language, count in counts.items()}
 
+    def first_sequences(self, language: str, count: int) -> np.ndarray:
+        """Token ids [count, T + 1] of the first sequences that runs may read, the same for every run."""
+        return self._read(language, np.arange(count))
+
+    def sample(self, run_index: int, language: str, number: int, count: int) -> np.ndarray:
+        """Token ids [count, T + 1] of training sequences to look at: the ``number``-th such sample of a run.
+
+        All sequences that a run may read take their turn, in an order of their own.
+        """
+        size = self.fingerprint["available"][language]
+        epoch, place = np.divmod(number * count + np.arange(count), size)
+        keys = hashed(key_of(self._seeds[run_index], "sample", language), np.arange(epoch[0], epoch[-1] + 1))
+        return self._read(language, permuted(place, size, keys, epoch - epoch[0]))
+
+    def state(self) -> list[Any]:
+        """Where the runs with an adaptive method are, as JSON; the others are where their step says."""
+        return [sampler.state() if isinstance(sampler, Following) else None for sampler in self._samplers]
+
+    def restore(self, state: Sequence[Any]) -> None:
+        """Go on from :meth:`state`."""
+        for sampler, stored in zip(self._samplers, state, strict=True):
+            if isinstance(sampler, Following):
+                sampler.restore(stored)
+
     def _part(self, run_index: int, part: int) -> tuple[np.ndarray, np.ndarray]:
         """Language indices and token ids of ``STEPS_AT_ONCE`` steps; the last part asked for is kept."""
         if run_index not in self._drawn or self._drawn[run_index][0] != part:
             sampler = self._samplers[run_index]
-            start = part * STEPS_AT_ONCE * self._B
-            language, sequence = sampler.draw(start, min(STEPS_AT_ONCE * self._B, sampler.total - start))
+            at_once = self._at_once[run_index] * self._B
+            language, sequence = sampler.draw(part * at_once, min(at_once, sampler.total - part * at_once))
             self._drawn[run_index] = (part, language, self._gather(sampler.languages, language, sequence))
         return self._drawn[run_index][1:]
 
     def _gather(self, names: Sequence[str], language: np.ndarray, sequence: np.ndarray) -> np.ndarray:
         tokens = np.empty((len(language), self._T + 1), np.int32)
-        offset = np.arange(self._T + 1)
         for index, name in enumerate(names):
             if (chosen := np.flatnonzero(language == index)).size:
-                which = self._drawn_from(name, sequence[chosen])
-                tokens[chosen] = self._tokens[name][which[:, None] * self._T + offset]
+                tokens[chosen] = self._read(name, sequence[chosen])
         return tokens
+
+    def _read(self, name: str, sequence: np.ndarray) -> np.ndarray:
+        return self._tokens[name][self._drawn_from(name, sequence)[:, None] * self._T + np.arange(self._T + 1)]
 
     def _drawn_from(self, name: str, sequence: np.ndarray) -> np.ndarray:
         """Where the sequences lie. A language cut short (simulated epoching) is a fair sample of its text, the same
@@ -110,6 +131,14 @@ class MixtureBatches:
         if self.fingerprint["available"][name] == there:
             return sequence
         return permuted(sequence, there, key_of("simulated epoching", name))
+
+
+def _order(run: StackRun, total: int, available: Mapping[str, int]) -> Sampler | Following:
+    """What decides which sequences a run reads."""
+    there = {language: available.get(language, 0) for language in run.schedule.languages}
+    if run.adaptive is not None:
+        return Following(run.adaptive, total, there, run.seed)
+    return Sampler(run.schedule, total, there, run.seed)
 
 
 def _available(language: str, tokens: int, T: int, limits: Mapping[str, int] | None) -> int:

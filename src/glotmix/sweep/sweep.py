@@ -21,6 +21,7 @@ from glotmix.artifact import canonical_json, fingerprint, open_artifact, read_js
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
 from glotmix.sweep.executors.executor import Executor, Job
 
 RUN = "run.json"
@@ -71,6 +72,9 @@ class SweepSpec:
     """Processes that train one stack together."""
     available_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rung of the ladder to ``available`` of its proxies."""
+    watch: bool = False
+    """Whether losses on training text are measured too; the last quarter of the held-out text is then kept for methods
+    that learn from held-out text, and losses are measured on the rest."""
 
     def proxy_of(self, run: PlannedRun) -> ProxyConfig:
         """Shape and training of a run's proxy."""
@@ -88,17 +92,23 @@ class SweepSpec:
             "available": dict(self.available_to(run)),
             "targets": list(self.targets),
             "run": run.to_json(),
+            **({"watch": True} if self.watch else {}),
         }
 
 
 def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]:
     """Runs of equal size, length and seed in groups of at most ``stack``, as even as possible.
 
-    Seeds stay apart so that a study that is called again for more of them finds its earlier groups unchanged.
+    Seeds stay apart so that a study that is called again for more of them finds its earlier groups unchanged. So do
+    runs that restart at different points, and those with loss weights from plain ones, whose bits stay their own; a run
+    with an adaptive method is alone.
     """
-    alike: dict[tuple[int, int, str], list[PlannedRun]] = {}
+    alike: dict[tuple[Any, ...], list[PlannedRun]] = {}
     for run in plan:
-        alike.setdefault((run.tokens, run.seed, run.size), []).append(run)
+        restarts = tuple(stage.start for stage in run.schedule.stages if stage.restart)
+        alone = run.run if run.adaptive is not None else ""
+        key = (run.tokens, run.seed, run.size, restarts, run.weighting is not None, alone)
+        alike.setdefault(key, []).append(run)
     groups = []
     for runs in alike.values():
         count = -(-len(runs) // stack)
@@ -178,6 +188,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
             "targets": list(spec.targets),
             "device": spec.device,
             "runs": [run.to_json() for run in group],
+            "watch": spec.watch,
             "made_from": {run.run: spec.made_from(run) for run in group},
         },
     )
@@ -232,6 +243,9 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         else:
             result = read_json(spec.directory / "runs" / planned.run / RUN)
             row |= {key: result[key] for key in ("N", "D", "C", "status", "reason")}
+            if planned.adaptive is not None:
+                total = sum(result["tokens"].values())
+                mixture = Mixture({name: count / total for name, count in result["tokens"].items()})
             if result["status"] == "complete":
                 losses += [{"run": planned.run, **loss} for loss in result["losses"]]
         row["schedule"] = "" if planned.schedule.is_constant else canonical_json(planned.schedule.to_json())

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,12 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.tokens.shards import open_store
 
 if TYPE_CHECKING:
+    from glotmix.proxy.guide import Guide
+    from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
     from glotmix.proxy.parallel import Team
-    from glotmix.proxy.train import RunResult
+    from glotmix.proxy.train import RunResult, StackRun
+    from glotmix.proxy.watch import Watched
 
 PR_SET_PDEATHSIG = 1
 
@@ -53,24 +56,45 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
     from glotmix.proxy.parallel import join, leave
-    from glotmix.proxy.train import StackRun, train_stack
+    from glotmix.proxy.train import StackRun, steps_of, train_stack
+    from glotmix.proxy.watch import Watched
 
     runs_directory = Path(order["runs_directory"])
     planned = [PlannedRun.from_json(run) for run in order["runs"]]
-    runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]
+    runs = [
+        StackRun(
+            run.run,
+            run.schedule,
+            run.tokens,
+            run.seed,
+            run.weighting,
+            None if run.adaptive is None else run.adaptive.make(run.seed),
+        )
+        for run in planned
+    ]
     proxy = ProxyConfig.model_validate(order["proxy"])
     store = open_store(Path(order["store"]))
     shape, team = Shape.of(proxy, store.vocab_size), join(order.get("device", "cpu"))
     kept = progress.with_suffix(".checkpoints")
+    final = {run.run: steps_of(run.tokens, proxy) for run in planned if run.keep}
+
+    def checkpoint(run: str, step: int) -> Path | None:
+        return kept / run / f"step-{step}" if proxy.keep_checkpoints or final.get(run) == step else None
+
+    batches = MixtureBatches(store, runs, proxy, order["available"])
+    held_out = {target: store.held_out(target) for target in order["targets"]}
+    watched = Watched.of(held_out, batches, proxy.context) if order.get("watch") else None
     results = train_stack(
         runs,
-        MixtureBatches(store, runs, proxy, order["available"]),
+        batches,
         shape,
         proxy,
         team=team,
         state=progress.with_suffix(".state"),
-        checkpoint=(lambda run, step: kept / run / f"step-{step}") if proxy.keep_checkpoints else None,
-        held_out={target: store.held_out(target) for target in order["targets"]},
+        checkpoint=checkpoint,
+        held_out=watched.held_out if watched else held_out,
+        trained_on=watched.trained_on if watched else None,
+        guide=_guide(planned, runs, batches, shape, proxy, runs_directory, watched, team.device),
         end_of_document=store.end_of_document,
         on_step=_Reporter(progress),
     )
@@ -91,6 +115,32 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     progress.unlink(missing_ok=True)
 
 
+def _guide(
+    planned: Sequence[PlannedRun],
+    runs: Sequence[StackRun],
+    batches: MixtureBatches,
+    shape: Shape,
+    proxy: ProxyConfig,
+    runs_directory: Path,
+    watched: Watched | None,
+    device: str,
+) -> Guide | None:
+    """What steers runs with loss weights or adaptive methods; None where there are none."""
+    from glotmix.proxy.checkpoint import load_checkpoint
+    from glotmix.proxy.guide import Guide
+    from glotmix.proxy.train import steps_of
+
+    if not any(run.is_guided for run in runs):
+        return None
+    references = {}
+    for run in planned:
+        if run.adaptive is not None and run.adaptive.reference:
+            weights = runs_directory / run.adaptive.reference / "checkpoints" / f"step-{steps_of(run.tokens, proxy)}"
+            references[run.run] = {name: tensor.to(device) for name, tensor in load_checkpoint(weights)[1].items()}
+    development = watched.development if watched else None
+    return Guide(runs, batches, shape, proxy, references=references, development=development)
+
+
 def speed(result: RunResult, shape: Shape, proxy: ProxyConfig, team: Team) -> dict[str, float]:
     """Seconds of a run (its share of its stack's), tokens per second of its stack, and model FLOP utilisation."""
     from glotmix.proxy import flops, precision
@@ -109,6 +159,8 @@ def _record(result: RunResult) -> dict[str, Any]:
     """What a run measured. Without its seconds: the same run made twice is the same bytes."""
     record = dataclasses.asdict(result)
     del record["seconds"]
+    if not record["guided"]:
+        del record["guided"]
     return record
 
 
