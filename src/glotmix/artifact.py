@@ -71,7 +71,9 @@ def read_json(path: Path) -> Any:
         raise BadInput("no such file", where=path) from None
     except IsADirectoryError:
         raise BadInput("is a directory", where=path, expected="a JSON file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise BadInput(f"cannot be read: {error.strerror or error}", where=path, expected="a JSON file") from None
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 4300 digits, 1000 brackets deep
         raise BadInput(f"not valid JSON: {error}", where=path) from None
 
 
@@ -89,20 +91,33 @@ class Artifact:
         """Path of a file inside the artifact."""
         return self.directory / name
 
-    def verify(self) -> None:
-        """Compare every file with its recorded size and checksum.
+    def checked(self, name: str, *, content: bool = True) -> Path:
+        """Path of a file inside the artifact, after comparing it with its recorded size and checksum.
+
+        Args:
+            name: of the file.
+            content: compare the checksum too, which reads the file.
+
+        Raises:
+            Corrupt: it is missing, truncated or changed.
+        """
+        path, recorded = self.directory / name, self.files.get(name)
+        if recorded is None or not path.is_file():
+            raise Corrupt(f"{path}: missing, although a complete {self.kind} has it")
+        if (size := path.stat().st_size) != recorded["bytes"]:
+            raise Corrupt(f"{path}: {size} bytes, was written with {recorded['bytes']}")
+        if content and checksum(path) != recorded["sha256"]:
+            raise Corrupt(f"{path}: content changed since it was written (checksum differs)")
+        return path
+
+    def verify(self, *, content: bool = True) -> None:
+        """Compare every file, as :meth:`checked` does.
 
         Raises:
             Corrupt: naming the first file that is missing, truncated or changed.
         """
-        for name, recorded in self.files.items():
-            path = self.directory / name
-            if not path.is_file():
-                raise Corrupt(f"{path}: missing, although {MANIFEST} lists it")
-            if (size := path.stat().st_size) != recorded["bytes"]:
-                raise Corrupt(f"{path}: {size} bytes, was written with {recorded['bytes']}")
-            if checksum(path) != recorded["sha256"]:
-                raise Corrupt(f"{path}: content changed since it was written (checksum differs)")
+        for name in self.files:
+            self.checked(name, content=content)
 
 
 def open_artifact(directory: Path, kind: str, made_from: object | None = None) -> Artifact | None:
@@ -122,8 +137,12 @@ def open_artifact(directory: Path, kind: str, made_from: object | None = None) -
         return None
     try:
         stored = json.loads(manifest.read_text(encoding="utf-8"))
-        artifact = Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], stored["files"])
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        files = {
+            _inside(name): {"bytes": int(one["bytes"]), "sha256": one["sha256"]}
+            for name, one in stored["files"].items()
+        }
+        artifact = Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], files)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{manifest}: unreadable ({error}); delete {directory} to make it again") from None
     if artifact.kind != kind:
         raise BadInput(f"holds a result of kind {artifact.kind!r}", where=directory, expected=repr(kind))
@@ -134,6 +153,13 @@ def open_artifact(directory: Path, kind: str, made_from: object | None = None) -
             expected="the same configuration, or another --out directory",
         )
     return artifact
+
+
+def _inside(name: str) -> str:
+    """A file's name in a manifest, which may come from a stranger and must not lead out of its artifact."""
+    if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
+        raise ValueError(f"{name!r} is no file of it")
+    return name
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers.reader import Reader
+from glotmix.corpus.readers.reader import Part, Reader
 
 Side = Literal["train", "held_out"]
 
@@ -43,10 +43,18 @@ def split_documents(reader: Reader, language: str, held_out: float) -> Iterator[
     Memory grows by 16 to 32 bytes a document. Two different texts among n are taken for equal with probability about
     n² / 2^65: less than one in three hundred thousand for ten million documents.
     """
+    for document, side, _ in hashed_documents(reader, language, held_out):
+        yield document, side
+
+
+def hashed_documents(
+    reader: Reader, language: str, held_out: float, part: Part | None = None
+) -> Iterator[tuple[Document, Side, int]]:
+    """As :func:`split_documents`, of one part, with the hash of each text: parts are rid of each other's later."""
     seen = HashSet()
-    for document in reader.documents(language):
-        if seen.add(hash64(document.text)):
-            yield document, "held_out" if is_held_out(document.id, held_out) else "train"
+    for document in reader.documents(language, part):
+        if seen.add(hash := hash64(document.text)):
+            yield document, "held_out" if is_held_out(document.id, held_out) else "train", hash
 
 
 class HashSet:

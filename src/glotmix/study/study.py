@@ -29,6 +29,7 @@ from glotmix.mixture.design import PlannedRun, plan, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors import Executor, open_executor
+from glotmix.sweep.scatter import Scattered
 from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
 from glotmix.tokens.shards import TokenStore, build_store
 from glotmix.transfer.estimate import estimated
@@ -140,6 +141,7 @@ class Study:
                 min_tokens=config.proxy.context + 1,
                 base=self.base,
                 progress=advance,
+                scatter=Scattered(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries),
             )
 
     def unique(self, store: TokenStore) -> dict[str, float]:
@@ -322,10 +324,10 @@ class Study:
         of laws that have not seen it. The laws returned are then fitted to everything.
         """
         config = self.config
-        known = measurements.with_role("coalition", "anchor", "swarm", "ladder")
+        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active")
         swarm = known.with_role("swarm")
         held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
-        fit_on = known.with_role("coalition", "anchor", "ladder") if held else known
+        fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
         laws = [find_law(name) for name in config.fit.laws]
         seed = config.fit.seed
         crossed = cross_validate(

@@ -1,4 +1,4 @@
-"""One driver per study: the second is told who holds it."""
+"""One driver per study, the second is told who holds it; one worker per order, the second waits."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def held(directory: Path) -> Iterator[None]:
         file.truncate()
         file.write(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
         file.flush()
+        yield
+
+
+@contextmanager
+def alone(order: Path) -> Iterator[None]:
+    """Wait until no other process works on an order: an orphan that is still dying, and its successor."""
+    with open(order, encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

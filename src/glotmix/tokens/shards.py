@@ -10,43 +10,39 @@ tokenizer, and a model pays for not knowing where a text ends.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from glotmix.artifact import Artifact, creating, open_artifact, read_json, write_json
+from glotmix.artifact import MANIFEST, Artifact, creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.config import TokensConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import Side, split_documents
 from glotmix.errors import BadInput, Corrupt
-from glotmix.tokens.fertility import count_words
+from glotmix.tokens.pieces import Piece, Progress, Workshop, join, plan_pieces, write_piece
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
-Progress = Callable[[str, int, "int | None"], None]
-"""Called with (what is being done, how much is done, how much there is or None)."""
+Scatter = Callable[[Workshop, Sequence[Piece], "Progress | None"], None]
+"""Makes pieces in other processes; returns when all are there."""
 
-KIND = "tokens"
+KIND, CLONES = "tokens", "clones"
 SUMMARY = "store.json"
-BATCH_BYTES = 1 << 20
-"""Text that is encoded at once; memory holds a few times as much."""
-INDEX_ROWS = 1024
-"""Documents whose tokens are written before their rows of the index are."""
+SCATTER_FROM = 32 << 20
+"""Bytes on disk from which pieces are worth processes of their own."""
 SAMPLE_REACH = 16
 """The tokenizer's sample is drawn from the first ``SAMPLE_REACH × sample_bytes`` bytes of each language."""
+VERIFY_UP_TO = 1 << 28
+"""Bytes of a store whose checksums are compared whenever it is opened: about a second."""
 UNIGRAM_TOKENS = 1_000_000
 """Most tokens of each language that the unigram distribution is counted on."""
-
-_INDEX = pa.schema([("id", pa.string()), *[(name, pa.int64()) for name in ("offset", "length", "bytes", "words")]])
 
 
 @dataclass(frozen=True)
@@ -59,10 +55,15 @@ class HeldOut:
     """UTF-8 bytes of the documents' text, the denominator of bits per byte."""
     documents: int
     """How many documents."""
+    end_of_document: int | None = None
+    """Id that the text is predicted from, where it is not the store's (clones have their own)."""
 
 
 class TokenStore:
     """Token ids of every language of a study, on disk. Opened by :func:`open_store`, made by :func:`build_store`."""
+
+    text: str | None = None
+    """Text that all languages are written from, where they are clones (:mod:`glotmix.tokens.clone`)."""
 
     def __init__(self, artifact: Artifact):
         self.directory = artifact.directory
@@ -77,6 +78,10 @@ class TokenStore:
         self.dtype = np.dtype(summary["dtype"])
         """Type of the ids on disk."""
         self._summary = summary
+        self._open()
+
+    def _open(self) -> None:
+        """Read what else a store of this kind has."""
 
     @property
     def fingerprint(self) -> str:
@@ -154,25 +159,41 @@ class TokenStore:
         return self.directory / f"{language}.{split}.{ending}"
 
 
-def open_store(directory: Path) -> TokenStore:
-    """The token store in ``directory``; the size of every file is compared with what was written.
+def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
+    """The token store in ``directory``; every file is compared with what was written.
+
+    Args:
+        directory: of the store.
+        verify: compare checksums of a store over ``VERIFY_UP_TO`` too; of such a one only the sizes are compared
+            otherwise, as every worker opens it.
 
     Raises:
         BadInput: there is none.
-        Corrupt: a file is missing or truncated; the message names it.
+        Corrupt: a file is missing, truncated or changed, or describes what no store is; the message names it.
     """
-    artifact = open_artifact(directory, KIND)
+    clones = _kind(directory) == CLONES
+    artifact = open_artifact(directory, CLONES if clones else KIND)
     if artifact is None:
         raise BadInput("no token store in it", where=directory, expected=f"a directory with {SUMMARY}")
-    for name, recorded in artifact.files.items():
-        path = directory / name
-        if not path.is_file():
-            raise Corrupt(f"{path}: missing; delete {directory} to make it again")
-        if (size := path.stat().st_size) != recorded["bytes"]:
-            raise Corrupt(
-                f"{path}: {size} bytes, was written with {recorded['bytes']}; delete {directory} to make it again"
-            )
+    small = sum(recorded["bytes"] for recorded in artifact.files.values()) <= VERIFY_UP_TO
+    try:
+        artifact.verify(content=verify or small)
+    except Corrupt as error:
+        raise Corrupt(f"{error}; delete {directory} to make it again") from None
+    if clones:
+        from glotmix.tokens.clone import ClonedStore
+
+        return ClonedStore(artifact)
     return TokenStore(artifact)
+
+
+def _kind(directory: Path) -> str | None:
+    """Kind of the artifact in ``directory``; None where there is none that can be read."""
+    manifest = directory / MANIFEST
+    try:
+        return str(read_json(manifest)["kind"]) if manifest.is_file() else None
+    except (BadInput, KeyError, TypeError):
+        return None  # open_artifact tells what is wrong with it
 
 
 def build_store(
@@ -185,11 +206,13 @@ def build_store(
     base: Path = Path(),
     min_tokens: int = 2,
     progress: Progress | None = None,
+    scatter: Scatter | None = None,
 ) -> TokenStore:
     """Tokenise a corpus, or open what was tokenised before from the same corpus with the same settings.
 
-    Text is streamed: memory holds a batch of about a megabyte, the sample a tokenizer is trained on, the held-out
-    documents that are kept, and 8-byte hashes of the documents.
+    The corpus is cut into pieces (:mod:`glotmix.tokens.pieces`), which are kept in ``<directory>.pieces`` until the
+    store is complete: interrupted and called again, only missing pieces are made. Text is streamed: memory holds a
+    batch of about a megabyte, the sample a tokenizer is trained on, and some 8-byte hashes of every document.
 
     Args:
         directory: where the store will be.
@@ -200,9 +223,11 @@ def build_store(
         base: directory that a tokenizer's relative path starts from.
         min_tokens: fewest tokens, in training and held out, that are of any use (one sequence and one token more).
         progress: told the language, the bytes of text read so far and, where known, the bytes there will be.
+        scatter: makes pieces in other processes, where there are several of them and much text.
 
     Raises:
         BadInput: a language without text or with fewer than ``min_tokens`` tokens; a store made by other settings.
+        Corrupt: the store that is there changed since it was written.
         GlotmixError: the disk is full; nothing is left under ``directory``.
     """
     languages = tuple(languages)
@@ -215,24 +240,38 @@ def build_store(
         "held_out": held_out,
     }
     if open_artifact(directory, KIND, made_from) is not None:
-        return open_store(directory)
+        return open_store(directory, verify=True)
+    folder = directory.with_name(f"{directory.name}.pieces")
+    mine = fingerprint(made_from)
+    pieces = plan_pieces(folder / mine, reader, languages, mine)
+    trained = folder / mine / "tokenizer"
+    if open_artifact(trained, "tokenizer", {"store": mine}) is None:
+        with creating(trained, "tokenizer", {"store": mine}) as part:
+            (given or _trained(reader, languages, tokens_config, held_out, progress)).save(part)
+    tokenizer = load_tokenizer(str(trained.resolve()), base)
+    dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
+    missing = [piece for piece in pieces if not piece.is_complete()]
+    if scatter and len(missing) > 1 and sum(piece.part.bytes for piece in missing if piece.part) >= SCATTER_FROM:
+        workshop = Workshop(reader.config, reader.languages, reader.base, trained, dtype, held_out)
+        scatter(workshop, missing, progress)
+    for piece in missing:
+        write_piece(piece, reader, tokenizer, dtype, held_out, progress)
     with creating(directory, KIND, made_from) as part:
-        tokenizer = given or _trained(reader, languages, tokens_config, held_out, progress)
         tokenizer.save(part)
         summary: dict[str, Any] = {
             "vocab_size": tokenizer.vocab_size,
             "end_of_document": tokenizer.end_of_document,
-            "dtype": "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4",
+            "dtype": dtype,
             "tokenizer": tokenizer.fingerprint,
             "languages": {},
         }
         for language in languages:
-            totals = _write_language(
-                part, reader, language, tokenizer, summary["dtype"], tokens_config, held_out, progress
-            )
+            own = [piece.directory for piece in pieces if piece.language == language]
+            totals = join(part, language, own, tokens_config.held_out_tokens, dtype)
             _enough(language, totals, min_tokens, held_out)
             summary["languages"][language] = totals
         write_json(part / SUMMARY, summary)
+    shutil.rmtree(folder, ignore_errors=True)
     return open_store(directory)
 
 
@@ -245,7 +284,9 @@ def _trained(
         train = (d for d, side in split_documents(reader, language, held_out) if side == "train")
         reach = _until(train, SAMPLE_REACH * config.sample_bytes)
         kept = LowestHashes(config.sample_bytes)
-        for document in _reported(reach, f"sampling {language}", None, progress):
+        if progress:
+            progress(f"sampling {language}", 0, None)
+        for document in reach:
             kept.add(document, document.bytes)
         texts[language] = [document.text for document in kept.in_order()]
     if progress:
@@ -263,83 +304,6 @@ def _until(documents: Iterable[Document], limit: int) -> Iterator[Document]:
             return
 
 
-def _write_language(
-    part: Path,
-    reader: Reader,
-    language: str,
-    tokenizer: Tokenizer,
-    dtype: str,
-    config: TokensConfig,
-    held_out: float,
-    progress: Progress | None,
-) -> dict[str, dict[str, int]]:
-    """Both sides of one language; returns their totals."""
-    measured = LowestHashes(config.held_out_tokens)
-
-    def training() -> Iterator[tuple[Document, list[int]]]:
-        documents = _reported(
-            split_documents(reader, language, held_out), language, reader.bytes_wanted(language), progress
-        )
-        for batch in _batches(documents):
-            ids = _encode(tokenizer, [document.text for document, _ in batch])
-            for (document, side), tokens in zip(batch, ids, strict=True):
-                if side == "train":
-                    yield document, tokens
-                else:
-                    measured.add(document, len(tokens) + 1)
-
-    def write(side: Side, documents: Iterator[tuple[Document, list[int]]]) -> dict[str, int]:
-        return _write_side(part / f"{language}.{side}", documents, tokenizer.end_of_document, dtype)
-
-    train = write("train", training())
-    chosen = measured.in_order()
-    ids = _encode(tokenizer, [document.text for document in chosen])
-    return {
-        "train": train,
-        "held_out": write("held_out", _fitting(zip(chosen, ids, strict=True), config.held_out_tokens)),
-    }
-
-
-def _fitting(documents: Iterable[tuple[Document, list[int]]], limit: int) -> Iterator[tuple[Document, list[int]]]:
-    """Documents in order while they fit into ``limit`` tokens; the first one always, whole, whatever its length."""
-    taken = 0
-    for document, tokens in documents:
-        if not taken or taken + len(tokens) + 1 <= limit:
-            taken += len(tokens) + 1
-            yield document, tokens
-
-
-def _write_side(stem: Path, documents: Iterator[tuple[Document, list[int]]], end: int, dtype: str) -> dict[str, int]:
-    """``<stem>.bin`` and its index ``<stem>.parquet``; returns how much there is."""
-    totals = dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)
-    with (
-        open(stem.with_name(f"{stem.name}.bin"), "wb") as file,
-        pq.ParquetWriter(stem.with_name(f"{stem.name}.parquet"), _INDEX) as index,
-    ):
-        while batch := list(islice(documents, INDEX_ROWS)):
-            rows: list[dict[str, Any]] = []
-            for document, tokens in batch:
-                _append(file, np.array([*tokens, end], dtype=dtype))
-                row: dict[str, Any] = {
-                    "id": document.id,
-                    "offset": totals["tokens"],
-                    "length": len(tokens) + 1,
-                    "bytes": document.bytes,
-                    "words": count_words(document.text, document.language),
-                }
-                rows.append(row)
-                totals["documents"] += 1
-                totals["tokens"] += row["length"]
-                totals["bytes"] += row["bytes"]
-                totals["words"] += row["words"]
-            index.write_table(pa.Table.from_pylist(rows, schema=_INDEX))
-    return totals
-
-
-def _append(file: BinaryIO, tokens: np.ndarray) -> None:
-    file.write(tokens.tobytes())
-
-
 def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> None:
     """A language that cannot fill one sequence, on either side, stops the study here and not in a proxy."""
     train, measured = totals["train"]["tokens"], totals["held_out"]["tokens"]
@@ -352,51 +316,3 @@ def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, h
             where="corpus.held_out",
             expected=f"a share that leaves at least {min_tokens} tokens to measure on",
         )
-
-
-def _batches(documents: Iterable[tuple[Document, Side]]) -> Iterator[list[tuple[Document, Side]]]:
-    """Documents in batches of about ``BATCH_BYTES`` characters."""
-    batch: list[tuple[Document, Side]] = []
-    size = 0
-    for document, side in documents:
-        batch.append((document, side))
-        size += len(document.text)
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def _encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text. One over ``BATCH_BYTES`` is encoded in pieces, cut after a newline or space if it can."""
-    if all(len(text) <= BATCH_BYTES for text in texts):
-        return tokenizer.encode_batch(texts)
-    return [list(chain.from_iterable(tokenizer.encode_batch([piece])[0] for piece in _pieces(text))) for text in texts]
-
-
-def _pieces(text: str) -> Iterator[str]:
-    start = 0
-    while len(text) - start > BATCH_BYTES:
-        limit = start + BATCH_BYTES
-        cut = 1 + (text.rfind("\n", start, limit) if "\n" in text[start:limit] else text.rfind(" ", start, limit))
-        cut = cut if cut > start else limit
-        yield text[start:cut]
-        start = cut
-    yield text[start:]
-
-
-T = TypeVar("T", Document, tuple[Document, Side])
-
-
-def _reported(items: Iterable[T], label: str, total: int | None, progress: Progress | None) -> Iterator[T]:
-    """The same items, with the bytes read so far told to ``progress`` about once per megabyte."""
-    read = told = 0
-    for item in items:
-        yield item
-        read += (item[0] if isinstance(item, tuple) else item).bytes
-        if progress and read - told >= BATCH_BYTES:
-            told = read
-            progress(label, read, total)
-    if progress:
-        progress(label, read, read)

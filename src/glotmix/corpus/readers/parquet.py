@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers.reader import FileReader
+from glotmix.corpus.readers.reader import SeparableReader
 from glotmix.corpus.readers.records import document
 from glotmix.errors import BadInput
 
@@ -18,16 +18,15 @@ ROWS = 256
 """Rows in memory at once (beside the pages of the column they come from)."""
 
 
-class ParquetReader(FileReader):
+class ParquetReader(SeparableReader):
     """``DIR/<lang>/**/*.parquet``, ``DIR/<lang>.parquet`` or, with ``language_field``, files with all languages."""
 
     suffixes = (".parquet",)
 
-    def _documents(self, language: str) -> Iterator[Document]:
-        for name, path in self.files(language):
-            for number, row in self._rows(path):
-                if found := document(row, self.config, language, f"{name}#{number}", f"{path}, row {number}"):
-                    yield found
+    def _read(self, name: str, path: Path, language: str) -> Iterator[Document]:
+        for number, row in self._rows(path):
+            if found := document(row, self.config, language, f"{name}#{number}", f"{path}, row {number}"):
+                yield found
 
     def _rows(self, path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         config = self.config

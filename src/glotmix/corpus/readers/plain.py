@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers.reader import FileReader
+from glotmix.corpus.readers.reader import SeparableReader
 from glotmix.corpus.readers.streams import decoded, lines, opened
 
 MAX_DOCUMENT_BYTES = 1 << 20
 """A file in a language's directory that is larger than this is many documents, not one."""
 
 
-class PlainReader(FileReader):
+class PlainReader(SeparableReader):
     """UTF-8 text files, plain or compressed.
 
     A file of its own in a directory is one document, named by its path, so ``es/intro.txt`` and ``fr/intro.txt`` count
@@ -23,13 +23,12 @@ class PlainReader(FileReader):
 
     suffixes = (".txt", ".txt.gz", ".txt.zst", ".txt.xz", ".txt.bz2")
 
-    def _documents(self, language: str) -> Iterator[Document]:
-        for name, path in self.files(language):
-            text = self._whole(path) if name else None
-            if text is None:
-                yield from self._paragraphs(name, path, language)
-            elif text:
-                yield Document(text, name, language, str(path))
+    def _read(self, name: str, path: Path, language: str) -> Iterator[Document]:
+        text = self._whole(path) if name else None
+        if text is None:
+            yield from self._paragraphs(name, path, language)
+        elif text:
+            yield Document(text, name, language, str(path))
 
     def _whole(self, path: Path) -> str | None:
         """The text of a file, or None when it is too long to be one document."""

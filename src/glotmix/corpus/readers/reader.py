@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, final
@@ -13,6 +14,21 @@ from glotmix.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.errors import BadInput
 from glotmix.language import Language
+
+PART_BYTES = 64 << 20
+"""Files are read together until they hold so much: a part is worth a process, and little is lost with one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some neighbouring files of a language."""
+
+    start: int
+    """Number of the first file."""
+    stop: int
+    """Number behind that of the last file."""
+    bytes: int
+    """Bytes on disk."""
 
 
 class Reader(ABC):
@@ -30,12 +46,19 @@ class Reader(ABC):
         self.base = base
 
     @final
-    def documents(self, language: str) -> Iterator[Document]:
+    def documents(self, language: str, part: Part | None = None) -> Iterator[Document]:
         """Documents of ``language``, until ``config.bytes_per_language`` bytes of text have been read.
+
+        Args:
+            language: tag of the language.
+            part: one of :meth:`parts`; default all of the language.
 
         Raises:
             BadInput: no text in that language, or a file that cannot be read, with file and line or byte offset.
         """
+        if part is not None:
+            yield from self._documents_in(language, part)
+            return
         limit = self.bytes_wanted(language)
         taken = 0
         for document in self._documents(language):
@@ -53,9 +76,17 @@ class Reader(ABC):
             return wanted
         return {Language.resolve(name).tag: value for name, value in wanted.items()}.get(language)
 
+    def parts(self, language: str) -> list[Part]:
+        """Parts of a language that can be read apart from each other, in order; none where it must be read whole."""
+        return []
+
     @abstractmethod
     def _documents(self, language: str) -> Iterator[Document]:
         """All documents of a language, in a fixed order."""
+
+    def _documents_in(self, language: str, part: Part) -> Iterator[Document]:
+        """Documents of one part; only readers with :meth:`parts` have any."""
+        raise NotImplementedError
 
     @abstractmethod
     def inputs(self) -> dict[str, Any]:
@@ -140,6 +171,38 @@ class FileReader(Reader):
 
     def _where(self, language: str) -> object:
         return self.root
+
+
+class SeparableReader(FileReader):
+    """A corpus whose files tell nothing of each other, so that they can be read apart."""
+
+    def parts(self, language: str) -> list[Part]:
+        """Groups of about ``PART_BYTES``; none where the language is cut after some bytes: that is read in order."""
+        if self.bytes_wanted(language) is not None:
+            return []
+        parts: list[Part] = []
+        start = size = 0
+        files = self.files(language)
+        for number, (_, path) in enumerate(files, 1):
+            size += path.stat().st_size
+            if size >= PART_BYTES or number == len(files):
+                parts.append(Part(start, number, size))
+                start, size = number, 0
+        return parts
+
+    @final
+    def _documents(self, language: str) -> Iterator[Document]:
+        for name, path in self.files(language):
+            yield from self._read(name, path, language)
+
+    @final
+    def _documents_in(self, language: str, part: Part) -> Iterator[Document]:
+        for name, path in self.files(language)[part.start : part.stop]:
+            yield from self._read(name, path, language)
+
+    @abstractmethod
+    def _read(self, name: str, path: Path, language: str) -> Iterator[Document]:
+        """Documents of one file, which is called ``name`` inside its language."""
 
 
 def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:

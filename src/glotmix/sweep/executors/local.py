@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 
 # For small models two single-threaded processes beat one process with two threads by far.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
 
 class LocalExecutor(Executor):
