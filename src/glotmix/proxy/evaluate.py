@@ -40,7 +40,10 @@ class Evaluation:
         for language, tokens, size in zip(self.languages, self.tokens_L, self.bytes_L, strict=True):
             if tokens == 0 or size <= 0:
                 raise BadInput(f"no held-out text of {language}", expected="at least one token")
-        windows = [_windows(held_out[language].tokens, context, end_of_document) for language in self.languages]
+        windows = []
+        for text in held_out.values():
+            own = getattr(text, "end_of_document", None)  # clones end their documents with ids of their own
+            windows.append(_windows(text.tokens, context, end_of_document if own is None else own))
         self.windows_WS = torch.from_numpy(np.concatenate(windows)).to(device)
         self.language_W = torch.from_numpy(np.repeat(np.arange(len(windows)), [len(w) for w in windows])).to(device)
 

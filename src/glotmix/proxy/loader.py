@@ -10,6 +10,7 @@ import numpy as np
 from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.following import Following
+from glotmix.mixture.one_text import OneText
 from glotmix.mixture.permutation import hashed, key_of, permuted
 from glotmix.mixture.sampler import Sampler
 from glotmix.proxy.train import StackRun, steps_of
@@ -56,7 +57,8 @@ class MixtureBatches:
             language: _available(language, len(tokens), self._T, sequences_available)
             for language, tokens in self._tokens.items()
         }
-        self._samplers = [_order(run, steps_of(run.tokens, training) * self._B, available) for run in runs]
+        self._text = getattr(store, "text", None)
+        self._samplers = [_order(store, run, steps_of(run.tokens, training) * self._B, available) for run in runs]
         # An adaptive method decides from step to step, so no step of its run is drawn before its turn.
         self._at_once = [1 if run.adaptive else STEPS_AT_ONCE for run in runs]
         self._seeds = [run.seed for run in runs]
@@ -130,14 +132,19 @@ class MixtureBatches:
         there = (len(self._tokens[name]) - 1) // self._T
         if self.fingerprint["available"][name] == there:
             return sequence
-        return permuted(sequence, there, key_of("simulated epoching", name))
+        return permuted(sequence, there, key_of("simulated epoching", self._text or name))
 
 
-def _order(run: StackRun, total: int, available: Mapping[str, int]) -> Sampler | Following:
-    """What decides which sequences a run reads."""
+def _order(store: Tokens, run: StackRun, total: int, available: Mapping[str, int]) -> Sampler | Following | OneText:
+    """What decides which sequences a run reads; clones (:mod:`glotmix.tokens.clone`) read one text."""
+    text = getattr(store, "text", None)
     there = {language: available.get(language, 0) for language in run.schedule.languages}
     if run.adaptive is not None:
+        if text is not None:
+            raise BadInput(f"an adaptive method on clones of {text}", where=run.run, expected="a schedule")
         return Following(run.adaptive, total, there, run.seed)
+    if text is not None:
+        return OneText(run.schedule, total, min(available.values()), run.seed, text, getattr(store, "parallel", 0.0))
     return Sampler(run.schedule, total, there, run.seed)
 
 
