@@ -113,15 +113,15 @@ def wide_loss(model, batch):
 
 
 def test_the_ghost_form_is_exact_for_matrices_lookups_and_both_at_once():
-    from glotmix.attribution.factors import Queries
     from glotmix.attribution.gradients import PerSampleGradients
+    from glotmix.attribution.queries import GhostQueries, queries_of
 
     model = Wide()
     ids = torch.from_numpy(np.random.default_rng(0).integers(0, 5, (12, 4)))
     test, train = Samples({"ids": ids[:5]}, ("a",) * 5), Samples({"ids": ids[5:]}, ("a",) * 7)
     gradients = PerSampleGradients(model, wide_loss)({"ids": ids})
-    ghosts = [name for name, gradient in gradients.items() if Queries(gradient).dense_QP is None]
-    assert {"embed.weight", "up.weight", "out.weight", "back.weight"} <= set(ghosts)
+    ghosts = {queries.name for queries in queries_of(gradients) if isinstance(queries, GhostQueries)}
+    assert {"embed.weight", "up.weight", "out.weight", "back.weight"} <= ghosts
     compare(model, wide_loss, test, train)
 
 

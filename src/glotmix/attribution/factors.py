@@ -16,12 +16,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 BLOCK = 1 << 16
 """Entries of a gradient multiplied at once. Sums of blocks are kept in fp64: one fp32 product over millions of
 aligned entries is off by 1e-4 and more, one over a block by 1e-7."""
-PAIRS = 1 << 22
-"""Pairs of positions in the ghost form held at once."""
 
 
 @dataclass(frozen=True)
@@ -96,30 +95,43 @@ class Gradient:
         """Which columns of the flattened gradients, and these columns [B, ...] in fp32, a block at a time."""
         rows, columns = self.size
         if any(isinstance(factor, Whole) for factor in self.factors):
-            whole_BP = sum(_whole(factor, self.size) for factor in self.factors)
-            assert isinstance(whole_BP, Tensor)
+            whole_BP = total([_whole(factor, self.size) for factor in self.factors])
             for start in range(0, rows * columns, BLOCK):
                 yield slice(start, start + BLOCK), whole_BP[:, start : start + BLOCK]
             return
         step = max(1, BLOCK // columns)
         for start in range(0, rows, step):
             stop = min(rows, start + step)
-            block = sum(_block(factor, start, stop) for factor in self.factors)
-            assert isinstance(block, Tensor)
+            block = total([_block(factor, start, stop) for factor in self.factors])
             yield slice(start * columns, stop * columns), block
 
     def dense(self) -> Tensor:
         """All gradients, flattened: [B, O·I]."""
-        return torch.cat([block for _, block in self.blocks()], 1)
+        blocks = [block for _, block in self.blocks()]
+        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
 
     def square_norms(self) -> Tensor:
         """``‖g‖²`` of every sample, [B] in fp64."""
         if self.only_rows:
-            return _row_norms(_joined(self.factors))
-        return sum((_sum(block.square(), 1) for _, block in self.blocks()), start=torch.zeros((), dtype=torch.float64))
+            return Entries.of(joined(self.factors), self.size[0]).square_norms(self.samples)
+        if self._ghost_norms_are_cheaper:
+            return ghost_norms(self.factors[0])
+        return total([squares(block) for _, block in self.blocks()])
+
+    @property
+    def _ghost_norms_are_cheaper(self) -> bool:
+        (rows, columns), one = self.size, len(self.factors) == 1 and isinstance(self.factors[0], Outer)
+        return one and self.positions * (rows + columns) < rows * columns
 
 
-def _sum(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+def total(tensors: Sequence[Tensor]) -> Tensor:
+    """Their sum; one alone is not touched (a pass over memory saved)."""
+    first, *others = tensors
+    return sum(others, start=first)
+
+
+def summed(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
+    """Sums over dimensions, short enough for fp32, as fp64."""
     return values.sum(dim, dtype=torch.float32).double()
 
 
@@ -142,116 +154,78 @@ def _block(factor: Factor, start: int, stop: int) -> Tensor:
     return table.view(B, -1)
 
 
-def _joined(factors: Sequence[Factor]) -> Rows:
+def joined(factors: Sequence[Factor]) -> Rows:
     """Lookups of one table as one lookup of all their rows."""
     rows = [factor for factor in factors if isinstance(factor, Rows)]
+    if len(rows) == 1:
+        return rows[0]
     return Rows(torch.cat([f.row_BT for f in rows], 1), torch.cat([f.value_BTI for f in rows], 1))
 
 
-def _row_norms(rows: Rows) -> Tensor:
-    """Square norms with repeated rows added up first; work and memory by positions, not by the table's rows."""
-    B, _, columns = rows.value_BTI.shape
-    sample, position = (rows.row_BT >= 0).nonzero(as_tuple=True)
-    height = int(rows.row_BT.max()) + 1 if rows.row_BT.numel() else 1
-    key, place = torch.unique(sample * max(1, height) + rows.row_BT[sample, position], return_inverse=True)
-    summed = torch.zeros(len(key), columns, device=rows.value_BTI.device)
-    summed.index_add_(0, place, rows.value_BTI[sample, position].float())
-    total = torch.zeros(B, dtype=torch.float64, device=summed.device)
-    return total.index_add_(0, key // max(1, height), _sum(summed.square(), 1))
+@dataclass(frozen=True)
+class Entries:
+    """The rows of a table's gradients that are not zero, K of them, by sample and row."""
+
+    sample_K: Tensor
+    """Which sample."""
+    row_K: Tensor
+    """Which row; no sample has a row twice."""
+    value_KI: Tensor
+    """The gradient of the row, in fp32."""
+
+    @classmethod
+    def of(cls, rows: Rows, height: int) -> Entries:
+        """Repeated rows added up: work and memory by positions, not by the table's ``height``."""
+        sample, position = (rows.row_BT >= 0).nonzero(as_tuple=True)
+        key_K, place = torch.unique(sample * height + rows.row_BT[sample, position], return_inverse=True)
+        value_KI = torch.zeros(len(key_K), rows.value_BTI.shape[-1], device=rows.value_BTI.device)
+        value_KI.index_add_(0, place, rows.value_BTI[sample, position].float())
+        return cls(key_K // height, key_K % height, value_KI)
+
+    def square_norms(self, samples: int) -> Tensor:
+        """``‖g‖²`` of every sample, [B] in fp64."""
+        total_B = torch.zeros(samples, dtype=torch.float64, device=self.value_KI.device)
+        return total_B.index_add_(0, self.sample_K, squares(self.value_KI))
 
 
-class Queries:
-    """The test samples' gradients of one parameter, ready to be multiplied with any number of training batches.
-
-    The form is chosen once, by the multiplications a training sample will cost: gradients that exist, O·I for each
-    query and T·O·I to build; ghost products, T²(O + I) for each query. An embedding keeps the rows that queries use.
-    """
-
-    def __init__(self, gradient: Gradient):
-        self.size, self.samples = gradient.size, gradient.samples
-        self.square_norm_Q = gradient.square_norms()
-        self.used_U: Tensor | None = None
-        self.factors: tuple[Factor, ...] = ()
-        self.dense_QP: Tensor | None = None
-        if gradient.only_rows:
-            rows = _joined(gradient.factors)
-            self.used_U = torch.unique(rows.row_BT[rows.row_BT >= 0])
-            gradient = Gradient((len(self.used_U), self.size[1]), (self._renumbered(rows),))
-        if self._ghost_is_cheaper(gradient):
-            self.factors = gradient.factors
-        else:
-            self.dense_QP = gradient.dense()
-
-    @staticmethod
-    def _ghost_is_cheaper(gradient: Gradient) -> bool:
-        if any(isinstance(factor, Whole) for factor in gradient.factors):
-            return False
-        (rows, columns), T = gradient.size, gradient.positions
-        build = 0 if gradient.only_rows else T * rows * columns / gradient.samples
-        ghost = T * T * (columns if gradient.only_rows else rows + columns) * len(gradient.factors) ** 2
-        return ghost < rows * columns + build
-
-    def _renumbered(self, rows: Rows) -> Rows:
-        """Rows numbered among those that queries use; all others are none."""
-        assert self.used_U is not None
-        if not len(self.used_U):
-            return Rows(torch.full_like(rows.row_BT, -1), rows.value_BTI)
-        place = torch.searchsorted(self.used_U, rows.row_BT).clamp_(max=len(self.used_U) - 1)
-        return Rows(torch.where(self.used_U[place] == rows.row_BT, place, -1), rows.value_BTI)
-
-    def products(self, training: Gradient) -> tuple[Tensor, Tensor]:
-        """``⟨g_q, g_b⟩`` [Q, B] and ``‖g_b‖²`` [B] of a training batch, in fp64."""
-        zeros = torch.zeros(self.samples, training.samples, dtype=torch.float64, device=self.square_norm_Q.device)
-        square_B = None
-        if self.used_U is not None:
-            square_B = training.square_norms()
-            training = Gradient((len(self.used_U), self.size[1]), (self._renumbered(_joined(training.factors)),))
-        if self.dense_QP is None:
-            for mine in self.factors:
-                for other in training.factors:
-                    zeros += _ghost(mine, other)
-            return zeros, training.square_norms() if square_B is None else square_B
-        norms = torch.zeros(training.samples, dtype=torch.float64, device=zeros.device)
-        for columns, block_BP in training.blocks():
-            zeros += (self.dense_QP[:, columns] @ block_BP.T).double()
-            if square_B is None:
-                norms += _sum(block_BP.square(), 1)
-        return zeros, norms if square_B is None else square_B
+def squares(value_BP: Tensor) -> Tensor:
+    """Square norms of the rows of a matrix, [B] in fp64, in one pass over it."""
+    return torch.linalg.vector_norm(value_BP, dim=1).double().square()
 
 
-def _ghost(one: Factor, other: Factor) -> Tensor:
-    """``Σ_t Σ_s (right_t·right'_s)(left_t·left'_s)`` for all pairs of samples, [Q, B] in fp64."""
-    right_one, right_other = _right(one), _right(other)
-    Q, T, _ = right_one.shape
-    B, S, _ = right_other.shape
-    at_once = max(1, PAIRS // max(1, T * B * S))
-    parts = []
-    for start in range(0, Q, at_once):
-        some = slice(start, start + at_once)
-        pairs = right_one[some].float().flatten(0, 1) @ right_other.float().flatten(0, 1).T
-        pairs *= _left_products(one, other, some)
-        parts.append(_sum(pairs.view(-1, T, B, S), (1, 3)))
-    return torch.cat(parts)
+def gathered(parts: Sequence[Gradient]) -> Gradient:
+    """Gradients of several batches as those of one; shorter samples get positions without a gradient."""
+    if len(parts) == 1:
+        return parts[0]
+    sides = zip(*(part.factors for part in parts), strict=True)
+    return Gradient(parts[0].size, tuple(_stacked(factors) for factors in sides))
 
 
-def _right(factor: Factor) -> Tensor:
-    assert not isinstance(factor, Whole)
-    return factor.right_BTI if isinstance(factor, Outer) else factor.value_BTI
+def _stacked(factors: Sequence[Factor]) -> Factor:
+    first = factors[0]
+    if isinstance(first, Whole):
+        return Whole(torch.cat([f.value_BI for f in factors if isinstance(f, Whole)]))
+    if isinstance(first, Rows):
+        rows = [f for f in factors if isinstance(f, Rows)]
+        return Rows(_padded([f.row_BT for f in rows], -1), _padded([f.value_BTI for f in rows], 0))
+    outer = [f for f in factors if isinstance(f, Outer)]
+    return Outer(_padded([f.left_BTO for f in outer], 0), _padded([f.right_BTI for f in outer], 0))
 
 
-def _left_products(one: Factor, other: Factor, some: slice) -> Tensor:
-    """``left_t · left'_s`` [(q t), (b s)], where a lookup's left side is a unit vector."""
-    if isinstance(one, Outer) and isinstance(other, Outer):
-        return one.left_BTO[some].float().flatten(0, 1) @ other.left_BTO.float().flatten(0, 1).T
-    if isinstance(one, Rows) and isinstance(other, Rows):
-        mine, theirs = one.row_BT[some].flatten(), other.row_BT.flatten()
-        return ((mine[:, None] == theirs[None, :]) & (mine >= 0)[:, None]).float()
-    if isinstance(one, Rows) and isinstance(other, Outer):
-        return _picked(other.left_BTO.flatten(0, 1), one.row_BT[some].flatten()).T
-    assert isinstance(one, Outer)
-    assert isinstance(other, Rows)
-    return _picked(one.left_BTO[some].flatten(0, 1), other.row_BT.flatten())
+def _padded(tensors: Sequence[Tensor], value: float) -> Tensor:
+    longest = max(tensor.shape[1] for tensor in tensors)
+    room = [longest - tensor.shape[1] for tensor in tensors]
+    return torch.cat(
+        [
+            pad(tensor, (*[0, 0] * (tensor.ndim - 2), 0, more), value=value) if more else tensor
+            for tensor, more in zip(tensors, room, strict=True)
+        ]
+    )
 
 
-def _picked(left_NO: Tensor, rows: Tensor) -> Tensor:
-    return left_NO.float()[:, rows.clamp(min=0)] * (rows >= 0)
+def ghost_norms(factor: Factor) -> Tensor:
+    """``Σ_t Σ_s (right_t·right_s)(left_t·left_s)`` of every sample with itself, [B] in fp64."""
+    assert isinstance(factor, Outer)
+    left, right = factor.left_BTO.float(), factor.right_BTI.float()
+    pairs = torch.bmm(left, left.transpose(1, 2)) * torch.bmm(right, right.transpose(1, 2))
+    return summed(pairs, (1, 2)).clamp_(min=0)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import layer_norm, rms_norm
 
 from glotmix.attribution.factors import Factor, Gradient, Outer, Rows, Whole
 from glotmix.errors import BadInput
@@ -23,6 +24,8 @@ Batch = Mapping[str, Tensor]
 Loss = Callable[[nn.Module, Batch], Tensor]
 """Losses of the samples of a batch, [B]: each from its own sample alone."""
 
+CHECKED = 4
+"""Samples of the first batch on which gradients are compared with autograd's."""
 AGREEMENT = 1e-3
 """Relative error of a batch's summed gradient, against autograd's, beyond which a module was misread."""
 
@@ -66,7 +69,7 @@ def _owned(model: nn.Module, kind: type[nn.Module]) -> set[int]:
 class PerSampleGradients:
     """``gradients(batch)``: name to :class:`Gradient` of every chosen parameter, for each sample of the batch.
 
-    The first batch is checked against autograd: a module that hooks do not see as it is (fused attention, in-place
+    The first samples are checked against autograd: a module that hooks do not see as it is (fused attention, in-place
     activations, weights used without their module) is a named error, never a wrong score.
     """
 
@@ -87,11 +90,11 @@ class PerSampleGradients:
             BadInput: losses that are not one per sample, a module that mixes the batch, or the check above.
         """
         with _evaluating(self.model):
-            gradients = self._caught(batch)
             if not self._checked:
-                self._check(batch, gradients)
+                few = {name: tensor[:CHECKED] for name, tensor in batch.items()}
+                self._check(few, self._caught(few))
                 self._checked = True
-        return gradients
+            return self._caught(batch)
 
     def _caught(self, batch: Batch) -> dict[str, Gradient]:
         calls: list[tuple[str, Tensor, Tensor]] = []
@@ -138,7 +141,14 @@ class PerSampleGradients:
             row_BT = x.reshape(B, -1)
             if module.padding_idx is not None:
                 row_BT = torch.where(row_BT == module.padding_idx, -1, row_BT)
-            yield mine["weight"], Rows(row_BT, delta.reshape(B, -1, delta.shape[-1]))
+            rows = Rows(row_BT, delta.reshape(B, -1, delta.shape[-1]))
+            yield mine["weight"], _table(rows, len(module.weight))
+        elif (normal := _normalised(module, x)) is not None:
+            dims = tuple(range(1, delta.ndim - 1))
+            if "weight" in mine:
+                yield mine["weight"], Whole((delta * normal).sum(dims) if dims else delta * normal)
+            if "bias" in mine:
+                yield mine["bias"], Whole(delta.sum(dims) if dims else delta)
         else:
             yield from ((mine[n], Whole(g)) for n, g in _gradients_of(module, name, list(mine), x, delta).items())
 
@@ -192,6 +202,29 @@ def _record(name: str, samples: int, calls: list[tuple[str, Tensor, Tensor]]) ->
         return output
 
     return hook
+
+
+def _table(rows: Rows, height: int) -> Rows | Whole:
+    """A table with fewer rows than a sample has positions (positions, token types) is smaller whole."""
+    B, T, columns = rows.value_BTI.shape
+    if height > T + 2:  # two rows more: RoBERTa's positions begin behind its padding index
+        return rows
+    there = rows.row_BT >= 0
+    place_BT = torch.where(there, rows.row_BT, 0) + height * torch.arange(B, device=there.device)[:, None]
+    table = torch.zeros(B * height, columns, device=there.device)
+    table.index_add_(0, place_BT.flatten(), (rows.value_BTI.float() * there[..., None]).flatten(0, 1))
+    return Whole(table.view(B, -1))
+
+
+def _normalised(module: nn.Module, x: Tensor) -> Tensor | None:
+    """What a norm over the last dimension multiplies its weight with; None for any other module."""
+    if isinstance(module, nn.LayerNorm) and len(module.normalized_shape) == 1:
+        return layer_norm(x.float(), module.normalized_shape, None, None, module.eps)
+    if type(module).__name__.endswith("RMSNorm") and [n for n, _ in module.named_parameters()] == ["weight"]:
+        epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+        if isinstance(epsilon, float):
+            return rms_norm(x.float(), (x.shape[-1],), None, epsilon)
+    return None
 
 
 def _gradients_of(module: nn.Module, name: str, names: list[str], x: Tensor, delta: Tensor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ Shape letters here: E checkpoints, Q test samples, N training samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from glotmix.attribution.factors import Gradient, Queries
+from glotmix.attribution.factors import Gradient, gathered, total
 from glotmix.attribution.gradients import Loss, PerSampleGradients
+from glotmix.attribution.queries import Queries, queries_of
 from glotmix.attribution.samples import Samples
 from glotmix.errors import BadInput, Corrupt
 
@@ -137,7 +138,7 @@ def gradient_products(
     E, Q, N = len(checkpoints), len(test), len(train)
     dot_EQN, test_EQ, train_EN = np.zeros((E, Q, N)), np.zeros((E, Q)), np.zeros((E, N))
     before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-    total = E * -(-Q // at_once) * N
+    passes = E * -(-Q // at_once) * N
     done = 0
     try:
         for e, checkpoint in enumerate(checkpoints):
@@ -145,13 +146,13 @@ def gradient_products(
             for start in range(0, Q, at_once):
                 some = slice(start, min(Q, start + at_once))
                 queries = _queries(gradients, test.take(range(Q)[some]), batch)
-                test_EQ[e, some] = _norms(queries, some.stop - some.start)
+                test_EQ[e, some] = np.sqrt(total([query.square_norm_Q for query in queries]).cpu().numpy())
                 for columns, inputs in train.batches(batch, _device(model)):
-                    dot_QB, square_B = _products(queries, gradients(inputs), some.stop - some.start, inputs)
+                    dot_QB, square_B = _products(queries, gradients(inputs))
                     dot_EQN[e, some, columns], train_EN[e, columns] = dot_QB, np.sqrt(square_B)
                     done += len(square_B)
                     if on_progress is not None:
-                        on_progress(done, total)
+                        on_progress(done, passes)
     finally:
         model.load_state_dict(before)
     names = tuple(c.name for c in checkpoints)
@@ -163,38 +164,19 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _queries(gradients: PerSampleGradients, test: Samples, batch: int) -> dict[str, list[tuple[slice, Queries]]]:
-    """Name of each parameter to the test samples' gradients, batch by batch (a batch has one length)."""
-    found: dict[str, list[tuple[slice, Queries]]] = {}
-    for some, inputs in test.batches(batch, _device(gradients.model)):
+def _queries(gradients: PerSampleGradients, test: Samples, batch: int) -> list[Queries]:
+    """The test samples' gradients, in the form that training batches are multiplied with."""
+    parts: dict[str, list[Gradient]] = {}
+    for _, inputs in test.batches(batch, _device(gradients.model)):
         for name, gradient in gradients(inputs).items():
-            found.setdefault(name, []).append((some, Queries(gradient)))
-    return found
+            parts.setdefault(name, []).append(gradient)
+    return queries_of({name: gathered(found) for name, found in parts.items()})
 
 
-def _norms(queries: Mapping[str, Iterable[tuple[slice, Queries]]], Q: int) -> np.ndarray:
-    square_Q = np.zeros(Q)
-    for parts in queries.values():
-        for some, query in parts:
-            square_Q[some] += query.square_norm_Q.cpu().numpy()
-    return np.sqrt(square_Q)
-
-
-def _products(
-    queries: Mapping[str, Iterable[tuple[slice, Queries]]],
-    training: Mapping[str, Gradient],
-    Q: int,
-    inputs: Mapping[str, Tensor],
-) -> tuple[np.ndarray, np.ndarray]:
-    B = len(next(iter(inputs.values())))
-    dot_QB, square_B = np.zeros((Q, B)), np.zeros(B)
-    for name, gradient in training.items():
-        square = None
-        for some, query in queries.get(name, ()):
-            dot, square = query.products(gradient)
-            dot_QB[some] += dot.cpu().numpy()
-        square_B += (gradient.square_norms() if square is None else square).cpu().numpy()
-    return dot_QB, square_B
+def _products(queries: Sequence[Queries], training: Mapping[str, Gradient]) -> tuple[np.ndarray, np.ndarray]:
+    """``⟨g_q, g_b⟩`` [Q, B] and ``‖g_b‖²`` [B] over all parameters."""
+    dots, squares = zip(*(query.products(training) for query in queries), strict=True)
+    return total(dots).cpu().numpy(), total(squares).cpu().numpy()
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:
