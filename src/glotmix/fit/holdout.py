@@ -39,6 +39,18 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What the scores were computed from."""
+
+    runs: tuple[str, ...]
+    """Held-out runs, [R]; one that was held out twice stands in two rows."""
+    measured_RT: np.ndarray
+    """Their losses."""
+    predicted: Mapping[str, np.ndarray]
+    """Law to what it predicted for them, [R, T]; NaN or infinite where it says nothing."""
+
+
+@dataclass(frozen=True)
 class Holdout:
     """Held-out scores of several laws."""
 
@@ -54,6 +66,8 @@ class Holdout:
     """How the runs were held out."""
     problems: Mapping[str, str]
     """Law to the reason why it could not be fitted."""
+    predictions: Predictions | None = None
+    """Run by run, for figures; not stored with the scores."""
 
     def mean(self, law: str, targets: Iterable[str] | None = None, what: str = "error") -> float:
         """Mean of a score over targets (default: those in the mixture); NaN when the law lacks one of them."""
@@ -268,13 +282,14 @@ def _score(
     chosen = everything.targets if targets is None else tuple(targets)
     scores: dict[str, dict[str, Score]] = {}
     problems: dict[str, str] = {}
+    predicted: dict[str, np.ndarray] = {}
     for law in (find_law(law) if isinstance(law, str) else law for law in laws):
         try:
             pairs = [_predicted(law, train, test, chosen, transfer, starts, seed) for train, test in parts]
         except BadInput as error:
             problems[law.name] = str(error)
             continue
-        predicted_RT = np.concatenate([pair[0] for pair in pairs])
+        predicted[law.name] = predicted_RT = np.concatenate([pair[0] for pair in pairs])
         measured_RT = np.concatenate([pair[1] for pair in pairs])
         scores[law.name] = {
             target: one
@@ -285,7 +300,14 @@ def _score(
     noise = noise_floor(everything)
     if len(parts) == 1:  # a split: the runs fitted to may hold the repeats
         noise = {t: x if np.isfinite(x) else noise_floor(fitted).get(t, float("nan")) for t, x in noise.items()}
-    return Holdout(scores, chosen, everything.languages, {t: noise[t] for t in chosen}, split, problems)
+    columns = [everything.targets.index(target) for target in chosen]
+    predictions = Predictions(
+        tuple(run for _, test in parts for run in test.runs),
+        np.concatenate([test.loss_RT[:, columns] for _, test in parts]),
+        predicted,
+    )
+    noise = {t: noise[t] for t in chosen}
+    return Holdout(scores, chosen, everything.languages, noise, split, problems, predictions)
 
 
 def _predicted(

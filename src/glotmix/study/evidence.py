@@ -13,11 +13,11 @@ import polars as pl
 
 from glotmix import __version__
 from glotmix.artifact import fingerprint, read_json
+from glotmix.config import OptimizeConfig
 from glotmix.corpus.census import Census
 from glotmix.exporters.exporter import Realised
-from glotmix.fit.fit import fit
+from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
-from glotmix.laws import find_law
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.optimum import Optimum
@@ -72,12 +72,12 @@ def evidence_of(found: Findings) -> Evidence:
     return Evidence(
         title=config.name,
         description=config.description,
-        about={tag: _about(tag) for tag in (*config.languages, *config.outside)},
+        about={tag: about(tag) for tag in (*config.languages, *config.outside)},
         measurements=found.measurements,
         runs=_runs(found),
         census=_census(found),
         transfer={} if found.transfer is None else {"Shapley values": found.transfer},
-        held_out=_held_out(found.judgement, config.fit.seed, found.transfer),
+        held_out=held_out_of(found.judgement.held_out),
         law=law_fit(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
         trained=_trained(found),
@@ -86,12 +86,17 @@ def evidence_of(found: Findings) -> Evidence:
         simulated_epochs=bool(config.proxy.simulate_epochs and config.target.tokens),
         warnings=_warnings(found),
         config=config.model_dump(mode="json"),
-        provenance=_provenance(found),
+        provenance=versions()
+        | {
+            "corpus and tokens": found.store.fingerprint,
+            "configuration": fingerprint(found.study.config.model_dump(mode="json")),
+        },
         exports={name: str(study.directory / "export" / name) for name in found.exports},
     )
 
 
-def _about(tag: str) -> About:
+def about(tag: str) -> About:
+    """Name, family and script of a language."""
     language = Language.resolve(tag)
     return About(language.name, language.family, language.tag.rpartition("_")[2])
 
@@ -130,43 +135,58 @@ def _census(found: Findings) -> tuple[CensusRow, ...]:
     )
 
 
-def _held_out(judgement: Judgement, seed: int, transfer: TransferMatrix | None) -> tuple[HeldOut, ...]:
-    """Predictions of laws fitted without the runs that they are judged on; nothing where no swarm was held out."""
-    if judgement.held_out is None:
+def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:
+    """Every law's predictions of runs that it was not fitted to; nothing where none were held out."""
+    if holdout is None or holdout.predictions is None:
         return ()
-    rows = []
-    for name in judgement.held_out.scores:
-        fitted = fit(find_law(name), judgement.fitted_on, transfer=transfer, seed=seed)
-        on = judgement.judged_on
-        predicted_RT = fitted.predict(on.p_RL, on.N_R, on.D_R).value_RT
-        for t, target in enumerate(fitted.targets):
-            if np.isfinite(predicted_RT[:, t]).all():
-                rows.append(HeldOut(name, target, on.runs, predicted_RT[:, t], on.loss(target)))
-    return tuple(rows)
+    made = holdout.predictions
+    return tuple(
+        HeldOut(law, target, made.runs, predicted_RT[:, t], made.measured_RT[:, t])
+        for law, predicted_RT in made.predicted.items()
+        for t, target in enumerate(holdout.targets)
+        if np.isfinite(predicted_RT[:, t]).any()
+    )
 
 
 def _advice(found: Findings) -> Advice:
-    optimum, config = found.optimum, found.study.config
-    D, unique = found.study.target_tokens(), found.study.unique(found.store)
-    ceilings = dict(config.optimize.ceilings)
-    if config.optimize.max_epochs is not None:
+    store, study = found.store, found.study
+    return advice(
+        found.judgement.law, found.optimum, study.config.optimize, D=study.target_tokens(), unique=study.unique(store)
+    )
+
+
+def advice(
+    law: str, optimum: Optimum, config: OptimizeConfig, *, D: float | None, unique: Mapping[str, float]
+) -> Advice:
+    """The optimum beside every baseline.
+
+    Args:
+        law: name of the law that it was taken on.
+        optimum: the optimum.
+        config: its limits and objective.
+        D: training tokens of the target run, if known.
+        unique: unique tokens of each language; empty where they are not known.
+    """
+    ceilings = dict(config.ceilings)
+    if config.max_epochs is not None and D is not None:
         for language, tokens in unique.items():
-            ceilings[language] = min(ceilings.get(language, 1.0), config.optimize.max_epochs * tokens / D)
+            ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
 
     def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
         losses = {target: _estimate(loss) for target, loss in predicted.items()}
-        return Candidate(name, dict(mixture), _estimate(objective), losses, mixture.epochs(D, unique))
+        epochs = mixture.epochs(D, unique) if D is not None and unique else {}
+        return Candidate(name, dict(mixture), _estimate(objective), losses, epochs)
 
     return Advice(
-        law=found.judgement.law,
-        objective=config.optimize.objective,
+        law=law,
+        objective=config.objective,
         optimum=candidate("optimum", optimum.mixture, optimum.objective, optimum.predicted),
         baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
         weights=dict(optimum.aim.weights),
         reference=dict(optimum.aim.best),
         gains={name: _estimate(gain) for name, gain in optimum.gains.items()},
         active=tuple(active.words for active in optimum.active),
-        floors=dict(config.optimize.floors),
+        floors=dict(config.floors),
         ceilings=ceilings,
         status=optimum.status,
         honest=optimum.honest,
@@ -221,12 +241,11 @@ def _warnings(found: Findings) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _provenance(found: Findings) -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What made the page."""
     return {
         "glotmix": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
-        "corpus and tokens": found.store.fingerprint,
-        "configuration": fingerprint(found.study.config.model_dump(mode="json")),
     }

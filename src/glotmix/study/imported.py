@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,15 @@ def fit_table(
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
-    measurements = _measurements(runs, mixtures, losses)
+    return fit_measurements(
+        _measurements(runs, mixtures, losses), laws=laws, folds=folds, bootstrap=bootstrap, seed=seed
+    )
+
+
+def fit_measurements(
+    measurements: Measurements, *, laws: Sequence[str], folds: int, bootstrap: int, seed: int
+) -> Fitted:
+    """The same for runs that are at hand."""
     usual = (*USUAL_LAWS, *JOINT_LAWS) if varying(measurements) & {"N", "D"} else USUAL_LAWS
     names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
@@ -101,7 +110,7 @@ def fit_table(
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
-        raise BadInput(f"no law could be fitted: {problems}", where=runs or mixtures)
+        raise BadInput(f"no law could be fitted: {problems}")
     larger = extrapolate(compared, measurements, seed=seed)
     judged = holdout if larger is None else larger
     competing = {name: judged.scores[name] for name in candidates if name in judged.scores}
@@ -116,7 +125,7 @@ def fit_table(
 
 
 def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
-    return Holdout(scores, holdout.targets, holdout.languages, holdout.noise, holdout.split, holdout.problems)
+    return dataclasses.replace(holdout, scores=scores)
 
 
 def _measurements(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
@@ -209,8 +218,12 @@ def optimum_of(
     current: Mapping[str, float],
     D: float | None,
     N: float | None,
+    measured: np.ndarray | None = None,
 ) -> Optimum:
-    """The optimum of a fitted law under limits given on the command line."""
+    """The optimum of a fitted law under limits given on the command line.
+
+    ``measured``: mixtures of the runs [R, L], where they are at hand, to tell how far the optimum is from data.
+    """
     if max_epochs is not None and (not unique or D is None):
         raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
     config = checked(
@@ -227,7 +240,7 @@ def optimum_of(
     constraints = constraints_from(config, fitted.languages, unique=unique, D=D)
     aim = objective_from(config, fitted.targets, fitted.languages)
     baselines = baselines_for(fitted.languages, unique=unique, D=D, current=current, max_epochs=max_epochs)
-    return minimise(fitted, aim, constraints, N=N, D=D, baselines=baselines)
+    return minimise(fitted, aim, constraints, N=N, D=D, baselines=baselines, measured=measured)
 
 
 def schedule_in(path: Path) -> Schedule:

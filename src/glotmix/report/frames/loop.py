@@ -117,9 +117,14 @@ def _outcome(difference: Estimate) -> str:
 def summary(evidence: Evidence) -> str:
     """The closed loop in plain words."""
     if not evidence.trained:
+        how = (
+            "Set validation.seeds to 3 or more to close it."
+            if evidence.config
+            else "Train it and its rivals with three seeds or more each to close it."
+        )
         return (
             "The loop is open: nothing was trained on the recommended mixture, so its gain is a prediction only. "
-            "Set validation.seeds to 3 or more to close it."
+            f"{how}"
         )
     found = verdicts(evidence)
     if not found:
