@@ -61,12 +61,37 @@ class TokensConfig(Section):
     tokenizer: str = "train"
     """``train`` for a byte-level BPE trained on a balanced sample; else a tokenizer.json, a SentencePiece model, or a
     Hugging Face name (the latter needs the network)."""
-    vocab_size: int = Field(2048, ge=300, le=1_000_000)
-    """Vocabulary of a trained tokenizer."""
+    vocab_size: int = Field(2048, ge=257, le=1_000_000)
+    """Vocabulary of a trained tokenizer; 257 is bytes and the end of a document, nothing merged."""
     sample_bytes: int = Field(2_000_000, ge=1000)
     """Bytes of each language that the tokenizer is trained on."""
     held_out_tokens: int = Field(50_000, ge=1000)
     """Most held-out tokens per language that losses are measured on."""
+
+
+class ActiveConfig(Section):
+    """Runs added batch by batch, each chosen by what the runs so far leave open, until that is settled or the budget is
+    spent. At least one of ``runs``, ``flops`` and ``hours`` is given; the first that is reached ends it."""
+
+    aim: Literal["optimum", "shapley"] = "optimum"
+    """What is to become certain: the optimum against its rivals, or the Shapley values of the law."""
+    batch: int = Field(4, ge=1)
+    """Runs between two decisions; as many as run side by side cost no time."""
+    runs: int | None = Field(None, ge=1)
+    """Most runs of the design in all, the first ones included."""
+    flops: float | None = Field(None, gt=0)
+    """Most training FLOPs of the design in all."""
+    hours: float | None = Field(None, gt=0)
+    """Most hours that the study may have worked when the last batch ends."""
+    tolerance: float | None = Field(None, gt=0)
+    """Settled below this. Optimum: what another choice could win, relative to the objective (default 0.001). Shapley
+    values: half-width of their intervals relative to the values, root mean square (default 0.1)."""
+
+    @model_validator(mode="after")
+    def _some_budget(self) -> ActiveConfig:
+        if self.runs is None and self.flops is None and self.hours is None:
+            raise ValueError("no budget: give runs, flops or hours")
+        return self
 
 
 class DesignConfig(Section):
@@ -102,6 +127,8 @@ class DesignConfig(Section):
     """Training tokens per parameter on the ladder; 20 is near compute-optimal (Hoffmann et al. 2022)."""
     ladder_mixtures: int = Field(6, ge=1)
     """How many mixtures at each of these sizes: the full coalition first, then those of the swarm."""
+    active: ActiveConfig | None = None
+    """Further runs, chosen by what the runs above leave open."""
 
 
 class ProxyConfig(Section):

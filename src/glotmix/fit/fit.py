@@ -130,14 +130,23 @@ class Fit:
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         """Losses [B, T] under every resampled set of parameters: the uncertainty of the law without run noise."""
-        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+        return self.resampled(np.asarray(p_L, dtype=float)[None], N, D)[:, 0]
+
+    def resampled(
+        self,
+        mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray,
+        N: float | np.ndarray | None = None,
+        D: float | np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Losses [B, R, T] of several mixtures under every resampled set of parameters; arguments as :meth:`predict`."""
+        inputs = self._inputs(self._shares(mixtures), N, D)
         B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
-        loss_BT = np.full((B, len(self.targets)), np.nan)
+        loss_BRT = np.full((B, len(inputs.p_RL), len(self.targets)), np.nan)
         for t, target in enumerate(self.targets):
             at = self.fits[target]
             for b, theta_P in enumerate(at.bootstrap_BP):
-                loss_BT[b, t] = self._value(at, theta_P, inputs)[0]
-        return loss_BT
+                loss_BRT[b, :, t] = self._value(at, theta_P, inputs)
+        return loss_BRT
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name; the report evaluates the formula from it."""

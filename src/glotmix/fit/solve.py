@@ -47,11 +47,12 @@ def solve(
     start_SP: np.ndarray,
     iterations: int = 200,
     tolerance: float = TOLERANCE,
+    shift_K: np.ndarray | None = None,
 ) -> Solution:
     """Minimise ``Σ_r ρ(√weight_r (log L̂_r - log L_r) / ROBUST_SCALE)`` plus the law's prior, ρ = soft_l1.
 
     Every start is run, the least cost wins. A parameter whose lower bound is above zero is a scale, and the fit works
-    on its logarithm.
+    on its logarithm. ``shift_K`` moves the prior's means by so many standard deviations (resampled fits draw them).
     """
     low_P, high_P = law.bounds(problem)
     log_P = low_P > 0
@@ -65,7 +66,8 @@ def solve(
         residual = root_R * (np.log(predicted_R) - log_loss_R)
         rows = (root_R / predicted_R)[:, None] * at.theta_RP
         if (known := law.prior(problem, theta_P)) is not None:
-            residual, rows = np.concatenate([residual, known[0]]), np.vstack([rows, known[1]])
+            away_K = known[0] if shift_K is None else known[0] + shift_K
+            residual, rows = np.concatenate([residual, away_K]), np.vstack([rows, known[1]])
         return residual, rows * np.where(log_P, theta_P, 1.0)
 
     bounds = _inner(low_P, log_P), _inner(high_P, log_P)

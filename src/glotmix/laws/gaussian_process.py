@@ -29,19 +29,23 @@ class GaussianProcess(Residual):
     name: ClassVar[str] = "gaussian_process"
     iterations: int = 60
     """Most steps of the search for hyperparameters."""
+    most: int = 256
+    """Runs that the search looks at, drawn at random where there are more (its time grows with their cube); the process
+    is then conditioned on all runs."""
 
     def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
         x_RK = _features(inputs)
         unit = float(np.sqrt(np.mean(residual_R**2))) or 1.0
         y_R = residual_R / unit
         K = x_RK.shape[1]
+        seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate([[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), [np.log(0.5)]])
         bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 2.0)]
-        square_KRR = (x_RK.T[:, :, None] - x_RK.T[:, None, :]) ** 2
+        square_KRR = (x_RK[seen].T[:, :, None] - x_RK[seen].T[:, None, :]) ** 2
         found = minimize(
             _evidence,
             start,
-            (square_KRR, y_R, 1 / weight_R),
+            (square_KRR, y_R[seen], 1 / weight_R[seen]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,

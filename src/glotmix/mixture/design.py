@@ -21,7 +21,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 
-Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method"]
+Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active"]
 Budget = Literal["fixed", "own"]
 
 MOST_EXHAUSTIVE = 6

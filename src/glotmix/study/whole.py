@@ -31,6 +31,7 @@ from glotmix.optimize.solve import minimise
 from glotmix.report.evidence import Evidence
 from glotmix.report.page import write_comparison, write_report
 from glotmix.study import closed_loop
+from glotmix.study.active import affordable, train_chosen, with_active
 from glotmix.study.closed_loop import ClosedLoop
 from glotmix.study.evidence import Findings, evidence_of
 from glotmix.study.narrator import Narrator
@@ -65,9 +66,14 @@ def _from_measurements(study: Study, store: TokenStore, *, train: bool) -> Findi
     census = take_census_of(study, store)
     runs = study.plan(store)
     spec = study.sweep_spec(store, len(runs))
+    if not train:
+        runs = [*runs, *with_active(study)]
     if not train and not all(is_complete(run, spec) for run in runs):
         raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
     failed = study.run(runs, spec, "Training proxies") if train else {}
+    if train and study.config.design.active is not None:
+        worked = _worked(study)
+        runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
     measurements = study.measure(runs, spec, failed)
     transfer = study.transfer(measurements, store)
     judgement = study.laws(measurements, transfer)
@@ -84,10 +90,15 @@ def _from_measurements(study: Study, store: TokenStore, *, train: bool) -> Findi
 
 def _seconds(study: Study, now: float) -> float:
     """Wall-clock seconds over all calls that worked on the study."""
-    path = study.directory / "timing.json"
-    total = now + (float(read_json(path)["seconds"]) if path.exists() else 0.0)
-    write_json(path, {"seconds": total})
+    total = now + _worked(study)
+    write_json(study.directory / "timing.json", {"seconds": total})
     return total
+
+
+def _worked(study: Study) -> float:
+    """Wall-clock seconds of earlier calls."""
+    path = study.directory / "timing.json"
+    return float(read_json(path)["seconds"]) if path.exists() else 0.0
 
 
 def take_census_of(study: Study, store: TokenStore | None = None) -> Census:
@@ -236,7 +247,7 @@ class Cost:
     """What a study will take, told before it is spent."""
 
     runs: int
-    """Proxies of the design, those of the ladder included."""
+    """Proxies of the design, those of the ladder and as many chosen ones as the budget allows included."""
     closed_loop_runs: int
     """Proxies that close the loop: the optimum and the baselines, times seeds."""
     tokens: float
@@ -279,7 +290,7 @@ def dry_run(study: Study) -> Cost:
     from glotmix.proxy.pack import choose
 
     study = dataclasses.replace(study, config=sized(study.config))
-    config = study.config
+    config, design = study.config, study.config.design
     natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
     rungs = study.ladder()
     runs = plan(config, natural, {size: proxy.tokens for size, proxy in rungs.items()})
@@ -294,19 +305,23 @@ def dry_run(study: Study) -> Cost:
     shape = Shape.of(config.proxy, vocab)
     shapes = {size: Shape.of(proxy, vocab) for size, proxy in rungs.items()} | {"": shape}
     compute = loop * config.proxy.tokens * flops.per_token(shape, context)
-    compute += sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
+    first = sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
     workers = study.processes_here()
     packing = choose(shape, config.proxy, len(runs), device=study.device(), stack=config.sweep.stack, processes=workers)
+    speed = packing.tokens_per_second * flops.per_token(shape, context)
+    more = 0 if design.active is None else max(affordable(study, design.active, runs, vocab, first / speed)[0], 0)
+    tokens += more * config.proxy.tokens
+    compute += first + more * config.proxy.tokens * flops.per_token(shape, context)
     target = config.target
     return Cost(
-        runs=len(runs),
+        runs=len(runs) + more,
         closed_loop_runs=loop,
         tokens=tokens,
         N=shape.N,
         parameters=shape.parameters,
         flops=compute,
         # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
-        seconds=compute / flops.per_token(shape, context) / packing.tokens_per_second,
+        seconds=compute / speed,
         workers=workers,
         target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
     )
