@@ -11,7 +11,9 @@ from glotmix.report.evidence import (
     Cost,
     Estimate,
     Evidence,
+    Front,
     HeldOut,
+    Interactions,
     LawFit,
     RunRow,
     Trained,
@@ -233,11 +235,26 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         targets, languages, phi, phi - half, phi + half, "bpb", "exact Shapley",
         {"budget": "fixed", "empty coalition": "unigram entropy of the target", "repeats": 3},
     )  # fmt: skip
+    # Two workers side by side, four runs a job.
     runs = [
-        RunRow(r, role, "complete", int(s), N, D, 11.0)
-        for r, role, s in zip(run_names, roles, measurements.seed_R, strict=True)
+        RunRow(
+            r, role, "complete", int(s), N, D, 11.0, 1e9 + 44.0 * (i // 8), 1e9 + 44.0 * (i // 8) + 42 + (i // 4) % 2
+        )
+        for i, (r, role, s) in enumerate(zip(run_names, roles, measurements.seed_R, strict=True))
     ]
     runs.append(RunRow("swarm-diverged", "swarm", "diverged", 1, N, D, 4.0))
+    pairs = rng.normal(0, 0.1, (n, n))
+    interactions = Interactions(languages, np.where(np.eye(n), 0.0, pairs + pairs.T))
+    corners = [(1 - w) * best + w * mixtures["natural"] for w in np.linspace(0, 1, 5)]
+    front = Front(
+        "mean loss inside the mixture",
+        "mean loss of the languages outside",
+        tuple(
+            (1.2 + 0.1 * w**2, 1.9 - 0.2 * w, dict(zip(languages, map(float, p), strict=True)))
+            for w, p in zip(np.linspace(0, 1, 5), corners, strict=True)
+        ),
+        {name: (1.25 + 0.01 * i, 1.85) for i, name in enumerate(mixtures)},
+    )
     census = tuple(
         CensusRow(
             t,
@@ -259,6 +276,8 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         runs=tuple(runs),
         census=census,
         transfer={"Shapley values": transfer},
+        interactions=interactions,
+        front=front,
         held_out=held_out,
         law=law,
         advice=advice,

@@ -8,13 +8,15 @@ import pytest
 from sample import sample
 from scipy import stats
 
-from glotmix.report.evidence import Advice, Candidate, Cost, Estimate, Evidence, HeldOut, Trained
+from glotmix.report.evidence import Advice, Candidate, Cost, Estimate, Evidence, HeldOut, RunRow, Trained
+from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames import words
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows
 from glotmix.report.frames.cautions import cautions, nearest_run
 from glotmix.report.frames.loop import loop_rows, summary, verdicts
 from glotmix.report.frames.transfer import clustered, finding, waterfall
+from glotmix.report.frames.work import lanes
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -250,3 +252,29 @@ def test_runs_of_the_closed_loop_are_no_evidence_that_the_optimum_lies_near(smal
         role_R=(*runs.role_R, "validation"),
     )
     assert cautions(dataclasses.replace(small, measurements=with_loop)) == cautions(small)
+
+
+def test_jobs_that_overlap_lie_in_lanes_of_their_own():
+    def run(name, began, ended):
+        return RunRow(name, began=began, ended=ended)
+
+    rows = [run("a", 0, 4), run("b", 0, 4), run("c", 1, 3), run("d", 3, 6), run("e", 4, 5), RunRow("unknown")]
+    packed = lanes(rows)
+    assert [[[r.run for r in job] for job in lane] for lane in packed] == [[["a", "b"], ["e"]], [["c"], ["d"]]]
+
+
+def test_the_timeline_tells_how_many_jobs_ran_at_a_time(small):
+    drawn = timeline(small)
+    jobs = {(r.began, r.ended) for r in small.runs if r.began}
+    busy = sum(b - a for a, b in jobs) / (max(b for _, b in jobs) - min(a for a, _ in jobs))
+    assert f"{busy:.1f} at a time" in drawn.finding
+    assert len(drawn.rows) == len(small.runs) - 1
+    assert timeline(dataclasses.replace(small, runs=())) is None
+
+
+def test_the_front_says_what_the_second_objective_costs_the_first(small):
+    finding = front_figure(small, small.front).finding
+    assert "by 0.200" in finding
+    assert finding.endswith("must rise by 0.100")
+    flat = dataclasses.replace(small.front, points=tuple((1.0, 2.0, p) for _, _, p in small.front.points))
+    assert "want the same mixture" in front_figure(small, flat).finding

@@ -211,6 +211,36 @@ class RunRow:
     """Training tokens."""
     seconds: float | None = None
     """Wall-clock seconds."""
+    began: float | None = None
+    """When the job that trained it began, in seconds of the clock; runs of one stack share a job."""
+    ended: float | None = None
+    """When that job ended."""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """How pairs of languages work together; symmetric, positive where they help more together than apart."""
+
+    languages: tuple[str, ...]
+    """Languages trained on, [L]."""
+    value_LL: np.ndarray
+    """Pairwise Shapley interaction index, mean over the targets in the mixture; zero on the diagonal."""
+    unit: str = "bpb"
+    """Unit of the values."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """Mixtures that no allowed mixture beats in both of two objectives, by the law."""
+
+    first: str
+    """What the first objective is, in words."""
+    second: str
+    """What the second one is."""
+    points: tuple[tuple[float, float, Mapping[str, float]], ...]
+    """(first, second, mixture), from the best for the first to the best for the second."""
+    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """"optimum", "natural", ... to the law's values of both objectives."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +261,10 @@ class Evidence:
     """The corpus."""
     transfer: Mapping[str, TransferMatrix] = field(default_factory=dict)
     """Lens ("Shapley values", "influence", ...) to matrix; the first is the one shown in full."""
+    interactions: Interactions | None = None
+    """How pairs of languages work together."""
+    front: Front | None = None
+    """What one objective costs in terms of another."""
     held_out: tuple[HeldOut, ...] = ()
     """Held-out predictions of every law."""
     law: LawFit | None = None

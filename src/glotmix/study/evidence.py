@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,17 @@ from glotmix import __version__
 from glotmix.artifact import fingerprint, read_json
 from glotmix.config import OptimizeConfig
 from glotmix.corpus.census import Census
+from glotmix.errors import GlotmixError
 from glotmix.exporters.exporter import Realised
+from glotmix.fit.fit import Fit
 from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.constraint import Constraints, constraints_from
+from glotmix.optimize.objective import Mean
 from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.pareto import front
 from glotmix.report.evidence import (
     About,
     Advice,
@@ -29,7 +34,9 @@ from glotmix.report.evidence import (
     Cost,
     Estimate,
     Evidence,
+    Front,
     HeldOut,
+    Interactions,
     RunRow,
     Trained,
 )
@@ -37,6 +44,8 @@ from glotmix.report.fitted import law_fit
 from glotmix.study.closed_loop import ClosedLoop, Difference
 from glotmix.study.study import Judgement, Study
 from glotmix.tokens.shards import TokenStore
+from glotmix.transfer.game import game_from
+from glotmix.transfer.interactions import interactions
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -77,6 +86,8 @@ def evidence_of(found: Findings) -> Evidence:
         runs=_runs(found),
         census=_census(found),
         transfer={} if found.transfer is None else {"Shapley values": found.transfer},
+        interactions=_interactions(found),
+        front=_front(found),
         held_out=held_out_of(found.judgement.held_out),
         law=law_fit(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
@@ -107,15 +118,69 @@ def _estimate(estimate: Any) -> Estimate:
 
 def _runs(found: Findings) -> tuple[RunRow, ...]:
     table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
-    return tuple(
-        RunRow(row["run"], row["role"], row["status"], row["seed"], row["N"], row["D"], _run_seconds(found, row["run"]))
-        for row in table.iter_rows(named=True)
-    )
+    rows = []
+    for row in table.iter_rows(named=True):
+        path = found.study.directory / "jobs" / "timings" / f"{row['run']}.json"
+        times = read_json(path) if path.is_file() else {}
+        took = (times.get(name) for name in ("seconds", "began", "ended"))
+        rows.append(RunRow(row["run"], row["role"], row["status"], row["seed"], row["N"], row["D"], *took))
+    return tuple(rows)
 
 
-def _run_seconds(found: Findings, run: str) -> float | None:
-    path = found.study.directory / "jobs" / "timings" / f"{run}.json"
-    return float(read_json(path)["seconds"]) if path.is_file() else None
+def _interactions(found: Findings) -> Interactions | None:
+    """Of the coalition game, where every coalition was run."""
+    study, config = found.study, found.study.config
+    if config.design.coalitions != "all" or len(config.languages) < 2:
+        return None
+    game = game_from(found.measurements.with_role("coalition", "anchor"), study.empty_loss(found.store))
+    inside = [t for t, target in enumerate(game.targets) if target in game.players]
+    return Interactions(game.players, interactions(game)[inside].mean(axis=0))
+
+
+def front_of(
+    fitted: Fit,
+    optimum: Optimum,
+    constraints: Constraints,
+    name_of: Callable[[str], str],
+    N: float | None = None,
+    D: float | None = None,
+) -> Front | None:
+    """What languages outside the mixture cost those inside; without any, what the largest one costs the others.
+
+    None where the law says nothing of one of them, or there is only one language.
+    """
+    inside = [target for target in fitted.targets if target in fitted.languages]
+    outside = [target for target in fitted.targets if target not in fitted.languages]
+    natural = next((b.mixture for b in optimum.baselines if b.name in ("natural", "current")), None)
+    if outside:
+        names = ("mean loss inside the mixture", "mean loss of the languages outside")
+        weights = (dict.fromkeys(inside, 1.0), dict.fromkeys(outside, 1.0))
+    elif natural is not None and len(inside) > 1:
+        largest = max(inside, key=lambda target: natural.get(target, 0.0))
+        names = ("mean loss of the others", f"loss of {name_of(largest)}")
+        weights = (dict.fromkeys([t for t in inside if t != largest], 1.0), {largest: 1.0})
+    else:
+        return None
+    first, second = (Mean(fitted.targets, weight) for weight in weights)
+    known = {"optimum": optimum.mixture} | {baseline.name: baseline.mixture for baseline in optimum.baselines}
+    try:
+        points = front(fitted, first, second, constraints, N=N, D=D, points=9, starts=2)
+    except GlotmixError:
+        return None
+    values = {}
+    for name, mixture in known.items():
+        losses = fitted.loss(mixture.vector(fitted.languages), N, D)
+        values[name] = (float(first.value(losses)), float(second.value(losses)))
+    return Front(*names, tuple((point.first, point.second, dict(point.mixture)) for point in points), values)
+
+
+def _front(found: Findings) -> Front | None:
+    study, fitted = found.study, found.judgement.fits[found.judgement.law]
+    D = study.target_tokens()
+    constraints = constraints_from(study.config.optimize, fitted.languages, unique=study.unique(found.store), D=D)
+    climbed = bool(study.config.design.ladder)
+    N = study.config.target.parameters if climbed else None
+    return front_of(fitted, found.optimum, constraints, lambda tag: about(tag).name, N, D if climbed else None)
 
 
 def _census(found: Findings) -> tuple[CensusRow, ...]:

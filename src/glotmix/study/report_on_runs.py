@@ -13,10 +13,11 @@ from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput
 from glotmix.language import Language
 from glotmix.measurements import Measurements, read_runs
+from glotmix.optimize.constraint import constraints_from
 from glotmix.report.evidence import About, Cost, Evidence
 from glotmix.report.fitted import law_fit
 from glotmix.report.page import write_report
-from glotmix.study.evidence import advice, held_out_of, versions
+from glotmix.study.evidence import advice, front_of, held_out_of, versions
 from glotmix.study.imported import fit_measurements, optimum_of
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
@@ -47,6 +48,8 @@ def report_on_runs(
     measured = read_runs(runs or Path(), mixtures=mixtures, losses=losses)
     fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
     law = fitted.fit
+    D = law.D if math.isfinite(law.D) else None
+    N = law.N if math.isfinite(law.N) else None
     optimum = optimum_of(
         law,
         objective="mean",
@@ -56,19 +59,27 @@ def report_on_runs(
         max_epochs=None,
         unique=fitted.unique,
         current={},
-        D=None if math.isnan(law.D) else law.D,
-        N=None if math.isnan(law.N) else law.N,
+        D=D,
+        N=N,
         measured=measured.p_RL,
     )
     source = runs or mixtures
     assert source is not None
-    D = law.D if math.isfinite(law.D) else None
+    names = _about(measured)
     evidence = Evidence(
         title=source.stem,
         description=f"What {len(measured)} runs say about the mixture of {len(measured.languages)} groups.",
-        about=_about(measured),
+        about=names,
         measurements=measured,
         transfer=_transfer(measured),
+        front=front_of(
+            law,
+            optimum,
+            constraints_from(OptimizeConfig(), law.languages, unique=fitted.unique, D=D),
+            lambda name: names[name].name if name in names else name,
+            N,
+            D,
+        ),
         held_out=held_out_of(fitted.holdout),
         law=law_fit(law),
         advice=advice(fitted.chosen, optimum, OptimizeConfig(), D=D, unique=fitted.unique),

@@ -84,6 +84,7 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     batches = MixtureBatches(store, runs, proxy, order["available"])
     held_out = {target: store.held_out(target) for target in order["targets"]}
     watched = Watched.of(held_out, batches, proxy.context) if order.get("watch") else None
+    began = time.time()
     results = train_stack(
         runs,
         batches,
@@ -101,6 +102,7 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
     leave()
     if not team.leads:
         return
+    ended = time.time()
     for result in results:
         made_from = order["made_from"][result.run]
         if open_artifact(runs_directory / result.run, "run", made_from) is None:
@@ -108,7 +110,7 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
                 write_json(part / "run.json", _record(result))
                 if (kept / result.run).is_dir():
                     shutil.copytree(kept / result.run, part / "checkpoints")
-        told = speed(result, shape, proxy, team)
+        told = speed(result, shape, proxy, team) | {"began": began, "ended": ended}
         print(f"{result.run}: {told['tokens_per_second']:,.0f} tokens/s, {told['mfu']:.0%} of the measured peak")
         write_json(progress.parent / "timings" / f"{result.run}.json", told)
     shutil.rmtree(kept, ignore_errors=True)

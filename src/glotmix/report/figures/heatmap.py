@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.report.evidence import Evidence
+from glotmix.report.evidence import Evidence, Interactions
 from glotmix.report.figures.drawing import Canvas, Figure, px, shortened, text_width
 from glotmix.report.frames.transfer import BY_FAMILY_FROM, certain, certainty, clustered, finding
 from glotmix.report.frames.words import noted, signed
@@ -36,6 +36,8 @@ class Naming:
     """Description."""
     css: str
     """Class."""
+    axes: str = "columns: trained on · rows: measured"
+    """What columns and rows are."""
 
 
 def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
@@ -74,6 +76,52 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         f"{'Below the line: languages outside the mixture. ' if set(matrix.targets) - set(matrix.sources) else ''}"
         f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {_method(matrix, lens)}",
     )
+
+
+def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
+    """Pairs of languages: which help more together, and which stand in for each other."""
+    matrix = clustered(
+        TransferMatrix(found.languages, found.languages, found.value_LL, unit=found.unit), evidence.about
+    )
+    names = [evidence.name_of(language) for language in matrix.sources]
+    said = _pair_finding(evidence, found)
+    about = f"{said}. Symmetric matrix of {len(names)} languages."
+    rows = [
+        (a, b, float(matrix.value_TL[i, j]))
+        for i, a in enumerate(matrix.targets)
+        for j, b in enumerate(matrix.sources)
+        if i < j
+    ]
+    return Figure(
+        "interactions",
+        said,
+        about,
+        tuple(
+            _draw(
+                evidence,
+                matrix,
+                names,
+                names,
+                room,
+                Naming(f"interactions-{room}", said, about, css, "both trained on"),
+            )
+            for room, css in (WIDE_AND_NARROW if len(names) <= NARROW_TO else ((600, "heatmap"),))
+        ),
+        ("language", "other", f"interaction ({found.unit})"),
+        rows,
+        "Pairwise Shapley interaction, mean over the languages in the mixture. Blue: the two reduce the loss more "
+        "together than the sum of what each does. Orange: what one gives, the other gives as well. With a fixed budget "
+        "every language also displaces the others, which shows as orange.",
+    )
+
+
+def _pair_finding(evidence: Evidence, found: Interactions) -> str:
+    i, j = np.triu_indices(len(found.languages), 1)
+    values = found.value_LL[i, j]
+    k = int(np.abs(values).argmax())
+    pair = f"{evidence.name_of(found.languages[i[k]])} and {evidence.name_of(found.languages[j[k]])}"
+    how = "help most together" if values[k] > 0 else "stand in for each other most"
+    return f"{pair} {how} ({signed(float(values[k]), 2)} {found.unit})"
 
 
 def _method(matrix: TransferMatrix, lens: str) -> str:
@@ -146,7 +194,7 @@ def _draw(
         _names(canvas, targets, sources, grid, size)
     if outside := sum(1 for t in matrix.targets if t not in matrix.sources):
         canvas.line(8, bottom - outside * grid.row, left + L * cell, bottom - outside * grid.row, "divide")
-    canvas.text(left, bottom + 18, "columns: trained on · rows: measured", "axis")
+    canvas.text(left, bottom + 18, naming.axes, "axis")
     _key(canvas, left, bottom + 34, _limit(matrix), matrix.unit)
     places = {"left": px(left), "top": px(top), "cell": px(cell), "row": px(grid.row), "columns": L, "rows": T}
     frame = " ".join(f'data-{name}="{place}"' for name, place in places.items()) + ' tabindex="0"'

@@ -7,6 +7,7 @@ import math
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.bars import mixture_bars
 from glotmix.report.figures.intervals import closed_loop
+from glotmix.report.figures.trade import timeline
 from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows, objective_unit
 from glotmix.report.frames.loop import summary, verdicts
@@ -163,4 +164,5 @@ def what_it_cost(evidence: Evidence) -> Html:
     tiles = [
         el("div", el("dt", label), el("dd", value), el("dd", more, css="more-of-it")) for value, label, more in facts
     ]
-    return el("dl", *tiles, css="facts")
+    drawn = timeline(evidence)
+    return join(el("dl", *tiles, css="facts"), figure(drawn) if drawn else None)

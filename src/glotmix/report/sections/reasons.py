@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from glotmix.report.evidence import Evidence
 from glotmix.report.explorer import explorer_data
-from glotmix.report.figures.heatmap import heat_map
+from glotmix.report.figures.heatmap import heat_map, interaction_map
 from glotmix.report.figures.panels import waterfalls
+from glotmix.report.figures.trade import front_figure
 from glotmix.report.frames.cautions import Caution, cautions
 from glotmix.report.html import Html, data, el, formula, join
 from glotmix.report.sections.pieces import figure, panels
@@ -15,8 +16,9 @@ SIGNS = {"serious": ("!", "Serious"), "look": ("?", "Worth a look"), "fine": ("â
 
 def why(evidence: Evidence) -> Html:
     """Transfer: who helps whom, and what makes up each language's gain."""
+    pairs = figure(interaction_map(evidence, evidence.interactions)) if evidence.interactions else None
     if not evidence.transfer:
-        return Html("")
+        return pairs or Html("")
     several = len(evidence.transfer) > 1
     maps = [
         join(el("h3", lens) if several else None, figure(heat_map(evidence, lens, f"transfer-{i}")))
@@ -31,6 +33,7 @@ def why(evidence: Evidence) -> Html:
             f"{lens} from the largest to the smallest, added up to the whole reduction of loss; thin lines are 95 % "
             "intervals.",
         ),
+        pairs,
     )
 
 
@@ -53,8 +56,9 @@ def _doubt(caution: Caution) -> Html:
 def explore(evidence: Evidence) -> Html:
     """The place and the data of the explorer."""
     value = explorer_data(evidence)
+    front = figure(front_figure(evidence, evidence.front)) if evidence.front else None
     if value is None:
-        return Html("")
+        return front or Html("")
     return join(
         el(
             "p",
@@ -64,4 +68,5 @@ def explore(evidence: Evidence) -> Html:
         ),
         el("div", el("noscript", el("p", "The explorer needs JavaScript.")), id="explorer"),
         data(value, "explorer-data"),
+        front,
     )
