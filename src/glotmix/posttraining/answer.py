@@ -1,0 +1,66 @@
+"""Answers: what a fine-tuned model says to a prompt, greedily."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from glotmix.errors import BadInput
+from glotmix.posttraining.chat import prompt_ids
+from glotmix.posttraining.sample import Sample
+
+BATCH = 128
+"""Prompts answered side by side."""
+
+
+def load_model(directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
+    """A causal language model, ready to answer.
+
+    Raises:
+        BadInput: there is none, or it asks for code of its own.
+    """
+    from transformers import AutoModelForCausalLM
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=dtype, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"model cannot be had: {reason}", where=directory, expected="a directory or a hub name"
+        ) from None
+    return model.to(device).eval()
+
+
+@torch.no_grad()
+def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) -> list[str]:
+    """Greedy answers, in the order of the samples.
+
+    Args:
+        model: a transformers causal language model.
+        tokenizer: its tokenizer, with a chat template.
+        samples: whose prompts are answered.
+        most: tokens after which an answer is cut off.
+    """
+    prompts = [prompt_ids(tokenizer, sample.prompt) for sample in samples]
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    found = [""] * len(prompts)
+    pad = tokenizer.pad_token_id
+    for start in range(0, len(order), BATCH):
+        chosen = order[start : start + BATCH]
+        T = len(prompts[chosen[-1]])
+        ids_BT = torch.tensor([[pad] * (T - len(prompts[i])) + prompts[i] for i in chosen], device=model.device)
+        mask_BT = torch.tensor([[0] * (T - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen]).to(model.device)
+        out = model.generate(
+            input_ids=ids_BT,
+            attention_mask=mask_BT,
+            max_new_tokens=most,
+            do_sample=False,
+            pad_token_id=pad,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+        for i, ids in zip(chosen, out[:, T:], strict=True):
+            found[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+    return found

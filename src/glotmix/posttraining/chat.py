@@ -1,0 +1,193 @@
+"""Chat: conversations as token ids, and which of them are learnt.
+
+Tokens come from the model's own chat template and tokenizer (transformers). A glotmix proxy has no template, so it is
+given one, with a token of its own for every role (:func:`chat_proxy`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.posttraining.sample import ROLES, Message, Sample
+
+ROLE_TOKENS = {role: f"<|{role}|>" for role in ROLES}
+"""Tokens that begin a turn of a proxy; none of them can be written by a user, whose text is tokenised without them."""
+TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{ '<|assistant|>' }}{% generation %}{{ message['content'] + eos_token }}{% endgeneration %}"
+    "{%- else -%}{{ '<|' + message['role'] + '|>' + message['content'] }}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
+)
+"""A proxy's chat template; ``generation`` marks what the assistant says, its end included."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A conversation as token ids."""
+
+    ids: np.ndarray
+    """Token ids, [T]."""
+    start: int
+    """First token that is learnt: the answer's; the last turn's end is learnt too."""
+    language: str
+    """Language of the sample."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """Whether each token is learnt, [T]."""
+        return np.arange(len(self.ids)) >= self.start
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def load_chat_tokenizer(model: str | Path, template: Path | None = None) -> Any:
+    """A model's tokenizer, which must know how to write a conversation.
+
+    Args:
+        model: directory, or name on the hub.
+        template: file with a Jinja chat template, for a model that has none.
+
+    Raises:
+        BadInput: no tokenizer there, or one without a chat template.
+    """
+    try:
+        from transformers import AutoTokenizer
+    except ImportError:
+        raise MissingExtra("transformers", "posttrain") from None
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(model), trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(
+            f"tokenizer cannot be had: {reason}", where=model, expected="a directory or a hub name"
+        ) from None
+    if template is not None:
+        try:
+            tokenizer.chat_template = template.read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadInput(f"cannot be read: {error.strerror}", where=template, expected="a Jinja template") from None
+    if not tokenizer.chat_template:
+        raise BadInput(
+            "has no chat template",
+            where=model,
+            expected="an instruction-tuned model's tokenizer, or model.chat_template: FILE.jinja",
+        )
+    if tokenizer.eos_token_id is None:
+        raise BadInput("has no token for the end of an answer", where=model, expected="an eos_token")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation up to where the assistant's answer begins."""
+    return _ids(tokenizer, messages, ask=True)
+
+
+def encode(tokenizer: Any, sample: Sample, longest: int | None = None) -> Encoded:
+    """A sample's token ids, and where its answer begins.
+
+    The prompt must be a beginning of the whole: a template that rewrites earlier turns once the answer is there would
+    learn something else than what is generated from.
+
+    Raises:
+        BadInput: a template that does so, or a sample longer than ``longest`` tokens.
+    """
+    prompt = prompt_ids(tokenizer, sample.prompt)
+    whole = _ids(tokenizer, sample.messages, ask=False)
+    if whole[: len(prompt)] != prompt:
+        raise BadInput(
+            f"sample {sample.id!r}: the conversation does not begin with its own prompt",
+            where="chat template",
+            expected="a template in which an answer only adds to what was there",
+        )
+    if longest is not None and len(whole) > longest:
+        raise BadInput(
+            f"sample {sample.id!r} of {sample.task} in {sample.language} has {len(whole)} tokens",
+            where="finetuning.context",
+            expected=f"at most {longest}",
+        )
+    return Encoded(np.array(whole, np.int64), len(prompt), sample.language)
+
+
+def decoded(tokenizer: Any, ids: Sequence[int]) -> tuple[Message, ...]:
+    """The conversation that a proxy's token ids stand for: the inverse of its template.
+
+    Raises:
+        BadInput: the ids do not begin with a role.
+    """
+    roles = {tokenizer.convert_tokens_to_ids(token): role for role, token in ROLE_TOKENS.items()}
+    turns: list[tuple[str, list[int]]] = []
+    for id in map(int, ids):
+        if id in roles:
+            turns.append((roles[id], []))
+        elif not turns:
+            raise BadInput(f"token {id} before any role", expected=" | ".join(ROLE_TOKENS.values()))
+        elif id != tokenizer.eos_token_id:
+            turns[-1][1].append(id)
+    return tuple(Message(role, tokenizer.decode(said)) for role, said in turns)
+
+
+def _ids(tokenizer: Any, messages: Sequence[Message], *, ask: bool) -> list[int]:
+    turns = [message.to_json() for message in messages]
+    found = tokenizer.apply_chat_template(turns, add_generation_prompt=ask, tokenize=True, return_dict=True)
+    return [int(id) for id in found["input_ids"]]
+
+
+def padded(samples: Sequence[Encoded], pad: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids and masks of a batch, [B, T], filled up on the right."""
+    T = max(len(sample) for sample in samples)
+    ids_BT, mask_BT = np.full((len(samples), T), pad, np.int64), np.zeros((len(samples), T), bool)
+    for row, sample in enumerate(samples):
+        ids_BT[row, : len(sample)] = sample.ids
+        mask_BT[row, : len(sample)] = sample.mask
+    return ids_BT, mask_BT
+
+
+def chat_proxy(checkpoint: Path, tokenizer_json: Path, directory: Path) -> None:
+    """Give a proxy tokens for roles and a chat template: a directory that transformers opens as a chat model.
+
+    A role's vector begins as that of the end of a document (each with a little noise of its own, so that roles differ).
+
+    Raises:
+        BadInput: no proxy checkpoint or no byte-level tokenizer there.
+    """
+    import torch
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    from glotmix.proxy.checkpoint import load_checkpoint, save_checkpoint
+    from glotmix.tokens.tokenizer import KNOWN_ENDS
+
+    shape, parameters = load_checkpoint(checkpoint)
+    try:
+        backend = Tokenizer.from_file(str(tokenizer_json))
+    except Exception as error:
+        raise BadInput(f"not a tokenizer: {error}", where=tokenizer_json, expected="a tokenizer.json") from None
+    end = next((name for name in KNOWN_ENDS if backend.token_to_id(name) is not None), None)
+    if end is None:
+        raise BadInput("has no token for the end of a document", where=tokenizer_json)
+    backend.add_special_tokens(list(ROLE_TOKENS.values()))
+    vocab = backend.get_vocab_size(with_added_tokens=True)
+    generator = torch.Generator().manual_seed(0)
+    grown = dict(parameters)
+    for name in ("embedding", "head"):
+        if name in parameters:
+            rows = parameters[name][:, [backend.token_to_id(end)] * (vocab - shape.vocab)]
+            noise = torch.empty_like(rows).normal_(0, 0.02, generator=generator)
+            grown[name] = torch.cat([parameters[name], rows + noise], 1)
+    shape = type(shape)(**{**shape.__dict__, "vocab": vocab})
+    save_checkpoint(directory, grown, shape, end_of_document=backend.token_to_id(end))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=end, pad_token=end)
+    tokenizer.chat_template = TEMPLATE
+    tokenizer.model_max_length = shape.context
+    tokenizer.save_pretrained(directory)

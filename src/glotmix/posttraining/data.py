@@ -1,0 +1,188 @@
+"""Data: the samples of an experiment on disk, split, checked for leaks, once for all cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from glotmix.artifact import creating, open_artifact, write_json
+from glotmix.config import Section
+from glotmix.errors import BadInput
+from glotmix.posttraining.grid import Cell, largest
+from glotmix.posttraining.leakage import check_leaks, leaks
+from glotmix.posttraining.sample import Sample, Split
+from glotmix.posttraining.sources import SourceConfig, is_parallel, read_all
+from glotmix.posttraining.tasks import find_task
+from glotmix.posttraining.tasks.task import ordered
+
+KIND = "posttraining data"
+SPARE = 2
+"""Embedded training samples for each one that a cell may want: so that seeds differ in which they take."""
+TEST_SEED, VALIDATION_SEED = -1, -2
+"""Seeds of which samples are tested on, and which choose checkpoints: the same for all cells."""
+
+
+class TaskConfig(Section):
+    """One task's data."""
+
+    train: SourceConfig = SourceConfig()
+    """Where training samples come from."""
+    test: SourceConfig | None = None
+    """Where test samples come from; needed unless the source is embedded, which holds meanings out."""
+    test_samples: int = Field(100, ge=1)
+    """Most test samples per language."""
+    validation_samples: int = Field(20, ge=0)
+    """Samples of each trained language that choose the checkpoint."""
+    shots: int = Field(0, ge=0)
+    """Examples in the language before every test question, from samples that are not trained on."""
+    answer_tokens: int | None = Field(None, ge=1)
+    """Tokens after which an answer is cut off; default fits the embedded tasks."""
+    leakage: Literal["error", "drop"] = "error"
+    """What to do with a test sample that is also trained on: stop, or leave it out of the test and say so."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is on disk."""
+
+    directory: Path
+    """Its artifact."""
+    fingerprint: str
+    """Changes when any sample does."""
+    dropped: Mapping[str, int]
+    """Task to test samples that were left out because they are trained on."""
+
+    def samples(self, task: str, split: Split, language: str) -> list[Sample]:
+        """Samples of one split; none where the language has no file."""
+        path = self.directory / task / f"{split}.{language}.jsonl"
+        if not path.is_file():
+            return []
+        return [Sample.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def prepare(
+    directory: Path,
+    tasks: Mapping[str, TaskConfig],
+    planned: Sequence[Cell],
+    pivot: str,
+    languages: Sequence[str],
+    base: Path,
+    seed: int = 0,
+) -> Data:
+    """Read, split and check the samples of every task, or open what was made of the same before.
+
+    Args:
+        directory: where they go.
+        tasks: name to configuration.
+        planned: cells; they tell how many samples of which languages are needed.
+        pivot: language in every cell.
+        languages: everything that is measured, the pivot among them.
+        base: directory that files' relative paths start from.
+        seed: of the embedded generators.
+
+    Raises:
+        BadInput: too few samples for a cell; ids that are not unique; a test sample inside training.
+    """
+    made_from: dict[str, Any] = {
+        "tasks": {name: config.model_dump(mode="json") for name, config in tasks.items()},
+        "cells": [cell.to_json() for cell in planned],
+        "pivot": pivot,
+        "languages": list(languages),
+        "seed": seed,
+    }
+    found = open_artifact(directory, KIND, made_from)
+    if found is None:
+        with creating(directory, KIND, made_from) as part:
+            dropped = {}
+            for name, config in tasks.items():
+                splits, dropped[name] = _task(name, config, planned, pivot, languages, base, seed)
+                for (split, language), samples in splits.items():
+                    _write(part / name / f"{split}.{language}.jsonl", samples)
+            write_json(part / "dropped.json", dropped)
+        found = open_artifact(directory, KIND, made_from)
+    assert found is not None
+    return Data(directory, found.fingerprint, json.loads(found.path("dropped.json").read_text()))
+
+
+def _task(
+    name: str,
+    config: TaskConfig,
+    planned: Sequence[Cell],
+    pivot: str,
+    languages: Sequence[str],
+    base: Path,
+    seed: int,
+) -> tuple[dict[tuple[Split, str], list[Sample]], int]:
+    """Samples of a task by split and language, and how many test samples were dropped."""
+    needed = {language: largest(planned, pivot, name, language) for language in languages}
+    trained = [language for language, count in needed.items() if count]
+    if config.train.source == "embedded":
+        splits = _embedded(name, config, needed, languages, seed)
+    else:
+        splits = _read(name, config, trained, languages, base)
+    for cell in planned:
+        if name in cell.tasks:
+            for language, count in cell.counts(pivot).items():
+                there = len(splits.get(("train", language), ()))
+                if there < count:
+                    raise BadInput(
+                        f"{name} has {there} training samples of {language}",
+                        where=f"cell {cell.name}",
+                        expected=f"at least {count}, or a smaller size in the grid",
+                    )
+    train = [sample for (split, _), samples in splits.items() if split != "test" for sample in samples]
+    test = [sample for (split, _), samples in splits.items() if split == "test" for sample in samples]
+    parallel = is_parallel(config.train) and (config.test is None or config.test == config.train)
+    if config.leakage == "error":
+        check_leaks(train, test, parallel=parallel)
+        return splits, 0
+    gone = {(leak.test.language, leak.test.id) for leak in leaks(train, test, parallel=parallel)}
+    for (split, language), samples in splits.items():
+        if split == "test":
+            splits[split, language] = [sample for sample in samples if (language, sample.id) not in gone]
+    return splits, len(gone)
+
+
+def _embedded(
+    name: str, config: TaskConfig, needed: Mapping[str, int], languages: Sequence[str], seed: int
+) -> dict[tuple[Split, str], list[Sample]]:
+    task = find_task(name)
+    splits: dict[tuple[Split, str], list[Sample]] = {}
+    for language in languages:
+        splits["test", language] = task.embedded(language, "test", config.test_samples, seed)
+        if needed[language]:
+            splits["train", language] = task.embedded(language, "train", SPARE * needed[language], seed)
+        count = max(config.validation_samples, config.shots)
+        splits["validation", language] = task.embedded(language, "validation", count, seed)
+    return splits
+
+
+def _read(
+    name: str, config: TaskConfig, trained: Sequence[str], languages: Sequence[str], base: Path
+) -> dict[tuple[Split, str], list[Sample]]:
+    """The user's or a published data set: validation is taken out of the training samples, by their ids."""
+    if config.test is None:
+        raise BadInput(f"tasks.{name} has no test source", where="tasks", expected="test: {source, path}")
+    splits: dict[tuple[Split, str], list[Sample]] = {}
+    for language, samples in read_all(config.train, name, tuple(trained), base).items():
+        mixed = ordered(samples, VALIDATION_SEED)
+        splits["validation", language] = mixed[: config.validation_samples]
+        kept = {sample.id for sample in mixed[config.validation_samples :]}
+        splits["train", language] = [sample for sample in samples if sample.id in kept]
+    for language, samples in read_all(config.test, name, tuple(languages), base).items():
+        mixed = ordered(samples, TEST_SEED)
+        splits["test", language] = mixed[: config.test_samples]
+        if config.shots:  # examples in the language that are neither tested nor trained on
+            splits["validation", language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+    return splits
+
+
+def _write(path: Path, samples: Sequence[Sample]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(sample.to_json(), ensure_ascii=False) for sample in samples]
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")

@@ -1,0 +1,68 @@
+"""Fine-tuning: its settings, and what is remembered of it. Two trainers do the same: ``engine`` (proxies), ``trainer``."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from glotmix.config import Section
+
+
+class Finetuning(Section):
+    """How a model is fine-tuned."""
+
+    engine: Literal["auto", "proxy", "trl"] = "auto"
+    """``proxy``: glotmix's own loop, for its proxies. ``trl``: TRL's trainer, for any model. ``auto``: the first where
+    the base is a proxy and all weights are trained, else the second."""
+    method: Literal["full", "lora"] = "full"
+    """Train all weights, or low-rank adapters (peft), which are merged before the answers."""
+    batch: int = Field(64, ge=1)
+    """Samples per step, unpacked."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """AdamW's learning rate."""
+    decay: Literal["constant", "cosine"] = "constant"
+    """What becomes of it: constant, or a cosine to a tenth."""
+    warmup: float = Field(0.0, ge=0, lt=1)
+    """Share of the steps in linear warm-up."""
+    epochs: float = Field(1.0, gt=0)
+    """Passes over the training samples, unless ``steps`` is given."""
+    steps: int | None = Field(None, ge=1)
+    """Updates, the same for every cell however many samples it has."""
+    weight_decay: float = Field(0.0, ge=0)
+    """AdamW's decoupled weight decay, on matrices only."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    save_every: int = Field(50, ge=1)
+    """Steps between two checkpoints, the one with the least validation loss being chosen."""
+    context: int = Field(2048, ge=8)
+    """Longest sample in tokens; a longer one is an error."""
+    lora_rank: int = Field(16, ge=1)
+    """Rank of the adapters."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the weights that TRL trains."""
+
+
+@dataclass(frozen=True)
+class History:
+    """What happened in a fine-tuning."""
+
+    losses: tuple[float, ...]
+    """Training loss of every step, nats per answer token, before its update."""
+    validations: tuple[tuple[int, float], ...]
+    """Step and validation loss of every checkpoint."""
+    chosen: int
+    """Step of the checkpoint that was kept."""
+
+
+def learning_rate(step: int, steps: int, settings: Finetuning) -> float:
+    """Rate of update ``step`` (from 0)."""
+    warmup = math.ceil(settings.warmup * steps)
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / warmup
+    if settings.decay == "constant":
+        return settings.learning_rate
+    progress = (step - warmup) / max(1, steps - warmup)
+    return settings.learning_rate * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * progress)))

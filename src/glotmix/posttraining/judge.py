@@ -1,0 +1,118 @@
+"""An LLM as judge, through any OpenAI-compatible endpoint that the user names; nothing is asked unless one is named.
+
+Pointwise, 1 to 5, as the paper has it (arXiv 2504.16677, §3 and fig. 9: the rating is read from ``Rating: [[4]]``);
+the wording of the prompt is ours. An answer in the wrong language gets 1 without the judge being asked.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from glotmix.config import Section
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.posttraining.sample import Sample
+
+LOWEST, HIGHEST = 1, 5
+RATING = re.compile(r"\[\[\s*([1-5])(?:\.0)?\s*\]\]")
+MOST_BYTES = 1 << 20
+PROMPT = """You are shown a request and an answer to it. Judge how helpful, correct and complete the answer is, and \
+whether it is written well in {language}, the language of the request. Do not let its length sway you.
+First give your reasons in a few sentences. Then end with the rating, from 1 (useless) to 5 (excellent), in exactly \
+this form: Rating: [[3]]
+
+[Request]
+{request}
+
+[Answer]
+{answer}"""
+
+
+class JudgeConfig(Section):
+    """Who judges."""
+
+    endpoint: str
+    """Base address of an OpenAI-compatible API, such as http://localhost:8000/v1."""
+    model: str
+    """Name of the judging model there."""
+    key_variable: str | None = None
+    """Environment variable that holds the API key; none for a server that asks for none."""
+    timeout: float = Field(60.0, gt=0)
+    """Seconds to wait for one answer."""
+    retries: int = Field(2, ge=0)
+    """How many times a request that failed is tried again."""
+
+
+class Unreachable(GlotmixError):
+    """The judge does not answer. Answers that were generated are kept; the same command goes on with the judging."""
+
+
+class Judge:
+    """Rates answers."""
+
+    def __init__(self, config: JudgeConfig):
+        """
+        Raises:
+            BadInput: an address that is none, or a key that is not in the environment.
+        """
+        parts = urlsplit(config.endpoint)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise BadInput(f"endpoint = {config.endpoint!r}", where="judge", expected="http(s)://host[:port]/v1")
+        self.config = config
+        self._key = None
+        if config.key_variable is not None:
+            self._key = os.environ.get(config.key_variable)
+            if not self._key:
+                raise BadInput(
+                    f"the environment has no {config.key_variable}", where="judge.key_variable", expected="an API key"
+                )
+
+    def rate(self, sample: Sample, answer: str) -> int:
+        """Rating of one answer, 1 to 5.
+
+        Raises:
+            Unreachable: no answer from the endpoint after all tries.
+            GlotmixError: the judge's reply has no rating in it, after all tries.
+        """
+        request = "\n\n".join(message.content for message in sample.prompt)
+        reply = ""
+        for _ in range(self.config.retries + 1):
+            reply = self._asked(PROMPT.format(language=sample.language, request=request, answer=answer))
+            if found := RATING.findall(reply):
+                return int(found[-1])
+        raise GlotmixError(f"{self.config.endpoint}: the judge's reply has no rating: {reply[-200:]!r}")
+
+    def rate_all(self, samples: Sequence[Sample], answers: Sequence[str]) -> list[int]:
+        """Ratings in order."""
+        return [self.rate(sample, answer) for sample, answer in zip(samples, answers, strict=True)]
+
+    def _asked(self, prompt: str) -> str:
+        body = {"model": self.config.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self._key}"} if self._key else {})
+        url = self.config.endpoint.rstrip("/") + "/chat/completions"
+        reason = ""
+        for attempt in range(self.config.retries + 1):
+            request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - http(s) checked
+            try:
+                with urllib.request.urlopen(request, timeout=self.config.timeout) as reply:  # noqa: S310
+                    return str(json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"])
+            except (urllib.error.URLError, OSError) as error:
+                reason = str(getattr(error, "reason", error))
+            except (ValueError, KeyError, IndexError, TypeError) as error:
+                reason = f"its reply is no chat completion ({type(error).__name__})"
+            if attempt < self.config.retries:
+                time.sleep(min(0.5 * 2**attempt, 8))
+        raise Unreachable(f"{url}: {reason}")
+
+
+def as_score(rating: int) -> float:
+    """A rating as a share: 1 is 0, 5 is 1."""
+    return (rating - LOWEST) / (HIGHEST - LOWEST)

@@ -1,0 +1,232 @@
+"""Fine-tuning any causal language model with TRL's supervised trainer and, for adapters, peft.
+
+TRL is given token ids and labels as :mod:`glotmix.posttraining.chat` makes them, in the order of
+:mod:`glotmix.posttraining.order`, so that a cell reads the same tokens whichever trainer it has. The checkpoint is chosen
+by the mean validation loss per answer token, not by TRL's mean over batches.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glotmix.errors import GlotmixError, MissingExtra
+from glotmix.posttraining.answer import load_model
+from glotmix.posttraining.chat import Encoded, padded
+from glotmix.posttraining.finetune import Finetuning, History, learning_rate
+
+IGNORED = -100
+"""Label of a token that is not learnt, by transformers' convention."""
+TOKENS_AT_ONCE = 8192
+
+
+def finetune_with_trl(
+    base: str | Path,
+    tokenizer: Any,
+    train: Sequence[Encoded],
+    validation: Sequence[Encoded],
+    order: np.ndarray,
+    settings: Finetuning,
+    directory: Path,
+    *,
+    weights: Mapping[str, float] | None = None,
+    device: str | None = None,
+) -> History:
+    """Fine-tune a model and write the chosen checkpoint with its tokenizer.
+
+    Args:
+        base: directory or hub name of the model.
+        tokenizer: the model's, with a chat template.
+        train: training samples.
+        validation: samples whose loss chooses the checkpoint; none keeps the last.
+        order: sample read at each place, [steps, batch].
+        settings: learning rate and the rest.
+        directory: where the chosen model goes, adapters merged.
+        weights: loss weight of each language; None weighs all samples alike.
+        device: "cpu" or "cuda"; default: the GPU where there is one.
+
+    Raises:
+        BadInput: no such model.
+        GlotmixError: the training loss is no longer finite.
+    """
+    try:
+        from datasets import Dataset, disable_progress_bars
+        from transformers import PrinterCallback, ProgressCallback
+        from trl import SFTConfig
+    except ImportError as error:
+        raise MissingExtra(str(error.name), "posttrain") from None
+    disable_progress_bars()
+    cuda = torch.cuda.is_available() if device is None else device == "cuda"
+    dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
+    model = load_model(base, "cuda" if cuda else "cpu", dtype)
+    if settings.method == "lora":
+        model = _with_adapters(model, settings)
+    rows = [train[i] for i in order.ravel()]
+    scratch = Path(tempfile.mkdtemp(prefix=".trl-", dir=directory.parent))
+    watch = _watch(validation, settings, directory, tokenizer.pad_token_id, len(order))
+    try:
+        trainer = _trainer_class()(
+            model=model,
+            args=SFTConfig(
+                output_dir=str(scratch),
+                per_device_train_batch_size=order.shape[1],
+                max_steps=len(order),
+                logging_steps=1,
+                logging_strategy="steps",
+                save_strategy="no",
+                report_to=[],
+                max_grad_norm=settings.clip,
+                max_length=None,
+                train_sampling_strategy="sequential",
+                dataset_kwargs={"skip_prepare_dataset": True},
+                remove_unused_columns=False,
+                use_cpu=not cuda,
+                bf16=False,
+                gradient_checkpointing=cuda,
+                disable_tqdm=True,
+                dataloader_pin_memory=cuda,
+                seed=0,
+            ),
+            train_dataset=Dataset.from_list([_row(sample, weights) for sample in rows]),
+            data_collator=_collated(tokenizer.pad_token_id, weighted=weights is not None),
+            processing_class=tokenizer,
+            optimizers=_optimiser(model, settings, len(order)),
+            callbacks=[watch],
+        )
+        for printer in (PrinterCallback, ProgressCallback):
+            trainer.remove_callback(printer)
+        trainer.train()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
+    if not np.isfinite(losses).all():
+        step = int(np.flatnonzero(~np.isfinite(losses))[0])
+        raise GlotmixError(f"training loss not finite at step {step}")
+    watch.write(trainer.model, directory)
+    tokenizer.save_pretrained(directory)
+    return History(losses, tuple(watch.validations), watch.chosen)
+
+
+def _row(sample: Encoded, weights: Mapping[str, float] | None) -> dict[str, Any]:
+    labels = np.where(sample.mask, sample.ids, IGNORED)
+    row: dict[str, Any] = {"input_ids": sample.ids.tolist(), "labels": labels.tolist()}
+    return row if weights is None else row | {"weight": weights.get(sample.language, 0.0)}
+
+
+def _collated(pad: int, *, weighted: bool) -> Any:
+    """TRL's own collator, with each sample's weight carried along."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    inner = DataCollatorForLanguageModeling(pad_token_id=pad)
+    if not weighted:
+        return inner
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Tensor]:
+        weight_B = torch.tensor([row["weight"] for row in rows])
+        return {**inner([{k: row[k] for k in ("input_ids", "labels")} for row in rows]), "weight": weight_B}
+
+    return collate
+
+
+def _trainer_class() -> Any:
+    from trl import SFTTrainer
+
+    class WeightedTrainer(SFTTrainer):  # type: ignore[misc]
+        """TRL's trainer; where samples have weights, each answer token's loss is multiplied by its sample's."""
+
+        def compute_loss(self, model: Any, inputs: dict[str, Tensor], *args: Any, **options: Any) -> Any:
+            weight_B = inputs.pop("weight", None)
+            if weight_B is None:
+                return super().compute_loss(model, inputs, *args, **options)
+            labels_BT = inputs.pop("labels")[:, 1:]
+            logits = model(**inputs).logits[:, :-1].float()
+            loss_BT = torch.nn.functional.cross_entropy(
+                logits.transpose(1, 2), labels_BT, ignore_index=IGNORED, reduction="none"
+            )
+            return (loss_BT * weight_B[:, None]).sum() / (labels_BT != IGNORED).sum()
+
+    return WeightedTrainer
+
+
+def _optimiser(model: Any, settings: Finetuning, steps: int) -> tuple[Any, Any]:
+    """AdamW as the proxies' engine has it, decay on matrices only, and the learning rate of every step."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-8)
+    rate = [learning_rate(step, steps, settings) / settings.learning_rate for step in range(steps + 1)]
+    return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate[min(step, steps)])
+
+
+def _with_adapters(model: Any, settings: Finetuning) -> Any:
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError:
+        raise MissingExtra("peft", "posttrain") from None
+    wanted = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=2 * settings.lora_rank,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, wanted)
+
+
+@torch.no_grad()
+def validation_loss(model: Any, samples: Sequence[Encoded], pad: int) -> float:
+    """Mean loss per answer token."""
+    model.eval()
+    total, tokens, part = 0.0, 0, max(1, TOKENS_AT_ONCE // max(len(sample) for sample in samples))
+    for start in range(0, len(samples), part):
+        ids_BT, mask_BT = (torch.from_numpy(x).to(model.device) for x in padded(samples[start : start + part], pad))
+        logits = model(input_ids=ids_BT).logits[:, :-1].float()  # padding is on the right, behind every answer
+        learnt = mask_BT[:, 1:]
+        total += float(torch.nn.functional.cross_entropy(logits[learnt], ids_BT[:, 1:][learnt], reduction="sum"))
+        tokens += int(learnt.sum())
+    model.train()
+    return total / tokens
+
+
+def _watch(validation: Sequence[Encoded], settings: Finetuning, directory: Path, pad: int, steps: int) -> Any:
+    from transformers import TrainerCallback
+
+    class Watch(TrainerCallback):
+        """Measures the validation loss now and then, and remembers the weights where it was least."""
+
+        def __init__(self) -> None:
+            self.validations: list[tuple[int, float]] = []
+            self.chosen, self._least = 0, float("inf")
+            self._kept: dict[str, Tensor] = {}
+
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
+            step = int(state.global_step)
+            if step % settings.save_every and step != steps:
+                return
+            value = validation_loss(model, validation, pad) if validation else -float(step)
+            if validation:
+                self.validations.append((step, value))
+            if value < self._least:
+                self._least, self.chosen = value, step
+                trained = {name for name, p in model.named_parameters() if p.requires_grad}
+                self._kept = {
+                    name: tensor.detach().to("cpu", copy=True)
+                    for name, tensor in model.state_dict().items()
+                    if name in trained
+                }
+
+        def write(self, model: Any, directory: Path) -> None:
+            if self._kept:
+                model.load_state_dict(self._kept, strict=False)
+            merged = model.merge_and_unload() if settings.method == "lora" else model
+            merged.save_pretrained(directory)
+
+    return Watch()
