@@ -1,10 +1,12 @@
 """Weights on disk: a directory that transformers opens as a Llama, and the state of a stack in mid-run.
 
-Everything is safetensors and JSON; nothing on disk can run code.
+Everything is safetensors and JSON; nothing on disk can run code. A file's metadata holds a digest of its tensors, which
+is compared when it is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from glotmix.artifact import read_json, write_json
@@ -24,6 +26,8 @@ from glotmix.proxy.stack import Stack
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+DIGEST = "sha256"
+"""Field of a file's metadata."""
 
 
 def to_llama_config(shape: Shape, *, end_of_document: int | None = None) -> dict[str, Any]:
@@ -104,33 +108,81 @@ def load_checkpoint(directory: Path) -> tuple[Shape, dict[str, Tensor]]:
         Corrupt: the weights are truncated or do not fit the configuration.
     """
     config = read_json(directory / CONFIG)
-    try:
-        shape = Shape(
-            config["hidden_size"],
-            config["num_hidden_layers"],
-            config["num_attention_heads"],
-            config["intermediate_size"],
-            config["vocab_size"],
-            config["tie_word_embeddings"],
-            config["max_position_embeddings"],
-        )
-    except KeyError as error:
-        raise BadInput(f"no field {error}", where=directory / CONFIG, expected="the configuration of a Llama") from None
+    shape = _shape(config, directory / CONFIG)
     for name, expected in to_llama_config(shape).items():
         if name in ("bos_token_id", "eos_token_id", "torch_dtype"):
             continue
         if config.get(name, expected) != expected:
             raise BadInput(f"{name} = {config[name]!r}", where=directory / CONFIG, expected=repr(expected))
+    state = _load(directory / WEIGHTS)
     try:
-        parameters = from_llama_state_dict(load_file(directory / WEIGHTS), shape)
-    except FileNotFoundError:
-        raise BadInput("no such file", where=directory / WEIGHTS) from None
-    except (SafetensorError, KeyError) as error:
-        raise Corrupt(f"{directory / WEIGHTS}: {error}") from None
+        parameters = from_llama_state_dict(state, shape)
+    except (KeyError, RuntimeError, IndexError) as error:
+        raise Corrupt(f"{directory / WEIGHTS}: does not fit {CONFIG}: {_first_line(error)}") from None
     for name, size in shape.tensors().items():
         if tuple(parameters[name].shape[1:]) != size:
             raise Corrupt(f"{directory / WEIGHTS}: {name} is {tuple(parameters[name].shape[1:])}, {size} by {CONFIG}")
     return shape, parameters
+
+
+_FIELDS = {
+    "width": "hidden_size",
+    "layers": "num_hidden_layers",
+    "heads": "num_attention_heads",
+    "feed_forward": "intermediate_size",
+    "vocab": "vocab_size",
+    "context": "max_position_embeddings",
+}
+"""Ours to transformers' name."""
+
+
+def _shape(config: object, where: Path) -> Shape:
+    """The shape that a Llama's configuration describes."""
+    if not isinstance(config, dict):
+        raise BadInput(f"holds a {type(config).__name__}", where=where, expected="the configuration of a Llama")
+    for name in (*_FIELDS.values(), "tie_word_embeddings"):
+        if name not in config:
+            raise BadInput(f"no field {name!r}", where=where, expected="the configuration of a Llama")
+    sizes = {ours: config[theirs] for ours, theirs in _FIELDS.items()}
+    for name, size in sizes.items():
+        if type(size) is not int or not 1 <= size < 1 << 31:
+            raise BadInput(f"{_FIELDS[name]} = {size!r}", where=where, expected="a whole number from 1")
+    if type(config["tie_word_embeddings"]) is not bool:
+        raise BadInput("tie_word_embeddings is no truth value", where=where, expected="true or false")
+    try:
+        return Shape(**sizes, tied=config["tie_word_embeddings"])
+    except BadInput as error:
+        raise BadInput(error.message, where=where) from None
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file, compared with the digest that it holds (those of others hold none)."""
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            told = (file.metadata() or {}).get(DIGEST)
+    except FileNotFoundError:
+        raise BadInput("no such file", where=path) from None
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise Corrupt(f"{path}: not readable as safetensors: {_first_line(error)}") from None
+    if told is not None and told != _digest(tensors):
+        raise Corrupt(f"{path}: weights changed since they were written (digest differs)")
+    if any(tensor.ndim not in (1, 2) for tensor in tensors.values()):
+        raise Corrupt(f"{path}: holds a tensor that is neither vector nor matrix")
+    return tensors
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 of tensors and of ``text``."""
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
@@ -140,10 +192,10 @@ def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress:
         made_from: JSON value that must be equal when the state is loaded.
         progress: JSON value that is handed back.
     """
-    tensors = {"master": stack.master_KP, "first": stack.first_KP, "second": stack.second_KP}
+    tensors = {"master": stack.master_KP.cpu(), "first": stack.first_KP.cpu(), "second": stack.second_KP.cpu()}
     description = {"made_from": made_from, "progress": progress, "shape": asdict(stack.shape)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save(path, {name: tensor.detach().cpu() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
+    _save(path, {name: tensor.detach() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
 
 
 def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -151,22 +203,28 @@ def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[s
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "pt", device=str(stack.device)) as file:
-            description = json.loads(file.metadata()["state"])
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            description = json.loads(metadata["state"])
             if description["made_from"] != json.loads(json.dumps(made_from)):
                 return None
-            if description["shape"] != asdict(stack.shape):
+            if description["shape"] != asdict(stack.shape) or DIGEST not in metadata:
                 return None
-            stack.load(*(file.get_tensor(name) for name in ("master", "first", "second")))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise Corrupt(f"{path}: {error}; delete it to start the runs anew") from None
-    return dict(description["progress"])
+            tensors = {name: file.get_tensor(name) for name in ("master", "first", "second")}
+        if metadata[DIGEST] != _digest(tensors, metadata["state"]):
+            raise ValueError("changed since it was written (digest differs)")
+        if any(tensor.shape != stack.master_KP.shape for tensor in tensors.values()):
+            raise ValueError("holds the state of another stack")
+        stack.load(**{f"{name}_KP": tensor.to(stack.device) for name, tensor in tensors.items()})
+        return dict(description["progress"])
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
+        raise Corrupt(f"{path}: {_first_line(error)}; delete it to start the runs anew") from None
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     try:
-        save_file(tensors, part, metadata)
+        save_file(tensors, part, metadata | {DIGEST: _digest(tensors, metadata.get("state", ""))})
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

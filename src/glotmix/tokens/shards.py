@@ -15,10 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field
 
 from glotmix.artifact import MANIFEST, Artifact, creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.config import TokensConfig
@@ -27,7 +30,7 @@ from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import Side, split_documents
 from glotmix.errors import BadInput, Corrupt
-from glotmix.tokens.pieces import Piece, Progress, Workshop, join, plan_pieces, write_piece
+from glotmix.tokens.pieces import INDEX, Piece, Progress, Workshop, join, plan_pieces, write_piece
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 Scatter = Callable[[Workshop, Sequence[Piece], "Progress | None"], None]
@@ -35,6 +38,7 @@ Scatter = Callable[[Workshop, Sequence[Piece], "Progress | None"], None]
 
 KIND, CLONES = "tokens", "clones"
 SUMMARY = "store.json"
+SIDES: tuple[Side, ...] = ("train", "held_out")
 SCATTER_FROM = 32 << 20
 """Bytes on disk from which pieces are worth processes of their own."""
 SAMPLE_REACH = 16
@@ -68,7 +72,8 @@ class TokenStore:
     def __init__(self, artifact: Artifact):
         self.directory = artifact.directory
         self._artifact = artifact
-        summary = read_json(self.directory / SUMMARY)
+        summary = read_json(artifact.checked(SUMMARY))
+        _check(summary, self.directory / SUMMARY)
         self.languages: tuple[str, ...] = tuple(summary["languages"])
         """Tags, in the order in which they were asked for."""
         self.vocab_size: int = summary["vocab_size"]
@@ -98,20 +103,45 @@ class TokenStore:
 
     def train(self, language: str) -> np.ndarray:
         """All training tokens of a language, mapped read-only, [U]."""
-        return np.memmap(self._path(language, "train", "bin"), dtype=self.dtype, mode="r")
+        return self._ids(language, "train")
 
     def held_out(self, language: str) -> HeldOut:
         """What the loss of a language is measured on."""
-        tokens = np.memmap(self._path(language, "held_out", "bin"), dtype=self.dtype, mode="r")
         side = self._summary["languages"][language]["held_out"]
-        return HeldOut(tokens, side["bytes"], side["documents"])
+        return HeldOut(self._ids(language, "held_out"), side["bytes"], side["documents"])
+
+    def _ids(self, language: str, side: Side) -> np.ndarray:
+        path = self._file(language, side, "bin")
+        told, size = self._summary["languages"][language][side]["tokens"], path.stat().st_size
+        if size != told * self.dtype.itemsize or not size:
+            raise Corrupt(f"{path}: {size} bytes, but {SUMMARY} tells of {told} tokens of {self.dtype.itemsize}")
+        return np.memmap(path, dtype=self.dtype, mode="r")
+
+    def check_ids(self) -> None:
+        """Read all tokens.
+
+        Raises:
+            Corrupt: one is not in the vocabulary.
+        """
+        for language in self.languages:
+            for side in SIDES:
+                if int(self._ids(language, side).max()) >= self.vocab_size:
+                    path = self._path(language, side, "bin")
+                    raise Corrupt(f"{path}: holds an id outside of the vocabulary of {self.vocab_size}")
 
     def documents(self, language: str, split: Side) -> pl.DataFrame:
         """The index: ``id``, ``offset`` and ``length`` in tokens (its end included), ``bytes`` and ``words`` of text.
 
         ``words`` counts characters in scripts without spaces between words (see :mod:`glotmix.tokens.fertility`).
         """
-        return pl.read_parquet(self._path(language, split, "parquet"))
+        path = self._file(language, split, "parquet")
+        try:
+            table = pq.read_table(path)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
+        if not table.schema.equals(INDEX):
+            raise Corrupt(f"{path}: columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
+        return pl.DataFrame(pl.from_arrow(table))
 
     def unique_tokens(self, language: str) -> int:
         """``U``: training tokens of a language, ends of documents included."""
@@ -158,6 +188,11 @@ class TokenStore:
             raise BadInput(f"no tokens of {language}", where=self.directory, expected=" | ".join(self.languages))
         return self.directory / f"{language}.{split}.{ending}"
 
+    def _file(self, language: str, split: str, ending: str) -> Path:
+        """The same of a file that must be there; only what the manifest lists is opened."""
+        self._path(language, split, ending)
+        return self._artifact.checked(f"{language}.{split}.{ending}", content=False)
+
 
 def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
     """The token store in ``directory``; every file is compared with what was written.
@@ -184,7 +219,36 @@ def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
         from glotmix.tokens.clone import ClonedStore
 
         return ClonedStore(artifact)
-    return TokenStore(artifact)
+    store = TokenStore(artifact)
+    if verify or small:
+        store.check_ids()
+    return store
+
+
+class _Totals(BaseModel):
+    """One side of a language."""
+
+    documents: int = Field(ge=1, strict=True)
+    tokens: int = Field(ge=2, strict=True)
+    bytes: int = Field(ge=1, strict=True)
+
+
+class _Summary(BaseModel):
+    """What every store tells of itself."""
+
+    vocab_size: int = Field(ge=1, le=1 << 31, strict=True)
+    end_of_document: int = Field(ge=0, strict=True)
+    dtype: Literal["<u2", "<u4"]
+    languages: dict[str, dict[Side, _Totals]] = Field(min_length=1)
+
+
+def _check(summary: object, where: Path) -> None:
+    try:
+        found = _Summary.model_validate(summary)
+        if found.end_of_document >= found.vocab_size or any(len(sides) < 2 for sides in found.languages.values()):
+            raise ValueError("sides or end of document missing")
+    except ValueError as error:
+        raise Corrupt(f"{where}: describes no store: {'; '.join(str(error).splitlines()[:3])}") from None
 
 
 def _kind(directory: Path) -> str | None:

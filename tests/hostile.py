@@ -1,0 +1,272 @@
+"""Readers of what strangers may send, each as a function of bytes that must return or say no with place and reason.
+
+Used by tests/test_hostile_input.py and, a million times, by benchmarks/fuzz.py.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import polars as pl
+from hypothesis import strategies as st
+
+from glotmix.artifact import checksum
+from glotmix.config import CorpusConfig, load_study
+from glotmix.corpus.readers import open_reader
+from glotmix.errors import GlotmixError
+from glotmix.measurements import read_runs
+from glotmix.tokens.shards import open_store
+
+
+class Hostile:
+    """A reader under test. ``of(data)`` puts the bytes where they are looked for and reads them."""
+
+    seeds: tuple[bytes, ...]
+    """Sound inputs that mutations start from."""
+    words: tuple[bytes, ...] = ()
+    """Pieces of the format's syntax."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.seeds = tuple(self.make())
+
+    def make(self) -> list[bytes]:
+        raise NotImplementedError
+
+    def read(self, data: bytes) -> object:
+        raise NotImplementedError
+
+    def __call__(self, data: bytes) -> bool:
+        """Whether the input was accepted; a rejection must be an error of ours that names the place and the reason."""
+        try:
+            self.read(data)
+        except GlotmixError as error:
+            text = str(error)
+            assert str(self.folder) in text, f"no place: {text!r}"
+            assert len(text.replace(str(self.folder), "")) > 12, f"no reason: {text!r}"
+            return False
+        return True
+
+    def strategy(self) -> st.SearchStrategy[bytes]:
+        """Arbitrary bytes, and sound inputs cut up and put together with syntax and rubbish."""
+        rubbish = st.one_of(st.binary(max_size=20), st.sampled_from([*self.words, b"\0", b"\xff\xfe", b"-1", b"1e999"]))
+        return st.one_of(
+            st.binary(max_size=200),
+            st.builds(
+                _spliced,
+                st.sampled_from(self.seeds),
+                st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), rubbish), max_size=4),
+            ),
+        )
+
+
+def _spliced(data: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
+    for where, length, piece in cuts:
+        at = int(where * len(data))
+        data = data[:at] + piece + data[at + length :]
+    return data
+
+
+class StudyFile(Hostile):
+    words = (b"*a", b"&a ", b"<<: ", b"!!python/object/apply:os.system ", b"[[[[", b"{", b"? ", b"- ", b": ", b"|\n", b"%YAML 1.1\n",
+             b"languages: [no]", b"seed: 0x1F", b"corpus: {path: ", b"1" * 5000, b".nan", b"scale: tiny", b"kind: clones")  # fmt: skip
+
+    def make(self):
+        recipes = Path(__file__).parents[1] / "recipes"
+        text = b"name: x\nlanguages: [es, fr]\ncorpus: {reader: plain, path: data}\noptimize: {floors: {es: 0.1}}\n"
+        return [
+            text,
+            text + b"scales: {tiny: {seed: 3}}\nscale: tiny\n",
+            (recipes / "quickstart.yaml").read_bytes()[:600],
+        ]
+
+    def read(self, data):
+        path = self.folder / "study.yaml"
+        path.write_bytes(data)
+        return load_study(path)
+
+
+class RunsTable(Hostile):
+    words = (
+        b"nan",
+        b"inf",
+        b"-",
+        b",",
+        b"\n",
+        b'"',
+        b"\r",
+        b"p/es",
+        b"loss/es",
+        b"p/",
+        b"1e308",
+        b"run",
+        b"D",
+        b"seed",
+        b"x" * 300,
+    )
+
+    def make(self):
+        rows = "".join(
+            f"r{i},{1e6 * (i + 1):g},1e8,{i},{i / 4},{1 - i / 4},{3 - i / 9},{2 + i / 7}\n" for i in range(4)
+        )
+        head = "run,N,D,seed,p/es,p/fr,loss/es,loss/fr\n"
+        return [(head + rows).encode(), head.encode()]
+
+    def read(self, data):
+        path = self.folder / "runs.csv"
+        path.write_bytes(data)
+        return read_runs(path)
+
+
+class Corpus(Hostile):
+    reader: str
+    name: str
+    settings: ClassVar[dict] = {}
+
+    def read(self, data):
+        path = self.folder / self.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        config = CorpusConfig(reader=self.reader, path=str(self.folder), **self.settings)
+        return sum(document.bytes for document in open_reader(config, ["spa_Latn"], self.folder).documents("spa_Latn"))
+
+
+class JsonLines(Corpus):
+    reader, name, settings = "jsonl", "all.jsonl", {"language_field": "lang", "id_field": "id"}
+    words = (
+        b'"\\ud800"',
+        b"[" * 3000,
+        b"NaN",
+        b"1" * 4400,
+        b'{"text":',
+        b"}",
+        b"\\u0000",
+        b"\xef\xbb\xbf",
+        b"null",
+        b"\r\n",
+    )
+
+    def make(self):
+        row = '{"text": "Hola, ¿qué tal?", "lang": "es", "id": 7}\n'
+        return [(row * 2).encode(), row.replace("es", "fr").encode(), (row * 3).replace("\n", "\r\n").encode()]
+
+
+class Roff(Corpus):
+    reader, name = "manpages", "es/man1/ls.1"
+    words = (b".SH ", b".if n \\{", b".el ", b"\\}", b".de xx\n", b"..\n", b"\\*(xx", b".ds xx \\*(xx\\*(xx\n", b"\\f[", b"\\N'99999999999'",
+             b"\\[u110000]", b"\\h'", b".so ../../etc/passwd\n", b".TS\n", b'.\\"', b"\\\n", b'" coding: rot13', b".Fl ", b".Op Oo Dq ",
+             b"\\(e", b".while n ", b"'\\\" -*- coding: utf-7 -*-\n", b"\\o'", b"\\C'")  # fmt: skip
+
+    def make(self):
+        page = (
+            '.\\" coding: utf-8\n.TH LS 1\n.SH NOMBRE\nls \\- lista \\fBdirectorios\\fP\n.ds xx hola\n.if n \\{\\\n\\*(xx\n.\\}\n'
+            + ".PP\nMuestra información acerca de los ficheros \\(em por omisión, del directorio actual.\n" * 4
+            + ".Nm ls\n.Op Fl a Ar file\n.IP \\(bu 4\nuno\n.TS\nx\n.TE\n"
+        )
+        return [page.encode(), page.encode("latin-1", "replace")]
+
+
+class Shards(Hostile):
+    """The four files that describe a store: which one the bytes replace is their first byte modulo four."""
+
+    words = (b'"|O"', b'"<u8"', b"../../x", b"1e400", b"-1", b"null", b"{}", b"[]", b'"bytes"', b"PAR1", b'"<u2"')
+    files = ("artifact.json", "store.json", "spa_Latn.train.parquet", "spa_Latn.train.bin")
+
+    def make(self):
+        import pyarrow.parquet as pq
+
+        from glotmix.artifact import creating, write_json
+        from glotmix.tokens.pieces import INDEX
+
+        self.store = self.folder / "tokens"
+        sides = {side: {"documents": 1, "tokens": 4, "bytes": 9, "words": 2} for side in ("train", "held_out")}
+        summary = {
+            "vocab_size": 300,
+            "end_of_document": 0,
+            "dtype": "<u2",
+            "tokenizer": "x",
+            "languages": {"spa_Latn": sides},
+        }
+        with creating(self.store, "tokens", {"languages": ["spa_Latn"]}) as part:
+            write_json(part / "store.json", summary)
+            for side in sides:
+                np.array([5, 6, 299, 0], "<u2").tofile(part / f"spa_Latn.{side}.bin")
+                row = {"id": ["a#1"], "offset": [0], "length": [4], "bytes": [9], "words": [2]}
+                pq.write_table(pl.DataFrame(row).to_arrow().cast(INDEX), part / f"spa_Latn.{side}.parquet")
+        self.sound = {name: (self.store / name).read_bytes() for name in self.files}
+        return [bytes([number]) + self.sound[name] for number, name in enumerate(self.files)]
+
+    def read(self, data):
+        """Checksums are made to fit: a stranger would do that too."""
+        for name, sound in self.sound.items():
+            (self.store / name).write_bytes(sound)
+        name = self.files[data[0] % 4 if data else 0]
+        path = self.store / name
+        path.write_bytes(data[1:])
+        if name != "artifact.json":
+            manifest = json.loads(self.sound["artifact.json"])
+            manifest["files"][name] = {"bytes": path.stat().st_size, "sha256": checksum(path)}
+            (self.store / "artifact.json").write_text(json.dumps(manifest))
+        store = open_store(self.store)
+        for language in store.languages:
+            store.train(language), store.held_out(language), store.documents(language, "train")
+            store.unigram_bits_per_byte(language), store.uniform_bits_per_byte(language)
+            store.unique_tokens(language), store.totals(language, "train")
+
+
+class Checkpoint(Hostile):
+    """The two files of a checkpoint, the state in mid-run with them: the first byte modulo three says which."""
+
+    words = (
+        b'"dtype":"F64"',
+        b'"shape":[',
+        b'"data_offsets":[0,',
+        b"__metadata__",
+        b"\xff\xff\xff\xff\xff\xff\xff\x7f",
+        b'"F4"',
+        b"-1",
+        b"1e9",
+    )
+
+    def make(self):
+        from dataclasses import asdict
+
+        from glotmix.proxy.checkpoint import save_checkpoint, save_state
+        from glotmix.proxy.model import Shape
+        from glotmix.proxy.stack import Stack
+
+        self.stack = Stack(Shape(16, 1, 1, 16, 32, True, 8), [0])
+        assert asdict(self.stack.shape)
+        save_checkpoint(self.folder / "c", self.stack.views(self.stack.master_KP), self.stack.shape)
+        save_state(self.folder / "s.state", self.stack, {"a": 1}, {"step": 3})
+        self.files = [
+            self.folder / "c" / "config.json",
+            self.folder / "c" / "model.safetensors",
+            self.folder / "s.state",
+        ]
+        self.sound = {path: path.read_bytes() for path in self.files}
+        return [bytes([number]) + self.sound[path] for number, path in enumerate(self.files)]
+
+    def read(self, data):
+        from glotmix.proxy.checkpoint import load_checkpoint, load_state
+
+        for path, sound in self.sound.items():
+            path.write_bytes(sound)
+        path = self.files[data[0] % 3 if data else 0]
+        path.write_bytes(data[1:])
+        if path.suffix == ".state":
+            return load_state(path, self.stack, {"a": 1})
+        return load_checkpoint(self.folder / "c")
+
+
+TARGETS: dict[str, Callable[[Path], Hostile]] = {
+    "study": StudyFile,
+    "runs": RunsTable,
+    "jsonl": JsonLines,
+    "roff": Roff,
+    "shards": Shards,
+    "safetensors": Checkpoint,
+}
