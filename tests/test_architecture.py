@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
-FOUNDATIONS = {"notation", "errors", "language", "artifact", "config", "__init__"}
+FOUNDATIONS = {"notation", "errors", "language", "artifact", "config", "notebook", "__init__"}
 ALLOWED = {
     "corpus": set(),
     "tokens": {"corpus"},
@@ -16,7 +16,7 @@ ALLOWED = {
     "measurements": {"mixture"},
     "proxy": {"tokens", "mixture", "measurements"},
     "sweep": {"proxy", "mixture", "measurements", "tokens"},
-    "probe": {"proxy", "tokens", "mixture", "measurements", "transfer"},
+    "probe": {"attribution", "proxy", "tokens", "mixture", "measurements", "transfer"},
     "attribution": {"proxy", "tokens", "mixture", "measurements", "transfer"},
     "posttraining": {"proxy", "tokens", "mixture", "measurements"},
     "live": {"mixture", "tokens"},

@@ -1,0 +1,249 @@
+"""Loss weights, adaptive methods and restarts steer runs through one hook, resumable and with their cost counted."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from glotmix.config import ProxyConfig
+from glotmix.errors import BadInput
+from glotmix.mixture.adaptives import AdaptivePlan
+from glotmix.mixture.balancing import proportional, temperature, uniform
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule, Stage
+from glotmix.mixture.weighting import Weighting, mixed, scalarization
+from glotmix.proxy import flops
+from glotmix.proxy.checkpoint import load_checkpoint
+from glotmix.proxy.guide import LOOK, Guide
+from glotmix.proxy.loader import MixtureBatches
+from glotmix.proxy.model import Shape, init_parameters
+from glotmix.proxy.stack import Stack
+from glotmix.proxy.train import StackRun, train_stack
+from glotmix.proxy.watch import Watched
+
+torch.set_num_threads(1)
+V, T, B = 64, 16, 6
+SHAPE = Shape(width=32, layers=1, heads=2, feed_forward=48, vocab=V, context=T)
+TRAINING = ProxyConfig(width=32, layers=1, heads=2, context=T, batch=B, evaluations=2, learning_rate=1e-2)
+SIZES = {"big": 40 * T, "mid": 10 * T, "low": 2 * T}
+STEPS = 24
+PLANS = {
+    "doremi": AdaptivePlan("doremi", uniform(SIZES)),
+    "odm": AdaptivePlan("odm", proportional(SIZES)),
+    "odm_exp3": AdaptivePlan("odm_exp3", proportional(SIZES)),
+    "ado": AdaptivePlan("ado", proportional(SIZES), {"first_fit": 12, "ignored": 4, "every": 6}),
+    "pike": AdaptivePlan("pike", uniform(SIZES), {"zeta1": 0.05, "zeta2": 0.01, "batch": B, "every": 4}),
+    "multidds_s": AdaptivePlan("multidds_s", proportional(SIZES), {"every": 8, "learning_rate": 1e-2}),
+    "gradvac": AdaptivePlan("gradvac", temperature(SIZES, 5)),
+}
+
+
+@dataclasses.dataclass
+class Text:
+    tokens: np.ndarray
+    bytes: int
+
+
+class Store:
+    """Three languages that differ in which tokens they use, so that their losses and gradients do."""
+
+    fingerprint = "store"
+
+    def train(self, language):
+        place = list(SIZES).index(language)
+        return (np.random.default_rng(place).zipf(1.3, SIZES[language] + 1) + 20 * place) % V
+
+
+HELD_OUT = {name: Text(np.random.default_rng(9 + i).zipf(1.3, 200) % V, 400) for i, name in enumerate(SIZES)}
+
+
+def run(name="r", *, schedule=None, weighting=None, plan=None, seed=1):
+    schedule = schedule or Schedule.constant(plan.start if plan else proportional(SIZES))
+    adaptive = plan.make(seed) if plan else None
+    return StackRun(name, schedule, STEPS * B * T, seed, weighting, adaptive)
+
+
+def train(runs, **options):
+    batches = MixtureBatches(Store(), runs, TRAINING)
+    watched = Watched.of(HELD_OUT, batches, T)
+    references = {one.run: init_parameters(SHAPE, [7]) for one in runs}
+    guide = None
+    if any(one.is_guided for one in runs):
+        guide = Guide(runs, batches, SHAPE, TRAINING, references=references, development=watched.development)
+    options = {"held_out": watched.held_out, "trained_on": watched.trained_on} | options
+    return train_stack(runs, batches, SHAPE, TRAINING, guide=guide, **options)
+
+
+def values(result, metric="nats"):
+    return np.array([row.value for row in result.losses if row.metric == metric])
+
+
+def batch_of(counts):
+    """Every language's sequences as one batch [1, N, T + 1], with their languages."""
+    rows, names = [], []
+    for name, count in counts.items():
+        tokens = Store().train(name)
+        rows += [tokens[s * T : s * T + T + 1] for s in range(count)]
+        names += [name] * count
+    return torch.from_numpy(np.stack(rows)).unsqueeze(0), names
+
+
+def test_full_batch_gradients_of_sampling_weighting_and_anything_between_agree_to_a_millionth():
+    counts = {name: size // T for name, size in SIZES.items()}
+    tokens_KBS, names = batch_of(counts)
+    stack = Stack(SHAPE, [3])
+
+    def weighted(weights, sampled=None):
+        # A full batch holds every sequence once; sampled at q instead of in proportion, it is worth q_l / (U_l / U).
+        worth = {name: 1.0 if sampled is None else sampled[name] / proportional(SIZES)[name] for name in counts}
+        stack.gradient_KP.zero_()
+        stack.backward_weighted(tokens_KBS, torch.tensor([[weights[n] * worth[n] for n in names]]).float())
+        return stack.gradient_KP.double().clone()
+
+    for tau in (2, 5, 100):
+        target = temperature(SIZES, tau)
+        expected = torch.zeros_like(stack.gradient_KP, dtype=torch.float64)
+        for name, count in counts.items():  # Σ p_l ∇L_l, each language by the trainer's plain backward pass
+            stack.gradient_KP.zero_()
+            stack.backward(batch_of({name: count})[0])
+            expected += target[name] * stack.gradient_KP.double()
+        between, rest = mixed(SIZES, sample=2, target=tau)
+        ones = dict.fromkeys(SIZES, 1.0)
+        for form in (weighted(scalarization(SIZES, tau)), weighted(rest, between), weighted(ones, target)):
+            assert float((form - expected).norm() / expected.norm()) < 1e-6  # at another temperature: 0.1 and more
+    other = weighted(scalarization(SIZES, 2))
+    assert float((other - expected).norm() / expected.norm()) > 0.05
+
+
+def test_weights_of_one_change_no_bit_and_others_do():
+    (plain,) = train([run()])
+    (ones,) = train([run(weighting=Weighting(dict.fromkeys(SIZES, 1.0)))])
+    assert (values(ones) == values(plain)).all()
+    (weighted,) = train([run(weighting=scalarization(SIZES, 5))])
+    assert np.abs(values(weighted) - values(plain)).max() > 1e-3
+
+
+def test_a_weighted_run_is_the_same_in_a_stack():
+    alone = train([run("w", weighting=scalarization(SIZES, 5))])[0]
+    stacked = train([run("p"), run("w", weighting=scalarization(SIZES, 5))])[1]
+    assert (values(stacked) == values(alone)).all()
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_adaptive_method_steers_a_run_and_counts_what_it_costs(name):
+    (result,) = train([run(plan=PLANS[name])])
+    (plain,) = train([run(schedule=Schedule.constant(PLANS[name].start))])
+    assert result.status == "complete"
+    moved = Mixture(result.guided["result"]).total_variation(PLANS[name].start)
+    weights = result.guided["path"][-1][2]
+    assert moved > 1e-3 or (weights is not None and max(weights.values()) > 1)
+    per_sequence = T * flops.per_token(SHAPE, T)
+    cost = PLANS[name].make(1).cost
+    updates, batch = STEPS // cost.every, len(SIZES) * LOOK
+    expected = {
+        "doremi": STEPS * B / 3,  # one forward pass of the reference for each batch
+        "pike": updates * batch,
+        "multidds_s": updates * 2 * batch,
+    }.get(name, 0.0)
+    assert pytest.approx(expected * per_sequence) == result.C - plain.C
+    assert sum(result.tokens.values()) == STEPS * B * T
+
+
+@pytest.mark.parametrize("name", ["odm", "doremi", "multidds_s"])
+def test_a_killed_adaptive_run_goes_on_to_the_bits_of_the_uninterrupted_one(name, tmp_path):
+    (whole,) = train([run(plan=PLANS[name])])
+
+    class Killed(Exception):
+        pass
+
+    def stop(done, _):
+        if done == 11:
+            raise Killed
+
+    state = tmp_path / "state"
+    with pytest.raises(Killed):
+        train([run(plan=PLANS[name])], state=state, state_every=0.0, on_step=stop)
+    (resumed,) = train([run(plan=PLANS[name])], state=state)
+    assert (values(resumed) == values(whole)).all()
+    assert resumed.guided == whole.guided
+    assert resumed.tokens == whole.tokens
+
+
+def test_a_restart_is_a_new_run_from_the_weights_at_the_switch(tmp_path):
+    first, second = proportional(SIZES), uniform(SIZES)
+    switched = Schedule((Stage(0.0, first), Stage(0.5, second, restart=True)))
+    kept = {}
+
+    def keep(name, step):
+        kept[step] = tmp_path / f"{name}-{step}"
+        return kept[step]
+
+    (restarted,) = train([run(schedule=switched)], checkpoint=keep)
+    _, middle = load_checkpoint(kept[STEPS // 2])
+    half = dataclasses.replace(run(), tokens=STEPS // 2 * B * T)
+    whole = MixtureBatches(Store(), [run(schedule=switched)], TRAINING)
+
+    def later(k, step):
+        return whole(k, step + STEPS // 2)
+
+    (fresh,) = train_stack([half], later, SHAPE, TRAINING, held_out=HELD_OUT, on_start=lambda stack: stack.set(middle))
+    (again,) = train([run(schedule=switched)], held_out=HELD_OUT)
+    assert (values(fresh)[-3:] == values(again)[-3:]).all()
+    (plain,) = train([run(schedule=Schedule((Stage(0.0, first), Stage(0.5, second))))])
+    assert np.abs(values(plain)[-3:] - values(restarted)[-3:]).max() > 1e-3
+
+
+def test_training_text_is_measured_beside_held_out_text_with_how_much_was_read():
+    (result,) = train([run(schedule=Schedule.constant(uniform(SIZES)))])
+    seen = {row.language: row.value for row in result.losses if row.metric == "seen" and row.step == STEPS}
+    assert seen == result.tokens
+    last = {
+        metric: {row.language: row.value for row in result.losses if row.metric == metric and row.step == STEPS}
+        for metric in ("train", "nats")
+    }
+    # Two sequences read 24 times each are better known than text from elsewhere.
+    assert last["train"]["low"] < last["nats"]["low"]
+
+
+def test_development_text_is_never_measured_on():
+    watched = Watched.of(HELD_OUT, MixtureBatches(Store(), [run()], TRAINING), T)
+    for name, text in HELD_OUT.items():
+        measured = len(watched.held_out[name].tokens)
+        assert measured == 150
+        assert (watched.development[name].ravel()[:T] == text.tokens[measured : measured + T]).all()
+    with pytest.raises(BadInput, match="big has 30 held-out tokens"):
+        Watched.of({"big": Text(np.zeros(30, int), 60)}, MixtureBatches(Store(), [run()], TRAINING), T)
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        (
+            [
+                run("a"),
+                run("b", schedule=Schedule((Stage(0.0, proportional(SIZES)), Stage(0.5, uniform(SIZES), True)))),
+            ],
+            "restart at",
+        ),
+        ([run("a", plan=PLANS["gradvac"]), run("b")], "gradvac in a stack of 2"),
+    ],
+)
+def test_runs_that_cannot_share_a_stack_are_named(runs, message):
+    with pytest.raises(BadInput, match=message):
+        train(runs)
+
+
+def test_nothing_asked_for_is_left_out_silently():
+    runs = [run(weighting=scalarization(SIZES, 5))]
+    batches = MixtureBatches(Store(), runs, TRAINING)
+    with pytest.raises(BadInput, match="run r has loss weights or an adaptive method"):
+        train_stack(runs, batches, SHAPE, TRAINING)
+    with pytest.raises(BadInput, match="doremi without a reference model"):
+        Guide([run(plan=PLANS["doremi"])], batches, SHAPE, TRAINING)
+    with pytest.raises(BadInput, match="multidds_s without development text of big, mid, low"):
+        Guide([run(plan=PLANS["multidds_s"])], batches, SHAPE, TRAINING)
+    with pytest.raises(BadInput, match="unexpected keyword argument 'zeta'"):
+        AdaptivePlan("odm", uniform(SIZES), {"zeta": 1}).make(0)
+    with pytest.raises(BadInput, match="no adaptive method 'magic'"):
+        AdaptivePlan("magic", uniform(SIZES)).make(0)
