@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from glotmix.errors import BadInput
+from glotmix.notebook import rich_html
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -98,6 +99,10 @@ class Census:
         except (KeyError, TypeError) as error:
             expected = ", ".join(field.name for field in fields(CensusRow))
             raise BadInput(f"not a census: {error}", where=where, expected=expected) from None
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return rich_html(self.table())
 
     def table(self) -> Table:
         """For the terminal."""

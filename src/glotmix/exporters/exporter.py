@@ -22,6 +22,7 @@ from glotmix.errors import BadInput
 from glotmix.exporters.quoting import check_text
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
+from glotmix.notebook import table_html
 
 REALISED = "realised.json"
 OFF = 0.01
@@ -170,6 +171,19 @@ class Realised:
     """What the simulation has to say in words."""
     files: tuple[str, ...]
     """The trainer's files beside this one."""
+
+    def _repr_html_(self) -> str:
+        """For notebooks: shares that are off by more than 1 % are tinted."""
+        errors = {name: self.relative_error.get(name, 0.0) for name in self.wanted}
+        rows = [
+            [name, f"{share:.4%}", f"{self.realised[name]:.4%}", f"{self.epochs[name]:.3g}"]
+            for name, share in self.wanted.items()
+        ]
+        tints = [
+            [0.0, max(-1.0, min(1.0, error / 0.1)) if name in self.off else 0.0, 0.0] for name, error in errors.items()
+        ]
+        title = f"{self.exporter} ({self.target_version}): total variation {self.total_variation:.2g}"
+        return table_html(title, ["language", "wanted", "realised", "epochs"], rows, tints)
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, languages before totals."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.notebook import bars_html
 
 SUM_TOLERANCE = 1e-6
 """How far the shares that a user writes may sum from one; within it they are divided by their sum."""
@@ -40,6 +41,11 @@ class Mixture(Mapping[str, float]):
         if abs(total - 1) > SUM_TOLERANCE:
             raise BadInput(f"shares sum to {total:.6g}", where=where, expected="1 (use Mixture.normalised for weights)")
         self._shares = {language: float(share) / total for language, share in shares.items()}
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a bar per language, the largest first."""
+        rows = sorted(self.items(), key=lambda row: -row[1])
+        return bars_html(f"mixture of {len(rows)} languages", rows)
 
     @classmethod
     def normalised(cls, weights: Mapping[str, float], *, where: object = None) -> Mixture:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
+from glotmix.notebook import rich_html
 from glotmix.optimize.objective import Objective
 
 
@@ -228,6 +229,10 @@ class Optimum:
             raise BadInput(
                 f"no optimum: {error!r} missing or malformed", where=where, expected="an optimum.json"
             ) from None
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return rich_html(self.table())
 
     def table(self) -> RenderableType:
         """Shares, then value and gain of the optimum and every baseline, then the limits and what they cost."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.notebook import table_html
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class TransferMatrix:
             return None
         at = self.targets.index(target), self.sources.index(source)
         return float(self.low_TL[at]), float(self.high_TL[at])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: a table in the report's colours, scaled by the largest value between different languages."""
+        cross = np.array([[t != s for s in self.sources] for t in self.targets])
+        sizes = np.abs(self.value_TL[cross & np.isfinite(self.value_TL)])
+        tint_TL = np.clip(self.value_TL / (float(sizes.max(initial=0.0)) or 1.0), -1, 1)
+        rows = [[t, *(f"{self[t, s]:+.3f}" for s in self.sources)] for t in self.targets]
+        title = f"{self.method or 'transfer'} ({self.unit}): rows are targets, columns are sources"
+        return table_html(title, ["", *self.sources], rows, tint_TL.tolist())
 
     def to_json(self) -> dict[str, Any]:
         """``{"method", "unit", "notes", "values": {target: {source: {"value", "low", "high"}}}}``."""
