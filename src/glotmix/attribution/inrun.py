@@ -3,8 +3,9 @@
 Wang et al. 2024 (arXiv 2406.11011), first order: the Shapley value of sample i for one update, with the loss taken as
 linear in the weights, is ``φ_i = η ⟨∇L_target, ∇L_i / B⟩`` (their §4.2; our sign: positive helps). Values add up over
 updates and over the samples of a language, so a language needs one gradient, not one per sample: the sum over its
-sequences in the batch, which costs the batch's own backward pass and no more. That is the departure from their ghost
-products per sample; the figures by language are the same.
+sequences in the batch. That is the departure from their ghost products per sample; the figures by language are the
+same. Languages with equally many sequences go through as one stack of models, and the language with the most of them
+needs no pass at all: its gradient is what the others leave of the batch's, which the training has computed anyway.
 
 AdamW does not step along the gradient. What a language adds to an update is its gradient divided by ``√v̂ + ε``, so the
 corrected form is ``φ = η c ⟨∇L_target / (√v̂ + ε), G_language⟩`` with clipping c. Momentum spreads a gradient over later
@@ -15,7 +16,7 @@ what is left of the curvature belong to no language: compare ``predicted`` with 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,9 @@ from glotmix.proxy.evaluate import HeldOut
 from glotmix.proxy.model import Parameters, Shape
 from glotmix.proxy.stack import BETAS, EPSILON, Stack
 from glotmix.transfer.matrix import TransferMatrix
+
+TOGETHER_BYTES = 1 << 28
+"""Copies of a model that go through together take no more memory than this."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +103,9 @@ class InRunShapley:
         for k in range(stack.K):
             parameters = {name: tensor[k : k + 1] for name, tensor in stack.parameters.items()}
             scale_P = _preconditioner(stack, k, step + 1, self._clip) if self._preconditioned else None
+            batch_P = _flat([view[k] for view in stack.views(stack.gradient_KP).values()])
             value_TL, loss_T = self.contributions(
-                parameters, stack.shape, tokens_KBS[k], self._languages_of(k, step), learning_rate, scale_P
+                parameters, stack.shape, tokens_KBS[k], self._languages_of(k, step), learning_rate, scale_P, batch_P
             )
             if self._sum is None:
                 self._sum = np.zeros((stack.K, len(self.targets), len(self.sources)))
@@ -116,6 +121,7 @@ class InRunShapley:
         languages_B: Sequence[str],
         learning_rate: float,
         scale_P: Tensor | None = None,
+        batch_P: Tensor | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """What one update of one run gives, [T, L], and the targets' losses before it, [T]; both in bits per byte.
 
@@ -127,29 +133,37 @@ class InRunShapley:
             learning_rate: η of the update.
             scale_P: what the optimiser multiplies gradients with (``c / (√v̂ + ε)``), the tensors one behind the other;
                 None for plain SGD.
+            batch_P: the gradient of the batch's mean loss, where it is known: one language less to compute.
 
         Raises:
             BadInput: a sequence of a language that is not among the sources.
         """
         if unknown := set(languages_B) - set(self.sources):
             raise BadInput(f"training sequences of {min(unknown)}", expected=f"among {', '.join(self.sources)}")
-        leaves = {name: tensor.detach().requires_grad_() for name, tensor in parameters.items()}
         device = tokens_BS.device
-        loss_T, direction_TP = np.zeros(len(self.targets)), []
-        for t, target in enumerate(self.targets.values()):
-            loss, gradient_P = _gradient(leaves, target.tokens_BS.to(device), shape)
-            loss_T[t] = loss * target.bits_per_nat
-            direction_TP.append(gradient_P.mul_(learning_rate * target.bits_per_nat))
+        targets = {name: target.tokens_BS.to(device) for name, target in self.targets.items()}
+        loss_T, direction_TP = np.zeros(len(self.targets)), {}
+        for name, loss, gradient_P in _gradients(parameters, targets, shape):
+            bits = self.targets[name].bits_per_nat
+            loss_T[list(self.targets).index(name)] = loss * bits
+            direction_TP[name] = gradient_P.mul_(learning_rate * bits)
             if scale_P is not None:
                 gradient_P.mul_(scale_P)
+        rows = {s: [i for i, language in enumerate(languages_B) if language == s] for s in dict.fromkeys(languages_B)}
+        most = max(rows, key=lambda source: len(rows[source])) if batch_P is not None else None
         value_TL = np.zeros((len(self.targets), len(self.sources)))
-        for source in dict.fromkeys(languages_B):
-            rows = [i for i, language in enumerate(languages_B) if language == source]
-            _, gradient_P = _gradient(leaves, tokens_BS[rows], shape)
-            share = len(rows) / len(languages_B)
-            for t, direction_P in enumerate(direction_TP):
-                value_TL[t, self.sources.index(source)] = share * _dot(direction_P, gradient_P)
+        for source, _, gradient_P in _gradients(
+            parameters, {s: tokens_BS[some] for s, some in rows.items() if s != most}, shape
+        ):
+            gradient_P.mul_(len(rows[source]) / len(languages_B))
+            value_TL[:, self.sources.index(source)] = self._products(direction_TP, gradient_P)
+        if batch_P is not None and most is not None:
+            whole_T = self._products(direction_TP, batch_P)
+            value_TL[:, self.sources.index(most)] = whole_T - value_TL.sum(1)
         return value_TL, loss_T
+
+    def _products(self, direction_TP: Mapping[str, Tensor], gradient_P: Tensor) -> list[float]:
+        return [_dot(direction_TP[name], gradient_P) for name in self.targets]
 
     def matrices(self) -> list[TransferMatrix]:
         """One matrix per run of the stack: held-out bits per byte that each source took off each target.
@@ -190,11 +204,29 @@ def _preconditioner(stack: Stack, k: int, step: int, clip: float) -> Tensor:
     return c / after_P.div_(1 - beta2**step).sqrt_().add_(EPSILON)
 
 
-def _gradient(parameters: Parameters, tokens_BS: Tensor, shape: Shape) -> tuple[float, Tensor]:
-    """Mean loss in nats per token over sequences, and its gradient in fp32, [P]."""
-    loss_K = model.loss(parameters, tokens_BS.unsqueeze(0), shape)
-    found = torch.autograd.grad(loss_K.sum(), list(parameters.values()))
-    return float(loss_K.detach()), _flat(found)
+def _gradients(
+    parameters: Parameters, tokens: Mapping[str, Tensor], shape: Shape
+) -> Iterator[tuple[str, float, Tensor]]:
+    """Name, mean loss in nats per token, and its gradient in fp32, [P], for sequences [B, S] under each name.
+
+    Those with equally many sequences go through together, as a stack of copies of the model.
+    """
+    size = sum(tensor.numel() for tensor in parameters.values())
+    together = max(1, TOGETHER_BYTES // (4 * size))
+    counts: dict[int, list[str]] = {}
+    for name, tokens_BS in tokens.items():
+        counts.setdefault(len(tokens_BS), []).append(name)
+    for names in counts.values():
+        for start in range(0, len(names), together):
+            some = names[start : start + together]
+            copies = {
+                n: t.detach().expand(len(some), *t.shape[1:]).contiguous().requires_grad_()
+                for n, t in parameters.items()
+            }
+            loss_K = model.loss(copies, torch.stack([tokens[name] for name in some]), shape)
+            found = torch.autograd.grad(loss_K.sum(), list(copies.values()))
+            for k, name in enumerate(some):
+                yield name, float(loss_K[k].detach()), _flat([tensor[k] for tensor in found])
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
