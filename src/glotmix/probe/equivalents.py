@@ -95,7 +95,7 @@ class Interpolated(Alone):
             return math.inf
         if loss > self.loss_R[0]:
             return 0.0
-        fine = np.linspace(*np.log(self.tokens_R[[0, -1]]), 4001)
+        fine = np.linspace(math.log(self.tokens_R[0]), math.log(self.tokens_R[-1]), 4001)
         curve = PchipInterpolator(np.log(self.tokens_R), self.loss_R)(fine)
         return float(np.exp(np.interp(-loss, -curve, fine)))
 
@@ -122,7 +122,7 @@ def power_law(tokens_R: np.ndarray, loss_R: np.ndarray, unit: float | None = Non
         ca, *_ = np.linalg.lstsq(columns_R2, inverse_R, rcond=None)
         return float(((columns_R2 @ ca - inverse_R) ** 2).sum()), ca
 
-    grid = np.linspace(*np.log(EXPONENTS), 200)
+    grid = np.linspace(math.log(EXPONENTS[0]), math.log(EXPONENTS[1]), 200)
     best = int(np.argmin([solved(log_b)[0] for log_b in grid]))
     around = (grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])
     found = minimize_scalar(lambda log_b: solved(log_b)[0], bounds=around, method="bounded", options={"xatol": 1e-10})
@@ -206,9 +206,8 @@ def efficiency(
     if len(logs) < len(by_seed):
         outside = next(value for value in by_seed.values() if not 0 < value < math.inf)
         return Efficiency(seen, outside, None, None, by_seed)
-    low, high = interval(logs)
-    value = float(np.exp(logs.mean()))
-    return Efficiency(seen, value, *(None if x is None else math.exp(x) for x in (low, high)), by_seed)
+    low, high = (None if end is None else math.exp(end) for end in interval(logs))
+    return Efficiency(seen, float(np.exp(logs.mean())), low, high, by_seed)
 
 
 def interval(values: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:

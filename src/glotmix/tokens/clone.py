@@ -8,7 +8,8 @@ Language i = 1 … n reads token ``x`` of the text as ``map_i(x)``: with V ids a
 **Anchors** are ids that all clones keep in common; the others of clone i > 1 get the next free ids, so the vocabulary
 has ``V + (n - 1)(V - anchors)`` ids and, with anchors = 1, is the text's own. **Relatives** permute a share of the ids
 among themselves before that: with anchors = 1 they write with the same ids and mean other things by that share of them,
-so how alike two languages are is a dial.
+so how alike two languages are is a dial. The same tables make the vocabularies of real languages **disjoint** or leave
+them merged: then every language reads its own text.
 
 Departures from the released code: exact counts per language in place of independent draws; more than two languages may
 have anchors; ids that do not occur in the text are no anchors, since they would count for nothing; there is no padding.
@@ -17,7 +18,7 @@ have anchors; ids that do not occur in the text are no anchors, since they would
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from glotmix.tokens.shards import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, Toke
 from glotmix.tokens.tokenizer import Tokenizer
 
 MAPS = "maps.npy"
+SIDES: tuple[Side, Side] = ("train", "held_out")
 
 
 class ClonesConfig(Section):
@@ -123,16 +125,22 @@ class ClonedStore(TokenStore):
     is seen to by :class:`glotmix.mixture.one_text.OneText`, which the batches use because the store has a ``text``.
     """
 
-    text: str
-    """Language that the clones are clones of."""
+    texts: tuple[str, ...]
+    """Language of the base store that each language here reads."""
     parallel: float
     """Share of the text that every clone reads."""
     maps_nV: np.ndarray
-    """From the text's ids to those of each clone."""
+    """From the base's ids to those of each language."""
 
     def _open(self) -> None:
-        self.text, self.parallel = self._summary["text"], self._summary["parallel"]
+        self.texts, self.parallel = tuple(self._summary["texts"]), self._summary["parallel"]
+        self.text = self.texts[0] if len(set(self.texts)) == 1 else None
         self.maps_nV = np.load(self.directory / MAPS, allow_pickle=False).astype(self.dtype)
+
+    def text_of(self, language: str) -> str:
+        """Language of the base store that a language here reads."""
+        self._path(language, "train", "bin")
+        return self.texts[self.languages.index(language)]
 
     @cached_property
     def base(self) -> TokenStore:
@@ -153,17 +161,16 @@ class ClonedStore(TokenStore):
 
     def train(self, language: str) -> np.ndarray:
         """All training tokens of a clone; not in memory, but indexed like an array."""
-        return MappedTokens(self.base.train(self.text), self.map_of(language))  # type: ignore[return-value]
+        return MappedTokens(self.base.train(self.text_of(language)), self.map_of(language))  # type: ignore[return-value]
 
     def held_out(self, language: str) -> HeldOut:
         """The text's held-out tokens in the clone's ids."""
-        held, map_V = self.base.held_out(self.text), self.map_of(language)
+        held, map_V = self.base.held_out(self.text_of(language)), self.map_of(language)
         return HeldOut(map_V[held.tokens], held.bytes, held.documents, int(map_V[self.base.end_of_document]))
 
     def documents(self, language: str, split: Side) -> pl.DataFrame:
         """The text's index."""
-        self._path(language, split, "parquet")
-        return self.base.documents(self.text, split)
+        return self.base.documents(self.text_of(language), split)
 
     def in_text(self, language: str, ids: np.ndarray) -> np.ndarray:
         """The text's ids of a clone's: the inverse of its map."""
@@ -173,29 +180,31 @@ class ClonedStore(TokenStore):
         return np.asarray(back[ids])
 
 
-def clone_store(directory: Path, base: TokenStore, language: str, config: ClonesConfig) -> ClonedStore:
+def clone_store(directory: Path, base: TokenStore, text: str | Sequence[str], config: ClonesConfig) -> ClonedStore:
     """Make the store of a language's clones, or open the one that is there.
 
     Args:
         directory: where it will be; it holds the tables and the way to ``base``, no text.
         base: store of the text.
-        language: which of its languages is cloned.
-        config: how.
+        text: the language that is cloned; or several, which keep their names and texts and get ids as clones would.
+        config: how; of several languages ``n`` is their number.
 
     Raises:
         BadInput: a language that the store does not have; a directory made by other settings.
     """
-    made_from = {"base": base.fingerprint, "language": language, "clones": config.model_dump()}
+    texts = (text,) * config.n if isinstance(text, str) else tuple(text)
+    names = clone_names(text, config.n) if isinstance(text, str) else texts
+    config = config.model_copy(update={"n": len(texts)})
+    made_from = {"base": base.fingerprint, "texts": list(texts), "clones": config.model_dump()}
     if open_artifact(directory, CLONES, made_from) is None:
-        count_V = np.bincount(base.train(language)[:UNIGRAM_TOKENS], minlength=base.vocab_size)
-        maps_nV, vocab_size = clone_maps(config, count_V, base.end_of_document)
-        sides: Mapping[str, Any] = {side: base.totals(language, side) for side in ("train", "held_out")}
-        summary = {
-            "text": language,
+        maps_nV, vocab_size = clone_maps(config, _counts(base, texts), base.end_of_document)
+        sides = [{side: base.totals(one, side) for side in SIDES} for one in texts]
+        summary: dict[str, Any] = {
+            "texts": texts,
             "parallel": config.parallel,
             "base": os.path.relpath(base.directory, directory),
             "base_fingerprint": base.fingerprint,
-            "languages": dict.fromkeys(clone_names(language, config.n), sides),
+            "languages": dict(zip(names, sides, strict=True)),
             "vocab_size": vocab_size,
             "end_of_document": base.end_of_document,
             "dtype": "<u2" if vocab_size <= 1 << 16 else "<u4",
@@ -208,8 +217,14 @@ def clone_store(directory: Path, base: TokenStore, language: str, config: Clones
     return opened
 
 
+def _counts(base: TokenStore, texts: Sequence[str]) -> np.ndarray:
+    """How often each id occurs in the texts (at most ``UNIGRAM_TOKENS`` of each), [V]."""
+    counts = [np.bincount(base.train(one)[:UNIGRAM_TOKENS], minlength=base.vocab_size) for one in dict.fromkeys(texts)]
+    return np.asarray(np.sum(counts, axis=0))
+
+
 def shared_mass(store: ClonedStore, clone: str) -> float:
     """Share of the text's tokens that a clone writes exactly as the original does: how alike the two really are."""
     same_V = store.map_of(clone) == store.map_of(store.languages[0])
-    count_V = np.bincount(store.base.train(store.text)[:UNIGRAM_TOKENS], minlength=len(same_V))
+    count_V = _counts(store.base, [store.text_of(clone)])
     return float(count_V[same_V].sum() / count_V.sum())

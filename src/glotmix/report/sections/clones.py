@@ -1,0 +1,299 @@
+"""The page of cloned languages: verdicts first, then what they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from glotmix.report.evidence import Estimate
+from glotmix.report.figures.drawing import Figure
+from glotmix.report.figures.traces import Trace, traces
+from glotmix.report.frames.clones import NOT_REPRODUCED, REPRODUCED, CloneFindings, LensRow, MixtureRow
+from glotmix.report.frames.words import counted, interval, listed, number, share
+from glotmix.report.html import Html, el, join
+from glotmix.report.page import assemble
+from glotmix.report.sections.pieces import Column, cell, figure, lines, named, panels, table
+
+MARKS = {REPRODUCED: ("✓ reproduced", "v-better"), NOT_REPRODUCED: ("✗ not reproduced", "v-worse")}
+
+
+def page(found: CloneFindings) -> str:
+    """The report as HTML text."""
+    sections = (
+        ("answer", "What the clones show", answer(found)),
+        ("loss", "Loss and token efficiency", losses(found)),
+        ("alignment", "Alignment", alignment(found)),
+        ("time", "Over time", over_time(found)),
+        ("yardstick", "Lenses against the truth", lenses(found)),
+        ("record", "The record", record(found)),
+    )
+    return assemble(found.title, found.question, sections)
+
+
+def answer(found: CloneFindings) -> Html:
+    """Verdicts in a sentence and in a table."""
+    by_verdict = {verdict: [c for c in found.claims if c.verdict == verdict] for verdict in MARKS}
+    held, fell = by_verdict[REPRODUCED], by_verdict[NOT_REPRODUCED]
+    open_ = len(found.claims) - len(held) - len(fell)
+    told = (
+        f"Of {counted(len(found.claims), 'claim')} of the paper these runs reproduce {len(held)}, contradict "
+        f"{len(fell)} and cannot decide {open_}."
+    )
+    columns = [
+        Column("claim"),
+        Column("the paper"),
+        Column("measured here", True, "mean over seeds with its 95 % interval; above zero agrees"),
+        Column("verdict"),
+    ]
+    rows = []
+    for claim in found.claims:
+        text, css = MARKS.get(claim.verdict, ("? not decidable at this size", ""))
+        decides = f" (would decide: {claim.decides})" if claim.decides else ""
+        rows.append(
+            [
+                named(claim.claim, claim.claim),
+                cell(claim.paper),
+                el(
+                    "td",
+                    interval(claim.measured),
+                    el("br"),
+                    el("small", claim.measure),
+                    css="num",
+                    data_v=_sortable(claim.measured.value),
+                ),
+                cell(text + decides, css=css),
+            ]
+        )
+    text = el(
+        "p",
+        "Clones have the same text, tokenizer and structure and differ in their ids alone, so what one gains from the "
+        "other is transfer and nothing else.",
+        css="note",
+    )
+    return join(el("p", told, css="answer"), text, table("Claims and verdicts", columns, rows))
+
+
+def _sortable(value: float) -> str | None:
+    return f"{value:.9g}" if math.isfinite(value) else None
+
+
+def losses(found: CloneFindings) -> Html:
+    """Every mixture: losses and token efficiencies, and the curve they are read off."""
+    splits = sorted(_splits(found), key=lambda row: row.shares[1])
+    drawn = [
+        traces(
+            "efficiency",
+            "Token efficiency of the second clone by its share",
+            [
+                Trace(
+                    "second clone",
+                    tuple(100 * row.shares[1] for row in splits),
+                    tuple(row.efficiency[1] or Estimate(math.nan) for row in splits),
+                ),
+                Trace(
+                    "first clone",
+                    tuple(100 * row.shares[1] for row in splits),
+                    tuple(row.efficiency[0] or Estimate(math.nan) for row in splits),
+                ),
+            ],
+            "share of the second clone (%)",
+            "tokens of its own that its loss is worth, over tokens seen",
+            "1: a token is worth a token; above: the other clone helps. " + found.curve,
+        ),
+        _alone(found),
+        *[_dial(found, dial) for dial in ("anchors", "relatives")],
+    ]
+    columns = [
+        Column("mixture"),
+        Column("arm"),
+        Column("tokens", True),
+        Column("seeds", True),
+        Column("loss of the first (nats)", True),
+        Column("of the second", True),
+        Column("efficiency of the first", True, "equivalent tokens over tokens seen"),
+        Column("of the second", True),
+    ]
+    rows = [
+        [
+            named(_shares(row), row.name),
+            cell(row.arm),
+            cell(f"{row.tokens / 1e6:g} M", row.tokens),
+            cell(str(row.seeds), row.seeds),
+            *[cell(interval(loss), loss.value) for loss in row.loss],
+            *[_efficiency(one) for one in row.efficiency],
+        ]
+        for row in found.mixtures
+    ]
+    return join(*[figure(one) for one in drawn if one], table("Every mixture", columns, rows))
+
+
+def _efficiency(found: Estimate | None) -> Html:
+    if found is None:
+        return cell("–", numeric=True)
+    return cell(interval(found, 2) if math.isfinite(found.value) else "beyond the curve", found.value, numeric=True)
+
+
+def _shares(row: MixtureRow) -> str:
+    return " / ".join(share(p) for p in row.shares[:4]) + (" …" if len(row.shares) > 4 else "")
+
+
+def _splits(found: CloneFindings) -> list[MixtureRow]:
+    main = found.mixtures[0].arm if found.mixtures else ""
+    return [row for row in found.mixtures if row.arm == main and row.name.startswith("split-")]
+
+
+def _alone(found: CloneFindings) -> Figure | None:
+    by_arm = {row.arm: [r for r in found.alone if r.arm == row.arm] for row in found.alone}
+    drawn = [
+        Trace(arm, tuple(r.tokens / 1e6 for r in rows), tuple(r.loss for r in rows)) for arm, rows in by_arm.items()
+    ]
+    finding = "One language alone: what token equivalents are read off"
+    return traces("alone", finding, drawn, "training tokens (millions)", "loss (nats per token)", log_x=True)
+
+
+def _dial(found: CloneFindings, dial: str) -> Figure | None:
+    rows = sorted((row for row in found.dials if row.dial == dial), key=lambda row: row.share)
+    equal = next((row for row in _splits(found) if row.shares[0] == row.shares[1]), None)
+    points = [(100 * row.share, row.loss) for row in rows]
+    if dial == "anchors" and equal and points:
+        points = [(0.0, equal.loss[0]), *points]
+    words = {
+        "anchors": ("Loss at equal shares by what both clones share", "share of the vocabulary in common (%)"),
+        "relatives": ("Loss at equal shares by what means something else", "share of the ids permuted (%)"),
+    }
+    x, y = zip(*points, strict=True) if points else ((), ())
+    mass = listed([f"{share(row.share)} are {share(row.mass)} of the text" for row in rows], most=8)
+    note = f"Shares of the vocabulary: {mass}." if dial == "anchors" else f"Written alike: {mass}."
+    return traces(dial, words[dial][0], [Trace(dial, x, y)], words[dial][1], "loss (nats per token)", note)
+
+
+def alignment(found: CloneFindings) -> Html | None:
+    """Gradients, hidden states by layer, embeddings and retrieval at the end of training."""
+    rows = [row for row in found.mixtures if row.gradient is not None]
+    if not rows:
+        return None
+    splits = [row for row in _splits(found) if row.centred]
+    layers = tuple(float(i + 1) for i in range(len(splits[0].centred))) if splits else ()
+    drawn = [
+        traces(
+            f"hidden-{kind}",
+            title,
+            [Trace(_shares(row), layers, tuple(Estimate(v) for v in getattr(row, kind))) for row in splits],
+            "block",
+            "cosine",
+        )
+        for kind, title in (("raw", "Hidden states, raw cosine"), ("centred", "Hidden states, mean-centred"))
+    ]
+    columns = [
+        Column("mixture"),
+        Column("arm"),
+        Column("gradient cosine", True, "mean over the tensors of the blocks"),
+        Column("hidden, centred", True, "mean over blocks"),
+        Column("hidden, raw", True, "as published; high where nothing is shared"),
+        Column("retrieval", True, "best block: nearest sentence is its own clone"),
+        Column("embeddings: pairs", True),
+        Column("all pairs", True),
+    ]
+    cells = [
+        [
+            named(_shares(row), row.name),
+            cell(row.arm),
+            cell(interval(row.gradient), row.gradient.value),
+            *[cell(number(_mean(v)), _mean(v)) for v in (row.centred, row.raw)],
+            cell(share(max(row.retrieval)), max(row.retrieval)),
+            *[cell(number(v), v) for v in row.embedding or (math.nan, math.nan)],
+        ]
+        for row in rows
+        if row.gradient is not None
+    ]
+    text = (
+        "A raw cosine of hidden states is high wherever states share a mean; gradients, centred states and retrieval "
+        "tell whether the two languages are one to the model."
+    )
+    return join(
+        el("p", text, css="note"),
+        panels([one for one in drawn if one], "By block", "The same text in both languages, position by position."),
+        table("Alignment at the end of training", columns, cells),
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def over_time(found: CloneFindings) -> Html | None:
+    """Losses and gradient cosines at the checkpoints of splits and schedules."""
+    names = list(dict.fromkeys(moment.name for moment in found.moments))
+    if not names:
+        return None
+    by_name = {name: [m for m in found.moments if m.name == name] for name in names}
+
+    def drawn(key: str, title: str, unit: str, value: int | None) -> Figure | None:
+        lines_ = [
+            Trace(
+                name.replace("split-", "").replace("schedule-", "schedule "),
+                tuple(m.tokens / 1e6 for m in moments),
+                tuple(Estimate(m.gradient if value is None else m.loss[value]) for m in moments),
+            )
+            for name, moments in by_name.items()
+        ]
+        return traces(key, title, lines_, "training tokens (millions)", unit)
+
+    figures = [
+        drawn("loss-first", "Loss of the first clone over training", "loss (nats per token)", 0),
+        drawn("loss-second", "Loss of the second clone over training", "loss (nats per token)", 1),
+        drawn("gradient", "Gradients agree when", "mean gradient cosine", None),
+    ]
+    text = "Means over seeds. A schedule's name lists the second clone's share in its stages."
+    return panels([one for one in figures if one], "Over training", text)
+
+
+def lenses(found: CloneFindings) -> Html | None:
+    """What each lens says of equals."""
+    if not found.lenses:
+        return None
+    columns = [
+        Column("lens"),
+        Column("split"),
+        Column("a token of the second, to the first", True, "in tokens of the first's own"),
+        Column("a token of the first, to the second", True, "in tokens of the second's own"),
+        Column("asymmetry (log2)", True, "0: equals, which they are"),
+    ]
+    rows = [
+        [
+            named(row.lens, row.lens),
+            cell(f"{100 * (1 - row.second):g}/{100 * row.second:g}", row.second),
+            *[cell(_worth(v), v.value, numeric=True) for v in (row.to_first, row.to_second, row.asymmetry)],
+        ]
+        for row in found.lenses
+    ]
+    return join(
+        el("p", _lens_words(found.lenses), css="lead"),
+        el(
+            "p",
+            "The two languages are equals by construction. A lens is asked what a token of the other language is worth, "
+            "in tokens of one's own; “measured” is read off token equivalents of the same runs.",
+            css="note",
+        ),
+        table("Four lenses on equals", columns, rows),
+    )
+
+
+def _lens_words(rows: Sequence[LensRow]) -> str:
+    skewed = min(row.second for row in rows)
+    said = [
+        f"{row.lens} {number(row.asymmetry.value, 1)}"
+        for row in rows
+        if row.second == skewed and math.isfinite(row.asymmetry.value)
+    ]
+    split = f"{100 * (1 - skewed):g}/{100 * skewed:g}"
+    return f"Asymmetry at {split}, in powers of two (0 would be the truth of equals): {listed(said, most=8)}."
+
+
+def _worth(value: Estimate) -> str:
+    return "not defined" if not math.isfinite(value.value) else interval(value, 2)
+
+
+def record(found: CloneFindings) -> Html:
+    """What was trained, and on what."""
+    return lines(dict(found.facts))

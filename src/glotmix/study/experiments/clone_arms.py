@@ -1,0 +1,349 @@
+"""What the laboratory of cloned languages trains: arms, each one store of clones, one proxy and its runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from glotmix.config import CorpusConfig, ProxyConfig, Section, SweepConfig, TokensConfig
+from glotmix.errors import BadInput
+from glotmix.mixture.design import PlannedRun, without_duplicates
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule, Stage
+from glotmix.tokens.clone import ClonesConfig, clone_names
+
+
+class AnchorsConfig(Section):
+    """Share of the vocabulary that both clones keep, at equal shares."""
+
+    shares: list[float] = Field(default_factory=list)
+    """Each is an arm; 0 is the main arm's 50/50 and 1 is the text itself."""
+    by: Literal["random", "frequency"] = "random"
+    """Which ids are kept."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of each."""
+
+
+class ManyConfig(Section):
+    """More than two clones."""
+
+    n: int = Field(10, ge=3, le=100)
+    """Languages."""
+    main: list[float] = Field(default_factory=lambda: [0.1, 0.5])
+    """Shares of the first; the others have equal parts of the rest."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of each."""
+
+
+class RelativesConfig(Section):
+    """Languages that write with the same ids and mean other things by a share of them, at equal shares."""
+
+    permuted: list[float] = Field(default_factory=list)
+    """Shares of the ids that are permuted; each is an arm."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of each."""
+
+
+class PairConfig(Section):
+    """The same on two real languages, each in its own ids or in common ones."""
+
+    languages: list[str] = Field(min_length=2, max_length=2)
+    """The two; the first is the main one."""
+    vocabulary: list[Literal["disjoint", "merged"]] = Field(default=["disjoint", "merged"])
+    """``disjoint``: the second language's ids are its own; ``merged``: equal pieces have equal ids."""
+    splits: list[float] = Field(default_factory=lambda: [0.5, 0.1])
+    """Shares of the second language."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of each."""
+
+
+class LensesConfig(Section):
+    """The yardstick: what each lens on transfer says of languages that are equal."""
+
+    splits: list[float] = Field(default_factory=list)
+    """Shares of the second clone; none leaves the lenses out."""
+    seeds: int = Field(1, ge=1)
+    """Runs of each."""
+    every: int = Field(20, ge=1)
+    """In-run scores: updates between two measurements."""
+    windows: int = Field(16, ge=1)
+    """In-run scores: held-out sequences of each language."""
+    tests: int = Field(16, ge=2)
+    """TracIn: held-out sequences of each language."""
+    trained: int = Field(200, ge=10)
+    """TracIn: training sequences, drawn as the run drew them."""
+    top: int = Field(20, ge=1)
+    """TracIn: samples that count as the top."""
+
+
+class ProbeConfig(Section):
+    """What is read off the checkpoints."""
+
+    sentences: int = Field(32, ge=2)
+    """Held-out sequences."""
+
+
+class CloneStudyConfig(Section):
+    """A study file of ``kind: clones``."""
+
+    kind: Literal["clones"] = "clones"
+    """This experiment."""
+    name: str = Field(min_length=1, max_length=100)
+    """Title of the report."""
+    description: str = ""
+    """What the study asks, in a sentence."""
+    language: str
+    """Text that is cloned."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    seeds: int = Field(3, ge=1)
+    """Runs of each mixture of the main arm."""
+    corpus: CorpusConfig = CorpusConfig()
+    tokens: TokensConfig = TokensConfig()
+    clones: ClonesConfig = ClonesConfig()
+    """The main arm's clones."""
+    proxy: ProxyConfig = ProxyConfig()
+    sweep: SweepConfig = SweepConfig()
+    splits: list[float] = Field(default_factory=lambda: [0.5, 0.1])
+    """Shares of the second clone."""
+    alone: list[float] = Field(default_factory=lambda: [0.05, 0.1, 0.25, 0.5, 1.0])
+    """Budgets of runs on the first clone alone, as shares of ``proxy.tokens``: what token equivalents are read off."""
+    alone_seeds: int | None = Field(None, ge=1)
+    """Seeds of these runs; as many as ``seeds`` by default."""
+    schedules: list[list[float]] = Field(default_factory=list)
+    """Shares of the second clone in stages of equal length: ``[0.1, 0.9]`` swaps, ``[0, 1]`` is sequential."""
+    budgets: list[float] = Field(default_factory=list)
+    """Further budgets, as multiples of ``proxy.tokens``, at which every split is trained too."""
+    sizes: list[str] = Field(default_factory=list)
+    """Further sizes of proxy ("1M") at which every split is trained, at the same tokens."""
+    vocabularies: list[int] = Field(default_factory=list)
+    """Further vocabularies at which splits and runs alone are repeated."""
+    vocabulary_seeds: int = Field(1, ge=1)
+    """Seeds at each of them."""
+    anchors: AnchorsConfig = AnchorsConfig()
+    relatives: RelativesConfig = RelativesConfig()
+    many: ManyConfig | None = None
+    pair: PairConfig | None = None
+    lenses: LensesConfig = LensesConfig()
+    probe: ProbeConfig = ProbeConfig()
+
+    @field_validator("language")
+    @classmethod
+    def _resolve(cls, tag: str) -> str:
+        from glotmix.language import Language
+
+        try:
+            return Language.resolve(tag).tag
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("splits", "alone")
+    @classmethod
+    def _shares(cls, values: list[float]) -> list[float]:
+        if any(not 0 < value <= 1 for value in values):
+            raise ValueError(f"{values}: shares above 0, at most 1")
+        return values
+
+    @model_validator(mode="after")
+    def _two(self) -> CloneStudyConfig:
+        if self.clones.n != 2:
+            raise ValueError("clones.n: the main arm has two clones; more are asked for in `many`")
+        return self
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that share a store and a proxy."""
+
+    name: str
+    """Safe as a directory name."""
+    about: str
+    """What it varies, for people."""
+    texts: tuple[str, ...]
+    """Texts: one that is cloned, or two real languages."""
+    clones: ClonesConfig
+    """How ids are made of it."""
+    tokens: TokensConfig
+    """Tokenizer."""
+    proxy: ProxyConfig
+    """Shape and training."""
+    runs: tuple[PlannedRun, ...]
+    """What is trained."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Names of what is trained on."""
+        return self.texts if len(self.texts) > 1 else clone_names(self.texts[0], self.clones.n)
+
+
+def arms(config: CloneStudyConfig) -> list[Arm]:
+    """Everything that a study file asks for, the main arm first."""
+    return [
+        _main(config),
+        *_vocabularies(config),
+        *_anchors(config),
+        *_relatives(config),
+        *_many(config),
+        *_pair(config),
+    ]
+
+
+def label(share: float) -> str:
+    """A share as it stands in names: 0.1 is ``10``, 0.025 is ``2.5``."""
+    return f"{100 * share:g}"
+
+
+def split_run(arm: Sequence[str], share: float, tokens: float, seed: int, size: str = "", name: str = "") -> PlannedRun:
+    """The second language has ``share`` of the tokens, the first the rest."""
+    run = name or f"split-{label(1 - share)}-{label(share)}"
+    schedule = Schedule.constant(_mixture(arm, share))
+    return PlannedRun(f"{run}-s{seed}", "method", schedule, round(tokens), seed, size)
+
+
+def _mixture(languages: Sequence[str], share: float) -> Mixture:
+    rest = len(languages) - 1
+    return Mixture.normalised(dict(zip(languages, [1 - share, *[share / rest] * rest], strict=True)))
+
+
+def _staged(languages: Sequence[str], shares: Sequence[float], tokens: float, seed: int) -> PlannedRun:
+    stages = [Stage(i / len(shares), _mixture(languages, share)) for i, share in enumerate(shares)]
+    name = "schedule-" + "_".join(map(label, shares))
+    return PlannedRun(f"{name}-s{seed}", "method", Schedule(tuple(stages)), round(tokens), seed)
+
+
+def _alone(config: CloneStudyConfig, languages: Sequence[str], seeds: int) -> list[PlannedRun]:
+    D = config.proxy.tokens
+    return [
+        split_run(languages, 0.0, part * D, config.seed + seed, name=f"alone-{label(part)}")
+        for seed in range(seeds)
+        for part in config.alone
+    ]
+
+
+def _splits(config: CloneStudyConfig, languages: Sequence[str], seeds: int) -> list[PlannedRun]:
+    D = config.proxy.tokens
+    return [split_run(languages, p, D, config.seed + seed) for seed in range(seeds) for p in config.splits]
+
+
+def _main(config: CloneStudyConfig) -> Arm:
+    names = clone_names(config.language, 2)
+    runs = [*_splits(config, names, config.seeds), *_alone(config, names, config.alone_seeds or config.seeds)]
+    for seed in range(config.seeds):
+        runs += [_staged(names, shares, config.proxy.tokens, config.seed + seed) for shares in config.schedules]
+        for times in config.budgets:
+            runs += [
+                split_run(
+                    names,
+                    p,
+                    times * config.proxy.tokens,
+                    config.seed + seed,
+                    name=f"budget-{times:g}-{label(1 - p)}-{label(p)}",
+                )
+                for p in config.splits
+            ]
+        for size in config.sizes:
+            runs += [
+                split_run(
+                    names,
+                    p,
+                    config.proxy.tokens,
+                    config.seed + seed,
+                    size=size,
+                    name=f"size-{size}-{label(1 - p)}-{label(p)}",
+                )
+                for p in config.splits
+            ]
+    return _arm(config, "main", "two clones", config.clones, runs)
+
+
+def _vocabularies(config: CloneStudyConfig) -> list[Arm]:
+    names = clone_names(config.language, 2)
+    seeds = config.vocabulary_seeds
+    return [
+        dataclasses.replace(
+            _arm(
+                config,
+                f"vocabulary-{size}",
+                f"vocabulary of {size:,}",
+                config.clones,
+                [*_splits(config, names, seeds), *_alone(config, names, seeds)],
+            ),
+            tokens=config.tokens.model_copy(update={"vocab_size": size}),
+        )
+        for size in config.vocabularies
+    ]
+
+
+def _anchors(config: CloneStudyConfig) -> list[Arm]:
+    names = clone_names(config.language, 2)
+    return [
+        _arm(
+            config,
+            f"anchors-{label(share)}",
+            f"{label(share)} % of the vocabulary shared ({config.anchors.by})",
+            config.clones.model_copy(update={"anchors": share, "anchors_by": config.anchors.by}),
+            [split_run(names, 0.5, config.proxy.tokens, config.seed + s) for s in range(config.anchors.seeds)],
+        )
+        for share in config.anchors.shares
+    ]
+
+
+def _relatives(config: CloneStudyConfig) -> list[Arm]:
+    names = clone_names(config.language, 2)
+    return [
+        _arm(
+            config,
+            f"relatives-{label(share)}",
+            f"common ids, {label(share)} % of them permuted",
+            config.clones.model_copy(update={"anchors": 1.0, "permuted": share}),
+            [split_run(names, 0.5, config.proxy.tokens, config.seed + s) for s in range(config.relatives.seeds)],
+        )
+        for share in config.relatives.permuted
+    ]
+
+
+def _many(config: CloneStudyConfig) -> list[Arm]:
+    if (many := config.many) is None:
+        return []
+    names = clone_names(config.language, many.n)
+    runs = [
+        split_run(names, 1 - main, config.proxy.tokens, config.seed + seed, name=f"main-{label(main)}")
+        for seed in range(many.seeds)
+        for main in many.main
+    ]
+    clones = config.clones.model_copy(update={"n": many.n})
+    return [_arm(config, f"clones-{many.n}", f"{many.n} clones", clones, runs)]
+
+
+def _pair(config: CloneStudyConfig) -> list[Arm]:
+    if (pair := config.pair) is None:
+        return []
+    from glotmix.language import Language
+
+    texts = tuple(Language.resolve(tag).tag for tag in pair.languages)
+    found = []
+    for kind in pair.vocabulary:
+        runs = [
+            split_run(texts, p, config.proxy.tokens, config.seed + seed)
+            for seed in range(pair.seeds)
+            for p in pair.splits
+        ]
+        for own in (0, 1):  # each of the two alone, as the yardstick of the other's transfer
+            order = texts[own:] + texts[:own]
+            for run in _alone(config, order, pair.seeds):
+                name = run.run.replace("alone", f"alone-{texts[own]}")
+                mixture = Mixture.normalised({text: run.schedule.average()[text] for text in texts})
+                runs.append(dataclasses.replace(run, run=name, schedule=Schedule.constant(mixture)))
+        clones = ClonesConfig(anchors=1.0 if kind == "merged" else 0.0)
+        arm = _arm(config, f"pair-{kind}", f"{' and '.join(texts)}, {kind} vocabulary", clones, runs)
+        found.append(dataclasses.replace(arm, texts=texts))
+    return found
+
+
+def _arm(config: CloneStudyConfig, name: str, about: str, clones: ClonesConfig, runs: Sequence[PlannedRun]) -> Arm:
+    proxy = config.proxy.model_copy(update={"keep_checkpoints": True, "simulate_epochs": False})
+    return Arm(name, about, (config.language,), clones, config.tokens, proxy, tuple(without_duplicates(runs)))

@@ -1,0 +1,266 @@
+"""Cloned languages as a laboratory (arXiv 2404.07982): train its arms, read the probes, judge the claims, report."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glotmix.artifact import first_difference, read_json, write_json, write_text
+from glotmix.config import ProxyConfig, StudyConfig, TargetConfig
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.mixture.design import PlannedRun
+from glotmix.report.frames.clones import CloneFindings
+from glotmix.report.sections.clones import page
+from glotmix.study.experiments import clone_findings
+from glotmix.study.experiments.clone_arms import Arm, CloneStudyConfig, arms
+from glotmix.study.experiments.clone_findings import ArmOutcome
+from glotmix.study.experiments.experiment import Experiment, Price
+from glotmix.study.narrator import Narrator
+from glotmix.study.study import Study, on_rung
+from glotmix.sweep.lock import held
+from glotmix.sweep.sweep import SweepSpec
+from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
+
+TRAINS = ("language", "seed", "corpus", "tokens", "clones", "proxy")
+"""Sections that determine what a run is; which runs there are may change between calls on one directory."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """A study file of clones, and the directory of its results."""
+
+    config: CloneStudyConfig
+    """What is asked."""
+    base: Path
+    """Directory that relative paths of the file start from."""
+    directory: Path
+    """Where results go."""
+    narrator: Narrator
+    """Where progress goes."""
+
+    def claim(self) -> None:
+        """Write the configuration into the directory, or check that the one in it trains what it trained.
+
+        Raises:
+            BadInput: the directory belongs to another configuration; the message names the first difference.
+        """
+        path = self.directory / "study.json"
+        mine = self.config.model_dump(mode="json")
+        if path.exists():
+            theirs = CloneStudyConfig.model_validate(read_json(path)).model_dump(mode="json")
+            old, new = ({key: one[key] for key in TRAINS} for one in (theirs, mine))
+            if old != new:
+                raise BadInput(
+                    f"holds a study made by another configuration: {first_difference(old, new)}",
+                    where=self.directory,
+                    expected="the same configuration, or another --out directory",
+                )
+        write_json(path, mine)
+
+    def study(self, arm: Arm) -> Study:
+        """The stages that a study has, for the text of an arm; arms with one tokenizer share their tokens."""
+        texts = "+".join(dict.fromkeys(arm.texts))
+        config = StudyConfig(
+            name=self.config.name,
+            languages=list(dict.fromkeys(arm.texts)),
+            seed=self.config.seed,
+            corpus=self.config.corpus,
+            tokens=arm.tokens,
+            proxy=arm.proxy,
+            target=TargetConfig(),
+            sweep=self.config.sweep,
+        )
+        where = self.directory / "text" / f"{texts}-{arm.tokens.vocab_size}"
+        return Study(config, self.base, where, self.narrator)
+
+    def place(self, arm: Arm) -> Path:
+        """Directory of an arm."""
+        return self.directory / "arms" / arm.name
+
+    def store(self, arm: Arm) -> ClonedStore:
+        """The arm's languages as tokens."""
+        base = self.study(arm).tokens()
+        text = arm.texts[0] if len(arm.texts) == 1 else arm.texts
+        return clone_store(self.place(arm) / "clones", base, text, arm.clones)
+
+    def spec(self, arm: Arm, store: ClonedStore) -> SweepSpec:
+        """What the arm's runs have in common."""
+        study = self.study(arm)
+        sequences = {name: (store.unique_tokens(name) - 1) // arm.proxy.context for name in arm.languages}
+        sizes = {size: self.sized(arm, size) for size in dict.fromkeys(run.size for run in arm.runs) if size}
+        return dataclasses.replace(
+            study.sweep_spec(store.base, len(arm.runs)),
+            directory=self.place(arm),
+            store=store.directory,
+            store_fingerprint=store.fingerprint,
+            available=sequences,
+            targets=arm.languages,
+            sizes=sizes,
+            available_at=dict.fromkeys(sizes, sequences),
+        )
+
+    def sized(self, arm: Arm, size: str) -> ProxyConfig:
+        """The arm's proxy at another size: shape, batch and learning rate by the ladder's rules."""
+        told = {"tokens", "keep_checkpoints", "simulate_epochs", "evaluations", "weight_decay", "tied"}
+        return on_rung(arm.proxy, size, 2 * arm.tokens.vocab_size, told)
+
+    def train(self, arm: Arm) -> ClonedStore:
+        """Train what is missing of an arm.
+
+        Raises:
+            GlotmixError: a run that failed on every try.
+        """
+        store = self.store(arm)
+        spec = self.spec(arm, store)
+        study = dataclasses.replace(self.study(arm), directory=self.place(arm))
+        failed = study.run(list(arm.runs), spec, f"Training {arm.about}")
+        if failed:
+            raise GlotmixError(f"{len(failed)} runs of {self.place(arm)} failed; the logs are in its jobs/")
+        study.measure(list(arm.runs), spec, failed)
+        return store
+
+    def probe(self, arm: Arm, store: ClonedStore) -> None:
+        """Read the alignment of the first two clones off every checkpoint, once."""
+        from glotmix.probe.alignment import align
+        from glotmix.proxy.checkpoint import load_checkpoint
+
+        maps = store.maps_nV[0], store.maps_nV[1]
+        sentences_BS = _sentences(store, arm.proxy.context, self.config.probe.sentences)
+        for run in _probed(arm):
+            path = self.place(arm) / "probes" / f"{run.run}.json"
+            if path.exists() and read_json(path)["sentences"] == len(sentences_BS):
+                continue
+            found: dict[str, Any] = {}
+            folder = self.place(arm) / "runs" / run.run / "checkpoints"
+            for kept in sorted(folder.iterdir(), key=lambda one: int(one.name.removeprefix("step-"))):
+                shape, parameters = load_checkpoint(kept)
+                found[kept.name.removeprefix("step-")] = align(parameters, shape, sentences_BS, *maps).to_json()
+            write_json(path, {"sentences": len(sentences_BS), "steps": found})
+
+    def findings(self) -> CloneFindings:
+        """Everything that the complete runs say."""
+        outcomes = [ArmOutcome.read(arm, self.place(arm)) for arm in arms(self.config)]
+        main = outcomes[0]
+        mixtures, alone_rows, dials = [], [], []
+        method, told = clone_findings.curve_method(main.alone(main.arm.languages[0]))
+        for outcome in outcomes:
+            # An arm with another tokenizer counts other tokens, and has runs on one language alone of its own.
+            own = outcome.alone(outcome.arm.languages[0])
+            same = outcome.arm.tokens == main.arm.tokens and len(outcome.arm.texts) == 1
+            alone = own or (main.alone(main.arm.languages[0]) if same else {})
+            mixtures += clone_findings.mixture_rows(outcome, alone, clone_findings.curve_method(alone)[0])
+            alone_rows += clone_findings.alone_rows(outcome)
+            if outcome.arm.name.startswith(("anchors", "relatives")):
+                store = self.store(outcome.arm)
+                dials.append(clone_findings.dial_row(outcome, shared_mass(store, outcome.arm.languages[1])))
+        alone = main.alone(main.arm.languages[0])
+        return CloneFindings(
+            title=self.config.name,
+            question=self.config.description,
+            languages=main.arm.languages,
+            facts=self._facts(main),
+            mixtures=tuple(mixtures),
+            moments=tuple(clone_findings.moments(main)),
+            alone=tuple(alone_rows),
+            dials=tuple(dials),
+            claims=tuple(clone_findings.claims(main, outcomes[1:], alone, method)),
+            lenses=(),
+            curve=told,
+        )
+
+    def _facts(self, main: ArmOutcome) -> dict[str, str]:
+        from glotmix.proxy.model import Shape
+
+        store, proxy = self.store(main.arm), main.arm.proxy
+        shape = Shape.of(proxy, store.vocab_size)
+        return {
+            "text": f"{store.unique_tokens(main.arm.languages[0]):,} tokens of {self.config.language}",
+            "vocabulary": f"{store.base.vocab_size:,} ids of the text, {store.vocab_size:,} of both clones",
+            "model": f"{shape.N:,} parameters without embeddings, {shape.layers} blocks of width {shape.width}",
+            "training": f"{proxy.tokens:,.0f} tokens, {proxy.batch} sequences of {proxy.context} a step, "
+            f"rate {proxy.learning_rate:g}",
+            "runs": f"{sum(len(arm.runs) for arm in arms(self.config))}",
+        }
+
+
+def _probed(arm: Arm) -> list[PlannedRun]:
+    """Runs on more than one language, of clones (real pairs have no table from one to the other)."""
+    if len(arm.texts) > 1:
+        return []
+    return [run for run in arm.runs if len(run.schedule.average().support) > 1]
+
+
+def _sentences(store: ClonedStore, context: int, count: int) -> np.ndarray:
+    """Held-out sequences of the text, evenly spread, [B, T + 1]."""
+    tokens = store.base.held_out(store.texts[0]).tokens
+    there = (len(tokens) - 1) // context
+    which = np.unique(np.linspace(0, there - 1, min(count, there)).astype(int))
+    return np.asarray(tokens[which[:, None] * context + np.arange(context + 1)])
+
+
+class CloneExperiment(Experiment[CloneStudyConfig]):
+    """``kind: clones``."""
+
+    kind = "clones"
+    config = CloneStudyConfig
+
+    def price(self, config: CloneStudyConfig, base: Path) -> Price:
+        """Runs, tokens, FLOPs, and the time here by a measurement of a few steps."""
+        from glotmix.proxy import flops
+        from glotmix.proxy.model import Shape
+        from glotmix.proxy.pack import choose
+
+        runs = tokens = 0
+        compute = 0.0
+        planned = arms(config)
+        laboratory = Laboratory(config, base, Path("unused"), Narrator())
+        for arm in planned:
+            vocab = _vocabulary(arm)
+            for run in arm.runs:
+                proxy = laboratory.sized(arm, run.size) if run.size else arm.proxy
+                runs, tokens = runs + 1, tokens + run.tokens
+                compute += run.tokens * flops.per_token(Shape.of(proxy, vocab), proxy.context)
+        main = planned[0]
+        shape = Shape.of(main.proxy, _vocabulary(main))
+        study = laboratory.study(main)
+        workers = study.processes_here()
+        packing = choose(
+            shape, main.proxy, runs, device=study.device(), stack=config.sweep.stack, processes=workers, seconds=1.0
+        )
+        seconds = compute / flops.per_token(shape, main.proxy.context) / packing.tokens_per_second
+        lines = {
+            "proxies": f"{runs} in {len(planned)} arms: {', '.join(arm.about for arm in planned)}",
+            "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
+            "training tokens": f"{tokens:,.0f}",
+            "training compute": f"{compute:.3g} FLOP",
+            "time here": f"about {seconds / 60:.0f} minutes with {workers} workers, besides the lenses",
+        }
+        return Price(lines, {"runs": runs, "tokens": tokens, "flops": compute, "seconds": seconds})
+
+    def run(self, config: CloneStudyConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
+        """Train, probe, judge, report; what is complete is not done again."""
+        laboratory = Laboratory(config, base, directory, narrator)
+        with held(directory):
+            laboratory.claim()
+            for arm in arms(config):
+                laboratory.probe(arm, laboratory.train(arm))
+            found = laboratory.findings()
+            write_json(directory / "clones.json", found.to_json())
+            for claim in found.claims:
+                narrator.say(f"  {claim.verdict}: {claim.claim} ({claim.measured.value:+.3f})")
+            write_text(directory / "report.html", page(found))
+            return directory / "report.html"
+
+
+def _vocabulary(arm: Arm) -> int:
+    """Ids of an arm, as far as they can be told without its text."""
+    V = arm.tokens.vocab_size
+    n = max(arm.clones.n, len(arm.texts))
+    return V + round((n - 1) * V * (1 - arm.clones.anchors))
+
+
+EXPERIMENT = CloneExperiment()
