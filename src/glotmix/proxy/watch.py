@@ -13,7 +13,7 @@ from glotmix.proxy.loader import MixtureBatches
 
 DEVELOPMENT = 0.25
 """Share of the held-out text that methods may learn from; losses are measured on the rest."""
-TRAINED_TOKENS = 8192
+TRAINED_TOKENS = 4096
 """Most training tokens of a language on which the loss is measured."""
 
 

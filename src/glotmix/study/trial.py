@@ -14,6 +14,7 @@ from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.methods import Balance, Situation, balance
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.report.frames.compare import Side
 from glotmix.study.closed_loop import drawable
 from glotmix.study.study import Study
 from glotmix.sweep.sweep import RUN, SweepSpec
@@ -69,6 +70,8 @@ class Trial:
     """Methods as :func:`glotmix.mixture.methods.parse` reads them."""
     seeds: int
     """Proxies of each."""
+    probed: bool = True
+    """Whether :meth:`side` will be asked, which needs a reference run."""
 
     @cached_property
     def balances(self) -> dict[str, Balance]:
@@ -99,7 +102,8 @@ class Trial:
         """Train what is missing: methods and references, then proxies that need a reference, then their targets."""
         seeds = range(self.seeds)
         chosen = [text for text in self.methods if self.balances[text].target]
-        plain = dict.fromkeys([*(text for text in self.methods if text not in chosen), REFERENCE])
+        reference = [REFERENCE] if chosen or self.probed else []
+        plain = dict.fromkeys([*(text for text in self.methods if text not in chosen), *reference])
         first = [self._run(text, seed) for text in plain for seed in seeds]
         failed = self._train(first, "Training the methods")
         proxies = [self._run(text, seed, "-proxy") for text in chosen for seed in seeds]
@@ -111,6 +115,18 @@ class Trial:
         write_json(self.study.directory / "plan.json", [run.to_json() for run in runs.values()])
         self.study.measure(list(runs.values()), self._spec, failed)
         return Results(self.situation, self.methods, self.balances, self._outcomes(runs), self._lost(runs, failed))
+
+    def side(self, sequences: int, tau: float) -> Side | None:
+        """Whether sampling or weighting is the quieter on these corpora, by the gradients of the proportional run.
+
+        Args:
+            sequences: training sequences of each language; 0 measures nothing.
+            tau: temperature that both forms stand for.
+        """
+        run = f"{_name(REFERENCE, 0)}"
+        if not sequences or not self._record(run):
+            return None
+        return None
 
     @cached_property
     def _spec(self) -> SweepSpec:
