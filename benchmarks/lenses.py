@@ -1,0 +1,189 @@
+"""Four lenses on transfer, on the man pages: game Shapley, a law's weights, TracIn shares, in-run Shapley.
+
+    python benchmarks/lenses.py STUDY...      studies that are finished, e.g. out/shapley-law-s0 out/shapley-law-s1 ...
+
+Game values and law weights are read from the studies. For the other two the study's mixture of all languages is
+trained again, in the same shape on the same tokens in the same order, with in-run Shapley watching and checkpoints
+kept; of these the TracIn shares are taken. Results: benchmarks/results/lenses/<study>.json as soon as one is done, and
+the rank correlations over all of them in benchmarks/results/lenses.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from glotmix.artifact import read_json, write_json
+from glotmix.attribution.influence import InfluenceScores
+from glotmix.attribution.inrun import InRunShapley, targets_of
+from glotmix.attribution.samples import Samples, next_token_loss
+from glotmix.attribution.shares import language_shares
+from glotmix.attribution.tracin import Checkpoint, gradient_products
+from glotmix.config import check
+from glotmix.mixture.design import PlannedRun
+from glotmix.proxy.loader import MixtureBatches
+from glotmix.proxy.model import Shape
+from glotmix.proxy.train import StackRun, train_stack
+from glotmix.study import Narrator, Study
+from glotmix.study.imported import open_fit
+from glotmix.tokens.shards import open_store
+from glotmix.transfer.agreement import agreements, partings
+from glotmix.transfer.matrix import TransferMatrix
+
+RESULTS = Path(__file__).parent / "results"
+WINDOWS, TRAIN, TEST, TOP = 4, 60, 10, 24
+"""Held-out windows per target of in-run Shapley; TracIn's training and test windows per language and its top m."""
+LAW = "shapley_law"
+
+
+def law_weights(directory: Path) -> TransferMatrix:
+    """``w``: tokens of the target that a token of the source replaces; 1 for the target itself."""
+    fit = open_fit(directory / "fits" / f"{LAW}.json")
+    by_target = {at.problem.target: dict(zip(at.names, at.theta_P, strict=True)) for at in fit.fits.values()}
+    value = [[by_target[t].get(f"w/{s}", 1.0) for s in fit.languages] for t in by_target]
+    return TransferMatrix(tuple(by_target), tuple(fit.languages), np.array(value), unit="1", method=f"weights of {LAW}")
+
+
+def windows(tokens: np.ndarray, T: int, n: int, rng: np.random.Generator) -> torch.Tensor:
+    starts = T * rng.choice((len(tokens) - 1) // T, n, replace=False)
+    return torch.from_numpy(np.asarray(tokens)[starts[:, None] + np.arange(T)].astype(np.int64))
+
+
+def samples(read, languages, T: int, n: int, seed: int) -> Samples:
+    rng = np.random.default_rng(seed)
+    ids = torch.cat([windows(read(language), T, n, rng) for language in languages])
+    return Samples({"input_ids": ids}, tuple(language for language in languages for _ in range(n)))
+
+
+def watched(directory: Path) -> dict:
+    """In-run Shapley (both forms) and TracIn shares of the study's runs of all languages."""
+    from transformers import AutoModelForCausalLM
+
+    config = check(read_json(directory / "study.json"))
+    store = open_store(directory / "tokens")
+    study = Study(config, Path(), directory, Narrator())
+    planned = [PlannedRun.from_json(run) for run in read_json(directory / "plan.json")]
+    planned = [run for run in planned if run.run.startswith(("coalition-full", "anchor-full"))]
+    runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]
+    proxy = config.proxy.model_copy(update={"evaluations": 4})
+    batches = MixtureBatches(store, runs, proxy, study.available(store))
+    held_out = {name: store.held_out(name) for name in (*config.languages, *config.outside)}
+    observers = [
+        InRunShapley(
+            targets_of(held_out, proxy.context, WINDOWS),
+            config.languages,
+            batches.languages_of,
+            clip=proxy.clip,
+            preconditioned=form,
+        )
+        for form in (True, False)
+    ]
+
+    def on_batch(*step) -> None:
+        for observer in observers:
+            observer.on_batch(*step)
+
+    shape = Shape.of(proxy, store.vocab_size)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        results = train_stack(
+            runs,
+            batches,
+            shape,
+            proxy,
+            held_out=held_out,
+            end_of_document=store.end_of_document,
+            on_batch=on_batch,
+            checkpoint=lambda run, step: Path(folder) / run / f"step-{step:06}",
+        )
+        trained = time.process_time() - began
+        train = samples(store.train, config.languages, proxy.context, TRAIN, 1)
+        test = samples(lambda name: held_out[name].tokens, held_out, proxy.context, TEST, 2)
+        shares, own = [], []
+        for run in runs:
+            kept = sorted((Path(folder) / run.run).iterdir())
+            model = AutoModelForCausalLM.from_pretrained(kept[-1])
+            products = gradient_products(
+                model, next_token_loss, [Checkpoint(p.name, p) for p in kept], test, train, batch=16
+            )
+            scores = InfluenceScores.of(products, test, train)
+            found = language_shares([scores], TOP, np.random.default_rng(0))
+            shares.append(plain(found.shares))
+            own.append(
+                {
+                    e: plain(language_shares([scores.at(e)], TOP, np.random.default_rng(0)).shares)
+                    for e in scores.checkpoints
+                }
+            )
+    return {
+        "runs": [run.run for run in runs],
+        "losses": {r.run: {row.language: row.value for row in r.losses if row.metric == "bpb"} for r in results},
+        "in-run Shapley": [m.to_json() for m in observers[0].matrices()],
+        "in-run Shapley, SGD form": [m.to_json() for m in observers[1].matrices()],
+        "TracIn share": [m.to_json() for m in shares],
+        "TracIn share by checkpoint": [{e: m.to_json() for e, m in run.items()} for run in own],
+        "cpu_seconds": {"training, watched twice": trained, "in all": time.process_time() - began},
+    }
+
+
+def plain(matrix: TransferMatrix) -> TransferMatrix:
+    """Without the interval over test samples: here repeats are runs."""
+    return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, unit="1", method=matrix.method)
+
+
+def study_lenses(directory: Path) -> dict:
+    path = RESULTS / "lenses" / f"{directory.name}.json"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        found = {
+            "game Shapley": read_json(directory / "transfer.json"),
+            "law weights": law_weights(directory).to_json(),
+        }
+        write_json(path, found | watched(directory))
+        print(path, flush=True)
+    return read_json(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("studies", nargs="+", type=Path)
+    torch.set_num_threads(1)
+    found = [study_lenses(directory) for directory in parser.parse_args().studies]
+    lenses = {
+        name: [TransferMatrix.from_json(m) for study in found for m in ([study[name]] if one else study[name])]
+        for name, one in (
+            ("game Shapley", True),
+            ("law weights", True),
+            ("TracIn share", False),
+            ("in-run Shapley", False),
+            ("in-run Shapley, SGD form", False),
+        )
+    }
+    rows = [vars(a) for a in agreements(lenses, np.random.default_rng(0))]
+    four = {name: matrices for name, matrices in lenses.items() if "SGD" not in name}
+    parted = [{**vars(p), "rank": dict(p.rank), "spread": p.spread} for p in partings(four)]
+    for a in rows:
+        print(
+            f"{a['one']} and {a['other']}, {a['pairs']} pairs ({a['count']}): Spearman {a['value']:+.2f} "
+            f"[{a['low']:+.2f}, {a['high']:+.2f}], shuffled [{a['null_low']:+.2f}, {a['null_high']:+.2f}]"
+        )
+    means = {
+        name: {
+            t: {s: float(np.mean([m[t, s] for m in matrices])) for s in matrices[0].sources}
+            for t in matrices[0].targets
+        }
+        for name, matrices in lenses.items()
+    }
+    repeats = {name: len(matrices) for name, matrices in lenses.items()}
+    result = {"studies": len(found), "repeats": repeats, "agreements": rows, "partings": parted, "means": means}
+    (RESULTS / "lenses.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
