@@ -1,6 +1,22 @@
 """From measurements to fitted laws with honest errors."""
 
+from glotmix.fit.active import Batch, Question, next_batch
 from glotmix.fit.fit import Fit, Prediction, TargetFit, fit
 from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
+from glotmix.fit.jackknife import Jackknife, jackknife
 
-__all__ = ["Fit", "Holdout", "Prediction", "TargetFit", "choose", "cross_validate", "fit", "judge"]
+__all__ = [
+    "Batch",
+    "Fit",
+    "Holdout",
+    "Jackknife",
+    "Prediction",
+    "Question",
+    "TargetFit",
+    "choose",
+    "cross_validate",
+    "fit",
+    "jackknife",
+    "judge",
+    "next_batch",
+]

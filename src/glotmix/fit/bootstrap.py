@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from glotmix.fit.solve import Solution, solve
+from glotmix.fit.solve import Solution, equations, resolve
 from glotmix.laws.law import Inputs, Law, Problem
-
-TOLERANCE = 1e-4
-"""Resampled fits stop when a step lowers the cost by less than this, relatively: far below their own spread."""
 
 
 def resample(
@@ -28,17 +25,9 @@ def resample(
     priors are drawn anew as well: a parameter that the runs do not tell then varies as widely as its prior allows
     (randomise, then optimise; Bardsley et al. 2014).
     """
-    R, P = len(found.residual_R), len(found.theta_P)
     known = law.prior(problem, found.theta_P)
-    K = 0 if known is None else len(known[0])
-    fitted_R = law.predict(problem, found.theta_P, inputs)
     widened_R = found.residual_R * np.sqrt(weight_R) / np.sqrt(np.maximum(1 - found.leverage_R, 0.05))
-    pool_R = widened_R - widened_R.mean()
-    theta_BP = np.empty((B, P))
-    for b in range(B):
-        drawn_R = rng.choice(pool_R, R) / np.sqrt(weight_R)
-        shift_K = rng.normal(size=K) if K else None
-        loss_R = fitted_R * np.exp(drawn_R)
-        again = solve(law, problem, inputs, loss_R, weight_R, found.theta_P[None], 30, TOLERANCE, shift_K)
-        theta_BP[b] = again.theta_P if np.isfinite(again.cost) else found.theta_P
-    return theta_BP
+    drawn_BR = rng.choice(widened_R - widened_R.mean(), (B, len(widened_R))) / np.sqrt(weight_R)
+    shift_BK = None if known is None else rng.normal(size=(B, len(known[0])))
+    fitted_R = law.predict(problem, found.theta_P, inputs)
+    return resolve(equations(law, problem, inputs, fitted_R, weight_R), found, drawn_BR, shift_BK)

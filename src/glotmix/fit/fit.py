@@ -11,7 +11,9 @@ from scipy.stats import t as student
 
 from glotmix.errors import BadInput
 from glotmix.fit.bootstrap import resample
-from glotmix.fit.solve import solve
+from glotmix.fit.identify import unclear
+from glotmix.fit.parallel import each
+from glotmix.fit.solve import equations, solve
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
@@ -46,6 +48,8 @@ class TargetFit:
     """Parameters refitted to resampled residuals; [0, P] without a bootstrap."""
     freedom: float = np.inf
     """Degrees of freedom of ``scale``: runs minus parameters in use (priors make these fewer than the parameters)."""
+    unclear: tuple[str, ...] = ()
+    """What the runs do not tell of the parameters, in words."""
     learned: Learned | None = None
     """What a black box learned of the residuals, for laws of the form LAW+BOX."""
 
@@ -138,7 +142,7 @@ class Fit:
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
     ) -> np.ndarray:
-        """Losses [B, R, T] of several mixtures under every resampled set of parameters; arguments as :meth:`predict`."""
+        """Losses [B, R, T] under every resampled set of parameters; arguments as those of :meth:`predict`."""
         inputs = self._inputs(self._shares(mixtures), N, D)
         B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
         loss_BRT = np.full((B, len(inputs.p_RL), len(self.targets)), np.nan)
@@ -169,6 +173,7 @@ class Fit:
                     "scale": _or_none(at.scale),
                     "freedom": _or_none(at.freedom),
                     "agreeing": at.agreeing,
+                    "unclear": list(at.unclear),
                     "bootstrap": at.bootstrap_BP.tolist(),
                     "learned": None if at.learned is None else at.learned.to_json(),
                 }
@@ -202,6 +207,7 @@ class Fit:
                     at["agreeing"],
                     np.array(at["bootstrap"], dtype=float).reshape(len(at["bootstrap"]), len(names)),
                     _or_nan(at["freedom"]),
+                    tuple(at.get("unclear", ())),
                     law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
                 )
             unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
@@ -268,6 +274,7 @@ def fit(
     bootstrap: int = 0,
     seed: int = 0,
     weights: np.ndarray | None = None,
+    workers: int = 1,
 ) -> Fit:
     """Fit a law to every target by robust least squares on the log of the loss.
 
@@ -280,6 +287,7 @@ def fit(
         bootstrap: resampled fits per target, for intervals.
         seed: of starts and resamples; the same seed gives the same numbers.
         weights: one per run [R], relative precision; default equal.
+        workers: processes that share the targets.
 
     Raises:
         BadInput: fewer runs than parameters, an unknown target, or something that the law needs is not known.
@@ -291,11 +299,19 @@ def fit(
     varies = varying(measurements)
     _check_needs(law, measurements, transfer)
     weight_R = np.ones(len(measurements)) if weights is None else np.asarray(weights, dtype=float)
-    fits = {}
-    for target in chosen:
-        problem = Problem(target, measurements.languages, transfer, varies)
-        at = (seed, measurements.targets.index(target))
-        fits[target] = _fit_target(law, problem, measurements, weight_R, starts, bootstrap, np.random.default_rng(at))
+    tasks = [
+        (
+            law,
+            Problem(target, measurements.languages, transfer, varies),
+            measurements,
+            weight_R,
+            starts,
+            bootstrap,
+            np.random.default_rng((seed, measurements.targets.index(target))),
+        )
+        for target in chosen
+    ]
+    fits = dict(zip(chosen, each(_fit_target, tasks, workers), strict=True))
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
     N, D = _largest(measurements.N_R), _largest(measurements.D_R)
     return Fit(law, measurements.languages, chosen, fits, N, D, unique_L)
@@ -341,6 +357,8 @@ def _fit_target(
         theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
     else:
         theta_BP = np.zeros((0, len(names)))
+    wanted = equations(law, problem, inputs, loss_R, weight_R)
+    vague = unclear(law, problem, wanted, found, scale) if np.isfinite(found.cost) else ()
     learned = None
     if isinstance(law, Corrected) and np.isfinite(found.cost):
         learned = law.residual.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)))
@@ -357,6 +375,7 @@ def _fit_target(
         found.agreeing,
         theta_BP,
         freedom,
+        vague,
         learned,
     )
 

@@ -11,15 +11,19 @@ from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import fit
+from glotmix.fit.parallel import each
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
+from glotmix.notebook import rich_html
 from glotmix.transfer.matrix import TransferMatrix
 
 Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
 """Transfer values, or how to get them from the runs of a fold (so that nothing leaks from the runs held out)."""
 
 
+STARTS = 4
+"""Starting points of a fit to one fold: there are many folds, and nearly always all starts end alike."""
 LEAST_SIZES = 3
 """Sizes in a table from which the largest can be held out."""
 
@@ -111,6 +115,10 @@ class Holdout:
         languages, targets = tuple(data["languages"]), tuple(data["targets"])
         return cls(scores, targets, languages, noise, data["split"], data["problems"])
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return rich_html(self.table())
+
     def table(self) -> Any:
         """A rich table: targets as rows, laws as columns, relative error in percent; mean, MAE and Spearman below.
 
@@ -147,7 +155,8 @@ def cross_validate(
     *,
     targets: Iterable[str] | None = None,
     transfer: Transfer = None,
-    starts: int = 8,
+    starts: int = STARTS,
+    workers: int = 1,
 ) -> Holdout:
     """K-fold cross-validation by mixture: all runs of one mixture stand in the same fold.
 
@@ -155,7 +164,9 @@ def cross_validate(
     """
     fold_R = fold_of(measurements, folds, seed)
     parts = [(measurements.where(fold_R != k), measurements.where(fold_R == k)) for k in range(fold_R.max() + 1)]
-    return _score(laws, parts, measurements, targets, transfer, starts, seed, f"{fold_R.max() + 1} folds by mixture")
+    return _score(
+        laws, parts, measurements, targets, transfer, starts, seed, f"{fold_R.max() + 1} folds by mixture", workers
+    )
 
 
 def judge(
@@ -165,14 +176,15 @@ def judge(
     *,
     targets: Iterable[str] | None = None,
     transfer: Transfer = None,
-    starts: int = 8,
+    starts: int = STARTS,
     seed: int = 0,
+    workers: int = 1,
 ) -> Holdout:
     """Fit to some runs, score on others (other mixtures, larger N, corners of the simplex)."""
     if fit_on.languages != held_out.languages:
         raise BadInput("the runs held out have other languages", expected=", ".join(fit_on.languages))
     split = f"{len(fit_on)} runs fitted, {len(held_out)} held out"
-    return _score(laws, [(fit_on, held_out)], held_out, targets, transfer, starts, seed, split)
+    return _score(laws, [(fit_on, held_out)], held_out, targets, transfer, starts, seed, split, workers)
 
 
 def extrapolate(
@@ -182,7 +194,8 @@ def extrapolate(
     *,
     targets: Iterable[str] | None = None,
     transfer: Transfer = None,
-    starts: int = 8,
+    starts: int = STARTS,
+    workers: int = 1,
 ) -> Holdout | None:
     """Fit to the smaller runs, score on larger ones: what a table over sizes is made for.
 
@@ -200,7 +213,7 @@ def extrapolate(
         parts = [(measurements.where(x_R < 0.99 * sizes[k]), measurements.where(_near(x_R, sizes[k]))) for k in steps]
         held_out = measurements.where(x_R > 0.99 * sizes[steps[0]])
         split = f"each of the {len(steps)} largest {name} from those below it"
-        return _score(laws, parts, held_out, targets, transfer, starts, seed, split)
+        return _score(laws, parts, held_out, targets, transfer, starts, seed, split, workers)
     return None
 
 
@@ -278,16 +291,23 @@ def _score(
     starts: int,
     seed: int,
     split: str,
+    workers: int,
 ) -> Holdout:
     chosen = everything.targets if targets is None else tuple(targets)
     scores: dict[str, dict[str, Score]] = {}
     problems: dict[str, str] = {}
     predicted: dict[str, np.ndarray] = {}
-    for law in (find_law(law) if isinstance(law, str) else law for law in laws):
-        try:
-            pairs = [_predicted(law, train, test, chosen, transfer, starts, seed) for train, test in parts]
-        except BadInput as error:
-            problems[law.name] = str(error)
+    families = [find_law(law) if isinstance(law, str) else law for law in laws]
+    tasks = [
+        (law, train, test, chosen, _values(law, train, transfer), starts, seed)
+        for law in families
+        for train, test in parts
+    ]
+    every = each(_predicted, tasks, workers)
+    for place, law in enumerate(families):
+        pairs = every[place * len(parts) : (place + 1) * len(parts)]
+        if wrong := next((pair for pair in pairs if isinstance(pair, str)), None):
+            problems[law.name] = wrong
             continue
         predicted[law.name] = predicted_RT = np.concatenate([pair[0] for pair in pairs])
         measured_RT = np.concatenate([pair[1] for pair in pairs])
@@ -310,20 +330,32 @@ def _score(
     return Holdout(scores, chosen, everything.languages, noise, split, problems, predictions)
 
 
+def _values(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix | BadInput | None:
+    """Transfer values from the runs of a fold, for a law that needs them; or why there are none."""
+    if not callable(transfer):
+        return transfer
+    try:
+        return transfer(train) if "transfer" in law.needs else None
+    except BadInput as error:
+        return error
+
+
 def _predicted(
     law: Law,
     train: Measurements,
     test: Measurements,
     targets: tuple[str, ...],
-    transfer: Transfer,
+    transfer: TransferMatrix | BadInput | None,
     starts: int,
     seed: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    if callable(transfer):
-        values = transfer(train) if "transfer" in law.needs else None
-    else:
-        values = transfer
-    fitted = fit(law, train, targets=targets, transfer=values, starts=starts, seed=seed)
+) -> tuple[np.ndarray, np.ndarray] | str:
+    """Predicted and measured losses of the runs held out, or why the law could not be fitted."""
+    if isinstance(transfer, BadInput):
+        return str(transfer)
+    try:
+        fitted = fit(law, train, targets=targets, transfer=transfer, starts=starts, seed=seed)
+    except BadInput as error:
+        return str(error)
     columns = [test.targets.index(target) for target in targets]
     return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT, test.loss_RT[:, columns]
 

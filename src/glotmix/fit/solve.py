@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,12 @@ ROBUST_SCALE = 0.02
 
 TOLERANCE = 1e-9
 """Converged when an accepted step lowers the cost by less than this, relatively."""
+
+SPRINT, FINALISTS = 40, 2
+"""Iterations that every start gets, and how many of them go on until they converge."""
+
+RESAMPLED, RESAMPLED_ITERATIONS = 1e-4, 30
+"""Resampled fits stop when a step lowers the cost by less than this, relatively: far below their own spread."""
 
 Residuals = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """From parameters to residuals [M] and their Jacobian [M, P]."""
@@ -38,6 +44,44 @@ class Solution:
     """Share of the starts that ended within 1 % of the best cost."""
 
 
+@dataclass(frozen=True)
+class Equations:
+    """The residuals of a law at runs, in the fit's own variables: ln θ where the lower bound is above zero."""
+
+    law: Law
+    """The family."""
+    problem: Problem
+    """What the law knows of the target."""
+    inputs: Inputs
+    """The runs."""
+    log_loss_R: np.ndarray
+    """ln of the measured losses."""
+    root_R: np.ndarray
+    """One over the scale of each residual, ``√weight / ROBUST_SCALE``."""
+    log_P: np.ndarray
+    """Which parameters are scales."""
+    shift_K: np.ndarray | None = None
+    """How many standard deviations the means of the prior are moved by (resampled fits draw it)."""
+
+    def __call__(self, x_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals [M] and their derivatives [M, P]: those of the runs first, then those of the prior."""
+        theta_P = outer(x_P, self.log_P)
+        at = self.law.evaluate(self.problem, theta_P, self.inputs)
+        predicted_R = np.maximum(at.loss_R, 1e-12)
+        residual = self.root_R * (np.log(predicted_R) - self.log_loss_R)
+        rows = (self.root_R / predicted_R)[:, None] * at.theta_RP
+        if (known := self.law.prior(self.problem, theta_P)) is not None:
+            away_K = known[0] if self.shift_K is None else known[0] + self.shift_K
+            residual, rows = np.concatenate([residual, away_K]), np.vstack([rows, known[1]])
+        return residual, rows * np.where(self.log_P, theta_P, 1.0)
+
+
+def equations(law: Law, problem: Problem, inputs: Inputs, loss_R: np.ndarray, weight_R: np.ndarray) -> Equations:
+    """The residuals whose robust sum of squares a fit minimises."""
+    log_P = law.bounds(problem)[0] > 0
+    return Equations(law, problem, inputs, np.log(loss_R), np.sqrt(weight_R) / ROBUST_SCALE, log_P)
+
+
 def solve(
     law: Law,
     problem: Problem,
@@ -47,50 +91,59 @@ def solve(
     start_SP: np.ndarray,
     iterations: int = 200,
     tolerance: float = TOLERANCE,
-    shift_K: np.ndarray | None = None,
 ) -> Solution:
     """Minimise ``Σ_r ρ(√weight_r (log L̂_r - log L_r) / ROBUST_SCALE)`` plus the law's prior, ρ = soft_l1.
 
-    Every start is run, the least cost wins. A parameter whose lower bound is above zero is a scale, and the fit works
-    on its logarithm. ``shift_K`` moves the prior's means by so many standard deviations (resampled fits draw them).
+    Every start is run for ``SPRINT`` iterations, and the best ``FINALISTS`` of those that have not converged go on; the
+    least cost wins. A parameter whose lower bound is above zero is a scale, and the fit works on its logarithm.
     """
     low_P, high_P = law.bounds(problem)
-    log_P = low_P > 0
-    log_loss_R = np.log(loss_R)
-    root_R = np.sqrt(weight_R) / ROBUST_SCALE
-
-    def residuals(x_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        theta_P = _outer(x_P, log_P)
-        at = law.evaluate(problem, theta_P, inputs)
-        predicted_R = np.maximum(at.loss_R, 1e-12)
-        residual = root_R * (np.log(predicted_R) - log_loss_R)
-        rows = (root_R / predicted_R)[:, None] * at.theta_RP
-        if (known := law.prior(problem, theta_P)) is not None:
-            away_K = known[0] if shift_K is None else known[0] + shift_K
-            residual, rows = np.concatenate([residual, away_K]), np.vstack([rows, known[1]])
-        return residual, rows * np.where(log_P, theta_P, 1.0)
-
-    bounds = _inner(low_P, log_P), _inner(high_P, log_P)
+    wanted = equations(law, problem, inputs, loss_R, weight_R)
+    bounds = inner(low_P, wanted.log_P), inner(high_P, wanted.log_P)
     # The prior is Gaussian: only the runs' residuals are made robust.
     robust = len(loss_R)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        ends = [
-            levenberg_marquardt(
-                residuals, _inner(np.clip(start_P, low_P, high_P), log_P), *bounds, robust, iterations, tolerance
-            )
-            for start_P in start_SP
-        ]
+        first = min(SPRINT, iterations)
+        starts = [inner(np.clip(start_P, low_P, high_P), wanted.log_P) for start_P in start_SP]
+        ends = [levenberg_marquardt(wanted, x_P, *bounds, robust, first, tolerance) for x_P in starts]
+        ends.sort(key=lambda end: end[1])
+        for k, (x_P, cost, converged) in enumerate(ends[:FINALISTS]):
+            if not converged and np.isfinite(cost) and first < iterations:
+                ends[k] = levenberg_marquardt(wanted, x_P, *bounds, robust, iterations - first, tolerance)
     x_P, cost, converged = min(ends, key=lambda end: end[1])
     if not np.isfinite(cost):
         nothing = np.full(len(low_P), np.nan)
         no_R = np.full(len(loss_R), np.nan)
         return Solution(nothing, np.inf, "no start gave finite losses", no_R, no_R, 0.0)
-    theta_P = _outer(x_P, log_P)
-    residual_M, rows_MP = residuals(x_P)
+    theta_P = outer(x_P, wanted.log_P)
+    residual_M, rows_MP = wanted(x_P)
     status = "converged" if converged else f"not converged after {iterations} iterations"
     agreeing = float(np.mean([end[1] <= cost * 1.01 + 1e-9 for end in ends]))
-    residual_R = -residual_M[:robust] / root_R
+    residual_R = -residual_M[:robust] / wanted.root_R
     return Solution(theta_P, cost, status, residual_R, _leverage(residual_M, rows_MP, robust), agreeing)
+
+
+def resolve(wanted: Equations, found: Solution, drawn_BR: np.ndarray, shift_BK: np.ndarray | None) -> np.ndarray:
+    """Parameters [B, P] refitted to ``L̂ exp(drawn)``, the means of the prior moved by ``shift``.
+
+    All refits start from the fitted point, where the Jacobian is the same for all of them and is computed once.
+    """
+    low_P, high_P = wanted.law.bounds(wanted.problem)
+    bounds = inner(low_P, wanted.log_P), inner(high_P, wanted.log_P)
+    x_P = inner(np.clip(found.theta_P, low_P, high_P), wanted.log_P)
+    robust = len(wanted.log_loss_R)
+    theta_BP = np.empty((len(drawn_BR), len(x_P)))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        residual_M, rows_MP = wanted(x_P)
+        log_fitted_R = wanted.log_loss_R + residual_M[:robust] / wanted.root_R
+        for b, drawn_R in enumerate(drawn_BR):
+            shift_K = None if shift_BK is None else shift_BK[b]
+            known_K = residual_M[robust:] if shift_K is None else residual_M[robust:] + shift_K
+            again = replace(wanted, log_loss_R=log_fitted_R + drawn_R, shift_K=shift_K)
+            first = np.concatenate([-wanted.root_R * drawn_R, known_K]), rows_MP
+            end = levenberg_marquardt(again, x_P, *bounds, robust, RESAMPLED_ITERATIONS, RESAMPLED, first, patience=1)
+            theta_BP[b] = outer(end[0], wanted.log_P)
+    return theta_BP
 
 
 def _leverage(residual_M: np.ndarray, rows_MP: np.ndarray, robust: int) -> np.ndarray:
@@ -110,6 +163,8 @@ def levenberg_marquardt(
     robust: int,
     iterations: int,
     tolerance: float = TOLERANCE,
+    first: tuple[np.ndarray, np.ndarray] | None = None,
+    patience: int = 2,
 ) -> tuple[np.ndarray, float, bool]:
     """Projected Levenberg–Marquardt with Marquardt's scaling; the first ``robust`` residuals go through soft_l1.
 
@@ -117,11 +172,22 @@ def levenberg_marquardt(
     gradient points outwards is held there. Ten times the speed of a general trust-region code at this size, because
     an iteration costs one small symmetric solve.
 
+    Args:
+        residuals: what is to become small.
+        x_P: where to start.
+        low_P: lower bounds.
+        high_P: upper bounds.
+        robust: how many residuals are made robust.
+        iterations: most steps.
+        tolerance: a step that lowers the cost by less than this, relatively, is small.
+        first: residuals and Jacobian at the start, where they are known.
+        patience: small steps in a row after which it is converged.
+
     Returns:
         Parameters, cost, whether it converged.
     """
     x_P = np.clip(x_P, low_P, high_P)
-    residual_M, rows_MP = residuals(x_P)
+    residual_M, rows_MP = residuals(x_P) if first is None else first
     cost = _cost(residual_M, robust)
     if not (np.isfinite(cost) and np.isfinite(rows_MP).all()):
         return x_P, np.inf, False
@@ -151,7 +217,7 @@ def levenberg_marquardt(
             damping, growth = max(damping, 1e-12), 2.0
             small = small + 1 if gain <= tolerance * cost else 0
             x_P, residual_M, rows_MP, cost = new_P, new_residual_M, new_rows_MP, new_cost
-            if small >= 2:
+            if small >= patience:
                 return x_P, cost, True
         else:
             damping, growth = damping * growth, growth * 2
@@ -164,9 +230,11 @@ def _cost(residual_M: np.ndarray, robust: int) -> float:
     return float((np.sqrt(1 + residual_M[:robust] ** 2) - 1).sum() + 0.5 * (residual_M[robust:] ** 2).sum())
 
 
-def _inner(theta_P: np.ndarray, log_P: np.ndarray) -> np.ndarray:
+def inner(theta_P: np.ndarray, log_P: np.ndarray) -> np.ndarray:
+    """The fit's own variables: logarithms of the scales."""
     return np.where(log_P, np.log(np.where(log_P, theta_P, 1.0)), theta_P)
 
 
-def _outer(x_P: np.ndarray, log_P: np.ndarray) -> np.ndarray:
+def outer(x_P: np.ndarray, log_P: np.ndarray) -> np.ndarray:
+    """Back to parameters."""
     return np.where(log_P, np.exp(np.where(log_P, x_P, 0.0)), x_P)
