@@ -234,6 +234,12 @@ class FitConfig(Section):
     seed: int = 0
     """Seed of starts, folds and resamples."""
 
+    @field_validator("laws", mode="before")
+    @classmethod
+    def _null_is_a_law(cls, value: object) -> object:
+        """A bare ``null`` in YAML is nothing; among laws it can only mean the law of that name."""
+        return ["null" if item is None else item for item in value] if isinstance(value, list) else value
+
 
 class OptimizeConfig(Section):
     """What a good mixture is, and its limits."""

@@ -65,7 +65,7 @@ def report_on_runs(
     )
     source = runs or mixtures
     assert source is not None
-    names = _about(measured)
+    names, limits = _about(measured), OptimizeConfig(max_epochs=None)
     evidence = Evidence(
         title=source.stem,
         description=f"What {len(measured)} runs say about the mixture of {len(measured.languages)} groups.",
@@ -75,14 +75,14 @@ def report_on_runs(
         front=front_of(
             law,
             optimum,
-            constraints_from(OptimizeConfig(), law.languages, unique=fitted.unique, D=D),
+            constraints_from(limits, law.languages, unique=fitted.unique, D=D),
             lambda name: names[name].name if name in names else name,
             N,
             D,
         ),
         held_out=held_out_of(fitted.holdout),
         law=law_fit(law),
-        advice=advice(fitted.chosen, optimum, OptimizeConfig(), D=D, unique=fitted.unique),
+        advice=advice(fitted.chosen, optimum, limits, D=D, unique=fitted.unique),
         noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},
         cost=_cost(measured),
         warnings=tuple(f"Law {name} could not be fitted: {why}" for name, why in fitted.holdout.problems.items()),
