@@ -9,18 +9,19 @@ PYTHON=${PYTHON:-.venv/bin/python}
 TORCH=$(grep -o '^torch==[0-9.]*' constraints.txt)
 
 # Trainers are installed without their dependencies where those are large (CUDA kernels, cloud clients, web pages);
-# what their mixing code imports is named instead.
+# what their mixing code imports is named instead. `packaged:` comes without dependencies, `full:` with them, `free:` with
+# them and outside constraints.txt, because the trainer pins older versions than glotmix is tested with.
 needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
-    levanter)  echo "jax==0.7.2 jaxlib==0.7.2 equinox==0.13.1 pyyaml full:levanter==1.2.dev1644" ;;
+    levanter)  echo "free:levanter==1.2.dev1644" ;;
     olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH full:litdata==0.2.76" ;;
     nanotron)  echo "$TORCH numpy pyyaml dacite transformers datasets packaging einops safetensors tqdm packaged:nanotron==0.4" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;
     torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard packaged:torchtitan==0.3.0" ;;
-    llamafactory) echo "$TORCH full:datasets transformers peft accelerate trl packaged:llamafactory==0.9.5" ;;
+    llamafactory) echo "$TORCH free:datasets==4.0.0 free:transformers==4.57.6 free:peft==0.18.1 free:accelerate==1.11.0 free:trl==0.24.0 packaged:llamafactory==0.9.5" ;;
     axolotl)   echo "$TORCH pydantic datasets transformers packaged:axolotl==0.19.0" ;;
     *) return 1 ;;
   esac
@@ -32,12 +33,13 @@ build() {
   wanted=$(needs "$name") || { echo "$name: no such environment"; return 2; }
   rm -rf "$env" && "$PYTHON" -m venv "$env" || return 1
   local pip=("$env/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt)
-  local first=() bare=()
+  local first=() bare=() free=()
   for one in $wanted; do
-    case $one in packaged:*) bare+=("${one#packaged:}") ;; *) first+=("${one#full:}") ;; esac
+    case $one in packaged:*) bare+=("${one#packaged:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
   done
   case $wanted in *"$TORCH"*) "${pip[@]}" "$TORCH" || return 1 ;; esac
-  "${pip[@]}" "${first[@]}" || return 1
+  [ ${#first[@]} = 0 ] || "${pip[@]}" "${first[@]}" || return 1
+  [ ${#free[@]} = 0 ] || "$env/bin/python" -m pip install -q --disable-pip-version-check "${free[@]}" || return 1
   [ ${#bare[@]} = 0 ] || "${pip[@]}" --no-deps "${bare[@]}" || return 1
   touch "$env/.finished"
   echo "$name: built"

@@ -17,6 +17,7 @@ FORMS = {
     "shapley_law_prior": "shapley_law",
     "shapley_law_fixed": "shapley_law",
     "shapley_law_data": "shapley_law_data",
+    "shapley_law_joint": "shapley_law_joint",
 }
 """Law to its formula in assets/law.js; another law (a black box) is not evaluated in the page."""
 

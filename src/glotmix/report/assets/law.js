@@ -26,6 +26,9 @@ const expm1Over = (y, gamma) => {
 
 // kind of x, value f(x) and slope df/dx (for "share", x is the log of the effective share); q holds a row's parameters by
 // name, s = A (N/1e6)^-alpha + B (D/1e8)^-beta where the law has these terms, d = ln(D/1e8) where D varies
+const LEAST = 1e-6;
+// B (p^δ D)^-β where D varies, else nothing
+const dataTerm = (x, q, d) => (q.B === undefined ? 0 : q.B * Math.exp(Math.max(-200, Math.min(200, -q.β * (d + q.δ * x)))));
 const FORMULAS = {
   null: { kind: "own", value: (x, q) => q.c, slope: () => 0 },
   own_ratio: {
@@ -47,6 +50,20 @@ const FORMULAS = {
     kind: "share",
     value: (x, q, s) => (q.E + s) * (1 + q.c * expm1Over(-x, q.γ)),
     slope: (x, q, s) => -(q.E + s) * q.c * Math.exp(Math.max(-50, Math.min(50, -q.γ * x))),
+  },
+  shapley_law_joint: {
+    kind: "share",
+    ownScale: true,
+    value: (x, q, s, d) => {
+      const m = Math.max(1 + q.c * expm1Over(-x, q.γ), LEAST), rest = s + dataTerm(x, q, d);
+      return rest ? q.E * m + rest * Math.pow(m, q.ρ) : q.E * m;
+    },
+    slope: (x, q, s, d) => {
+      const raw = 1 + q.c * expm1Over(-x, q.γ), m = Math.max(raw, LEAST), data = dataTerm(x, q, d), rest = s + data;
+      const byM = raw > LEAST ? q.E + (rest ? rest * q.ρ * Math.pow(m, q.ρ - 1) : 0) : 0;
+      const byData = data ? q.β * q.δ * data * Math.pow(m, q.ρ) : 0;
+      return -byM * q.c * Math.exp(Math.max(-50, Math.min(50, -q.γ * x))) - byData;
+    },
   },
   shapley_law_data: {
     kind: "share",
