@@ -121,7 +121,7 @@ def _trained(
     train, validation, order = training_data(cell, setting, tokenizer)
     history = finetune(base, tokenizer, train, validation, order, setting, directory)
     read = [train[i] for i in order.ravel()]
-    by_language = {language: 0 for language in cell.counts(setting.pivot)}
+    by_language = dict.fromkeys(cell.counts(setting.pivot), 0)
     for sample in read:
         by_language[sample.language] += len(sample)
     record = {

@@ -42,6 +42,8 @@ class TaskConfig(Section):
     """Examples in the language before every test question, from samples that are not trained on."""
     answer_tokens: int | None = Field(None, ge=1)
     """Tokens after which an answer is cut off; default fits the embedded tasks."""
+    tokens_per_sample: float | None = Field(None, gt=0)
+    """Mean tokens of a training sample, for --dry-run where the samples are not embedded."""
     leakage: Literal["error", "drop"] = "error"
     """What to do with a test sample that is also trained on: stop, or leave it out of the test and say so."""
 
@@ -89,8 +91,12 @@ def prepare(
         BadInput: too few samples for a cell; ids that are not unique; a test sample inside training.
     """
     made_from: dict[str, Any] = {
-        "tasks": {name: config.model_dump(mode="json") for name, config in tasks.items()},
-        "cells": [cell.to_json() for cell in planned],
+        "tasks": {
+            name: config.model_dump(mode="json", exclude={"tokens_per_sample"}) for name, config in tasks.items()
+        },
+        "needed": {
+            task: {language: largest(planned, pivot, task, language) for language in languages} for task in tasks
+        },
         "pivot": pivot,
         "languages": list(languages),
         "seed": seed,

@@ -1,4 +1,4 @@
-"""Fine-tuning a proxy on glotmix's own engine: the trainer of choice where a transformers step costs more than its work.
+"""Fine-tuning a proxy on glotmix's own engine, for models so small that a trainer's step costs more than its work.
 
 Same mathematics as TRL's supervised fine-tuning with a completion-only loss: the mean cross-entropy over a batch's
 answer tokens, AdamW, the norm of the gradient clipped. A test trains both on the same batches.

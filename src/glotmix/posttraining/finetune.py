@@ -1,4 +1,4 @@
-"""Fine-tuning: its settings, and what is remembered of it. Two trainers do the same: ``engine`` (proxies), ``trainer``."""
+"""Fine-tuning: its settings, and what is remembered of it. Two trainers do the same: ``engine`` and ``trainer``."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Leakage: no test sample, nor a translation or near copy of one, is trained on.
 
-A test sample leaks when its id is trained on (parallel data: in any language), or when one training sample holds most of
-its 8-grams: 70 %, as PaLM counts (Chowdhery et al. 2022, arXiv 2204.02311, §8), there over the whole training set and
-here within one sample, since templates and greetings recur across samples. N-grams are of words, and of characters in
+A test sample leaks when its id is trained on (parallel data: in any language), or when one training sample holds
+most of its 8-grams: 70 %, as PaLM counts (Chowdhery et al. 2022, arXiv 2204.02311, §8), there over the whole training
+set and here within one sample, since templates and greetings recur. N-grams are of words, and of characters in
 scripts without spaces; a text shorter than that is compared whole.
 """
 

@@ -1,13 +1,13 @@
 """Sources: where a task's samples come from. The embedded generators, the paper's data sets, or the user's own files.
 
 Each format is a function from one record to a conversation; records come from JSON Lines, JSON, TSV or Parquet files,
-or, where the study says so, from the Hugging Face hub. Nothing else is read over the network, and no data set runs code.
+or, where the study says so, from the Hugging Face hub. Nothing else is read over the network; no data set runs code.
 
 | source | format | ids |
 |---|---|---|
 | ``embedded`` | :mod:`glotmix.posttraining.tasks` | parallel |
 | ``xlsum`` | XL-Sum: ``id, title, text, summary`` (``csebuetnlp/xlsum``) | per language |
-| ``aya_dolly`` | Aya evaluation suite: ``id, inputs, targets, language`` (``CohereLabs/aya_evaluation_suite``) | parallel |
+| ``aya_dolly`` | ``id, inputs, targets, language`` (``CohereLabs/aya_evaluation_suite``) | parallel |
 | ``sharegpt`` | ``conversations: [{from: human, value}, {from: gpt, value}]`` | as given |
 | ``mcot_math`` | mCoT-MATH: ``question`` and ``answer`` with its reasoning (``laihuiyuan/mCoT-MATH``) | per language |
 | ``mgsm`` | MGSM's ``mgsm_<lang>.tsv``: question, tab, number (``juletxara/mgsm``) | parallel, by row |

@@ -1,8 +1,8 @@
 """Fine-tuning any causal language model with TRL's supervised trainer and, for adapters, peft.
 
 TRL is given token ids and labels as :mod:`glotmix.posttraining.chat` makes them, in the order of
-:mod:`glotmix.posttraining.order`, so that a cell reads the same tokens whichever trainer it has. The checkpoint is chosen
-by the mean validation loss per answer token, not by TRL's mean over batches.
+:mod:`glotmix.posttraining.order`, so that a cell reads the same tokens whichever trainer it has. The checkpoint is
+chosen by the mean validation loss per answer token, not by TRL's mean over batches.
 """
 
 from __future__ import annotations

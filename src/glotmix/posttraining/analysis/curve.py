@@ -16,7 +16,7 @@ from glotmix.language import Language
 
 COLUMNS = ("task", "trained", "base", "mix", "n", "seed", "language", "value")
 """Of a table of scores: the task measured, the tasks trained on (joined by "+"), the base model, the languages trained
-on beside the pivot (with spaces between), samples of each, seed, language measured, score from 0 to its metric's best."""
+on beside the pivot (with spaces between), samples of each, seed, language measured, its score."""
 
 
 @dataclass(frozen=True)

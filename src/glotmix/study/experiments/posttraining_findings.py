@@ -1,0 +1,429 @@
+"""From the answers of every cell to what is found: tables of measurements, ``findings.json``, the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from glotmix.artifact import fingerprint, read_json, write_json, write_text
+from glotmix.errors import BadInput
+from glotmix.language import Language
+from glotmix.mixture.mixture import Mixture
+from glotmix.posttraining.analysis.ablation import Explained, ablation, rows_of
+from glotmix.posttraining.analysis.curve import Curve, curves_from
+from glotmix.posttraining.analysis.interval import Mean, mean_interval
+from glotmix.posttraining.analysis.noise import Floor, floor, repeats, seen_against_unseen
+from glotmix.posttraining.analysis.plan import least_data
+from glotmix.posttraining.analysis.saturation import Saturation, plateau, saturation, told_apart
+from glotmix.posttraining.cell import SCORES
+from glotmix.posttraining.chance import chance
+from glotmix.posttraining.grid import Cell
+from glotmix.posttraining.sources import is_parallel
+from glotmix.posttraining.tasks import find_task
+from glotmix.report.evidence import Estimate
+from glotmix.report.frames.posttraining import (
+    Ablated,
+    CurveRow,
+    InfluenceRow,
+    PlanRow,
+    PosttrainingReport,
+    SaturationRow,
+    TaskRow,
+    VariableRow,
+)
+from glotmix.report.page import assemble
+from glotmix.report.sections.posttraining import sections
+from glotmix.study.experiments.posttraining_cells import Plan
+from glotmix.study.experiments.posttraining_influence import influences
+from glotmix.study.experiments.posttraining_judge import judged
+from glotmix.study.narrator import Narrator
+from glotmix.sweep.sweep import write_tables
+
+if TYPE_CHECKING:
+    from glotmix.study.experiments.posttraining import PosttrainingConfig
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "sacrebleu", "rouge-score")
+
+
+def report(
+    config: PosttrainingConfig, plan: Plan, failed: Mapping[str, str], directory: Path, narrator: Narrator
+) -> Path:
+    """Judge, analyse, and write tables, findings and page; the path of the page."""
+    began = time.monotonic()
+    done = [cell for cell in plan.cells if cell.name not in failed]
+    scores = {cell.name: pl.read_parquet(plan.folder / cell.name / SCORES) for cell in done}
+    scores = judged(config, plan, scores, directory, narrator)
+    grid = Scores.of(config, done, scores)
+    write_measurements(config, plan, done, grid, failed, directory)
+    page = frame(config, plan, grid, failed, influences(config, plan, done, directory, narrator))
+    write_json(directory / "findings.json", findings(page))
+    for plan_row in page.plans:
+        narrator.say(
+            f"  {plan_row.task}, {plan_row.base}: {plan_row.size} samples per language reach "
+            f"{plan_row.reached:.0%} of the best"
+        )
+    path = directory / "report.html"
+    write_text(path, assemble(page.title, page.question, sections(page)))
+    narrator.say(f"Analysed in {time.monotonic() - began:.0f} s")
+    return path
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The primary score of every answer."""
+
+    pivot: str
+    """Language in every cell."""
+    cells: Mapping[str, Cell]
+    """Name to cell, those that are complete."""
+    items: Mapping[tuple[str, str, str], np.ndarray]
+    """Cell, task and language to the scores of the test items, in the order of their ids."""
+    wrong: Mapping[tuple[str, str], float]
+    """Cell and task to the share of answers in another language than the question's."""
+    parallel: Mapping[str, bool]
+    """Task to whether item i is a translation of item i in the other languages."""
+
+    @classmethod
+    def of(cls, config: PosttrainingConfig, done: Sequence[Cell], scores: Mapping[str, pl.DataFrame]) -> Scores:
+        """The scores of these cells."""
+        items: dict[tuple[str, str, str], np.ndarray] = {}
+        wrong: dict[tuple[str, str], float] = {}
+        for cell in done:
+            for task in config.tasks:
+                own = scores[cell.name].filter(
+                    (pl.col("task") == task) & pl.col("metric").is_in([find_task(task).metric, "judge"])
+                )
+                if own.height:
+                    other = own["answered_in"] != own["language"]
+                    wrong[cell.name, task] = float(other.mean())  # type: ignore[arg-type]
+                for (language,), part in own.sort("id").group_by("language", maintain_order=True):
+                    items[cell.name, task, str(language)] = part["value"].to_numpy().astype(float)
+        sources = {name: task.test or task.train for name, task in config.tasks.items()}
+        parallel = {}
+        for task, source in sources.items():
+            lengths = {len(value) for (_, name, _), value in items.items() if name == task}
+            parallel[task] = is_parallel(source) and len(lengths) == 1
+        return cls(config.pivot, {cell.name: cell for cell in done}, items, wrong, parallel)
+
+    def table(self, tasks: Sequence[str]) -> pl.DataFrame:
+        """Mean scores as :func:`glotmix.posttraining.analysis.curve.curves_from` takes them.
+
+        The cell without other languages stands in the curve of every mix.
+        """
+        rows = []
+        for (name, task, language), value_I in self.items.items():
+            cell = self.cells[name]
+            if task not in tasks or not cell.tasks:
+                continue
+            for mix in [cell.languages] if cell.languages else self._mixes(cell):
+                trained = "+".join(cell.tasks)
+                rows.append((task, trained, cell.base, " ".join(mix), cell.size, cell.seed, language, value_I.mean()))
+        columns = ["task", "trained", "base", "mix", "n", "seed", "language", "value"]
+        return pl.DataFrame(rows, schema=columns, orient="row")
+
+    def _mixes(self, alone: Cell) -> list[tuple[str, ...]]:
+        like = [c for c in self.cells.values() if (c.tasks, c.base) == (alone.tasks, alone.base) and c.languages]
+        return list(dict.fromkeys(cell.languages for cell in like))
+
+    def of_size(self, curve: Curve, size: int) -> list[str]:
+        """Cells of a curve with that size, by seed."""
+        found = [
+            cell
+            for cell in self.cells.values()
+            if cell.base == curve.base
+            and "+".join(cell.tasks) == curve.trained
+            and cell.size == size
+            and cell.languages in (curve.mix, ())
+        ]
+        return [cell.name for cell in sorted(found, key=lambda cell: cell.seed)]
+
+    def mean(self, names: Sequence[str], task: str, languages: Sequence[str]) -> Mean:
+        """Mean over cells, languages and items."""
+        return mean_interval([self._stack(names, task, name) for name in languages], parallel=self.parallel[task])
+
+    def difference(
+        self, names: Sequence[str], others: Sequence[str], task: str, plus: Sequence[str], minus: Sequence[str]
+    ) -> Mean:
+        """Mean over one set of languages and cells minus that over another; paired by item where items are parallel."""
+        one = [self._stack(names, task, name) for name in plus]
+        two = [self._stack(others, task, name) for name in minus]
+        if self.parallel[task]:
+            gap_SI = np.mean(one, 0) - (np.mean(two, 0) if len(others) == len(names) else np.mean(two, 0).mean(0))
+            return mean_interval([gap_SI], parallel=True)
+        a, b = (mean_interval(part, parallel=False) for part in (one, two))
+        half = float(np.hypot(a.high - a.value, b.high - b.value))
+        return Mean(a.value - b.value, a.value - b.value - half, a.value - b.value + half)
+
+    def _stack(self, names: Sequence[str], task: str, language: str) -> np.ndarray:
+        return np.stack([self.items[name, task, language] for name in names])
+
+
+def frame(
+    config: PosttrainingConfig,
+    plan: Plan,
+    grid: Scores,
+    failed: Mapping[str, str],
+    influence: Sequence[InfluenceRow],
+) -> PosttrainingReport:
+    """Everything that the page shows."""
+    table = grid.table(list(config.tasks))
+    curves = [curve for curve in curves_from(table, config.pivot) if len(curve.sizes) > 1 and curve.mix]
+    floors = {task: _floor([c for c in curves if c.task == task]) for task in config.tasks}
+    fits: dict[tuple[str, str, str], Saturation] = {}
+    rows = [curve_row(config, grid, curve, floors[curve.task], fits) for curve in curves]
+    plans = []
+    for task in config.tasks:
+        for base in config.bases:
+            mine = [curve for curve in curves if (curve.task, curve.base) == (task, base)]
+            if mine:
+                plans.append(_plan_row(mine, floors[task], config.analysis.share))
+    return PosttrainingReport(
+        title=config.name,
+        question=config.description,
+        names={tag: Language.resolve(tag).name for tag in config.measured},
+        pivot=config.pivot,
+        share=config.analysis.share,
+        tasks=tuple(_task_rows(config, plan, grid, curves)),
+        plans=tuple(plans),
+        curves=tuple(rows),
+        apart=tuple(_apart(fits)),
+        noise={task: found.deviation for task, found in floors.items() if found is not None},
+        ablation=_ablated(curves, config),
+        influence=tuple(influence),
+        cells=sum(1 for cell in grid.cells.values() if cell.tasks),
+        failed=dict(failed),
+        dropped={task: count for task, count in plan.setting.data.dropped.items() if count},
+        facts=_facts(plan, grid),
+        config=config.model_dump(mode="json", exclude_defaults=True),
+    )
+
+
+def curve_row(
+    config: PosttrainingConfig,
+    grid: Scores,
+    curve: Curve,
+    noise: Floor | None,
+    fits: dict[tuple[str, str, str], Saturation],
+) -> CurveRow:
+    """One curve with intervals; its fits are added to ``fits``."""
+    by_script = {"Latin": [n for n in curve.others if Language.resolve(n).script == "Latn"]}
+    by_script["other scripts"] = [name for name in curve.others if name not in by_script["Latin"]]
+    groups = {"pivot": [curve.pivot], "seen": list(curve.seen), "unseen": list(curve.unseen)} | by_script
+    groups |= {name: [name] for name in curve.languages}
+    cells = [grid.of_size(curve, size) for size in curve.sizes]
+    told = {
+        name: tuple(_estimate(grid.mean(names, curve.task, members), len(names)) for names in cells)
+        for name, members in groups.items()
+        if members
+    }
+    saturations = []
+    for name in ("seen", "unseen"):
+        if name not in told:
+            continue
+        try:
+            fit = saturation(curve.sizes, curve.mean(groups[name]))
+        except BadInput:  # too few sizes or seeds for a fit
+            continue
+        fits[f"{curve.task} ({curve.base})", "+".join(curve.mix), name] = fit
+        saturations.append(SaturationRow(name, fit.n50 if fit.rises else None, fit.low, fit.high))
+    whole = curve.gain(curve.mean())
+    margin = config.analysis.margin * whole
+    flat = None
+    if noise is not None and margin > 0:
+        flat = plateau(curve.sizes, curve.mean(), noise.deviation, noise.degrees, margin).size
+    gap: tuple[Estimate, ...] = ()
+    rho, p = float("nan"), float("nan")
+    if curve.unseen and curve.seen:
+        gap = tuple(
+            _estimate(grid.difference(names, names, curve.task, curve.seen, curve.unseen), len(names))
+            for names in cells
+        )
+        found = seen_against_unseen(curve)
+        rho, p = found.rho, found.p
+    return CurveRow(
+        curve.task, curve.trained, curve.base, curve.mix, curve.sizes, told, _relative(curve), tuple(saturations),
+        flat, margin, gap, rho, p,
+    )  # fmt: skip
+
+
+def _relative(curve: Curve) -> tuple[Estimate, ...]:
+    """Mean of the others over the pivot, with an interval over seeds; NaN where the pivot scores nothing."""
+    estimates = []
+    for value_S in _ratio(curve):
+        finite = value_S[np.isfinite(value_S)]
+        if len(finite) > 1:
+            mean = mean_interval([finite[:, None]], parallel=True)
+            estimates.append(Estimate(mean.value, mean.low, mean.high))
+        else:
+            estimates.append(Estimate(float(finite[0]) if len(finite) else float("nan")))
+    return tuple(estimates)
+
+
+def _ratio(curve: Curve) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return curve.relative()
+
+
+def _estimate(mean: Mean, runs: int) -> Estimate:
+    return Estimate(mean.value, mean.low, mean.high)
+
+
+def _floor(curves: Sequence[Curve]) -> Floor | None:
+    try:
+        return floor(repeats(curves, lambda curve: curve.mean()))
+    except BadInput:
+        return None
+
+
+def _plan_row(curves: Sequence[Curve], noise: Floor | None, share: float) -> PlanRow:
+    found = least_data(curves, noise, share)
+    sure = found.sure or (found if found.low >= share else None)
+    most = max(max(c.sizes) * len(c.mix) * (c.trained.count("+") + 1) for c in curves)
+    return PlanRow(
+        found.task, found.base, found.mix, found.size, found.samples, found.reached, found.low,
+        sure.size if sure else None, sure.samples if sure else None, most,
+    )  # fmt: skip
+
+
+def _task_rows(config: PosttrainingConfig, plan: Plan, grid: Scores, curves: Sequence[Curve]) -> list[TaskRow]:
+    """Untrained model, blind score and best cell, over the pivot and the trained languages."""
+    rows = []
+    for task in config.tasks:
+        for base in config.bases:
+            mine = [curve for curve in curves if (curve.task, curve.base) == (task, base)]
+            untrained = f"base-{base}"
+            if not mine or (untrained, task, config.pivot) not in grid.items:
+                continue
+            curve = max(mine, key=lambda c: (len(c.mix), max(c.sizes)))
+            names, languages = grid.of_size(curve, max(curve.sizes)), (curve.pivot, *curve.seen)
+            blind = [
+                chance(find_task(task), plan.setting.data.samples(task, "test", language)) for language in languages
+            ]
+            rows.append(
+                TaskRow(
+                    task,
+                    base,
+                    find_task(task).metric,
+                    float(np.mean(blind)),
+                    _estimate(grid.mean([untrained], task, languages), 1),
+                    _estimate(grid.mean(names, task, languages), len(names)),
+                    _estimate(grid.difference(names, [untrained], task, languages, languages), len(names)),
+                    float(np.mean([grid.wrong[name, task] for name in names])),
+                )
+            )
+    return rows
+
+
+def _apart(fits: Mapping[tuple[str, str, str], Saturation]) -> list[str]:
+    """A sentence for every pair of saturation points of one group, or of one task."""
+    said = []
+    for (one, a), (other, b) in combinations(fits.items(), 2):
+        if one[1] != other[1] or not (a.rises and b.rises) or not (one[0] == other[0] or one[2] == other[2]):
+            continue
+        first, second = (f"{task}, {group} languages" for task, _, group in (one, other))
+        if told_apart(a, b):
+            more, less = (first, second) if a.n50 > b.n50 else (second, first)
+            said.append(f"{more}, saturates later than {less}.")
+        else:
+            said.append(f"{first} and {second}: saturation points that these data cannot tell apart.")
+    return said
+
+
+def _ablated(curves: Sequence[Curve], config: PosttrainingConfig) -> Ablated | None:
+    try:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rows = rows_of(curves)
+        found = ablation(rows, np.random.default_rng(config.seed), config.analysis.resamples)
+    except BadInput:
+        return None
+    return Ablated(
+        tuple(VariableRow(name, _told(found.alone[name]), _told(found.part[name])) for name in found.alone),
+        _told(found.main),
+        _told(found.interactions),
+        _told(found.beyond_single),
+        found.best_single,
+        found.no_single_one,
+    )
+
+
+def _told(explained: Explained) -> Estimate:
+    return Estimate(explained.value, explained.low, explained.high)
+
+
+def _facts(plan: Plan, grid: Scores) -> dict[str, str]:
+    records = [read_json(plan.folder / name / "cell.json") for name in grid.cells]
+    facts = {
+        "fine-tuned models": str(sum(1 for cell in grid.cells.values() if cell.tasks)),
+        "training samples read": f"{sum(r['tokens'] for r in records):,} tokens",
+        "answers": f"{sum(len(value) for value in grid.items.values()):,}",
+        "data": plan.setting.data.fingerprint,
+    }
+    for name in LIBRARIES:
+        try:
+            facts[name] = version(name)
+        except PackageNotFoundError:
+            facts[name] = "not installed"
+    return facts
+
+
+def write_measurements(
+    config: PosttrainingConfig,
+    plan: Plan,
+    done: Sequence[Cell],
+    grid: Scores,
+    failed: Mapping[str, str],
+    directory: Path,
+) -> None:
+    """The two tables of :mod:`glotmix.measurements`: a run per cell, a row per task, language and metric."""
+    runs, losses = [], []
+    for cell in plan.cells:
+        row: dict[str, Any] = {"run": cell.name, "role": "posttraining", "seed": cell.seed, "schedule": ""}
+        shares = dict.fromkeys(config.measured, 0.0)
+        if cell.name in failed:
+            row |= {"N": None, "D": None, "C": None, "status": "failed", "reason": failed[cell.name]}
+        else:
+            record = read_json(plan.folder / cell.name / "cell.json")
+            D = float(record["tokens"])
+            row |= {"N": float(record["N"]), "D": D, "C": 6 * record["parameters"] * D, "status": "complete"}
+            row["reason"] = ""
+            if D:
+                shares |= Mixture.normalised(record["tokens_by_language"]).to_json()
+            for (name, task, language), value_I in grid.items.items():
+                if name == cell.name:
+                    metric = f"{task}/{find_task(task).metric}"
+                    told = {"run": name, "step": record["steps"], "tokens": D, "language": language, "metric": metric}
+                    losses.append({**told, "value": float(value_I.mean())})
+        runs.append(row | {f"p/{language}": share for language, share in shares.items()})
+    floats = dict.fromkeys(("N", "D", "C"), pl.Float64)
+    write_tables(
+        directory,
+        pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),
+        pl.DataFrame(losses, infer_schema_length=None),
+    )
+
+
+def findings(page: PosttrainingReport) -> dict[str, Any]:
+    """The page's numbers as plain data; infinity and NaN are None."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, float):
+            return value if np.isfinite(value) else None
+        if isinstance(value, Mapping):
+            return {str(key): plain(part) for key, part in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(part) for part in value]
+        if hasattr(value, "__dataclass_fields__"):
+            return {name: plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return value
+
+    found: dict[str, Any] = plain(page)
+    return json.loads(json.dumps(found)) | {"fingerprint": fingerprint(found)}
