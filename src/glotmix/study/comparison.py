@@ -146,12 +146,12 @@ def _row(
 
     read = {name: float(np.mean([o.record["tokens"].get(name, 0) for o in outcomes])) for name in languages}
     total, unique = sum(read.values()), results.situation.unique
-    stages = results.balances[text].schedule.stages
-    schedule = outcomes[0].schedule
+    chosen, schedule = results.balances[text], outcomes[0].schedule
     return Row(
         method=text,
         formula=method.formula,
         source=method.source,
+        is_static=chosen.schedule.is_constant and chosen.weighting is None and chosen.adaptive is None,
         seeds=len(outcomes),
         loss=loss,
         worst_language=max(languages, key=lambda name: loss[name].value),
@@ -162,7 +162,7 @@ def _row(
         flops=float(np.mean([o.flops for o in outcomes])),
         epochs={name: count / unique[name] for name, count in read.items()},
         shares={name: count / total for name, count in read.items()},
-        stages=tuple((s.start, schedule.epochs_at(s.start, results.situation.D, unique)) for s in stages),
+        stages=tuple((s.start, schedule.epochs_at(s.start, results.situation.D, unique)) for s in schedule.stages),
     )
 
 

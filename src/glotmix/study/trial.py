@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import GlotmixError, Infeasible
+from glotmix.mixture import balancing
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.methods import Balance, Situation, balance
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.weighting import Weighting, variance_factor
+from glotmix.report.evidence import Estimate
 from glotmix.report.frames.compare import Side
 from glotmix.study.closed_loop import drawable
 from glotmix.study.study import Study
@@ -123,10 +128,48 @@ class Trial:
             sequences: training sequences of each language; 0 measures nothing.
             tau: temperature that both forms stand for.
         """
-        run = f"{_name(REFERENCE, 0)}"
+        run = _name(REFERENCE, 0)
         if not sequences or not self._record(run):
             return None
-        return None
+        from torch import from_numpy
+
+        from glotmix.probe.gradient_variance import BLOCKS, Measured, Moments, of_proxy
+        from glotmix.proxy.checkpoint import load_checkpoint
+        from glotmix.proxy.loader import MixtureBatches
+        from glotmix.proxy.train import StackRun
+
+        unique, proxy = self.situation.unique, self.study.config.proxy
+        shape, parameters = load_checkpoint(
+            self.study.directory / "runs" / run / "checkpoints" / f"step-{self.situation.steps}"
+        )
+        reader = StackRun(run, Schedule.constant(balancing.proportional(unique)), round(self.situation.D), 0)
+        batches = MixtureBatches(self.store, [reader], proxy, self._spec.available)
+        counts = {name: min(sequences, there) for name, there in self._spec.available.items()}
+        blocks = min(BLOCKS, *counts.values())
+        if blocks < 3:
+            return None
+        parts = {
+            name: np.array_split(batches.first_sequences(name, count).astype(np.int64), max(blocks, count // 4))
+            for name, count in counts.items()
+        }
+        tokens = {name: [from_numpy(part) for part in some] for name, some in parts.items()}
+        moments = Moments.measure(of_proxy(parameters, shape), tokens, blocks=blocks)
+        natural, target = balancing.proportional(unique), balancing.temperature(unique, tau)
+        weights = Weighting.between(natural, target)
+
+        def told(measured: Measured) -> Estimate:
+            return Estimate(measured.value, measured.low, measured.high)
+
+        G = {name: told(moments.G(name)) for name in unique}
+        return Side(
+            tau,
+            G,
+            variance_factor(natural, target),
+            told(moments.second_moment_ratio(natural, target)),
+            told(moments.variance_ratio(natural, target)),
+            weights.to_json(),
+            weights.second_moment_shares(natural, {name: one.value for name, one in G.items()}),
+        )
 
     @cached_property
     def _spec(self) -> SweepSpec:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glotmix.report.evidence import Estimate
+from glotmix.report.frames.words import counted, interval, listed, number, signed
 
 SURE = 0.05
 """p below which a difference counts as measured."""
@@ -63,6 +64,8 @@ class Row:
     """What it does."""
     source: str
     """Paper."""
+    is_static: bool
+    """Whether one mixture is sampled throughout, without loss weights and without adapting."""
     seeds: int
     """Complete runs."""
     loss: Mapping[str, Estimate]
@@ -176,6 +179,91 @@ class Comparison:
         """A plain dict; NaN becomes None."""
         found: dict[str, Any] = _plain(dataclasses.asdict(self))
         return found
+
+
+def headline(found: Comparison) -> str:
+    """Which method has the least mean loss, and which cannot be told from it."""
+    best = min(found.rows, key=lambda row: row.loss[MEAN].value)
+    others = [row.method for row in found.rows if row is not best]
+    if not others:
+        return f"Only {best.method} was trained: there is nothing to hold it against."
+    verdicts = {name: _verdict(found, best.method, name, MEAN) for name in others}
+    if found.seeds < 2:
+        return f"{best.method} has the least mean loss, but one seed says nothing about the noise."
+    level = [name for name, verdict in verdicts.items() if verdict != "better"]
+    beaten = len(others) - len(level)
+    start = f"{best.method} has the least mean loss over the languages"
+    if not level:
+        return f"{start}, below each of the other {beaten} methods beyond the noise."
+    return f"{start}; {listed(level)} cannot be told from it, {counted(beaten, 'method')} can."
+
+
+def about_the_smallest(found: Comparison, name: str) -> list[str]:
+    """Sentences on the language with the least text: who is best on it, and who overfits it."""
+    language = found.smallest
+    best = min(found.rows, key=lambda row: row.loss[language].value)
+    level = [
+        r.method for r in found.rows if r is not best and _verdict(found, best.method, r.method, language) != "better"
+    ]
+    told = f"{name}, the language with the least text, ends best with {best.method}"
+    sentences = [f"{told}; {listed(level)} cannot be told from it." if level else f"{told}."]
+    overfitted = [watch for watch in found.watches if watch.language == language and watch.overfits]
+    for watch in overfitted:
+        sentences.append(
+            f"{watch.method} overfits it: the held-out loss is least after {number(watch.best.epochs, 1)} epochs and "
+            f"{interval(watch.rise)} nats per token higher at the end, after {number(watch.moments[-1].epochs, 1)}."
+        )
+    if not overfitted:
+        sentences.append("No method overfits it beyond the noise.")
+    return sentences
+
+
+def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
+    """Does Cooldown reach the best low-resource loss of the static methods, without their overfitting, at what cost?"""
+    cooldown = next((row for row in found.rows if row.method.partition(":")[0] == "cooldown"), None)
+    static = [row for row in found.rows if row.is_static]
+    if cooldown is None or not static:
+        return []
+    language = found.smallest
+    best = min(static, key=lambda row: row.loss[language].value)
+    pair, watch = found.pair(cooldown.method, best.method, language), found.watch(cooldown.method, language)
+    assert pair is not None
+    assert watch is not None
+    reached = {"better": "goes below", "worse": "does not reach", "within the noise": "reaches"}.get(
+        pair.verdict, "meets"
+    )
+    sentences = [
+        f"Cooldown {reached} the best low-resource loss of the static methods ({best.method}): "
+        f"{names[language]} {signed(pair.difference.value)} bits per byte ({pair.verdict}), and "
+        + ("overfits it too." if watch.overfits else "does not overfit it.")
+    ]
+    costs = []
+    for high in found.languages[: len(found.languages) // 2]:
+        against = found.pair(cooldown.method, found.baseline, high)
+        if against is not None:
+            costs.append(f"{names[high]} {signed(against.difference.value)} ({against.verdict})")
+    if costs:
+        sentences.append(f"Against {found.baseline} it costs the languages with most text: {listed(costs)}.")
+    return sentences
+
+
+def about_the_side(side: Side) -> str:
+    """Which side of the general condition these corpora are on."""
+    low, high = side.variances.low, side.variances.high
+    known = low is not None and high is not None and (low > 1 or high < 1)
+    quieter = "sampling" if side.variances.value > 1 else "weighting"
+    told = (
+        f"At τ = {side.tau:g}, weighting has {interval(side.variances, 2)} times the gradient variance of sampling "
+        f"(the theory with equal gradients says {number(side.factor, 2)})"
+    )
+    if not known:
+        return f"{told}: which is the quieter on these corpora cannot be told."
+    return f"{told}: on these corpora {quieter} is the quieter form."
+
+
+def _verdict(found: Comparison, one: str, other: str, language: str) -> str:
+    pair = found.pair(one, other, language)
+    return "" if pair is None else pair.verdict
 
 
 def _turned(pair: Pair) -> Pair:

@@ -155,7 +155,8 @@ class Compare(Experiment[CompareConfig]):
             results = trial.train()
             found = compare(results, trial.side(config.probe.sequences, config.probe.tau))
             write_json(directory / "comparison.json", found.to_json())
-            return found, write_page(found, config.name, config.description, directory / "report.html")
+            names = {tag: Language.resolve(tag).name for tag in config.languages}
+            return found, write_page(found, config.name, config.description, directory / "report.html", names)
 
 
 def claim(config: CompareConfig, directory: Path) -> None:
