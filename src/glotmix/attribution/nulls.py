@@ -11,6 +11,8 @@ from glotmix.attribution.influence import Described, InfluenceScores
 from glotmix.errors import BadInput
 from glotmix.transfer.matrix import TransferMatrix
 
+RESAMPLES = 1000
+"""Draws of test samples behind the interval of a single run."""
 SHUFFLES = 200
 """Shuffles behind the 95 % band of a null."""
 
@@ -65,10 +67,38 @@ def band(value_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
+def over_tests(
+    part_QL: np.ndarray, whole_QL: np.ndarray, target_Q: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % intervals of ``Σ_q part / Σ_q whole`` for every target, [T, L]: its test samples drawn again.
+
+    For a single run, of which nothing else is repeated: it says how much the choice of test samples matters, and
+    nothing of what another seed of the training would give.
+    """
+    ends = []
+    for t in range(int(target_Q.max()) + 1):
+        rows = np.flatnonzero(target_Q == t)
+        drawn = rng.choice(rows, (RESAMPLES, len(rows)))
+        ends.append(np.quantile(_ratio(part_QL[drawn].sum(1), whole_QL[drawn].sum(1)), [0.025, 0.975], axis=0))
+    low, high = np.stack(ends, 1)
+    return low, high
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """0 where there is nothing of which it would be a part: intervals there stand beside a value of NaN."""
+    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+
+
 def share_matrix(
-    targets: Sequence[str], sources: Sequence[str], value_RTL: np.ndarray, method: str, m: int
+    targets: Sequence[str],
+    sources: Sequence[str],
+    value_RTL: np.ndarray,
+    method: str,
+    m: int,
+    ends: tuple[np.ndarray, np.ndarray],
 ) -> TransferMatrix:
-    """Mean over runs of a share, with intervals where there are several."""
-    low, high = student(value_RTL) if len(value_RTL) > 1 else (None, None)
-    notes = {"m": m, "runs": len(value_RTL)}
+    """Mean over runs of a share. Its interval: Student's over runs; of a single run ``ends``, over its test samples."""
+    several = len(value_RTL) > 1
+    low, high = student(value_RTL) if several else ends
+    notes = {"m": m, "runs": len(value_RTL), "interval": "over runs" if several else "over test samples"}
     return TransferMatrix(tuple(targets), tuple(sources), value_RTL.mean(0), low, high, "1", method, notes)

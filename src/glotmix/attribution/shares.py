@@ -23,7 +23,7 @@ class LanguageShares:
     """Share of each training language among the top m of each test language's samples; rows sum to one."""
 
     shares: TransferMatrix
-    """The shares, with intervals over seeds."""
+    """The shares, with intervals over seeds; of a single run over its test samples (the notes say which)."""
     chance: TransferMatrix
     """Each language's share of the training samples."""
     same_label: TransferMatrix | None
@@ -38,7 +38,8 @@ def language_shares(
     """Shares of the training languages among the top m samples, averaged over a test language's samples and over runs.
 
     Args:
-        runs: scores of the same samples from runs that differ in their seed; intervals are Student's, over runs.
+        runs: scores of the same samples from runs that differ in their seed; intervals are Student's, over runs, or
+            over test samples where there is one run.
         m: how many samples count as the top.
         rng: draws the shuffles.
         negative: look at the most harmful samples.
@@ -51,8 +52,11 @@ def language_shares(
     source_N, target_Q = nulls.codes(train.languages, sources), nulls.codes(test.languages, targets)
     tops = [scores.top(m, negative=negative) for scores in runs]
 
+    def by_test(top_QM: np.ndarray, source_N: np.ndarray) -> np.ndarray:
+        return np.stack([(source_N[top_QM] == i).mean(1) for i in range(len(sources))], 1)
+
     def shares(top_QM: np.ndarray, source_N: np.ndarray) -> np.ndarray:
-        share_QL = np.stack([(source_N[top_QM] == i).mean(1) for i in range(len(sources))], 1)
+        share_QL = by_test(top_QM, source_N)
         return np.stack([share_QL[target_Q == t].mean(0) for t in range(len(targets))])
 
     method = f"TracIn share of the {'most negative' if negative else 'top'} {m}"
@@ -61,8 +65,10 @@ def language_shares(
     null_STL = np.stack(
         [shares(tops[s % len(tops)], nulls.shuffled(source_N, within, rng)) for s in range(nulls.SHUFFLES)]
     )
+    share_QL = by_test(tops[0], source_N)
+    ends = nulls.over_tests(share_QL, np.ones_like(share_QL), target_Q, rng)
     return LanguageShares(
-        nulls.share_matrix(targets, sources, np.stack([shares(top, source_N) for top in tops]), method, m),
+        nulls.share_matrix(targets, sources, np.stack([shares(top, source_N) for top in tops]), method, m, ends),
         TransferMatrix(targets, sources, np.tile(chance_L, (len(targets), 1)), unit="1", method="chance"),
         _same_label(test, train),
         TransferMatrix(targets, sources, null_STL.mean(0), *nulls.band(null_STL), "1", "languages shuffled"),

@@ -10,9 +10,14 @@ Shape letters here: E checkpoints, Q test samples, N training samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,6 +111,7 @@ def gradient_products(
     parameters: str | Sequence[str] = "all",
     batch: int = 32,
     query_bytes: int = QUERY_BYTES,
+    processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> GradientProducts:
     """Exact products between the gradients of all test and all training samples, at every checkpoint.
@@ -122,6 +128,8 @@ def gradient_products(
         parameters: see :func:`glotmix.attribution.gradients.chosen_parameters`.
         batch: samples of one pass.
         query_bytes: memory for test gradients.
+        processes: work on so many parts of the training samples side by side; model and loss are sent to each, which
+            computes the test gradients for itself. On a machine with several GPUs each takes its own.
         on_progress: called with (training samples done, in all).
 
     Raises:
@@ -132,15 +140,17 @@ def gradient_products(
         raise BadInput("no checkpoints")
     test.check_fit(model, "test")
     train.check_fit(model, "train")
+    if processes > 1:
+        options = {"parameters": parameters, "batch": batch, "query_bytes": query_bytes}
+        return in_processes(processes, model, loss, checkpoints, test, train, options, on_progress)
     gradients = PerSampleGradients(model, loss, parameters)
     size = sum(p.numel() for p in gradients.parameters.values())
     at_once = max(1, min(len(test), query_bytes // (4 * size)))
     E, Q, N = len(checkpoints), len(test), len(train)
     dot_EQN, test_EQ, train_EN = np.zeros((E, Q, N)), np.zeros((E, Q)), np.zeros((E, N))
-    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     passes = E * -(-Q // at_once) * N
     done = 0
-    try:
+    with keeping_weights(model):
         for e, checkpoint in enumerate(checkpoints):
             load_weights(model, checkpoint)
             for start in range(0, Q, at_once):
@@ -153,11 +163,62 @@ def gradient_products(
                     done += len(square_B)
                     if on_progress is not None:
                         on_progress(done, passes)
-    finally:
-        model.load_state_dict(before)
     names = tuple(c.name for c in checkpoints)
     rates = tuple(c.learning_rate for c in checkpoints)
     return GradientProducts(names, dot_EQN, test_EQ, train_EN, rates, tuple(gradients.parameters))
+
+
+def in_processes(
+    processes: int,
+    model: nn.Module,
+    loss: Loss,
+    checkpoints: Sequence[Checkpoint],
+    test: Samples,
+    train: Samples,
+    options: Mapping[str, Any],
+    on_progress: Callable[[int, int], None] | None,
+) -> GradientProducts:
+    """Products of the parts of the training samples, each from a process of its own, put together."""
+    try:
+        ForkingPickler.dumps((model, loss))
+    except Exception as error:  # whatever a model's parts raise that cannot be sent
+        raise BadInput(
+            f"model or loss cannot be sent to other processes: {error}", expected="a loss that is a module's function"
+        ) from None
+    places = np.array_split(np.arange(len(train)), min(processes, len(train)))
+    threads = max(1, torch.get_num_threads() // len(places))
+    parts: list[GradientProducts] = []
+    with ProcessPoolExecutor(len(places), multiprocessing.get_context("spawn")) as pool:
+        some = [train.take(place.tolist()) for place in places]
+        futures = [
+            pool.submit(_part, i, threads, model, loss, list(checkpoints), test, part, dict(options))
+            for i, part in enumerate(some)
+        ]
+        for place, future in zip(places, futures, strict=True):
+            parts.append(future.result())
+            if on_progress is not None:
+                on_progress(int(place[-1]) + 1, len(train))
+    return replace(
+        parts[0],
+        dot_EQN=np.concatenate([part.dot_EQN for part in parts], 2),
+        train_norm_EN=np.concatenate([part.train_norm_EN for part in parts], 1),
+    )
+
+
+def _part(
+    index: int,
+    threads: int,
+    model: nn.Module,
+    loss: Loss,
+    checkpoints: list[Checkpoint],
+    test: Samples,
+    train: Samples,
+    options: dict[str, Any],
+) -> GradientProducts:
+    torch.set_num_threads(threads)
+    if _device(model).type == "cuda":
+        model.to(f"cuda:{index % torch.cuda.device_count()}")
+    return gradient_products(model, loss, checkpoints, test, train, **options)
 
 
 def _device(model: nn.Module) -> torch.device:
@@ -177,6 +238,16 @@ def _products(queries: Sequence[Queries], training: Mapping[str, Gradient]) -> t
     """``⟨g_q, g_b⟩`` [Q, B] and ``‖g_b‖²`` [B] over all parameters."""
     dots, squares = zip(*(query.products(training) for query in queries), strict=True)
     return total(dots).cpu().numpy(), total(squares).cpu().numpy()
+
+
+@contextmanager
+def keeping_weights(model: nn.Module) -> Iterator[None]:
+    """Whatever is loaded inside, the model has its own weights again afterwards."""
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    try:
+        yield
+    finally:
+        model.load_state_dict(before)
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint) -> None:

@@ -20,7 +20,7 @@ class Figure:
     value: float
     """The number; NaN where it is not defined (no foreign sample among the top)."""
     low: float
-    """Lower end; NaN where nothing was repeated."""
+    """Lower end: over seeds, or over the test samples of a single run."""
     high: float
     """Upper end."""
 
@@ -33,9 +33,9 @@ class TranslationShares:
     """
 
     reinforcing: TransferMatrix
-    """By foreign language, with intervals over seeds; NaN on the diagonal and where no foreign sample is on top."""
+    """By foreign language, with intervals; NaN on the diagonal and where no foreign sample is on top."""
     overall: Mapping[str, Figure]
-    """Test language to the share over all foreign languages, with the interval over seeds."""
+    """Test language to the share over all foreign languages, with its interval."""
     chance: Mapping[str, float]
     """What it is if the tops of languages are independent: own samples among the top, over own samples in all."""
     shuffled: Mapping[str, Figure]
@@ -68,25 +68,37 @@ def translation_shares(runs: Sequence[InfluenceScores], m: int, rng: np.random.G
     within = nulls.groups(tuple(zip(train.languages, train.labels or train.languages, strict=True)), len(train))
 
     def count(top_QM: np.ndarray, id_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Foreign top samples that are translations of own top samples, and all foreign ones, each [T, L]."""
-        hits_TL, foreign_TL = np.zeros((2, len(test.names), len(train.names)))
-        for top_M, own, target in zip(top_QM, own_Q, target_Q, strict=True):
+        """Foreign top samples that are translations of own top samples, and all foreign ones, each [Q, L]."""
+        hits_QL, foreign_QL = np.zeros((2, len(test), len(train.names)))
+        for q, (top_M, own) in enumerate(zip(top_QM, own_Q, strict=True)):
             mine = source_N[top_M] == own
             translated = np.isin(id_N[top_M[~mine]], id_N[top_M[mine]])
-            np.add.at(foreign_TL[target], source_N[top_M[~mine]], 1)
-            np.add.at(hits_TL[target], source_N[top_M[~mine]], translated)
-        return hits_TL, foreign_TL
+            np.add.at(foreign_QL[q], source_N[top_M[~mine]], 1)
+            np.add.at(hits_QL[q], source_N[top_M[~mine]], translated)
+        return hits_QL, foreign_QL
+
+    def by_target(value_QL: np.ndarray) -> np.ndarray:
+        return np.stack([value_QL[target_Q == t].sum(0) for t in range(len(test.names))])
+
+    def overall(hits_QL: np.ndarray, foreign_QL: np.ndarray) -> np.ndarray:
+        return _ratio(by_target(hits_QL).sum(1), by_target(foreign_QL).sum(1))
 
     counts = [count(top, id_N) for top in tops]
-    overall_RT = np.stack([_ratio(hits.sum(1), foreign.sum(1)) for hits, foreign in counts])
-    null = [count(tops[s % len(tops)], nulls.shuffled(id_N, within, rng)) for s in range(nulls.SHUFFLES)]
-    null_ST = np.stack([_ratio(hits.sum(1), foreign.sum(1)) for hits, foreign in null])
-    by_language_RTL = np.stack([_ratio(*both) for both in counts])
-    own_T = np.mean([m - foreign.sum(1) / np.bincount(target_Q) for _, foreign in counts], 0)
+    overall_RT = np.stack([overall(*both) for both in counts])
+    null_ST = np.stack(
+        [overall(*count(tops[s % len(tops)], nulls.shuffled(id_N, within, rng))) for s in range(nulls.SHUFFLES)]
+    )
+    by_language_RTL = np.stack([_ratio(*map(by_target, both)) for both in counts])
+    own_T = np.mean([m - by_target(foreign).sum(1) / np.bincount(target_Q) for _, foreign in counts], 0)
+    hits, foreign = counts[0]
+    one = nulls.over_tests(hits.sum(1, keepdims=True), foreign.sum(1, keepdims=True), target_Q, rng)
+    ends = nulls.student(overall_RT) if len(runs) > 1 else (one[0][:, 0], one[1][:, 0])
     method = f"translation share of the top {m}"
     return TranslationShares(
-        nulls.share_matrix(test.names, train.names, by_language_RTL, method, m),
-        _figures(test.names, overall_RT.mean(0), nulls.student(overall_RT)),
+        nulls.share_matrix(
+            test.names, train.names, by_language_RTL, method, m, nulls.over_tests(hits, foreign, target_Q, rng)
+        ),
+        _figures(test.names, overall_RT.mean(0), ends),
         {name: float(own / train.languages.count(name)) for name, own in zip(test.names, own_T, strict=True)},
         _figures(test.names, null_ST.mean(0), nulls.band(null_ST)),
     )

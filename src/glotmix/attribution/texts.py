@@ -1,0 +1,155 @@
+"""Texts of a classification task: what a classifier is tuned on, and what its influence is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+import torch
+
+from glotmix.attribution.samples import Samples
+from glotmix.errors import BadInput
+
+MOST_ROWS = 5_000_000
+"""A table with more rows than this is not one of samples whose influence is asked."""
+
+
+class Encoder(Protocol):
+    """A tokenizer, as classifiers need it."""
+
+    padding: int
+    """Id of padding."""
+
+    def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None, length: int) -> list[list[int]]:
+        """Token ids of every text (or pair of texts), at most ``length`` of them."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """N texts with their languages; the other fields are None where there is no such thing."""
+
+    texts: tuple[str, ...]
+    """The texts."""
+    languages: tuple[str, ...]
+    """Language of every text."""
+    pairs: tuple[str, ...] | None = None
+    """Second texts, where the task is one of pairs (paraphrase, entailment)."""
+    ids: tuple[str, ...] | None = None
+    """Identity of every text, shared by translations."""
+    labels: tuple[str, ...] | None = None
+    """Class of every text."""
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            raise BadInput("no texts")
+        for name in ("languages", "pairs", "ids", "labels"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.texts):
+                raise BadInput(f"{len(values)} {name} for {len(self.texts)} texts")
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels, each once, sorted."""
+        return tuple(sorted(set(self.labels or ())))
+
+    def take(self, chosen: Sequence[int]) -> Texts:
+        """The texts at these places, in this order."""
+
+        def pick(values: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if values is None else tuple(values[i] for i in chosen)
+
+        texts, languages = pick(self.texts) or (), pick(self.languages) or ()
+        return Texts(texts, languages, pick(self.pairs), pick(self.ids), pick(self.labels))
+
+    def without(self, language: str) -> Texts:
+        """The texts of all other languages."""
+        return self.take([i for i, name in enumerate(self.languages) if name != language])
+
+    def encoded(self, encoder: Encoder, length: int, classes: Sequence[str] | None = None) -> Samples:
+        """Token ids, masks and classes of the texts.
+
+        Args:
+            encoder: the model's tokenizer.
+            length: most tokens of a text; what is beyond is cut off.
+            classes: the model's classes in order; without them there are no ``labels`` among the inputs.
+
+        Raises:
+            BadInput: a text without tokens, or a label that is none of the classes.
+        """
+        ids = encoder(self.texts, self.pairs, length)
+        for i, row in enumerate(ids):
+            if not row:
+                raise BadInput(f"text {i} ({self.languages[i]}) has no tokens: {self.texts[i][:40]!r}")
+        width = max(map(len, ids))
+        inputs = {
+            "input_ids": torch.tensor([row + [encoder.padding] * (width - len(row)) for row in ids]),
+            "attention_mask": torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in ids]),
+        }
+        if classes is not None:
+            inputs["labels"] = torch.tensor(self._places(classes))
+        return Samples(inputs, self.languages, self.ids, self.labels)
+
+    def _places(self, classes: Sequence[str]) -> list[int]:
+        place = {name: i for i, name in enumerate(classes)}
+        if self.labels is None:
+            raise BadInput("texts without labels", expected=f"one of {', '.join(classes)} for each")
+        if unknown := sorted(set(self.labels) - set(place)):
+            raise BadInput(f"label {unknown[0]!r}", expected=f"one of {', '.join(classes)}, the model's classes")
+        return [place[label] for label in self.labels]
+
+    def save(self, path: Path) -> None:
+        """Write a Parquet file with the columns that :func:`read_texts` reads."""
+        columns = {"text": self.texts, "language": self.languages}
+        more = {"pair": self.pairs, "id": self.ids, "label": self.labels}
+        pl.DataFrame(columns | {k: v for k, v in more.items() if v is not None}).write_parquet(path)
+
+
+def read_texts(path: Path) -> Texts:
+    """Read a table of texts: JSON Lines, Parquet, CSV or TSV with the columns ``text`` and ``language``, and maybe
+    ``pair`` (a second text), ``id`` (shared by translations) and ``label``.
+
+    Raises:
+        BadInput: no such file, not such a table, a column or a value that is missing.
+    """
+    if not path.is_file():
+        raise BadInput("no such file", where=path, expected="a table of texts (.jsonl, .parquet, .csv or .tsv)")
+    try:
+        table = _read(path)
+    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        raise BadInput(f"not a table: {str(error).splitlines()[0]}", where=path) from None
+    for name in ("text", "language"):
+        if name not in table.columns:
+            raise BadInput(f"no column {name!r}", where=path, expected=f"text and language, found {table.columns}")
+    if not 0 < table.height <= MOST_ROWS:
+        raise BadInput(f"{table.height} rows", where=path, expected=f"1 to {MOST_ROWS}")
+
+    def column(name: str) -> tuple[str, ...] | None:
+        if name not in table.columns:
+            return None
+        values = table[name]
+        if values.null_count():
+            row = int(values.is_null().arg_true()[0])
+            raise BadInput(f"row {row + 1} has no {name}", where=path)
+        return tuple(map(str, values.to_list()))
+
+    texts, languages = column("text") or (), column("language") or ()
+    return Texts(texts, languages, column("pair"), column("id"), column("label"))
+
+
+def _read(path: Path) -> pl.DataFrame:
+    match path.suffix.lower():
+        case ".jsonl" | ".ndjson":
+            return pl.read_ndjson(path)
+        case ".parquet":
+            return pl.read_parquet(path)
+        case ".csv":
+            return pl.read_csv(path)
+        case ".tsv":
+            return pl.read_csv(path, separator="\t")
+    raise BadInput(f"ends in {path.suffix!r}", where=path, expected=".jsonl, .parquet, .csv or .tsv")
