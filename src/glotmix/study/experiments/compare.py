@@ -30,7 +30,7 @@ PAPER = (
     "proportional temperature:5 temperature:100 scalarization:5 unimax order_matters increasing cooldown doremi odm"
 ).split()
 """The methods that "Upsample or Upweight?" compares, and two more."""
-MAY_CHANGE = {"name", "description", "methods", "seeds", "sweep", "max_epochs", "kind"}
+MAY_CHANGE = {"name", "description", "methods", "seeds", "sweep", "max_epochs", "probe", "kind"}
 """Fields that may differ between calls on one directory; the others decide what a run is."""
 
 
