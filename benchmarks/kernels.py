@@ -1,6 +1,6 @@
 """Where a proxy's step spends its time, and what the hand-written operations gain over torch's own.
 
-    python benchmarks/kernels.py        # about 40 s of one core
+    python benchmarks/kernels.py        # one to three minutes of one core
 
 One thread; processor time, not the clock's, so a busy machine disturbs it little; forward and backward together, the
 median of the repetitions. Raw results: benchmarks/results/kernels.json.
@@ -9,17 +9,14 @@ median of the repetitions. Raw results: benchmarks/results/kernels.json.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
-from glotmix.proxy import flops, kernels, model, native
+from glotmix.proxy import flops, kernels, model
 from glotmix.proxy import stack as stacks
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import Stack
@@ -78,7 +75,7 @@ def operations(shape: Shape) -> dict[str, dict[str, float]]:
 
 
 def step(shape: Shape, K: int = 1, repetitions: int = 8, batch: int = B) -> dict[str, float]:
-    """A whole training step: tokens per second of processor time, and page faults."""
+    """A whole training step: tokens per second of processor time."""
     stack = Stack(shape, range(K))
     tokens = torch.randint(0, shape.vocab, (K, batch, T + 1))
 
@@ -87,13 +84,9 @@ def step(shape: Shape, K: int = 1, repetitions: int = 8, batch: int = B) -> dict
         stack.step(1, 1e-3, 0.1, 1.0)
 
     work(), work()
-    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     took = milliseconds(work, repetitions)
-    faults = (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults) / (repetitions + 1)
     speed = K * batch * T / took * 1e3
-    return {"milliseconds": took, "tokens_per_second": speed, "gflops": speed * flops.per_token(shape, T) / 1e9} | {
-        "page_faults": faults
-    }
+    return {"milliseconds": took, "tokens_per_second": speed, "gflops": speed * flops.per_token(shape, T) / 1e9}
 
 
 def by_tokens_at_once(shape: Shape) -> dict[str, float]:
@@ -113,10 +106,6 @@ def peak_gflops(size: int = 1024) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    if sys.argv[1:] == ["--memory-as-it-comes"]:
-        native.keep_freed_memory = lambda: None
-        print(json.dumps(step(SHAPES["0.14M"])))
-        return
     peaks = [peak_gflops()]
     parts = {name: operations(shape) for name, shape in SHAPES.items()}
     steps = {name: {str(K): step(shape, K) for K in (1, 4)} for name, shape in SHAPES.items()}
@@ -124,15 +113,12 @@ def main() -> None:
         plain = {name: step(shape, repetitions=4) for name, shape in SHAPES.items()}
     at_once = {name: by_tokens_at_once(SHAPES[name]) for name in ("0.14M", "1M")}
     peaks.append(peak_gflops())
-    command = [sys.executable, __file__, "--memory-as-it-comes"]
-    as_it_comes = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     record = {
         "peak_gflops": peaks,
         "operations_ms": parts,
         "step": steps,
         "step_in_plain_torch": plain,
         "tokens_per_second_by_tokens_at_once": at_once,
-        "step_0.14M_memory_as_it_comes": as_it_comes,
     }
     out = Path(__file__).parent / "results" / "kernels.json"
     out.write_text(json.dumps(record, indent=1) + "\n")
@@ -146,12 +132,6 @@ def main() -> None:
         print(f"{name:6} step in plain torch operations: {plain[name]['tokens_per_second']:,.0f} tokens/core-s")
     for name, speeds in at_once.items():
         print(f"{name:6} tokens at once: " + ", ".join(f"{n} {speed:,.0f}/core-s" for n, speed in speeds.items()))
-    kept = steps["0.14M"]["1"]
-    print(
-        f"page faults a step: {as_it_comes['page_faults']:.0f} as memory comes, "
-        f"{kept['page_faults']:.0f} when it is kept; "
-        f"{as_it_comes['milliseconds']:.1f} and {kept['milliseconds']:.1f} ms"
-    )
 
 
 if __name__ == "__main__":

@@ -64,20 +64,6 @@ def call(name: str, *arguments: Tensor | float) -> None:
     getattr(loaded, name)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
 
 
-@cache
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed: a step frees and asks for the same megabytes again, and a page costs a fault.
-
-    Measured: docs/engine.md.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    trim_threshold, mmap_threshold = -1, -3  # malloc.h
-    libc = ctypes.CDLL(None)
-    libc.mallopt(mmap_threshold, 1 << 30)
-    libc.mallopt(trim_threshold, (1 << 31) - 1)
-
-
 def _compile(compiler: str, to: Path) -> None:
     """Into a file of its own, renamed when whole: several processes may do this at once."""
     to.parent.mkdir(parents=True, exist_ok=True)

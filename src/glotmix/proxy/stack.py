@@ -21,7 +21,7 @@ EPSILON = 1e-8
 
 TOKENS_AT_ONCE = {True: 4096, False: 65_536}
 """Tokens of each model in one pass, on a CPU or a GPU: bounds the memory of activations; on a CPU speed is flat from
-512 to 8,192 (docs/engine.md)."""
+2,048 to 8,192 (docs/engine.md)."""
 ALIGNMENT = 16
 """Floats: every tensor begins at a cache line, so a member's products give the same bits wherever it stands."""
 
@@ -59,7 +59,6 @@ class Stack:
             device: where they live.
             recompute: keep blocks' inputs only and compute the rest again in the backward pass.
         """
-        native.keep_freed_memory()
         self.shape, self.dtype, self.device, self.recompute = shape, dtype, torch.device(device), recompute
         self.K = len(seeds_K)
         self._start, self.matrices, P = _layout(shape)
