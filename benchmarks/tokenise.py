@@ -33,7 +33,7 @@ from glotmix.corpus.readers import open_reader
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/tokenise.json"
 LANGUAGES = {"es": "spa_Latn", "fr": "fra_Latn", "pl": "pol_Latn", "ru": "rus_Cyrl", "it": "ita_Latn", "tr": "tur_Latn"}
-FILE_MB = 20
+FILE_MB = 10
 VOCABULARY = 32_000
 
 
@@ -75,6 +75,11 @@ def perturbed(text: str, rng: random.Random) -> str:
     return " ".join(words).replace(" \n ", "\n")
 
 
+def tags_in(folder: Path) -> list[str]:
+    """Languages of a corpus."""
+    return [tag for short, tag in LANGUAGES.items() if (folder / "corpus" / short).is_dir()]
+
+
 def make_tokenizer(folder: Path) -> Path:
     """Byte-level BPE, trained on two megabytes of each language."""
     path = folder / "tokenizer.json"
@@ -82,7 +87,8 @@ def make_tokenizer(folder: Path) -> Path:
         from glotmix.tokens.tokenizer import train_tokenizer
 
         config = CorpusConfig(reader="jsonl", path="corpus")
-        texts = {tag: (d.text for d in open_reader(config, [tag], folder).documents(tag)) for tag in LANGUAGES.values()}
+        tags = tags_in(folder)
+        texts = {tag: (d.text for d in open_reader(config, [tag], folder).documents(tag)) for tag in tags}
         train_tokenizer(texts, VOCABULARY, 2_000_000).save(folder)
     return path
 
@@ -95,7 +101,7 @@ def glotmix(folder: Path, processes: int) -> dict:
 
     out = folder / "glotmix"
     shutil.rmtree(out, ignore_errors=True)
-    tags = [tag for short, tag in LANGUAGES.items() if (folder / "corpus" / short).is_dir()]
+    tags = tags_in(folder)
     reader = open_reader(CorpusConfig(reader="jsonl", path="corpus"), tags, folder)
     config = TokensConfig(tokenizer="tokenizer.json", held_out_tokens=50_000)
     scatter = Scattered(lambda: LocalExecutor(processes), out / "jobs")

@@ -157,7 +157,7 @@ def test_a_killed_adaptive_run_goes_on_to_the_bits_of_the_uninterrupted_one(name
     class Killed(Exception):
         pass
 
-    def stop(done, _):
+    def stop(done, _, loss):
         if done == 11:
             raise Killed
 

@@ -109,7 +109,7 @@ def test_a_stack_whose_members_all_diverged_stops_at_once():
     runs = [run(1)]
     seen = []
     training = TRAINING.model_copy(update={"learning_rate": 1e30})
-    (result,) = train_stack(runs, Drawn(runs), SHAPE, training, on_step=lambda done, steps: seen.append(done))
+    (result,) = train_stack(runs, Drawn(runs), SHAPE, training, on_step=lambda done, steps, loss: seen.append(done))
     assert result.status == "diverged"
     assert len(seen) < 12
 
@@ -122,7 +122,7 @@ class Killed(Exception):
 def test_a_run_that_was_killed_goes_on_to_the_bits_of_the_uninterrupted_one(tmp_path, killed_after):
     state = tmp_path / "stack.safetensors"
 
-    def kill(done, steps):
+    def kill(done, steps, loss):
         if done == killed_after + 1:
             raise Killed
 
@@ -130,7 +130,7 @@ def test_a_run_that_was_killed_goes_on_to_the_bits_of_the_uninterrupted_one(tmp_
         train([1, 2], state=state, state_every=0, on_step=kill)
     assert state.is_file()
     done = []
-    resumed = train([1, 2], state=state, state_every=1e9, on_step=lambda step, steps: done.append(step))
+    resumed = train([1, 2], state=state, state_every=1e9, on_step=lambda step, steps, loss: done.append(step))
     assert done[0] == killed_after + 1
     assert not state.exists()
     for one, other in zip(train([1, 2]), resumed, strict=True):
@@ -140,14 +140,14 @@ def test_a_run_that_was_killed_goes_on_to_the_bits_of_the_uninterrupted_one(tmp_
 def test_the_state_of_other_runs_is_not_gone_on_from(tmp_path):
     state = tmp_path / "stack.safetensors"
 
-    def kill(done, steps):
+    def kill(done, steps, loss):
         if done == 3:
             raise Killed
 
     with pytest.raises(Killed):
         train([1, 2], state=state, state_every=0, on_step=kill)
     done = []
-    train([1, 3], state=state, on_step=lambda step, steps: done.append(step))
+    train([1, 3], state=state, on_step=lambda step, steps, loss: done.append(step))
     assert done[0] == 1
 
 

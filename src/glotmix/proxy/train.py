@@ -153,7 +153,7 @@ def train_stack(
     checkpoint: Callable[[str, int], Path | None] | None = None,
     on_start: Callable[[Stack], None] | None = None,
     on_batch: Callable[[Stack, int, torch.Tensor, float], None] | None = None,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int, torch.Tensor], None] | None = None,
 ) -> list[RunResult]:
     """Train the runs side by side as one program.
 
@@ -176,7 +176,8 @@ def train_stack(
         on_start: called with the stack before its first step (to load weights, say).
         on_batch: called between backward pass and update with (stack, step from 0, token ids [K, B, S], learning rate);
             it must leave the stack as it is (:mod:`glotmix.attribution.inrun`).
-        on_step: called with (updates made, updates in all) after every update.
+        on_step: called with (updates made, updates in all, training losses [K] before the update) after every update;
+            reading the losses waits for the device.
 
     Returns:
         One result per run, in order. A run whose loss is no longer finite is marked "diverged" and taken out; the
@@ -234,7 +235,7 @@ def train_stack(
                 _watch_training(watched, stack, members, batches, step + 1, per_step)
             _keep(checkpoint if team.leads else None, runs, members, stack, step + 1, end_of_document)
         if on_step is not None and team.leads:
-            on_step(step + 1, steps)
+            on_step(step + 1, steps, loss_K)
         if state is not None and team.leads and step + 1 < steps and clock.since_saved() >= state_every:
             watch.read()
             progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}

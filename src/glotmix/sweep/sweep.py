@@ -9,7 +9,10 @@ the tables come out byte for byte the same however often the sweep was killed.
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +22,7 @@ import polars as pl
 
 from glotmix.artifact import canonical_json, fingerprint, open_artifact, read_json, write_json
 from glotmix.config import ProxyConfig
-from glotmix.errors import GlotmixError
+from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.sweep.executors.executor import Executor, Job
@@ -27,6 +30,8 @@ from glotmix.sweep.executors.executor import Executor, Job
 RUN = "run.json"
 NO_MATTER = {"size", "recompute_activations"}
 """Fields of a proxy that change nothing about its numbers: the first is a name for others, the second trades time."""
+SCAN_EVERY = 1.0
+"""Seconds between two looks at what running jobs tell."""
 Progress = Callable[["Tally"], None]
 
 
@@ -147,22 +152,38 @@ def run_sweep(
     groups = {name_of(group): group for group in pack(plan, spec.stack)}
     missing = {name: group for name, group in groups.items() if not all(is_complete(run, spec) for run in group)}
     failed: dict[str, str] = {}
-    tick = _ticker(groups, spec, failed, progress)
+    tick = _Ticker(groups, missing, failed, spec.directory / "jobs", progress)
     for attempt in range(retries + 1):
         jobs = [_job(name, group, spec) for name, group in missing.items()]
         failed.clear()
         for end in executor.run(jobs, tick):
             group = missing[end.job.name]
-            if all(is_complete(run, spec) for run in group):
+            lost = [run for run in group if not is_complete(run, spec)]
+            reason = end.reason or f"exit code {end.returncode}"
+            failed.update({run.run: reason for run in lost})
+            _mark(group, lost, spec, reason, attempt + 1)
+            if not lost:
                 del missing[end.job.name]
-            else:
-                reason = end.reason or f"exit code {end.returncode}"
-                failed.update({run.run: reason for run in group if not is_complete(run, spec)})
             tick()
         if not missing or attempt == retries:
             break
     tick()
     return failed
+
+
+def _mark(group: Sequence[PlannedRun], lost: Sequence[PlannedRun], spec: SweepSpec, reason: str, tries: int) -> None:
+    """Leave word of runs that failed beside where they would be, and take it away when they are complete."""
+    for run in group:
+        path = failure_of(spec.directory, run.run)
+        if run in lost:
+            write_json(path, {"status": "failed", "reason": reason, "tries": tries})
+        else:
+            path.unlink(missing_ok=True)
+
+
+def failure_of(directory: Path, run: str) -> Path:
+    """Where a study says why a run failed; a run that is complete has no such file."""
+    return directory / "runs" / f"{run}.failed.json"
 
 
 def is_complete(run: PlannedRun, spec: SweepSpec) -> bool:
@@ -199,24 +220,42 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
     return Job(name, command, folder / f"{name}.log")
 
 
-def _ticker(
-    groups: Mapping[str, Sequence[PlannedRun]], spec: SweepSpec, failed: Mapping[str, str], progress: Progress | None
-) -> Callable[[], None]:
-    total = sum(len(group) for group in groups.values())
-    tokens = float(sum(run.tokens for group in groups.values() for run in group))
+class _Ticker:
+    """Tells how far a sweep is; what it costs does not grow with the runs that are done."""
 
-    def tick() -> None:
-        if progress is None:
+    def __init__(
+        self,
+        groups: Mapping[str, Sequence[PlannedRun]],
+        missing: Mapping[str, Sequence[PlannedRun]],
+        failed: Mapping[str, str],
+        jobs: Path,
+        progress: Progress | None,
+    ):
+        self._missing, self._failed, self._jobs, self._progress = missing, failed, jobs, progress
+        self._runs = {name: len(group) for name, group in groups.items()}
+        self._tokens = {name: float(sum(run.tokens for run in group)) for name, group in groups.items()}
+        self._last = -math.inf
+        self._shares: dict[str, float] = {}
+
+    def __call__(self) -> None:
+        if self._progress is None:
             return
-        done, tokens_done = 0, 0.0
-        for name, group in groups.items():
-            complete = sum((spec.directory / "runs" / run.run).is_dir() for run in group)
-            done += complete
-            share = 1.0 if complete == len(group) else job_progress(spec.directory / "jobs" / f"{name}.progress")
-            tokens_done += share * sum(run.tokens for run in group)
-        progress(Tally(done, len(failed), total, tokens_done, tokens))
+        if time.monotonic() - self._last > SCAN_EVERY:
+            self._last, self._shares = time.monotonic(), running(self._jobs)
+        done = sum(self._runs.values()) - sum(self._runs[name] for name in self._missing)
+        total = sum(self._tokens.values())
+        left = sum(self._tokens[name] * (1 - self._shares.get(name, 0.0)) for name in self._missing)
+        self._progress(Tally(done, len(self._failed), sum(self._runs.values()), total - left, total))
 
-    return tick
+
+def running(jobs: Path) -> dict[str, float]:
+    """Jobs under way to the share done, from the files that their workers keep."""
+    try:
+        with os.scandir(jobs) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(".progress"))
+    except FileNotFoundError:
+        return {}
+    return {name.removesuffix(".progress"): job_progress(jobs / name) for name in names}
 
 
 def job_progress(path: Path) -> float:
@@ -241,7 +280,7 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         if planned.run in failed:
             row |= {"N": None, "D": float(planned.tokens), "C": None, "status": "failed", "reason": failed[planned.run]}
         else:
-            result = read_json(spec.directory / "runs" / planned.run / RUN)
+            result = _result(planned, spec)
             row |= {key: result[key] for key in ("N", "D", "C", "status", "reason")}
             if planned.adaptive is not None:
                 total = sum(result["tokens"].values())
@@ -259,6 +298,18 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),
         pl.DataFrame(losses, schema=schema | {"value": pl.Float64}),
     )
+
+
+def _result(run: PlannedRun, spec: SweepSpec) -> dict[str, Any]:
+    """What a complete run measured, after comparing its checksum."""
+    directory = spec.directory / "runs" / run.run
+    artifact = open_artifact(directory, "run", spec.made_from(run))
+    if artifact is None:
+        raise GlotmixError(f"{directory}: no complete run in it")
+    try:
+        return dict(read_json(artifact.checked(RUN)))
+    except Corrupt as error:
+        raise Corrupt(f"{error}; delete {directory} to make it again") from None
 
 
 def write_tables(directory: Path, runs: pl.DataFrame, losses: pl.DataFrame) -> None:

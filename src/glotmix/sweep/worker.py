@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import shutil
 import signal
@@ -24,7 +25,7 @@ from glotmix.artifact import creating, open_artifact, read_json, write_json
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
-from glotmix.tokens.shards import open_store
+from glotmix.tokens.shards import TokenStore, open_store
 
 if TYPE_CHECKING:
     from glotmix.proxy.guide import Guide
@@ -48,19 +49,58 @@ def main(order_path: Path) -> int:
         except GlotmixError as error:
             print(error, file=sys.stderr)
             return error.exit_code
+        except OSError as error:
+            print(f"{error.filename or order_path}: {error.strerror or error}", file=sys.stderr)
+            return 1
     return 0
 
 
 def work(order: Mapping[str, Any], progress: Path) -> None:
-    """Train a stack and write one artifact per run; runs that a predecessor finished stay as they are."""
+    """Train a stack and write one artifact per run; runs that a predecessor finished stay as they are.
+
+    Where the memory is too small for the stack it is trained in halves, one after the other.
+
+    Raises:
+        GlotmixError: not even one proxy fits, or a stack that several processes train together does not.
+    """
+    from glotmix.proxy.memory import free, is_out_of_memory
+    from glotmix.proxy.parallel import join, leave
+
+    store, team = open_store(Path(order["store"])), join(order.get("device", "cpu"))
+    stacks = [[PlannedRun.from_json(run) for run in order["runs"]]]
+    while stacks:
+        stack = stacks.pop(0)
+        try:
+            _train(order, stack, store, team, progress)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(stack) == 1 or team.size > 1:
+                what = "proxy" if len(stack) == 1 else f"stack of {len(stack)} over {team.size} processes"
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                raise GlotmixError(f"out of memory: not even one {what} fits ({reason})") from None
+            half = len(stack) // 2
+            stacks[:0] = [stack[:half], stack[half:]]
+            print(f"out of memory with {len(stack)} proxies in a stack; going on with {half}", flush=True)
+        free(team.device)
+    leave()
+    if team.leads:
+        shutil.rmtree(progress.with_suffix(".checkpoints"), ignore_errors=True)
+        progress.unlink(missing_ok=True)
+
+
+def _train(
+    order: Mapping[str, Any], planned: Sequence[PlannedRun], store: TokenStore, team: Team, progress: Path
+) -> None:
+    """Train some of an order's runs as one stack, unless all of them are done."""
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.parallel import join, leave
     from glotmix.proxy.train import StackRun, steps_of, train_stack
     from glotmix.proxy.watch import Watched
 
     runs_directory = Path(order["runs_directory"])
-    planned = [PlannedRun.from_json(run) for run in order["runs"]]
+    if all(_is_done(order, run.run) for run in planned):
+        return
     runs = [
         StackRun(
             run.run,
@@ -73,8 +113,7 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
         for run in planned
     ]
     proxy = ProxyConfig.model_validate(order["proxy"])
-    store = open_store(Path(order["store"]))
-    shape, team = Shape.of(proxy, store.vocab_size), join(order.get("device", "cpu"))
+    shape = Shape.of(proxy, store.vocab_size)
     kept = progress.with_suffix(".checkpoints")
     final = {run.run: steps_of(run.tokens, proxy) for run in planned if run.keep}
 
@@ -97,24 +136,24 @@ def work(order: Mapping[str, Any], progress: Path) -> None:
         trained_on=watched.trained_on if watched else None,
         guide=_guide(planned, runs, batches, shape, proxy, runs_directory, watched, team.device),
         end_of_document=store.end_of_document,
-        on_step=_Reporter(progress),
+        on_step=_Reporter(progress, [run.run for run in runs]),
     )
-    leave()
     if not team.leads:
         return
     ended = time.time()
     for result in results:
-        made_from = order["made_from"][result.run]
-        if open_artifact(runs_directory / result.run, "run", made_from) is None:
-            with creating(runs_directory / result.run, "run", made_from) as part:
+        if not _is_done(order, result.run):
+            with creating(runs_directory / result.run, "run", order["made_from"][result.run]) as part:
                 write_json(part / "run.json", _record(result))
                 if (kept / result.run).is_dir():
                     shutil.copytree(kept / result.run, part / "checkpoints")
         told = speed(result, shape, proxy, team) | {"began": began, "ended": ended}
         print(f"{result.run}: {told['tokens_per_second']:,.0f} tokens/s, {told['mfu']:.0%} of the measured peak")
         write_json(progress.parent / "timings" / f"{result.run}.json", told)
-    shutil.rmtree(kept, ignore_errors=True)
-    progress.unlink(missing_ok=True)
+
+
+def _is_done(order: Mapping[str, Any], run: str) -> bool:
+    return open_artifact(Path(order["runs_directory"]) / run, "run", order["made_from"][run]) is not None
 
 
 def _guide(
@@ -167,17 +206,19 @@ def _record(result: RunResult) -> dict[str, Any]:
 
 
 class _Reporter:
-    """Writes the share done at most twice a second."""
+    """Writes the share done and the training losses at most twice a second."""
 
-    def __init__(self, path: Path):
-        self.path, self.last = path, 0.0
+    def __init__(self, path: Path, runs: Sequence[str]):
+        self.path, self.runs, self.last = path, runs, 0.0
 
-    def __call__(self, step: int, steps: int) -> None:
+    def __call__(self, step: int, steps: int, loss_K: Any) -> None:
         now = time.monotonic()
         if now - self.last > 0.5:
             self.last = now
+            losses = dict(zip(self.runs, loss_K.tolist(), strict=True))
+            finite = {run: loss for run, loss in losses.items() if math.isfinite(loss)}
             part = self.path.with_suffix(".progress.part")
-            part.write_text(json.dumps({"share": step / steps}))
+            part.write_text(json.dumps({"share": step / steps, "nats": finite}))
             part.replace(self.path)
 
 
