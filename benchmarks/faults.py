@@ -22,11 +22,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from glotmix.artifact import checksum
+from glotmix.artifact import checksum, read_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/faults.json"
@@ -49,39 +51,30 @@ SMALLER = [
     "corpus.bytes_per_language=120000",
     "sweep.stack=4",
 ]
-# The smallest study that has every stage: three coalitions, a swarm, an anchor, the closed loop.
-SMALLEST = [
-    "languages=[spa_Latn, rus_Cyrl]",
-    "outside=[por_Latn]",
-    "optimize.weights={spa_Latn: 1, rus_Cyrl: 1, por_Latn: 1}",
-    "corpus.bytes_per_language=60000",
-    "corpus.held_out=0.1",
-    "tokens.vocab_size=400",
-    "tokens.held_out_tokens=1500",
-    "design.swarm=2",
-    "design.anchor_seeds=1",
-    "proxy.width=32",
-    "proxy.layers=1",
-    "proxy.tokens=40000",
-    "proxy.context=32",
-    "fit.laws=[null, own_ratio]",
-    "fit.folds=3",
-    "fit.bootstrap=0",
-    "validation.seeds=1",
-    "validation.baselines=[natural, uniform]",
-    "export=[]",
-    "sweep.stack=2",
-    "sweep.retries=99",
-]
-"""A killed worker counts as a failed try; so many tries that no run is given up for being unlucky."""
+# The smallest study that has every stage: coalitions, a swarm, an anchor, transfer, laws, optimum and closed loop. A
+# killed worker counts as a failed try; so many tries that no run is given up for being unlucky.
+STUDY = """
+name: Storm
+languages: [spa_Latn, rus_Cyrl]
+outside: [por_Latn]
+corpus: {bytes_per_language: 60000, held_out: 0.1}
+tokens: {vocab_size: 400, held_out_tokens: 1500}
+design: {coalitions: all, swarm: 2, anchors: 1, anchor_seeds: 1}
+proxy: {width: 32, layers: 1, heads: 2, tokens: 40000, context: 32, batch: 4}
+sweep: {stack: 2, retries: 99}
+fit: {laws: ["null", own_ratio], folds: 3, bootstrap: 0}
+validation: {seeds: 1, baselines: [natural, uniform]}
+"""
 SHARES = {"driver": 0.4, "worker": 0.35, "node": 0.25}
 """How often each is the victim; without nodes their share falls to the others."""
 
 
 def start(out: Path, engine: list[str]) -> subprocess.Popen[bytes]:
     """The study, in a process group of its own."""
-    changes = [word for change in (*SMALLEST, *engine) for word in ("--set", change)]
-    command = [sys.executable, "-m", "glotmix", "run", str(ROOT / "recipes/quickstart.yaml"), "--out", str(out)]
+    study = out.parent / "storm.yaml"
+    study.write_text(STUDY)
+    changes = [word for change in engine for word in ("--set", change)]
+    command = [sys.executable, "-m", "glotmix", "run", str(study), "--out", str(out)]
     with open(out.with_suffix(".log"), "ab") as log:
         return subprocess.Popen([*command, *changes], stdout=log, stderr=log, start_new_session=True)
 
@@ -106,16 +99,30 @@ def digests(out: Path) -> dict[str, str]:
     return {name: checksum(out / name) for name in TABLES}
 
 
+def patiently(start: Callable[[], Any], tries: int = 8) -> Any:
+    """Ray gives a node half a minute to start, which on a busy machine may not do."""
+    for _ in range(tries - 1):
+        try:
+            return start()
+        except Exception as error:
+            print(f"once more: {error}", flush=True)
+            time.sleep(5)
+    return start()
+
+
 class Nodes:
     """A Ray cluster of a head that runs nothing and two nodes of one CPU; each is a group of processes."""
 
     def __init__(self) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         from ray.cluster_utils import Cluster
 
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
-        self.cluster.wait_for_nodes()
+        self.cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 0}))
+        self.nodes = [self.add() for _ in range(2)]
+        self.cluster.wait_for_nodes(timeout=300)
+
+    def add(self) -> Any:
+        return patiently(lambda: self.cluster.add_node(num_cpus=1))
 
     @property
     def settings(self) -> list[str]:
@@ -129,7 +136,7 @@ class Nodes:
                 if info.process.poll() is None:
                     os.kill(info.process.pid, signal.SIGKILL)
         self.cluster.remove_node(node, allow_graceful=False)
-        self.nodes.append(self.cluster.add_node(num_cpus=1))
+        self.nodes.append(self.add())
 
     def stop(self) -> None:
         self.cluster.shutdown()
@@ -138,15 +145,13 @@ class Nodes:
 class Storm:
     """Studies under fire."""
 
-    def __init__(self, folder: Path, engine: str, seed: int):
+    def __init__(self, folder: Path, engine: str, seed: int, calm: Path):
         self.folder, self.rng, self.seed, self.engine = folder, random.Random(seed), seed, engine
         self.nodes = Nodes() if engine == "ray" else None
         self.settings = self.nodes.settings if self.nodes else ["sweep.workers=1"]
-        began = time.monotonic()
-        calm = folder / "calm"
-        if start(calm, self.settings).wait():
+        if not (calm / "report.html").exists() and start(calm, ["sweep.workers=1"]).wait():
             sys.exit(f"the undisturbed study failed: {calm.with_suffix('.log').read_text()[-2000:]}")
-        self.seconds, self.expected = time.monotonic() - began, digests(calm)
+        self.seconds, self.expected = read_json(calm / "timing.json")["seconds"], digests(calm)
         self.runs = pl.read_parquet(calm / TABLES[0])["run"].to_list()
         print(f"undisturbed: {self.seconds:.0f} s, {len(self.runs)} runs", flush=True)
         self.kills: list[dict] = []
@@ -160,7 +165,7 @@ class Storm:
             if len(self.kills) >= kills or time.monotonic() > until:
                 driver.wait()
                 break
-            moment = self.rng.uniform(0.2, self.seconds / 2)
+            moment = self.rng.uniform(0.1, self.seconds / 4)
             try:
                 driver.wait(moment)
                 break
@@ -244,11 +249,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60, help="no kill after so long; what is begun is finished")
+    parser.add_argument("--calm", type=Path, help="where the undisturbed study is, or goes (default: made anew)")
     arguments = parser.parse_args()
     if arguments.what == "run":
         until = time.monotonic() + 60 * arguments.minutes
         with tempfile.TemporaryDirectory() as folder:
-            storm = Storm(Path(folder), arguments.engine, arguments.seed)
+            calm = arguments.calm or Path(folder) / "calm"
+            storm = Storm(Path(folder), arguments.engine, arguments.seed, calm)
             try:
                 number = 0
                 while len(storm.kills) < arguments.kills and time.monotonic() < until:
