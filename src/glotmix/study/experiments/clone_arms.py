@@ -120,8 +120,11 @@ class CloneStudyConfig(Section):
     """Further budgets, as multiples of ``proxy.tokens``, at which every split is trained too."""
     sizes: list[str] = Field(default_factory=list)
     """Further sizes of proxy ("1M") at which every split is trained, at the same tokens."""
-    vocabularies: list[int] = Field(default_factory=list)
-    """Further vocabularies at which splits and runs alone are repeated."""
+    vocabularies: dict[int, float] = Field(default_factory=dict)
+    """Further vocabularies at which splits and runs alone are repeated, each with its training tokens (a larger
+    vocabulary makes fewer tokens of the same text)."""
+    vocabulary_splits: list[float] = Field(default_factory=lambda: [0.5, 0.1])
+    """Shares of the second clone at each of them."""
     vocabulary_seeds: int = Field(1, ge=1)
     """Seeds at each of them."""
     anchors: AnchorsConfig = AnchorsConfig()
@@ -261,21 +264,15 @@ def _main(config: CloneStudyConfig) -> Arm:
 
 
 def _vocabularies(config: CloneStudyConfig) -> list[Arm]:
-    names = clone_names(config.language, 2)
-    seeds = config.vocabulary_seeds
-    return [
-        dataclasses.replace(
-            _arm(
-                config,
-                f"vocabulary-{size}",
-                f"vocabulary of {size:,}",
-                config.clones,
-                [*_splits(config, names, seeds), *_alone(config, names, seeds)],
-            ),
-            tokens=config.tokens.model_copy(update={"vocab_size": size}),
-        )
-        for size in config.vocabularies
-    ]
+    found = []
+    for size, D in config.vocabularies.items():
+        tokens = config.tokens.model_copy(update={"vocab_size": size})
+        proxy = config.proxy.model_copy(update={"tokens": D})
+        seeds = config.vocabulary_seeds
+        same = {"tokens": tokens, "proxy": proxy, "seeds": seeds, "alone_seeds": seeds, "schedules": []}
+        arm = _main(config.model_copy(update=same | {"budgets": [], "sizes": [], "splits": config.vocabulary_splits}))
+        found.append(dataclasses.replace(arm, name=f"vocabulary-{size}", about=f"vocabulary of {size:,}"))
+    return found
 
 
 def _anchors(config: CloneStudyConfig) -> list[Arm]:

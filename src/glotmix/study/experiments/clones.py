@@ -18,6 +18,7 @@ from glotmix.report.sections.clones import page
 from glotmix.study.experiments import clone_findings
 from glotmix.study.experiments.clone_arms import Arm, CloneStudyConfig, arms
 from glotmix.study.experiments.clone_findings import ArmOutcome
+from glotmix.study.experiments.clone_lenses import Lenses
 from glotmix.study.experiments.experiment import Experiment, Price
 from glotmix.study.narrator import Narrator
 from glotmix.study.study import Study, on_rung
@@ -51,7 +52,9 @@ class Laboratory:
         path = self.directory / "study.json"
         mine = self.config.model_dump(mode="json")
         if path.exists():
-            theirs = CloneStudyConfig.model_validate(read_json(path)).model_dump(mode="json")
+            stored = {key: value for key, value in read_json(path).items() if key in TRAINS}
+            # Checked again, so that a field that is newer than the directory has its default there.
+            theirs = CloneStudyConfig.model_validate({"name": "stored"} | stored).model_dump(mode="json")
             old, new = ({key: one[key] for key in TRAINS} for one in (theirs, mine))
             if old != new:
                 raise BadInput(
@@ -168,9 +171,13 @@ class Laboratory:
             alone=tuple(alone_rows),
             dials=tuple(dials),
             claims=tuple(clone_findings.claims(main, outcomes[1:], alone, method)),
-            lenses=(),
+            lenses=tuple(self.lenses(main).rows(alone, method)),
             curve=told,
         )
+
+    def lenses(self, main: ArmOutcome) -> Lenses:
+        """The four lenses on the main arm."""
+        return Lenses(self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.narrator)
 
     def _facts(self, main: ArmOutcome) -> dict[str, str]:
         from glotmix.proxy.model import Shape

@@ -1,0 +1,138 @@
+"""The laboratory of cloned languages: from a study file to a page, resumed without training anything twice."""
+
+import dataclasses
+import json
+
+import pytest
+
+from glotmix.errors import BadInput
+from glotmix.mixture.schedule import Schedule
+from glotmix.study.experiments import find_experiment
+from glotmix.study.experiments.clone_arms import CloneStudyConfig, arms
+from glotmix.study.narrator import Narrator
+
+STUDY = """
+kind: clones
+name: Two clones
+language: fra_Latn
+corpus: {reader: embedded, bytes_per_language: 60000, held_out: 0.1}
+tokens: {vocab_size: 257, held_out_tokens: 2000}
+proxy: {width: 16, layers: 1, heads: 1, tied: false, tokens: 12800, context: 16, batch: 8, evaluations: 2, weight_decay: 0}
+sweep: {stack: 8, workers: 2}
+seeds: 1
+splits: [0.5, 0.1]
+alone: [0.25, 0.5, 1.0]
+anchors: {shares: [0.5]}
+lenses: {splits: [0.1], tests: 2, trained: 80, top: 10, windows: 2}
+probe: {sentences: 4}
+"""
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clones") / "study.yaml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(study):
+    experiment = find_experiment("clones")
+    out = study.parent / "out"
+    return experiment.run(experiment.load(study), study.parent, out, Narrator())
+
+
+def test_a_study_of_clones_ends_with_a_page_of_verdicts_and_its_numbers(done):
+    found = json.loads((done.parent / "clones.json").read_text())
+    by_name = {row["name"]: row for row in found["mixtures"] if row["arm"] == "two clones"}
+    assert list(by_name) == ["split-50-50", "split-90-10"]
+    assert by_name["split-90-10"]["shares"] == pytest.approx([0.9, 0.1])
+    assert all(row["gradient"] is not None and len(row["centred"]) == 1 for row in by_name.values())
+    assert len(found["alone"]) == 3
+    assert found["dials"][0]["dial"] == "anchors"
+    assert {claim["verdict"] for claim in found["claims"]} == {"not decidable at this size"}  # one seed
+    assert [row["lens"] for row in found["lenses"]] == ["measured", "game", "TracIn shares", "in-run scores"]
+    page = done.read_text()
+    for claim in found["claims"]:
+        assert claim["claim"] in page
+
+
+def test_probes_follow_the_training(done):
+    probes = json.loads((done.parent / "arms" / "main" / "probes" / "split-50-50-s0.json").read_text())
+    assert list(probes["steps"]) == ["50", "100"]
+
+
+def test_called_again_nothing_is_trained_and_the_numbers_are_the_same(study, done):
+    runs = done.parent / "arms" / "main" / "runs"
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
+    numbers = (done.parent / "clones.json").read_bytes()
+    experiment = find_experiment("clones")
+    experiment.run(experiment.load(study), study.parent, done.parent, Narrator())
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")} == before
+    assert (done.parent / "clones.json").read_bytes() == numbers
+
+
+def test_another_proxy_in_the_same_directory_is_refused_with_the_difference(study, done):
+    experiment = find_experiment("clones")
+    other = experiment.load(study, overrides=["proxy.width=32"])
+    with pytest.raises(BadInput, match=r"proxy\.width: 16 there, 32 here"):
+        experiment.run(other, study.parent, done.parent, Narrator())
+
+
+def test_the_price_counts_every_run(study):
+    experiment = find_experiment("clones")
+    price = experiment.price(experiment.load(study), study.parent)
+    assert price.amounts["runs"] == 6
+    assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1)
+
+
+def config(**fields):
+    return CloneStudyConfig(name="x", language="fr", **fields)
+
+
+def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
+    made = arms(
+        config(
+            vocabularies={512: 1e6},
+            anchors={"shares": [0.05]},
+            relatives={"permuted": [0.2]},
+            many={"n": 10},
+            pair={"languages": ["fr", "es"]},
+            schedules=[[0.1, 0.9], [0, 1]],
+            budgets=[2],
+            sizes=["1M"],
+        )
+    )
+    assert [arm.name for arm in made] == [
+        "main", "vocabulary-512", "anchors-5", "relatives-20", "clones-10", "pair-disjoint", "pair-merged",
+    ]  # fmt: skip
+    for arm in made:
+        assert len({run.run for run in arm.runs}) == len(arm.runs)
+        assert all(set(run.schedule.languages) == set(arm.languages) for run in arm.runs)
+    runs = {run.run: run for run in made[0].runs}
+    assert runs["budget-2-90-10-s0"].tokens == 2e6
+    assert runs["size-1M-50-50-s2"].size == "1M"
+    swap = runs["schedule-10_90-s0"].schedule
+    assert swap.average() == pytest.approx({"fra_Latn.1": 0.5, "fra_Latn.2": 0.5})
+    assert swap.at(0.1)["fra_Latn.2"] == pytest.approx(0.1)
+    assert swap.at(0.6)["fra_Latn.2"] == pytest.approx(0.9)
+    assert runs["alone-5-s1"].schedule == Schedule.constant(runs["alone-5-s1"].schedule.average())
+    assert made[1].tokens.vocab_size == 512
+    assert made[1].proxy.tokens == 1e6
+    many = {run.run: run.schedule.average() for run in made[4].runs}
+    assert many["main-50-s0"]["fra_Latn.7"] == pytest.approx(0.5 / 9)
+    assert dataclasses.replace(made[5]).texts == ("fra_Latn", "spa_Latn")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [({"splits": [0.0]}, "shares above 0"), ({"clones": {"n": 3}}, "main arm has two clones"), ({"n": 2}, "n")],
+)
+def test_a_study_file_that_makes_no_sense_is_refused_by_field(study, fields, message):
+    path = study.with_name("bad.yaml")
+    import ruamel.yaml
+
+    with open(path, "w") as file:
+        ruamel.yaml.YAML(typ="safe").dump({"kind": "clones", "name": "x", "language": "fr"} | fields, file)
+    with pytest.raises(BadInput, match=message):
+        find_experiment("clones").load(path)
