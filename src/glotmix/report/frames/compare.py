@@ -53,6 +53,16 @@ class Watch:
         """Whether the held-out loss rises again beyond the noise."""
         return self.rise.low is not None and self.rise.low > 0
 
+    def tokens_at(self, epochs: float) -> float | None:
+        """Training tokens at which the language has been read so many times; None if it never is."""
+        before = Moment(0.0, 0.0, math.nan, math.nan)
+        for moment in self.moments:
+            if moment.epochs >= epochs:
+                share = (epochs - before.epochs) / (moment.epochs - before.epochs)
+                return before.tokens + share * (moment.tokens - before.tokens)
+            before = moment
+        return None
+
 
 @dataclass(frozen=True)
 class Row:

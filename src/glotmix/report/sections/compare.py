@@ -126,12 +126,15 @@ def who_overfits(found: Comparison, names: Names) -> Html:
         Column("epochs", True, "passes over its unique tokens in the run"),
         Column("gap at the end", True, "held-out minus training loss, nats per token"),
         Column("least loss after", True, "epochs at the evaluation with the least held-out loss"),
+        Column("predicted", True, "training tokens at which the law has repetition worth 1/e, in millions"),
+        Column("measured", True, "training tokens at the least held-out loss, in millions"),
         Column("rise since", True, "held-out loss at the end minus that least, nats per token"),
         Column(""),
     ]
     cells = []
     for watch in found.watches:
         state = "overfits" if watch.overfits else ""
+        predicted = watch.tokens_at(found.predicted_epochs)
         cells.append(
             [
                 named(watch.method, watch.method),
@@ -139,6 +142,8 @@ def who_overfits(found: Comparison, names: Names) -> Html:
                 cell(number(watch.moments[-1].epochs, 2), watch.moments[-1].epochs),
                 cell(interval(watch.gap), watch.gap.value),
                 cell(f"{number(watch.best.epochs, 1)} epochs", watch.best.epochs),
+                cell("not in this run" if predicted is None else number(predicted / 1e6, 2), predicted, numeric=True),
+                cell(number(watch.best.tokens / 1e6, 2), watch.best.tokens),
                 cell(interval(watch.rise), watch.rise.value),
                 cell(state, css="v-worse" if state else ""),
             ]

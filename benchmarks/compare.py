@@ -1,0 +1,76 @@
+"""Ten ways of balancing languages on man pages: the comparison of recipes/upsample-or-upweight.yaml, recorded.
+
+    make corpora && python benchmarks/compare.py           # writes benchmarks/results/compare.json
+
+Trains what is missing in the directory (interrupted and called again, it goes on), then records every final loss with
+its seed, the course of every method and language, every pair with its significance, and the answer to the question:
+does Cooldown reach the best low-resource loss of the static methods without their overfitting, and at what cost?
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from glotmix.artifact import read_json
+from glotmix.report.frames.compare import about_cooldown, about_the_side, about_the_smallest, headline
+from glotmix.study.experiments.compare import EXPERIMENT, table
+from glotmix.study.narrator import Narrator
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "upsample-or-upweight.yaml"
+DIGITS = 5
+
+
+def rounded(value: Any) -> Any:
+    """Numbers with ``DIGITS`` significant digits more than their losses need."""
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def finals(directory: Path) -> dict[str, dict[str, float]]:
+    """Run to language to its final held-out loss, bits per byte."""
+    found = {}
+    for path in sorted(directory.glob("runs/*/run.json")):
+        losses = [row for row in read_json(path)["losses"] if row["metric"] == "bpb"]
+        last = max(row["step"] for row in losses)
+        found[path.parent.name] = {row["language"]: row["value"] for row in losses if row["step"] == last}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", default="small")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--directory", type=Path, default=ROOT / "out" / "upsample-or-upweight")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "compare.json")
+    arguments = parser.parse_args()
+    config = EXPERIMENT.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}"])
+    found, report = EXPERIMENT.compare(config, RECIPE.parent, arguments.directory, Narrator())
+    names = {language: language for language in found.languages}
+    answer = [headline(found), *about_the_smallest(found, found.smallest), *about_cooldown(found, names)]
+    answer += [about_the_side(found.side)] if found.side else []
+    doremi = {path.parent.name: read_json(path) for path in arguments.directory.glob("runs/doremi*-proxy/run.json")}
+    result = {
+        "answer": answer,
+        "final_bits_per_byte": finals(arguments.directory),
+        "doremi_mixtures": {name: record["guided"]["result"] for name, record in doremi.items()},
+        "comparison": found.to_json(),
+        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+    }
+    arguments.out.write_text(json.dumps(rounded(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Console(width=200, highlight=False).print(table(found))
+    print("\n".join(answer), report, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
