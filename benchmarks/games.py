@@ -1,9 +1,12 @@
-"""Shapley values from few runs: relative error of every estimator on synthetic games of 10 languages.
+"""Shapley values from few runs: relative error of every estimator.
 
-    python benchmarks/games.py [--seeds 5] [--noise 0.03]
+    python benchmarks/games.py [--seeds 10] [--noise 0.03] [--families NAME…]
+    python benchmarks/games.py --table DIR    keep the games of a study of all coalitions (man_coalitions.yaml)
 
-The estimator `surrogate` was developed on the family "power". Seen on all four, one thing was changed: the process now
-carries the uncertainty of the curve, without which its intervals were far too short.
+Synthetic games have 10 languages and noise 0.03. The estimator `surrogate` and the design of coalitions were developed
+on "power", "exponential" and "coverage"; "diluted", "families" and "man pages" were not looked at for that.
+"man pages" are the games of eight languages of man pages for each of the eight as target: all 255 coalitions were
+trained, a run's noise is its own, and the exact values of the complete table are the truth.
 Error: ‖φ̂ - φ‖ / ‖φ‖. Coverage: share of values inside the 95 % interval of `surrogate`.
 """
 
@@ -16,10 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
+from glotmix.artifact import read_json
+from glotmix.fit import fit
+from glotmix.measurements import Measurements, read_runs
 from glotmix.transfer.estimate import design, kernel_shap, permutation, regression_adjusted, surrogate
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
+RESULTS = Path(__file__).parent / "results"
+TABLE = RESULTS / "man_coalitions.json"
 PLAYERS = 10
 Family = Callable[[np.random.Generator], Callable[[np.ndarray], np.ndarray]]
 
@@ -56,30 +64,79 @@ def diluted(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     return payoff
 
 
-FAMILIES: dict[str, Family] = {"power": power, "exponential": exponential, "coverage": coverage, "diluted": diluted}
+def families(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Four families of languages: help saturates inside a family and less across them, as in effective data."""
+    family_L, tau_L = rng.integers(0, 4, PLAYERS), np.exp(rng.normal(-1.0, 0.8, PLAYERS))
+    worth_F, beta = rng.dirichlet(np.full(4, 2.0)), rng.uniform(0.2, 0.5)
+    in_LF = np.eye(4)[family_L]
+
+    def payoff(inside: np.ndarray) -> np.ndarray:
+        return (1 - (1 + 2 * (inside * tau_L) @ in_LF) ** (-2 * beta)) @ worth_F * 1.3
+
+    return payoff
+
+
+FAMILIES: dict[str, Family] = {
+    "power": power,
+    "exponential": exponential,
+    "coverage": coverage,
+    "diluted": diluted,
+    "families": families,
+}
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--seeds", type=int, default=5)
+    arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--noise", type=float, default=0.03)
-    arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "games.json")
+    arguments.add_argument("--families", nargs="*", default=[*FAMILIES, "man pages"])
+    arguments.add_argument("--table", type=Path)
+    arguments.add_argument("--out", type=Path, default=RESULTS / "games.json")
     asked = arguments.parse_args()
-    result = {"noise": asked.noise, "players": PLAYERS, "seeds": asked.seeds, "families": {}}
-    for name, family in FAMILIES.items():
+    if asked.table is not None:
+        keep(asked.table)
+        return
+    result = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    result |= {"noise": asked.noise, "seeds": asked.seeds}
+    for name in asked.families:
         for runs in (32, 64):
-            rows = [one_game(family, runs, seed, asked.noise) for seed in range(asked.seeds)]
+            if name == "man pages":
+                table = json.loads(TABLE.read_text())
+                payoff_CT = np.array(table["payoff"])
+                rows = [of_table(payoff_CT[:, t], runs, t) for t in range(payoff_CT.shape[1])]
+            else:
+                rows = [of_family(FAMILIES[name], runs, seed, asked.noise) for seed in range(asked.seeds)]
             mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
-            result["families"].setdefault(name, {})[str(runs)] = {"mean": mean, "games": rows}
+            result.setdefault("families", {}).setdefault(name, {})[str(runs)] = {"mean": mean, "games": rows}
             print(
                 f"{name:12s} {runs} runs  " + "  ".join(f"{key} {value:.3f}" for key, value in mean.items()), flush=True
             )
-    asked.out.parent.mkdir(exist_ok=True)
-    asked.out.write_text(json.dumps(result, indent=1) + "\n")
+            asked.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def one_game(family: Family, runs: int, seed: int, noise: float) -> dict[str, float]:
-    """Relative error of every estimator on one game; all but the permutations see the same runs."""
+def keep(directory: Path) -> None:
+    """Payoffs of every coalition of a study, by number (row 0 is nobody), and the spread of its repeated runs."""
+    runs = read_runs(directory)
+    empty = read_json(directory / "transfer.json")["notes"]["empty_loss"]
+    number_R = (runs.p_RL > 0) @ (1 << np.arange(len(runs.languages)))
+    first_R = np.array([role == "coalition" for role in runs.role_R])
+    loss_CT = np.array([empty[target] for target in runs.targets])[None].repeat(2 ** len(runs.languages), axis=0)
+    loss_CT[number_R[first_R]] = runs.loss_RT[first_R]
+    if len(set(number_R[first_R])) != 2 ** len(runs.languages) - 1:
+        raise SystemExit(f"{len(set(number_R[first_R]))} coalitions in {directory}")
+    spread = [runs.loss_RT[number_R == n].std(axis=0, ddof=1) for n in set(number_R[~first_R])]
+    table = {
+        "players": list(runs.languages),
+        "targets": list(runs.targets),
+        "deviation_of_repeats": np.round(np.sqrt(np.mean(np.square(spread), axis=0)), 5).tolist(),
+        "empty_loss": {target: round(empty[target], 5) for target in runs.targets},
+        "payoff": np.round(loss_CT[0] - loss_CT, 5).tolist(),
+    }
+    TABLE.write_text(json.dumps(table) + "\n")
+    print(TABLE)
+
+
+def of_family(family: Family, runs: int, seed: int, noise: float) -> dict[str, float]:
     rng = np.random.default_rng([seed, runs])
     true = family(np.random.default_rng(seed))
     nobody = true(np.zeros((1, PLAYERS), dtype=bool))
@@ -89,20 +146,58 @@ def one_game(family: Family, runs: int, seed: int, noise: float) -> dict[str, fl
         off_C = rng.normal(0, noise, len(inside)) * inside.any(axis=1)
         return (true(inside) - nobody + off_C)[:, None]
 
+    return one_game(measured, value_L, runs, rng)
+
+
+def of_table(payoff_C: np.ndarray, runs: int, target: int) -> dict[str, float]:
+    n = int(np.log2(len(payoff_C)))
+    bit_L = 1 << np.arange(n)
+    rng = np.random.default_rng([target, runs])
+    return one_game(lambda inside: payoff_C[inside @ bit_L][:, None], weights(n) @ payoff_C, runs, rng)
+
+
+def one_game(
+    measured: Callable[[np.ndarray], np.ndarray], value_L: np.ndarray, runs: int, rng: np.random.Generator
+) -> dict[str, float]:
+    """Relative error of every estimator on one game; all but the permutations see the same runs."""
+    n = len(value_L)
+
     def error(found_L: np.ndarray) -> float:
         return float(np.linalg.norm(found_L - value_L) / np.linalg.norm(value_L))
 
-    inside = design(PLAYERS, runs, rng)
+    inside = design(n, runs, rng)
     payoff_RT = measured(inside)
     ours = surrogate(inside, payoff_RT)
     return {
-        "permutation": error(permutation(measured, PLAYERS, runs, rng).value_TL[0]),
-        "antithetic": error(permutation(measured, PLAYERS, runs, rng, antithetic=True).value_TL[0]),
+        "equal_shares": error(np.full(n, payoff_RT[inside.all(axis=1)].mean() / n)),
+        "permutation": error(permutation(measured, n, runs, rng).value_TL[0]),
+        "antithetic": error(permutation(measured, n, runs, rng, antithetic=True).value_TL[0]),
         "kernel_shap": error(kernel_shap(inside, payoff_RT).value_TL[0]),
         "regression_adjusted": error(regression_adjusted(inside, payoff_RT).value_TL[0]),
+        "law_adjusted": error(surrogate(inside, payoff_RT, prior=law_of(inside, payoff_RT)).value_TL[0]),
         "surrogate": error(ours.value_TL[0]),
         "coverage": float(np.mean(np.abs(ours.value_TL[0] - value_L) < 1.96 * ours.deviation_TL[0])),
     }
+
+
+def law_of(inside: np.ndarray, payoff_RT: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Payoffs of `shapley_law` fitted to the same runs, the target a language outside; shares are even."""
+    n, R = inside.shape[1], len(inside)
+    names, unknown = tuple(f"l{i}" for i in range(n)), np.full(R, np.nan)
+    top = 2 * float(np.abs(payoff_RT).max())
+    shares = inside / inside.sum(axis=1, keepdims=True)
+    runs = tuple(f"r{r}" for r in range(R))
+    table = Measurements(
+        runs, names, ("t",), shares, top - payoff_RT, unknown, unknown, np.zeros(R, int), ("coalition",) * R
+    )
+    fitted = fit("shapley_law", table, starts=2)
+
+    def payoff(coalitions: np.ndarray) -> np.ndarray:
+        some_C = coalitions.any(axis=1)
+        p_CL = np.where(some_C[:, None], coalitions / np.maximum(coalitions.sum(axis=1, keepdims=True), 1), 1 / n)
+        return np.where(some_C[:, None], top - fitted.predict(p_CL).value_RT, 0.0)
+
+    return payoff
 
 
 if __name__ == "__main__":

@@ -207,6 +207,9 @@ def fit(
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation, by mixture.")] = 10,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of starts, folds and resamples.")] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; default one per core for larger tables.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fit laws to runs and judge them on mixtures they have not seen, beside the mixture-blind null."""
@@ -214,7 +217,14 @@ def fit(
     from glotmix.study.imported import fit_table
 
     result = fit_table(
-        runs, mixtures=mixtures, losses=losses, laws=law or ["auto"], folds=folds, bootstrap=bootstrap, seed=seed
+        runs,
+        mixtures=mixtures,
+        losses=losses,
+        laws=law or ["auto"],
+        folds=folds,
+        bootstrap=bootstrap,
+        seed=seed,
+        workers=workers,
     )
     if out is not None:
         write_json(out, result.to_json())

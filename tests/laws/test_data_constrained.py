@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import pytest
 
 from glotmix.fit import fit
+from glotmix.fit.fit import inputs_of
+from glotmix.fit.solve import HUBER
 from glotmix.laws.atlas import saturated
 from glotmix.laws.data_constrained import PUBLISHED, DataConstrained
 from glotmix.laws.law import Inputs, Problem
@@ -47,6 +52,25 @@ def test_planted_half_lives_come_back_from_noisy_runs() -> None:
     spread_P = found.bootstrap_BP.std(axis=0)
     assert np.all(np.abs(found.theta_P - THETA) < 3 * spread_P + 1e-9)
     assert np.all(spread_P < 0.5 * THETA)
+
+
+def test_on_the_authors_runs_their_objective_and_their_constants_come_back() -> None:
+    """182 runs (huggingface/datablations). They print 0.0158259 for the sum of Huber losses with δ = 1e-3 at their R_D
+    and R_N; the runs tell these only roughly, and the intervals hold them."""
+    rows = pl.read_csv(Path(__file__).parents[2] / "benchmarks" / "data" / "datablations_fit182.csv")
+    N_R, D_R, U_R, loss_R = (rows[name].to_numpy() for name in ("N", "D", "U", "loss"))
+    R, law = rows.height, DataConstrained(frozen=True)
+    runs = Measurements(
+        tuple(f"r{r}" for r in range(R)), ("c4",), ("c4",), np.ones((R, 1)), loss_R[:, None], N_R, D_R,
+        np.zeros(R, int), ("",) * R, U_R[:, None],
+    )  # fmt: skip
+    residual_R = np.log(law.predict(PROBLEM, THETA, inputs_of(runs))) - np.log(loss_R)
+    assert 1e-6 * HUBER.cost(residual_R / 1e-3).sum() == pytest.approx(0.0158259, abs=5e-8)
+    rng = np.random.default_rng(0)
+    again_BP = [fit(law, runs.where(rng.integers(R, size=R)), starts=2).fits["c4"].theta_P for _ in range(40)]
+    low_P, high_P = np.quantile(again_BP, [0.025, 0.975], axis=0)
+    assert (low_P <= THETA).all()
+    assert (high_P >= THETA).all()
 
 
 def test_saturation_is_smooth_at_one_epoch_and_bounded() -> None:

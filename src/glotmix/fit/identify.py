@@ -20,7 +20,8 @@ def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution, scal
 
     The information of the runs is ``JᵀJ / scale²`` at the fitted point, J the derivatives of ln L, and that of the
     prior its curvature; both by the fit's own variables (the logarithm of a scale). Directions in which the sum
-    vanishes are redundant. Source: Raue et al., Structural and practical identifiability analysis (2009), in its local form.
+    vanishes are redundant. Source: Raue et al., Structural and practical identifiability analysis (2009), in its local
+    form.
     """
     names = law.parameters(problem)
     low_P, high_P = law.bounds(problem)

@@ -30,6 +30,10 @@ VALUE_SPREAD = 1.0
 """Standard deviation of ln w around what the Shapley values say, where they are a prior."""
 SLOPE_PRIOR = (0.3, 2.0)
 """Median of b and standard deviation of ln b: wide enough for losses in bits per byte and in nats per token."""
+EXPONENT_PRIOR = (0.35, 0.5)
+"""Median of α and of β and standard deviation of their logarithms: between 0.13 and 0.95. Published fits lie near the
+median (0.34 and 0.28 in Hoffmann et al. 2022, 0.35 in Muennighoff et al. 2023); two or three sizes cannot tell an
+exponent from a floor."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class ShapleyLaw(Law):
     al. is the case w = 0, c = γ. Finite at p_t = 0 as long as anything transfers. For a target outside the mixture
     p̃ = h, and s is the loss at p̃ = 1.
 
-    γ, κ, ν and w carry weak Gaussian priors (module constants), without which a table of 15 coalitions cannot tell them
+    γ, κ, ν, w, α and β carry weak priors (module constants), without which a table of 15 coalitions cannot tell them
     all; with hundreds of runs they no longer matter.
     """
 
@@ -90,7 +94,7 @@ class ShapleyLaw(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at)]
+        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
         told += [_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
         return _prior(theta_P, told)
 
@@ -127,7 +131,8 @@ class ShapleyLawPrior(ShapleyLaw):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), _log_normal(at["b"], SLOPE_PRIOR)]
+        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        told += [_log_normal(at["b"], SLOPE_PRIOR)]
         distance, rows = _prior(theta_P, told)
         gap_S, b = _gaps(problem), theta_P[-1]
         w = np.array([i for name, i in at.items() if name.startswith("w/")], dtype=int)
@@ -177,9 +182,8 @@ class ShapleyLawFixed(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        return _prior(
-            theta_P, [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), _log_normal(at["b"], SLOPE_PRIOR)]
-        )
+        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        return _prior(theta_P, [*told, _log_normal(at["b"], SLOPE_PRIOR)])
 
     def _kept(self, problem: Problem) -> np.ndarray:
         return np.array([not name.startswith("w/") for name in ShapleyLaw().parameters(problem)])
@@ -236,8 +240,9 @@ class ShapleyLawData(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        weights = [_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
-        return _prior(theta_P, [*_exponent_priors(at), *weights])
+        told = [*_exponent_priors(at), *[_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]]
+        # Where D does not vary, β bends the curve over mixtures, of which the published exponents say nothing.
+        return _prior(theta_P, told + _size_priors({k: i for k, i in at.items() if k != "β" or "D" in problem.varies}))
 
 
 def _share_names(problem: Problem) -> tuple[str, ...]:
@@ -300,6 +305,10 @@ def _log_normal(at: int, prior: tuple[float, float]) -> Told:
 
 def _exponent_priors(at: dict[str, int]) -> list[Told]:
     return [_log_normal(at[name], prior) for name, prior in (("κ", KAPPA_PRIOR), ("ν", NU_PRIOR)) if name in at]
+
+
+def _size_priors(at: dict[str, int]) -> list[Told]:
+    return [_log_normal(at[name], EXPONENT_PRIOR) for name in ("α", "β") if name in at]
 
 
 def _prior(theta_P: np.ndarray, told: list[Told]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
 from glotmix.laws import find_law
-from glotmix.measurements import Measurements, read_runs
+from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import constraints_from
@@ -37,6 +38,11 @@ USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
 """What ``--law auto`` compares."""
 JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored")
 """What it compares beside these where N or D varies."""
+CORRECTED_LAWS = ("shapley_law+gaussian_process",)
+"""What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
+ENOUGH_TO_CORRECT = 64
+ENOUGH_TO_SHARE = 100
+"""Runs from which the fits are shared out over processes, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +71,15 @@ class Fitted:
         }
 
     def tables(self) -> list[Table | str]:
-        """Held-out errors and a sentence."""
-        if self.larger is None:
-            return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}"]
-        return [
-            self.holdout.table(),
-            self.larger.table(),
-            f"Chosen by the error on the largest runs, which it had not seen: {self.chosen}",
+        """Held-out errors, which law was chosen and why, and what the runs do not tell of its parameters."""
+        unclear = [
+            f"{target}: {'; '.join(at.unclear)}" for target, at in self.fit.fits.items() if at.usable and at.unclear
         ]
+        told = ["What the runs do not tell of its parameters:", *unclear] if unclear else []
+        if self.larger is None:
+            return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}", *told]
+        chosen = f"Chosen by the error on the largest runs, which it had not seen: {self.chosen}"
+        return [self.holdout.table(), self.larger.table(), chosen, *told]
 
 
 def fit_table(
@@ -84,6 +91,7 @@ def fit_table(
     folds: int,
     bootstrap: int,
     seed: int,
+    workers: int | None = None,
 ) -> Fitted:
     """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
 
@@ -93,29 +101,40 @@ def fit_table(
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
-    return fit_measurements(
-        _measurements(runs, mixtures, losses), laws=laws, folds=folds, bootstrap=bootstrap, seed=seed
-    )
+    measured = _measurements(runs, mixtures, losses)
+    return fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed, workers=workers)
 
 
 def fit_measurements(
-    measurements: Measurements, *, laws: Sequence[str], folds: int, bootstrap: int, seed: int
+    measurements: Measurements,
+    *,
+    laws: Sequence[str],
+    folds: int,
+    bootstrap: int,
+    seed: int,
+    workers: int | None = None,
 ) -> Fitted:
-    """The same for runs that are at hand."""
-    usual = (*USUAL_LAWS, *JOINT_LAWS) if varying(measurements) & {"N", "D"} else USUAL_LAWS
+    """The same for runs that are at hand; ``workers`` processes, by default one per core for larger tables."""
+    if workers is None:
+        workers = (os.cpu_count() or 1) if len(measurements) >= ENOUGH_TO_SHARE else 1
+    usual: tuple[str, ...] = USUAL_LAWS
+    if varying(measurements) & {"N", "D"}:
+        usual = (*usual, *JOINT_LAWS)
+    elif len(measurements) >= ENOUGH_TO_CORRECT:
+        usual = (*usual, *CORRECTED_LAWS)
     names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
-    holdout = cross_validate(compared, measurements, folds=folds, seed=seed)
+    holdout = cross_validate(compared, measurements, folds=folds, seed=seed, workers=workers)
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
-    larger = extrapolate(compared, measurements, seed=seed)
+    larger = extrapolate(compared, measurements, seed=seed, workers=workers)
     judged = holdout if larger is None else larger
     competing = {name: judged.scores[name] for name in candidates if name in judged.scores}
     chosen = choose(_only(judged, competing or candidates))
-    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed)
+    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, workers=workers)
     unique = (
         {}
         if measurements.unique_RL is None
@@ -173,8 +192,7 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path) -> None:
             pl.Series(f"loss/{target}/low", prediction.low_RT[:, t]),
             pl.Series(f"loss/{target}/high", prediction.high_RT[:, t]),
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    table.fill_nan(None).write_csv(out)
+    write_csv(table.fill_nan(None), out)
 
 
 def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:

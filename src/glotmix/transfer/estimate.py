@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
@@ -25,6 +26,8 @@ MOST_MODELLED = 12
 """Languages up to which all coalitions are written out."""
 PERMUTATIONS = 4000
 """Orders of arrival in which a curve's values are averaged; they cost no runs."""
+SPREADS = (0.2, 0.5, 1.0, 1.5)
+"""Standard deviations of ln w that are tried: languages that are all worth about the same, to very unequal ones."""
 NORMAL_95 = 1.96
 
 
@@ -68,25 +71,25 @@ def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, ant
 
 
 def design(n: int, runs: int, rng: np.random.Generator) -> np.ndarray:
-    """Which coalitions to run, [runs, n]: everybody, then sizes from the outside in (1 and n-1, 2 and n-2, …).
+    """Which coalitions to run, [runs, n]: everybody, each language alone, then pairs of a coalition and its complement.
 
-    Small and large coalitions carry the most weight in a Shapley value; a size that does not fit whole is sampled in
-    complementary pairs. Source: Covert & Lee, Improving KernelSHAP (2021), for the pairs.
+    A language alone shows what it is worth before others saturate the game; the pairs, of sizes from 2 to n - 2 and
+    drawn at random, show it among others, where noise weighs least. Source: Covert & Lee, Improving
+    KernelSHAP (2021), for the pairs; the sizes are ours (docs/methods/shapley.md has what they were compared with).
     """
     if runs >= 2**n - 1:
         return members(n)[1:]
-    chosen = [(1 << n) - 1]
     everybody = (1 << n) - 1
-    size_C = members(n).sum(axis=1)
-    for size in range(1, n // 2 + 1):
-        ring = np.flatnonzero(size_C == size)
-        ring = ring[rng.permutation(len(ring))]
-        pairs = np.column_stack([ring, everybody - ring]).reshape(-1)
-        fresh = [int(c) for c in dict.fromkeys(pairs.tolist()) if c not in chosen]
-        chosen += fresh[: runs - len(chosen)]
-        if len(chosen) >= runs:
-            break
-    return members(n)[np.array(chosen[:runs])]
+    chosen = dict.fromkeys([everybody, *(1 << int(player) for player in rng.permutation(n))])
+    sizes = np.arange(min(2, n // 2), n // 2 + 1)
+    tries = 0
+    while len(chosen) < runs:
+        # A small game runs out of coalitions of these sizes; then any will do.
+        size = int(rng.choice(sizes if tries < 50 * runs else np.arange(1, n)))
+        coalition = int((1 << rng.choice(n, size=size, replace=False)).sum())
+        chosen |= dict.fromkeys([coalition, everybody - coalition])
+        tries += 1
+    return members(n)[np.array(list(chosen)[:runs])]
 
 
 def kernel_shap(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimate:
@@ -136,15 +139,17 @@ def surrogate(inside_RL: np.ndarray, payoff_RT: np.ndarray, prior: Payoff | None
     every_CL = members(n)[1:]
     W_LC = weights(n)[:, 1:]
     values, deviations = [], []
-    for t in range(payoff_RT.shape[1]):
+    for t, y_R in enumerate(payoff_RT.T):
         if prior is None:
-            curve = _saturating(inside_RL, payoff_RT[:, t])
-            (at_R, basis_RP), (at_C, basis_CP) = curve.linearised(inside_RL), curve.linearised(every_CL)
+            curves = [_saturating(inside_RL, y_R, spread) for spread in SPREADS]
         else:
-            at_R, at_C = prior(inside_RL)[:, t], prior(every_CL)[:, t]
-            basis_RP, basis_CP = np.zeros((len(inside_RL), 0)), np.zeros((len(every_CL), 0))
-        left_R = payoff_RT[:, t] - at_R
-        mean_C, covariance_CC = _process(inside_RL, left_R, every_CL, basis_RP, basis_CP)
+            law = partial(_payoff_of, prior, t)
+            curves = [Curve(law, partial(_known, law))]
+        processes = [_process(inside_RL, y_R, *curve.linearised(inside_RL)) for curve in curves]
+        # How unequal the languages are is what the runs make most probable.
+        best = int(np.argmin([process.surprise for process in processes]))
+        at_C, basis_CP = curves[best].linearised(every_CL)
+        mean_C, covariance_CC = processes[best].everywhere(every_CL, basis_CP)
         values.append(W_LC @ (at_C + mean_C))
         deviations.append(np.sqrt(np.maximum(np.einsum("lc,cd,ld->l", W_LC, covariance_CC, W_LC), 0)))
     return Estimate(np.array(values), np.array(deviations), len(inside_RL))
@@ -158,7 +163,7 @@ def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimat
     """
     W_LC = weights(inside_RL.shape[1])[:, 1:]
     every_CL = members(inside_RL.shape[1])[1:]
-    curves = [_saturating(inside_RL, y_R) for y_R in payoff_RT.T]
+    curves = [_saturating(inside_RL, y_R, SPREADS[-1]) for y_R in payoff_RT.T]
     left_RT = payoff_RT - np.column_stack([curve.fitted(inside_RL) for curve in curves])
     rest = kernel_shap(inside_RL, left_RT)
     base_TL = np.array([W_LC @ curve.fitted(every_CL) for curve in curves])
@@ -204,7 +209,7 @@ def estimated(measurements: Measurements, empty_loss: Mapping[str, float], seed:
 def _adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator) -> Estimate:
     """:func:`regression_adjusted` without a list of all coalitions."""
     n = inside_RL.shape[1]
-    curves = [_saturating(inside_RL, y_R) for y_R in payoff_RT.T]
+    curves = [_saturating(inside_RL, y_R, SPREADS[-1]) for y_R in payoff_RT.T]
 
     def payoff(inside: np.ndarray) -> np.ndarray:
         return np.column_stack([curve.fitted(inside) for curve in curves])
@@ -225,73 +230,109 @@ class Curve:
     parameter [C, P], both in the linearisation at the fitted point."""
 
 
-def _saturating(inside_RL: np.ndarray, y_R: np.ndarray) -> Curve:
-    """The curve ``A ((1 + Σ w)^-γ - 1)/(-γ)`` with weak priors on ln w, ln A and γ, linearised where it fits best.
+def _payoff_of(prior: Payoff, t: int, inside: np.ndarray) -> np.ndarray:
+    return prior(inside)[:, t]
 
-    The process then weighs data against prior, so that its intervals know how well the curve is told.
+
+def _known(fitted: Callable[[np.ndarray], np.ndarray], inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A curve without parameters of its own."""
+    return fitted(inside), np.zeros((len(inside), 0))
+
+
+def _saturating(inside_RL: np.ndarray, y_R: np.ndarray, spread: float) -> Curve:
+    """The curve ``A ((1 + Σ w)^-γ - 1)/(-γ)`` with ``ln w = m + spread · z``, linearised where it fits best.
+
+    z, m, γ and ln A have weak Gaussian priors. The process then weighs data against prior, so that its intervals know
+    how well the curve is told.
     """
     n = inside_RL.shape[1]
     unit = float(np.abs(y_R).max()) or 1.0
     x_RL = inside_RL.astype(float)
 
     def curve(theta: np.ndarray, x_RL: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        w_L, gamma, A = np.exp(theta[:n]), theta[n], np.exp(theta[n + 1])
+        w_L, gamma, A = np.exp(theta[n] + spread * theta[:n]), theta[n + 1], np.exp(theta[n + 2])
         log_R = np.log1p(x_RL @ w_L)
         z_R = gamma * log_R
         small_R = np.abs(z_R) < 1e-6
         safe_R = np.where(small_R, 1.0, z_R)
         ratio_R = np.where(small_R, 1 - z_R / 2, -np.expm1(-safe_R) / safe_R)
         value_R = A * log_R * ratio_R
-        by_w_RL = (A * np.exp(-z_R - log_R))[:, None] * x_RL * w_L
+        by_log_w_RL = (A * np.exp(-z_R - log_R))[:, None] * x_RL * w_L
         slope_R = np.where(small_R, -0.5, (np.exp(-safe_R) - ratio_R) / safe_R)
-        return value_R, np.column_stack([by_w_RL, A * log_R**2 * slope_R, value_R])
+        columns = [spread * by_log_w_RL, by_log_w_RL.sum(axis=1), A * log_R**2 * slope_R, value_R]
+        return value_R, np.column_stack(columns)
 
-    middle = np.concatenate([np.full(n, -0.5), [0.5, 0.0]])
-    spread = np.concatenate([np.full(n, 1.5), [1.0, 1.5]])
+    middle = np.concatenate([np.zeros(n), [-0.5, 0.5, 0.0]])
+    width = np.concatenate([np.ones(n), [1.0, 1.0, 1.5]])
 
     def residuals(theta: np.ndarray) -> np.ndarray:
-        return np.concatenate([(curve(theta, x_RL)[0] - y_R / unit) / 0.05, (theta - middle) / spread])
+        return np.concatenate([(curve(theta, x_RL)[0] - y_R / unit) / 0.05, (theta - middle) / width])
 
     def jacobian(theta: np.ndarray) -> np.ndarray:
-        return np.vstack([curve(theta, x_RL)[1] / 0.05, np.diag(1 / spread)])
+        return np.vstack([curve(theta, x_RL)[1] / 0.05, np.diag(1 / width)])
 
     theta = least_squares(residuals, middle, jacobian, x_scale="jac", max_nfev=200).x
 
     def linearised(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         value_C, rows_CP = curve(theta, inside.astype(float))
-        return unit * (value_C + rows_CP @ (middle - theta)), unit * rows_CP * spread
+        return unit * (value_C + rows_CP @ (middle - theta)), unit * rows_CP * width
 
     return Curve(lambda inside: unit * curve(theta, inside.astype(float))[0], linearised)
 
 
-def _process(
-    inside_RL: np.ndarray, y_R: np.ndarray, every_CL: np.ndarray, basis_RP: np.ndarray, basis_CP: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean and covariance over every coalition; hyperparameters by penalised evidence."""
-    unit = float(np.sqrt(np.mean(y_R**2))) or 1.0
-    basis_RP, basis_CP = basis_RP / unit, basis_CP / unit
-    x_RL, z_CL = inside_RL.astype(float), every_CL.astype(float)
-    y_R = y_R / unit
-    n = x_RL.shape[1]
+@dataclass(frozen=True)
+class Process:
+    """A process over coalitions, conditioned on those that were run."""
+
+    x_RL: np.ndarray
+    """Coalitions that were run, 0 or 1."""
+    basis_RP: np.ndarray
+    """Change of the curve there by a standard deviation of each of its parameters, in units of ``unit``."""
+    hyper: np.ndarray
+    """ln of the linear part, of the amplitude, of the rate, of the noise."""
+    unit: float
+    """Root mean square of what the curve leaves over."""
+    factor: tuple[np.ndarray, bool]
+    """Cholesky factor of the covariance of the runs, noise included."""
+    left_R: np.ndarray
+    """What the curve leaves over, in units of ``unit``."""
+    surprise: float
+    """Minus the log evidence, penalised."""
+
+    def everywhere(self, every_CL: np.ndarray, basis_CP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Posterior mean and covariance over coalitions."""
+        z_CL, basis_CP = every_CL.astype(float), basis_CP / self.unit
+        across_CR = _kernel(self.hyper, z_CL, self.x_RL) + basis_CP @ self.basis_RP.T
+        prior_CC = _kernel(self.hyper, z_CL, z_CL) + basis_CP @ basis_CP.T
+        covariance_CC = prior_CC - across_CR @ cho_solve(self.factor, across_CR.T)
+        return self.unit * across_CR @ cho_solve(self.factor, self.left_R), self.unit**2 * covariance_CC
+
+
+def _kernel(hyper: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    linear, amplitude, rate = np.exp(2 * hyper[0]), np.exp(2 * hyper[1]), np.exp(hyper[2])
+    differing = a.sum(1)[:, None] + b.sum(1)[None] - 2 * a @ b.T
+    # The process is zero on the empty coalition: conditioned on it in closed form.
+    near = np.exp(-rate * differing) - np.exp(-rate * (a.sum(1)[:, None] + b.sum(1)[None]))
+    return np.asarray(linear * a @ b.T / a.shape[1] + amplitude * near)
+
+
+def _process(inside_RL: np.ndarray, y_R: np.ndarray, at_R: np.ndarray, basis_RP: np.ndarray) -> Process:
+    """The process of what a curve leaves over; hyperparameters by penalised evidence."""
+    x_RL = inside_RL.astype(float)
+    unit = float(np.sqrt(np.mean((y_R - at_R) ** 2))) or 1.0
+    basis_RP, left_R = basis_RP / unit, (y_R - at_R) / unit
     middle = np.array([-2.0, -1.0, -1.0, -1.0])
 
-    def kernel(hyper: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        linear, amplitude, rate = np.exp(2 * hyper[0]), np.exp(2 * hyper[1]), np.exp(hyper[2])
-        differing = a.sum(1)[:, None] + b.sum(1)[None] - 2 * a @ b.T
-        # The process is zero on the empty coalition: conditioned on it in closed form.
-        near = np.exp(-rate * differing) - np.exp(-rate * (a.sum(1)[:, None] + b.sum(1)[None]))
-        return linear * a @ b.T / n + amplitude * near
+    def noisy(hyper: np.ndarray) -> tuple[np.ndarray, bool]:
+        noise = (np.exp(2 * hyper[3]) + 1e-8) * np.eye(len(left_R))
+        factor, lower = cho_factor(_kernel(hyper, x_RL, x_RL) + basis_RP @ basis_RP.T + noise, lower=True)
+        return factor, bool(lower)
 
-    def evidence(hyper: np.ndarray) -> float:
-        noisy = kernel(hyper, x_RL, x_RL) + basis_RP @ basis_RP.T + (np.exp(2 * hyper[3]) + 1e-8) * np.eye(len(y_R))
-        factor = cho_factor(noisy, lower=True)
-        fit = 0.5 * y_R @ cho_solve(factor, y_R) + np.log(np.diag(factor[0])).sum()
+    def surprise(hyper: np.ndarray) -> float:
+        factor = noisy(hyper)
+        fit = 0.5 * left_R @ cho_solve(factor, left_R) + np.log(np.diag(factor[0])).sum()
         return float(fit + 0.5 * (((hyper - middle) / 1.5) ** 2).sum())
 
-    hyper = minimize(evidence, middle, method="L-BFGS-B", bounds=[(-8, 3), (-8, 3), (-5, 2), (-8, 2)]).x
-    noisy_RR = kernel(hyper, x_RL, x_RL) + basis_RP @ basis_RP.T + (np.exp(2 * hyper[3]) + 1e-8) * np.eye(len(y_R))
-    factor = cho_factor(noisy_RR, lower=True)
-    across_CR = kernel(hyper, z_CL, x_RL) + basis_CP @ basis_RP.T
-    mean_C = unit * across_CR @ cho_solve(factor, y_R)
-    covariance_CC = kernel(hyper, z_CL, z_CL) + basis_CP @ basis_CP.T - across_CR @ cho_solve(factor, across_CR.T)
-    return mean_C, unit**2 * covariance_CC
+    found = minimize(surprise, middle, method="L-BFGS-B", bounds=[(-8, 3), (-8, 3), (-5, 2), (-8, 2)])
+    told = float(found.fun) + len(left_R) * float(np.log(unit))
+    return Process(x_RL, basis_RP, found.x, unit, noisy(found.x), left_R, told)
