@@ -113,7 +113,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     assert runs["budget-2-90-10-s0"].tokens == 2e6
     assert runs["size-1M-50-50-s2"].size == "1M"
     swap = runs["schedule-10_90-s0"].schedule
-    assert swap.average() == pytest.approx({"fra_Latn.1": 0.5, "fra_Latn.2": 0.5})
+    assert dict(swap.average()) == pytest.approx({"fra_Latn.1": 0.5, "fra_Latn.2": 0.5})
     assert swap.at(0.1)["fra_Latn.2"] == pytest.approx(0.1)
     assert swap.at(0.6)["fra_Latn.2"] == pytest.approx(0.9)
     assert runs["alone-5-s1"].schedule == Schedule.constant(runs["alone-5-s1"].schedule.average())

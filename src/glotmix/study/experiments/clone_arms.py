@@ -144,11 +144,18 @@ class CloneStudyConfig(Section):
         except BadInput as error:
             raise ValueError(str(error)) from None
 
-    @field_validator("splits", "alone")
+    @field_validator("splits")
     @classmethod
     def _shares(cls, values: list[float]) -> list[float]:
-        if any(not 0 < value <= 1 for value in values):
-            raise ValueError(f"{values}: shares above 0, at most 1")
+        if any(not 0 < value < 1 for value in values):
+            raise ValueError(f"{values}: shares above 0 and below 1")
+        return values
+
+    @field_validator("alone", "budgets")
+    @classmethod
+    def _multiples(cls, values: list[float]) -> list[float]:
+        if any(value <= 0 for value in values):
+            raise ValueError(f"{values}: numbers above 0")
         return values
 
     @model_validator(mode="after")
