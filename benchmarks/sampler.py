@@ -152,6 +152,36 @@ def resume() -> dict[str, float]:
     return {"low_5": low, "median": median, "high_95": high, "per_step_of_16": steps}
 
 
+def share_of_a_step(steps: int = 512) -> dict[str, float]:
+    """Processor microseconds of the order and of the whole update, per step of the quickstart's proxy on one thread."""
+    import torch
+
+    from glotmix.config import load_study
+    from glotmix.proxy.loader import STEPS_AT_ONCE
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.stack import Stack
+
+    torch.set_num_threads(1)
+    study = load_study(Path(__file__).parents[1] / "recipes" / "quickstart.yaml")
+    proxy = study.proxy
+    stack = Stack(Shape.of(proxy, study.tokens.vocab_size), [0])
+    tokens = torch.randint(0, study.tokens.vocab_size, (1, proxy.batch, proxy.context + 1))
+    began = 0.0
+    for step in range(-16, steps):
+        if step == 0:
+            began = time.process_time()
+        stack.backward(tokens)
+        stack.step(step + 17, 1e-3, 0.1, 1.0)
+    update = (time.process_time() - began) / steps
+    sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
+    at_once = STEPS_AT_ONCE * proxy.batch  # as the proxies' loader draws
+    began = time.process_time()
+    for part in range(400):
+        sampler.draw(part * at_once, at_once)
+    order = (time.process_time() - began) / (400 * STEPS_AT_ONCE)
+    return {"order_microseconds": 1e6 * order, "update_microseconds": 1e6 * update, "share": order / update}
+
+
 def exactness() -> dict[str, float]:
     """Largest distance of any language's count from its share at any block's end over DRAWS draws, in sequences."""
     sampler = Sampler(Schedule.constant(SHARES), DRAWS, SEQUENCES, 0)
@@ -184,6 +214,7 @@ def measure(repeats: int) -> dict[str, Any]:
             result["mosaicml_streaming"] = f"not measured: {error}"
     result["glotmix_order_alone_per_processor_second"] = order_alone(repeats)
     result["resume_processor_milliseconds"] = resume()
+    result["step_of_the_smallest_proxy"] = share_of_a_step()
     result["exactness"] = exactness()
     return result
 
