@@ -8,7 +8,8 @@ from ``trainer_state.json`` where there is one. Nothing is fetched from the netw
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,22 @@ def open_run(directory: Path, names: Sequence[str] | None = None) -> FinishedRun
     )
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without its bars and its remarks on heads that are new; they come back afterwards."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+
+
 def _checkpoints(directory: Path) -> list[Path]:
     """Directories of its moments in order; the directory itself where there are none below it."""
     if not directory.is_dir():
@@ -116,7 +133,8 @@ def _plain(directory: Path) -> tuple[Any, tuple[str, ...] | None]:
     kind = _kind(directory)
     Auto = getattr(transformers, f"AutoModelFor{kind}")
     try:
-        model = Auto.from_pretrained(directory, local_files_only=True, use_safetensors=True)
+        with quiet():
+            model = Auto.from_pretrained(directory, local_files_only=True, use_safetensors=True)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"cannot be opened: {str(error).splitlines()[0]}", where=directory) from None
     return model, _classes(model.config) if kind == "SequenceClassification" else None
