@@ -23,6 +23,7 @@ seeds: 1
 splits: [0.5, 0.1]
 alone: [0.25, 0.5, 1.0]
 anchors: {shares: [0.5]}
+pair: {languages: [fra_Latn, spa_Latn], vocabulary: [merged], splits: [0.5]}
 lenses: {splits: [0.1], tests: 2, trained: 80, top: 10, windows: 2}
 probe: {sentences: 4}
 """
@@ -48,10 +49,14 @@ def test_a_study_of_clones_ends_with_a_page_of_verdicts_and_its_numbers(done):
     assert list(by_name) == ["split-50-50", "split-90-10"]
     assert by_name["split-90-10"]["shares"] == pytest.approx([0.9, 0.1])
     assert all(row["gradient"] is not None and len(row["centred"]) == 1 for row in by_name.values())
-    assert len(found["alone"]) == 3
+    assert [row["tokens"] for row in found["alone"] if row["arm"] == "two clones"] == [3200, 6400, 12800]
     assert found["dials"][0]["dial"] == "anchors"
     assert {claim["verdict"] for claim in found["claims"]} == {"not decidable at this size"}  # one seed
     assert [row["lens"] for row in found["lenses"]] == ["measured", "game", "TracIn shares", "in-run scores"]
+    pair = next(row for row in found["mixtures"] if "merged vocabulary" in row["arm"])
+    assert pair["efficiency"][1]["value"] is not None
+    assert pair["gradient"] is not None
+    assert pair["embedding"] is None
     page = done.read_text()
     for claim in found["claims"]:
         assert claim["claim"] in page
@@ -82,8 +87,8 @@ def test_another_proxy_in_the_same_directory_is_refused_with_the_difference(stud
 def test_the_price_counts_every_run(study):
     experiment = find_experiment("clones")
     price = experiment.price(experiment.load(study), study.parent)
-    assert price.amounts["runs"] == 6
-    assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1)
+    assert price.amounts["runs"] == 6 + 7
+    assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1 + 1 + 2 * 1.75)
 
 
 def config(**fields):

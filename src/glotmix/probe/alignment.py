@@ -12,6 +12,7 @@ Shape letters: B sentences, T positions, D width; a pair's two sides are read by
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,20 +71,15 @@ class Alignment:
     """By layer."""
     gradient: GradientAlignment
     """By tensor."""
-    embedding: EmbeddingAlignment
-    """Input embeddings."""
-    output: EmbeddingAlignment
+    embedding: EmbeddingAlignment | None = None
+    """Input embeddings; None for real languages, whose ids have no known partners."""
+    output: EmbeddingAlignment | None = None
     """Rows of the output matrix; the same as the input's where they are tied."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
-        return {
-            "hidden": {"raw": list(self.hidden.raw), "centred": list(self.hidden.centred)}
-            | {"retrieval": list(self.hidden.retrieval), "chance": self.hidden.chance},
-            "gradient": {"mean": self.gradient.mean, "by_tensor": self.gradient.by_tensor},
-            "embedding": {"pairs": self.embedding.pairs, "all": self.embedding.all},
-            "output": {"pairs": self.output.pairs, "all": self.output.all},
-        }
+        told: dict[str, Any] = dataclasses.asdict(self)
+        return told
 
 
 @torch.no_grad()
@@ -216,6 +212,29 @@ def align(
         embedding_alignment(parameters["embedding"][0], *ids),
         embedding_alignment(model.output_matrix(parameters)[0], *ids),
     )
+
+
+def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Alignment:
+    """Everything about two real languages at one checkpoint, from texts and their translations.
+
+    Args:
+        parameters: K = 1.
+        shape: of the proxy.
+        pairs: ids of a text and of its translation, each at most a context long.
+
+    Raises:
+        BadInput: no pairs.
+    """
+    if not pairs:
+        raise BadInput(
+            "no text with its translation", where="probe", expected="documents that share their id"
+        )
+    sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None] for side in pair] for pair in pairs]
+    states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
+    found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]
+    by_tensor = {name: float(np.mean([one.by_tensor[name] for one in found])) for name in found[0].by_tensor}
+    gradient = GradientAlignment(float(np.mean([one.mean for one in found])), by_tensor)
+    return Alignment(matched_alignment([(one, other) for one, other in states]), gradient)
 
 
 def _gradients(leaves: Parameters, tokens_S: Tensor, shape: Shape) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
 """The yardstick: what a lens on transfer says of two clones, in one unit, beside what is true of them.
 
-Clones are equals, so the truth is known: exchanging their names changes nothing. Every lens is brought to the question
-**what is a token of the other language worth, in tokens of one's own**: ``r_t = (V[t, o] / p_o) / (V[t, t] / p_t)``
-for a lens with values V over shares p (game, in-run scores, shares among the top samples), and the law's effective share
-``r_t = (p̃_t - p_t) / p_o``. The same question put to token equivalents, ``r_t = (MLTE_t - seen_t) / seen_o``, is answered
+Clones are equals, so the truth is known: exchanging their names changes nothing. Every lens is brought to one question:
+what is a token of the other language worth, in tokens of one's own? ``r_t = (V[t, o] / p_o) / (V[t, t] / p_t)`` for a
+lens with values V over shares p (game, in-run scores, shares among the top samples); ``r_t = (p̃_t - p_t) / p_o`` for
+the law's effective share. The same question put to token equivalents, ``r_t = (MLTE_t - seen_t) / seen_o``, is answered
 by losses alone: what the lens should have said. No source: the comparison is ours.
 """
 

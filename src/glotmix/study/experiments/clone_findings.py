@@ -166,7 +166,7 @@ def _by_layer(probes: Sequence[Mapping[str, Any]], kind: str) -> tuple[float, ..
 
 
 def _embedding(probes: Sequence[Mapping[str, Any]]) -> tuple[float, float] | None:
-    if not probes:
+    if not probes or probes[0]["embedding"] is None:
         return None
     pairs, all_ = (float(np.mean([one["embedding"][kind] for one in probes])) for kind in ("pairs", "all"))
     return pairs, all_

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from glotmix.artifact import first_difference, read_json, write_json, write_text
 from glotmix.config import ProxyConfig, StudyConfig, TargetConfig
 from glotmix.errors import BadInput, GlotmixError
-from glotmix.mixture.design import PlannedRun
 from glotmix.report.frames.clones import CloneFindings
 from glotmix.report.sections.clones import page
 from glotmix.study.experiments import clone_findings
@@ -25,6 +25,9 @@ from glotmix.study.study import Study, on_rung
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
+
+if TYPE_CHECKING:
+    from glotmix.probe.alignment import Alignment
 
 TRAINS = ("language", "seed", "corpus", "tokens", "clones", "proxy")
 """Sections that determine what a run is; which runs there are may change between calls on one directory."""
@@ -127,22 +130,31 @@ class Laboratory:
         return store
 
     def probe(self, arm: Arm, store: ClonedStore) -> None:
-        """Read the alignment of the first two clones off every checkpoint, once."""
-        from glotmix.probe.alignment import align
+        """Read the alignment of the first two languages off every checkpoint, once."""
         from glotmix.proxy.checkpoint import load_checkpoint
 
-        maps = store.maps_nV[0], store.maps_nV[1]
-        sentences_BS = _sentences(store, arm.proxy.context, self.config.probe.sentences)
-        for run in _probed(arm):
+        look, sentences = self._look(arm, store)
+        for run in [run for run in arm.runs if len(run.schedule.average().support) > 1]:
             path = self.place(arm) / "probes" / f"{run.run}.json"
-            if path.exists() and read_json(path)["sentences"] == len(sentences_BS):
+            if path.exists() and read_json(path)["sentences"] == sentences:
                 continue
             found: dict[str, Any] = {}
             folder = self.place(arm) / "runs" / run.run / "checkpoints"
             for kept in sorted(folder.iterdir(), key=lambda one: int(one.name.removeprefix("step-"))):
                 shape, parameters = load_checkpoint(kept)
-                found[kept.name.removeprefix("step-")] = align(parameters, shape, sentences_BS, *maps).to_json()
-            write_json(path, {"sentences": len(sentences_BS), "steps": found})
+                found[kept.name.removeprefix("step-")] = look(parameters, shape).to_json()
+            write_json(path, {"sentences": sentences, "steps": found})
+
+    def _look(self, arm: Arm, store: ClonedStore) -> tuple[Callable[..., Alignment], int]:
+        """What reads a checkpoint, and how many sentences it reads: of clones the text, of a real pair translations."""
+        from glotmix.probe.alignment import align, align_pairs
+
+        if len(arm.texts) > 1:
+            pairs = _translations(store, arm.proxy.context, self.config.probe.sentences)
+            return lambda parameters, shape: align_pairs(parameters, shape, pairs), len(pairs)
+        sentences_BS = _sentences(store, arm.proxy.context, self.config.probe.sentences)
+        maps = store.maps_nV[0], store.maps_nV[1]
+        return lambda parameters, shape: align(parameters, shape, sentences_BS, *maps), len(sentences_BS)
 
     def findings(self) -> CloneFindings:
         """Everything that the complete runs say."""
@@ -194,19 +206,22 @@ class Laboratory:
         }
 
 
-def _probed(arm: Arm) -> list[PlannedRun]:
-    """Runs on more than one language, of clones (real pairs have no table from one to the other)."""
-    if len(arm.texts) > 1:
-        return []
-    return [run for run in arm.runs if len(run.schedule.average().support) > 1]
-
-
 def _sentences(store: ClonedStore, context: int, count: int) -> np.ndarray:
     """Held-out sequences of the text, evenly spread, [B, T + 1]."""
     tokens = store.base.held_out(store.texts[0]).tokens
     there = (len(tokens) - 1) // context
     which = np.unique(np.linspace(0, there - 1, min(count, there)).astype(int))
     return np.asarray(tokens[which[:, None] * context + np.arange(context + 1)])
+
+
+def _translations(store: ClonedStore, context: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The beginnings of held-out documents and of their translations, which share the document's id."""
+    sides = []
+    for language in store.languages[:2]:
+        tokens, rows = store.held_out(language).tokens, store.documents(language, "held_out").iter_rows(named=True)
+        sides.append({r["id"]: tokens[r["offset"] : r["offset"] + min(r["length"], context)] for r in rows})
+    both = sorted(sides[0].keys() & sides[1].keys())[:count]
+    return [(sides[0][one], sides[1][one]) for one in both]
 
 
 class CloneExperiment(Experiment[CloneStudyConfig]):
