@@ -278,21 +278,6 @@ def llamafactory(folder, request):
     return counts
 
 
-def nanotron(folder, request):
-    """DatasetStageArgs of nanotron's own configuration classes; nothing is dealt out."""
-    import dacite
-    import yaml
-    from nanotron.config import DatasetStageArgs
-
-    counts = []
-    last = sorted(Path(folder).glob("stages-*.yaml"))[-1]
-    for stage in yaml.safe_load(last.read_text())["data_stages"]:
-        parsed = dacite.from_dict(DatasetStageArgs, stage)
-        dataset = parsed.data.dataset
-        counts.append(dict(zip(dataset.dataset_folder, dataset.dataset_weights, strict=True)))
-    return counts
-
-
 def axolotl(folder, request):
     """AxolotlInputConfig's fields: all keys of the overlay are known to the schema."""
     import yaml
@@ -317,7 +302,6 @@ CHECKS = {
     "trl": ("trl", trl, "trl", "dealt"),
     "torchtitan": ("torchtitan", torchtitan, "grain", "dealt"),
     "llama_factory": ("llamafactory", llamafactory, "llamafactory", "dealt"),
-    "nanotron": ("nanotron", nanotron, "nanotron", "weights"),
     "axolotl": ("axolotl", axolotl, "axolotl", "keys"),
 }
 
@@ -442,8 +426,6 @@ def round_trip(name):
         language = {**{path: n for n, path in paths.items()}, **{n: n for n in paths}}
         worst = 0.0
         for phase, counted, expected in zip(request.phases, reply["counts"], simulated, strict=True):
-            if kind == "weights":
-                expected = phase.mixture
             lengths = (
                 request.tokens_per_document if exporter.unit == "rows" and kind == "dealt" else dict.fromkeys(paths, 1)
             )

@@ -18,11 +18,10 @@ needs() {
     olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH full:litdata==0.2.76" ;;
-    nanotron)  echo "$TORCH numpy pyyaml dacite transformers datasets packaging einops safetensors tqdm packaged:nanotron==0.4" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;
     torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard packaged:torchtitan==0.3.0" ;;
     llamafactory) echo "$TORCH free:datasets==4.0.0 free:transformers==4.57.6 free:peft==0.18.1 free:accelerate==1.11.0 free:trl==0.24.0 packaged:llamafactory==0.9.5" ;;
-    axolotl)   echo "$TORCH pydantic datasets transformers packaged:axolotl==0.19.0" ;;
+    axolotl)   echo "$TORCH pydantic datasets transformers accelerate pillow packaged:axolotl==0.19.0" ;;
     *) return 1 ;;
   esac
 }
@@ -46,7 +45,7 @@ build() {
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata nanotron trl torchtitan llamafactory axolotl}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.study.test_report_on_runs import table
 
 ROOT = Path(__file__).parents[1]
@@ -62,7 +63,10 @@ def test_the_wheel_goes_from_runs_to_a_trainers_files_without_torch(wheel, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("version", OTHERS)
 def test_other_versions_of_python_install_it_as_well(wheel, tmp_path, version):
-    candidates = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))]
+    candidates = [
+        shutil.which(f"python{version}"),
+        *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")),
+    ]
     for python in filter(None, candidates):
         if subprocess.run([python, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             check_installed(wheel, python, tmp_path)

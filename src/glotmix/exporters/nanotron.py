@@ -17,7 +17,7 @@ class Nanotron(Exporter):
 
     name = "nanotron"
     title = "nanotron"
-    target_version = "nanotron 0.4 and later (commit 2411b02)"
+    target_version = "nanotron after 0.4 (commit 2411b02)"
     unit = "sequences"
     schedule_support = "phases"
     path_template = "tokenized/{language}"
