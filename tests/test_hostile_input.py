@@ -1,9 +1,23 @@
 """What strangers send is read or refused with place and reason; nothing of it runs, hangs or fills the memory."""
 
+import csv
+import gzip
+import hashlib
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from glotmix import measurements
+from glotmix.artifact import checksum, compare, open_artifact, put, write_json
+from glotmix.config import CorpusConfig, load_study
+from glotmix.corpus.readers import open_reader, streams
+from glotmix.errors import BadInput, Corrupt
+from glotmix.measurements import read_runs, write_csv
 from tests.hostile import TARGETS
 
 
@@ -21,3 +35,90 @@ def test_what_mutations_start_from_is_read(hostile):
 @given(data=st.data())
 def test_no_input_gives_anything_but_a_result_or_an_error_with_place_and_reason(hostile, data):
     hostile(data.draw(hostile.strategy()))
+
+
+def test_a_formula_in_an_exported_table_is_text(tmp_path):
+    """What a spreadsheet runs begins with one of six characters; numbers, negative ones too, stay numbers."""
+    evil = ["=HYPERLINK('http://x')", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "sound"]
+    write_csv(pl.DataFrame({"run": evil, "=evil": [-1.5] * 6, "p/es": [1.0] * 6}), tmp_path / "t.csv")
+    with open(tmp_path / "t.csv", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["run", "'=evil", "p/es"]
+    assert [row[0] for row in rows[1:]] == [f"'{text}" for text in evil[:5]] + ["sound"]
+    assert {row[1] for row in rows[1:]} == {"-1.5"}
+
+
+def test_a_table_of_many_rows_in_few_bytes_is_refused_unread(tmp_path, monkeypatch):
+    monkeypatch.setattr(measurements, "MAX_TABLE_ROWS", 100_000)
+    rows = pa.table({"run": pa.DictionaryArray.from_arrays(pa.array(np.zeros(200_000, np.int8)), ["r"])})
+    pq.write_table(rows, tmp_path / "t.parquet", compression="zstd")
+    assert (tmp_path / "t.parquet").stat().st_size < 5_000
+    with pytest.raises(BadInput, match=r"t\.parquet: 200000 rows"):
+        read_runs(tmp_path / "t.parquet")
+
+
+def test_a_file_that_decompresses_to_a_thousand_times_its_size_is_stopped_on_the_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "_EXPANSION_FROM", 1 << 20)
+    monkeypatch.setattr(streams, "MAX_EXPANSION", 100)
+    with gzip.open(tmp_path / "es.jsonl.gz", "wb") as file:
+        for _ in range(40):
+            file.write(b'{"text": "' + b"a" * 250_000 + b'"}\n')
+    reader = open_reader(CorpusConfig(reader="jsonl", path=str(tmp_path)), ["spa_Latn"], tmp_path)
+    with pytest.raises(BadInput, match=r"es\.jsonl\.gz: decompresses to over"):
+        list(reader.documents("spa_Latn"))
+
+
+def test_a_line_without_end_is_refused_after_a_bounded_part_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
+    with open(tmp_path / "es.jsonl", "wb") as file:
+        file.truncate(10 << 30)  # ten gigabytes of nothing, which take no room on the disk
+    reader = open_reader(CorpusConfig(reader="jsonl", path=str(tmp_path)), ["spa_Latn"], tmp_path)
+    with pytest.raises(BadInput, match=r"es\.jsonl:1: line too long .*at most 1000 bytes"):
+        list(reader.documents("spa_Latn"))
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "alias"),
+        ("a: " + "[" * 2_000, "nested too deeply"),
+        ("a: !!python/object/apply:os.system [true]\n", "not valid YAML"),
+        ("name: x\nlanguages: [es]\ncorpus: {path: ../../etc, unknown: 1}\n", "corpus.unknown"),
+        ("x" * 200_001, "at most 200000 bytes"),
+    ],
+)
+def test_study_files_that_mean_harm_are_refused(tmp_path, text, match):
+    (tmp_path / "s.yaml").write_text(text)
+    with pytest.raises(BadInput, match=match):
+        load_study(tmp_path / "s.yaml")
+
+
+def test_a_manifest_cannot_name_a_file_outside_of_its_artifact(tmp_path):
+    (tmp_path / "secret").write_text("s")
+    for name in ("../secret", "/etc/passwd", "a/../../secret", ""):
+        files = {name: {"bytes": 1, "sha256": checksum(tmp_path / "secret")}}
+        manifest = {"kind": "run", "fingerprint": "x", "made_from": {}, "files": files}
+        (tmp_path / "a").mkdir(exist_ok=True)
+        write_json(tmp_path / "a" / "artifact.json", manifest)
+        with pytest.raises(Corrupt, match="is no file of it"):
+            open_artifact(tmp_path / "a", "run")
+
+
+def test_a_table_that_changed_on_disk_is_not_read_and_one_that_was_being_replaced_is(tmp_path):
+    path, folder = tmp_path / "measurements" / "runs.parquet", tmp_path / "measurements"
+    folder.mkdir()
+    for value in (1.0, 2.0):
+        pl.DataFrame({"run": ["a"], "value": [value]}).write_parquet(folder / "part")
+        old = path.read_bytes() if path.exists() else b""
+        put(folder / "part", path)
+    compare(path)
+    note = path.with_name("runs.parquet.sha256")
+    new = path.read_bytes()
+    both = f"{hashlib.sha256(old).hexdigest()}  runs.parquet\n" + note.read_text()
+    for killed_before in (True, False):
+        note.write_text(both)
+        path.write_bytes(old if killed_before else new)
+        compare(path)
+    path.write_bytes(new[:-1] + b"\0")
+    with pytest.raises(Corrupt, match=r"runs\.parquet: content changed"):
+        read_runs(tmp_path)

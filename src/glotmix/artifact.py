@@ -77,6 +77,34 @@ def read_json(path: Path) -> Any:
         raise BadInput(f"not valid JSON: {error}", where=path) from None
 
 
+def put(part: Path, path: Path) -> None:
+    """Give a finished file its name, and leave its checksum beside it (``NAME.sha256``, as ``sha256sum`` writes it).
+
+    While the file is replaced, the checksums of the old and of the new one stand there: whenever the process dies, a
+    reader finds a file that is one of them.
+    """
+    note, mine = _note(path), f"{checksum(part)}  {path.name}\n"
+    old = note.read_text(encoding="utf-8").splitlines()[-1:] if note.is_file() and path.is_file() else []
+    write_text(note, "".join([*(f"{line}\n" for line in old), mine]))
+    os.replace(part, path)
+    write_text(note, mine)
+
+
+def compare(path: Path) -> None:
+    """Compare a file with the checksum that :func:`put` left beside it; a file without one is somebody else's.
+
+    Raises:
+        Corrupt: it changed since it was written.
+    """
+    note = _note(path)
+    if note.is_file() and checksum(path) not in note.read_text(encoding="utf-8", errors="replace").split():
+        raise Corrupt(f"{path}: content changed since it was written (checksum differs from {note.name})")
+
+
+def _note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
 @dataclass(frozen=True)
 class Artifact:
     """A complete result on disk."""

@@ -11,16 +11,23 @@ publish theirs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from glotmix.artifact import compare
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 
+MAX_TABLE_BYTES = 1 << 30
+MAX_TABLE_ROWS = 10_000_000
+"""A table of runs has thousands of rows; what is larger is a mistake or an attack."""
 SHARE_TOLERANCE = 0.025
 """Published tables print shares rounded to three digits (RegMix's sum to 0.996–1.003, one of Data Mixing Laws' to
 1.0199), so an imported row may sum to within this of one; it is divided by its sum, and the report says so."""
@@ -118,6 +125,8 @@ def read_runs(path: Path, *, mixtures: Path | None = None, losses: Path | None =
         folder = path / "measurements"
         if not (folder / "runs.parquet").is_file():
             raise BadInput("no measurements/runs.parquet in it", where=path, expected="the directory of a study")
+        for name in ("runs.parquet", "losses.parquet"):
+            compare(folder / name)
         return from_tables(_read_table(folder / "runs.parquet"), _read_table(folder / "losses.parquet"))
     table = _read_table(path)
     languages, targets = _prefixed(table, "p/"), _prefixed(table, "loss/")
@@ -134,14 +143,32 @@ def _read_table(path: Path) -> pl.DataFrame:
     """A CSV, TSV or Parquet file as a data frame."""
     if not path.is_file():
         raise BadInput("no such file", where=path)
+    if (size := path.stat().st_size) > MAX_TABLE_BYTES:
+        raise BadInput(f"{size} bytes", where=path, expected=f"a table of at most {MAX_TABLE_BYTES} bytes")
     try:
         if path.suffix == ".parquet":
+            with pq.ParquetFile(path) as file:  # a few bytes may stand for as many rows as they like
+                if (rows := file.metadata.num_rows) > MAX_TABLE_ROWS:
+                    raise BadInput(f"{rows} rows", where=path, expected=f"at most {MAX_TABLE_ROWS}")
             return pl.read_parquet(path)
         separator = "\t" if path.suffix == ".tsv" else ","
         return pl.read_csv(path, separator=separator, infer_schema_length=None)
-    except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, pa.ArrowException, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise BadInput(f"cannot be read as a table: {reason}", where=path, expected="CSV, TSV or Parquet") from None
+
+
+def write_csv(table: pl.DataFrame, path: Path) -> None:
+    """Write a table so that no spreadsheet takes a text in it for a formula: such a text gets ``'`` in front.
+
+    Names of runs and groups may come from strangers, and ``=HYPERLINK(...)`` in a cell is run where it is opened.
+    """
+    looks = "^[=+@\\-\t\r\n]"
+    texts = [name for name, kind in table.schema.items() if kind == pl.String]
+    quoted = [pl.when(pl.col(n).str.contains(looks)).then("'" + pl.col(n)).otherwise(pl.col(n)).alias(n) for n in texts]
+    safe = table.with_columns(quoted)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    safe.rename({name: f"'{name}" for name in safe.columns if re.match(looks, name)}).write_csv(path)
 
 
 def _prefixed(table: pl.DataFrame, prefix: str) -> tuple[str, ...]:

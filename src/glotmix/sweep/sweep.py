@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from glotmix.artifact import canonical_json, fingerprint, open_artifact, read_json, write_json
+from glotmix.artifact import canonical_json, fingerprint, open_artifact, put, read_json, write_json
 from glotmix.config import ProxyConfig
 from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
@@ -313,13 +313,13 @@ def _result(run: PlannedRun, spec: SweepSpec) -> dict[str, Any]:
 
 
 def write_tables(directory: Path, runs: pl.DataFrame, losses: pl.DataFrame) -> None:
-    """Write ``measurements/runs.parquet`` and ``losses.parquet``, each by rename."""
+    """Write ``measurements/runs.parquet`` and ``losses.parquet``, each by rename and with its checksum."""
     folder = directory / "measurements"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in (("runs", runs), ("losses", losses)):
             part = folder / f"{name}.parquet.part"
             table.write_parquet(part)
-            part.replace(folder / f"{name}.parquet")
+            put(part, folder / f"{name}.parquet")
     except OSError as error:
         raise GlotmixError(f"{folder}: cannot be written: {error.strerror or error}") from error
