@@ -16,8 +16,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from glotmix.errors import BadInput
 
-MAX_YAML_BYTES = 1_000_000
+MAX_YAML_BYTES = 200_000
 """A study file is written by hand; a larger one is a mistake or an attack."""
+MAX_YAML_DEPTH = 30
+"""Brackets in brackets; the time that the parser takes grows with the third power of them."""
 
 
 class Section(BaseModel):
@@ -443,8 +445,14 @@ def _load(text: str, where: object) -> Any:
     yaml.version = (1, 2)
     yaml.allow_duplicate_keys = False
     try:
-        if sum(1 for event in yaml.parse(io.StringIO(text)) if type(event).__name__ == "AliasEvent"):
-            raise BadInput("uses a YAML alias (*name)", where=where, expected="no aliases; write the value out")
+        depth = 0
+        for event in yaml.parse(io.StringIO(text)):
+            kind = type(event).__name__
+            if kind == "AliasEvent":
+                raise BadInput("uses a YAML alias (*name)", where=where, expected="no aliases; write the value out")
+            depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
+            if depth > MAX_YAML_DEPTH:
+                raise BadInput("nested too deeply", where=where, expected=f"at most {MAX_YAML_DEPTH} levels")
         return yaml.load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark

@@ -22,7 +22,7 @@ from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
 from glotmix.laws import find_law
-from glotmix.measurements import Measurements, read_runs, write_csv
+from glotmix.measurements import Measurements, read_runs, write_csv, write_csv
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import constraints_from
