@@ -105,6 +105,13 @@ def test_shapley_prints_value_and_interval_by_target_and_source(glotmix, tmp_pat
     assert values["a"]["a"]["value"] == pytest.approx(0.85)
     assert values["a"]["b"]["value"] == pytest.approx(0.05)
     assert values["a"]["a"]["low"] is None
+    # In one family the two bargain alone: Owen's values are Shapley's.
+    code, out, err = glotmix("shapley", table, "--empty", "3", "--group", "romance=a,b", "--json")
+    assert code == 0, err
+    assert json.loads(out)["a"]["b"]["value"] == pytest.approx(0.05)
+    code, _, err = glotmix("shapley", table, "--empty", "3", "--group", "romance", "--json")
+    assert code == 2
+    assert "NAME=A,B" in err
 
 
 def test_optimize_keeps_every_limit_and_export_writes_what_it_found(glotmix, fit_file, tmp_path):
@@ -131,6 +138,16 @@ def test_lists_name_everything_there_is(glotmix, command):
     code, out, _ = glotmix(command)
     assert code == 0
     assert out
+
+
+def test_laws_are_listed_with_parameters_needs_and_source(glotmix):
+    code, out, _ = glotmix("laws", "--json")
+    assert code == 0
+    rows = {row["law"]: row for row in json.loads(out)}
+    assert rows["chinchilla"]["parameters (target t, another l)"] == "E, A, α, B, β"
+    assert rows["own_ratio"]["share of zero"] == "run left out"
+    assert "RegMix" in rows["lightgbm, LAW+lightgbm"]["source"]
+    assert all(row["source"] and row["formula"] for row in rows.values())
 
 
 BAD_TABLES = {

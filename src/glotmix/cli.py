@@ -260,12 +260,18 @@ def shapley(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Estimate them from the coalitions there are; not all are needed.")
     ] = False,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME=A,B", help="A family that bargains as a whole: Owen values inside it."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Shapley values of every source for every target, from a table of coalitions."""
+    """Shapley values of every source for every target, from a table of coalitions; Owen values with --group."""
     from glotmix.study.imported import shapley_of
 
-    matrix = shapley_of(runs, mixtures=mixtures, losses=losses, empty=empty or [], estimate=estimate)
+    matrix = shapley_of(
+        runs, mixtures=mixtures, losses=losses, empty=empty or [], estimate=estimate, groups=group or []
+    )
     from glotmix.study.tables import transfer_table
 
     show(as_json, matrix.to_json()["values"], transfer_table(matrix))
@@ -274,7 +280,7 @@ def shapley(
 @app.command()
 def optimize(
     fit_file: FitFile,
-    objective: Annotated[str, typer.Option(help="mean, weighted, normalised or worst.")] = "mean",
+    objective: Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")] = "mean",
     weight: Annotated[
         list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")
     ] = None,
@@ -396,14 +402,10 @@ def status(directory: StudyDir, as_json: Json = False) -> None:
 
 @app.command()
 def laws(as_json: Json = False) -> None:
-    """Every law: formula, what it needs, source."""
-    from glotmix.laws import all_laws
-    from glotmix.study.tables import listing
+    """Every law: formula, parameters, what it needs, whether a share may be zero, source."""
+    from glotmix.study.tables import law_rows, listing
 
-    rows = [
-        {"law": name, "formula": law.formula, "needs": ", ".join(sorted(law.needs)) or "-", "source": law.source}
-        for name, law in all_laws().items()
-    ]
+    rows = law_rows()
     show(as_json, rows, listing("Laws", rows))
 
 

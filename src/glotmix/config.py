@@ -246,8 +246,11 @@ class FitConfig(Section):
 class OptimizeConfig(Section):
     """What a good mixture is, and its limits."""
 
-    objective: Literal["mean", "weighted", "normalised", "worst"] = "mean"
-    """Mean loss, weighted mean, mean of losses relative to each language's own best, or the worst of these."""
+    objective: Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"] = "mean"
+    """Mean loss, weighted mean, mean of losses relative to each language's own best, the worst of these, the greatest
+    difference to the own best, or a quantile of the relative ones."""
+    quantile: float = Field(0.75, gt=0, le=1)
+    """Which quantile, under ``objective: quantile``: the share of languages that must do well."""
     weights: dict[str, float] = Field(default_factory=dict)
     """Weight of each target language; default 1 for the languages in the mixture and 0 for those outside."""
     floors: dict[str, float] = Field(default_factory=dict)
@@ -261,7 +264,19 @@ class OptimizeConfig(Section):
     current: dict[str, float] = Field(default_factory=dict)
     """The mixture in use today, shown beside the optimum."""
     kl: float = Field(0.0, ge=0)
-    """Weight of the KL divergence to the natural mixture, which holds the optimum near where there is data."""
+    """Weight of the KL divergence to the mixture ``near``, which holds the optimum near where there is data."""
+    l1: float = Field(0.0, ge=0)
+    """Weight of the sum of absolute differences to it, which leaves as many shares as they are as it can."""
+    near: Literal["natural", "current"] = "natural"
+    """The mixture that ``kl`` and ``l1`` hold on to."""
+
+    @model_validator(mode="after")
+    def _one_distance(self) -> OptimizeConfig:
+        if self.kl and self.l1:
+            raise ValueError("kl and l1 at once; give one of them")
+        if self.near == "current" and not self.current:
+            raise ValueError("near: current, but no current mixture is given")
+        return self
 
 
 class ValidateConfig(Section):

@@ -64,3 +64,17 @@ def test_a_penalty_is_zero_at_its_reference_and_its_gradient_is_exact(kind):
 
 def test_equal_weights_are_the_mean():
     assert Mean(TARGETS, equal(TARGETS))(LOSS) == LOSS.mean()
+
+
+def test_a_study_names_its_objective_its_quantile_and_what_it_holds_on_to():
+    found = objective_from(OptimizeConfig(objective="quantile", quantile=0.5), TARGETS, TARGETS)
+    assert isinstance(found, Quantile)
+    assert found.q == 0.5
+    current = dict(zip(TARGETS, (0.5, 0.3, 0.2), strict=False))
+    held = objective_from(OptimizeConfig(objective="regret", l1=0.1, near="current", current=current), TARGETS, TARGETS)
+    assert isinstance(held, Regret)
+    assert held.penalty == Penalty(0.1, current, "l1")
+    with pytest.raises(ValueError, match="one of them"):
+        OptimizeConfig(kl=0.1, l1=0.1)
+    with pytest.raises(ValueError, match="no current mixture"):
+        OptimizeConfig(kl=0.1, near="current")

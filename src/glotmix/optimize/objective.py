@@ -286,5 +286,9 @@ def objective_from(config: OptimizeConfig, targets: Iterable[str], languages: It
             expected=f"one of {', '.join(targets)}",
         )
     inside = {} if config.objective == "weighted" else {target: 1.0 for target in targets if target in languages}
-    penalty = Penalty(config.kl) if config.kl else None
-    return OBJECTIVES[config.objective](targets, {**inside, **config.weights}, penalty=penalty)
+    penalty = None
+    if config.kl or config.l1:
+        reference = config.current if config.near == "current" else None
+        penalty = Penalty(config.kl or config.l1, reference, "kl" if config.kl else "l1")
+    more = {"q": config.quantile} if config.objective == "quantile" else {}
+    return OBJECTIVES[config.objective](targets, {**inside, **config.weights}, penalty=penalty, **more)

@@ -22,7 +22,7 @@ from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
 from glotmix.laws import find_law
-from glotmix.measurements import Measurements, read_runs, write_csv, write_csv
+from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import constraints_from
@@ -31,6 +31,7 @@ from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.solve import minimise
 from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
+from glotmix.transfer.interactions import owen
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact
 
@@ -204,9 +205,18 @@ def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:
 
 
 def shapley_of(
-    runs: Path | None, *, mixtures: Path | None, losses: Path | None, empty: Sequence[str], estimate: bool = False
+    runs: Path | None,
+    *,
+    mixtures: Path | None,
+    losses: Path | None,
+    empty: Sequence[str],
+    estimate: bool = False,
+    groups: Sequence[str] = (),
 ) -> TransferMatrix:
     """Shapley values from a table: exact where it holds every coalition, or estimated where the user asks for that.
+
+    With ``groups`` (``NAME=A,B``) the languages of a group bargain as a whole, and the values are Owen's; a language
+    in none of them is a group of its own.
 
     The loss of the empty coalition only shifts each value by the same amount per target; where none is given it is
     taken to be the worst measured loss of that target, and the notes say so.
@@ -221,7 +231,22 @@ def shapley_of(
             raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
         given |= {name: number} if equals else dict.fromkeys(measurements.targets, number)
     worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
+    if groups:
+        if estimate:
+            raise BadInput("--group with --estimate", expected="one of them: Owen values need every coalition")
+        return owen(game_from(measurements, worst | given), _families(groups, measurements.languages))
     return estimated(measurements, worst | given) if estimate else exact(game_from(measurements, worst | given))
+
+
+def _families(groups: Sequence[str], languages: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    families = {}
+    for item in groups:
+        name, equals, members = item.partition("=")
+        if not equals or not name or not members:
+            raise BadInput(f"{item!r}", where="--group", expected="NAME=A,B")
+        families[name] = tuple(member.strip() for member in members.split(","))
+    named = {language for family in families.values() for language in family}
+    return families | {language: (language,) for language in languages if language not in named}
 
 
 def optimum_of(
