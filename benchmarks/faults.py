@@ -6,13 +6,18 @@
 
 What is killed is drawn anew each time: the driver, one of its workers, or (on Ray) a whole node, which is then replaced
 by a new one. A killed driver is started again by the same command. A study that comes to its end is compared with one
-that was never disturbed, and the next one begins in an empty directory, until the kills are spent. Seeds give victims
+that was never disturbed, and the next one begins in an empty directory, until the kills are spent. Moments are counted
+in CPU seconds of the study's processes, so that a busy machine does not only kill what is starting. Seeds give victims
 and moments; ``benchmarks/results/faults.json`` keeps them with what was done and half written at each.
+
+With ``--folder`` a study that is not at its end when the kills are spent is gone on with by the next call, and
+``--kills 0`` brings it to its end.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -27,8 +32,9 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import psutil
 
-from glotmix.artifact import checksum, read_json
+from glotmix.artifact import checksum
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/faults.json"
@@ -65,6 +71,8 @@ sweep: {stack: 2, retries: 99}
 fit: {laws: ["null", own_ratio], folds: 3, bootstrap: 0}
 validation: {seeds: 1, baselines: [natural, uniform]}
 """
+LONGEST = 12.0
+"""CPU seconds between two kills at most; the undisturbed study takes about 30."""
 SHARES = {"driver": 0.4, "worker": 0.35, "node": 0.25}
 """How often each is the victim; without nodes their share falls to the others."""
 
@@ -142,35 +150,53 @@ class Nodes:
         self.cluster.shutdown()
 
 
+class Clock:
+    """CPU seconds of a study's processes, of those that have ended too."""
+
+    def __init__(self, driver: subprocess.Popen[bytes], out: Path, remote: bool):
+        self.driver, self.out, self.remote = driver, out, remote
+        self.seconds: dict[int, float] = {}
+
+    def read(self) -> float:
+        pids = [self.driver.pid, *(workers(self.out) if self.remote else [])]
+        with contextlib.suppress(psutil.Error):
+            pids += [child.pid for child in psutil.Process(self.driver.pid).children(recursive=True)]
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):
+                times = psutil.Process(pid).cpu_times()
+                self.seconds[pid] = times.user + times.system
+        return sum(self.seconds.values())
+
+
 class Storm:
     """Studies under fire."""
 
     def __init__(self, folder: Path, engine: str, seed: int, calm: Path):
         self.folder, self.rng, self.seed, self.engine = folder, random.Random(seed), seed, engine
-        self.nodes = Nodes() if engine == "ray" else None
-        self.settings = self.nodes.settings if self.nodes else ["sweep.workers=1"]
         if not (calm / "report.html").exists() and start(calm, ["sweep.workers=1"]).wait():
             sys.exit(f"the undisturbed study failed: {calm.with_suffix('.log').read_text()[-2000:]}")
-        self.seconds, self.expected = read_json(calm / "timing.json")["seconds"], digests(calm)
+        self.expected = digests(calm)
         self.runs = pl.read_parquet(calm / TABLES[0])["run"].to_list()
-        print(f"undisturbed: {self.seconds:.0f} s, {len(self.runs)} runs", flush=True)
         self.kills: list[dict] = []
         self.studies: list[dict] = []
+        self.nodes = Nodes() if engine == "ray" else None
+        self.settings = self.nodes.settings if self.nodes else ["sweep.workers=1"]
 
-    def study(self, number: int, kills: int, until: float) -> None:
-        """One study from an empty directory to its end, killed as long as there are kills and time left."""
-        out = self.folder / f"study-{number}"
-        driver, before = start(out, self.settings), len(self.kills)
+    def study(self, out: Path, kills: int) -> bool:
+        """Go on with a study until it ends (True), or until the kills are spent, the last one on its driver."""
+        driver = start(out, self.settings)
         while driver.poll() is None:
-            if len(self.kills) >= kills or time.monotonic() > until:
+            if not kills:
                 driver.wait()
                 break
-            moment = self.rng.uniform(0.1, self.seconds / 4)
-            try:
-                driver.wait(moment)
-                break
-            except subprocess.TimeoutExpired:
-                driver = self.kill(out, driver, moment)
+            moment = self.rng.uniform(0.1, LONGEST)
+            clock = Clock(driver, out, self.nodes is not None)
+            while driver.poll() is None and clock.read() < moment:
+                time.sleep(0.1)
+            if driver.poll() is None:
+                driver = self.kill(out, driver, moment, last=len(self.kills) + 1 >= kills)
+                if len(self.kills) >= kills:
+                    return False
         if driver.returncode:
             sys.exit(f"the study ended with {driver.returncode}: {out.with_suffix('.log').read_text()[-2000:]}")
         table = pl.read_parquet(out / TABLES[0])
@@ -179,26 +205,27 @@ class Storm:
         self.studies.append(
             {
                 "engine": self.engine,
-                "seed": self.seed,
-                "kills": len(self.kills) - before,
+                "study": out.name,
                 "runs": len(self.runs),
                 "lost": len(set(self.runs) - set(complete)),
                 "twice": int(table["run"].is_duplicated().sum()),
                 "identical": {name: found[name] == self.expected[name] for name in TABLES},
             }
         )
-        print(f"study {number}: {json.dumps(self.studies[-1])}", flush=True)
+        print(f"{out.name}: {json.dumps(self.studies[-1])}", flush=True)
+        return True
 
-    def kill(self, out: Path, driver: subprocess.Popen, moment: float) -> subprocess.Popen:
+    def kill(self, out: Path, driver: subprocess.Popen[bytes], moment: float, *, last: bool) -> subprocess.Popen[bytes]:
         """Kill something; the driver that goes on, a new one where it was the victim."""
         shares = {name: share for name, share in SHARES.items() if name != "node" or self.nodes}
-        victim = self.rng.choices(list(shares), list(shares.values()))[0]
+        victim = "driver" if last else self.rng.choices(list(shares), list(shares.values()))[0]
         alive = workers(out) if victim == "worker" else []
         if victim == "worker" and not alive:
             victim = "driver"  # the sweep has not begun, or is done
         one = {"seed": self.seed, "engine": self.engine, "victim": victim, "after": round(moment, 3), "orphans": 0}
         one["runs_done"] = len(list((out / "runs").glob("*/run.json")))
         one["half_written"] = len(list((out / "runs").glob("*.part")))
+        one["stage"] = stage(out)
         if victim == "worker":
             try:
                 os.kill(self.rng.choice(alive), signal.SIGKILL)
@@ -210,8 +237,9 @@ class Storm:
             os.kill(driver.pid, signal.SIGKILL)
             driver.wait()
             one["orphans"] = left_behind(out)
-            driver = start(out, self.settings)
+            driver = driver if last else start(out, self.settings)
         self.kills.append(one)
+        print(json.dumps(one), flush=True)
         return driver
 
     def stop(self) -> None:
@@ -219,13 +247,16 @@ class Storm:
             self.nodes.stop()
 
 
+def stage(out: Path) -> str:
+    """How far a study's results go."""
+    names = ("closed_loop.json", "closed_loop_plan.json", "optimum.json", "measurements", "plan.json", "tokens")
+    return next((name for name in names if (out / name).exists()), "nothing yet")
+
+
 def keep(storm: Storm) -> None:
-    """Add to the results; those of the same engine and seed are replaced."""
+    """Add to the results."""
     old = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"kills": [], "studies": []}
-    new = {}
-    for key, mine in (("studies", storm.studies), ("kills", storm.kills)):
-        others = [one for one in old[key] if (one["engine"], one["seed"]) != (storm.engine, storm.seed)]
-        new[key] = others + mine
+    new = {"studies": old["studies"] + storm.studies, "kills": old["kills"] + storm.kills}
     RESULTS.write_text(json.dumps(new, indent=1) + "\n")
 
 
@@ -248,21 +279,26 @@ def main() -> None:
     parser.add_argument("--engine", choices=["local", "ray"], default="local")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--minutes", type=float, default=60, help="no kill after so long; what is begun is finished")
-    parser.add_argument("--calm", type=Path, help="where the undisturbed study is, or goes (default: made anew)")
+    parser.add_argument("--folder", type=Path, help="where the studies are (default: a new folder)")
     arguments = parser.parse_args()
     if arguments.what == "run":
-        until = time.monotonic() + 60 * arguments.minutes
-        with tempfile.TemporaryDirectory() as folder:
-            calm = arguments.calm or Path(folder) / "calm"
-            storm = Storm(Path(folder), arguments.engine, arguments.seed, calm)
+        with tempfile.TemporaryDirectory() as fresh:
+            folder = arguments.folder or Path(fresh)
+            folder.mkdir(parents=True, exist_ok=True)
+            storm = Storm(folder, arguments.engine, arguments.seed, folder / "calm")
             try:
-                number = 0
-                while len(storm.kills) < arguments.kills and time.monotonic() < until:
-                    number += 1
-                    storm.study(number, arguments.kills, until)
-                    keep(storm)
+                kills, ended = arguments.kills, True
+                while ended:
+                    out = folder / f"study-{len(list(folder.glob('study-*.done'))) + 1}"
+                    ended = storm.study(out, kills)
+                    if not ended and not arguments.folder:
+                        ended, kills = storm.study(out, 0), 0
+                    if ended:
+                        out.with_suffix(".done").touch()
+                    if not kills:
+                        break
             finally:
+                keep(storm)
                 storm.stop()
     sys.exit(0 if show() else 1)
 
