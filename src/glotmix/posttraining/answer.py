@@ -23,9 +23,11 @@ def load_model(directory: str | Path, device: str = "cpu", dtype: torch.dtype = 
         BadInput: there is none, or it asks for code of its own.
     """
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(str(directory), dtype=dtype, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(str(directory), dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(

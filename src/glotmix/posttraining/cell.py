@@ -19,7 +19,7 @@ from glotmix.posttraining.answer import answers, load_model
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning, History
-from glotmix.posttraining.grid import Cell, chosen
+from glotmix.posttraining.grid import Cell, Selection
 from glotmix.posttraining.identify import LanguageIdentifier
 from glotmix.posttraining.order import natural, reading_order, steps_of
 from glotmix.posttraining.sample import Sample, with_shots
@@ -141,7 +141,7 @@ def training_data(cell: Cell, setting: Setting, tokenizer: Any) -> tuple[list[En
     """A cell's training and validation samples as tokens, and the order in which they are read, [steps, batch]."""
     settings, languages = setting.finetuning, cell.counts(setting.pivot)
     pool = {task: {name: setting.data.samples(task, "train", name) for name in languages} for task in cell.tasks}
-    train = [encode(tokenizer, sample, settings.context) for sample in chosen(cell, pool, setting.pivot)]
+    train = [encode(tokenizer, sample, settings.context) for sample in Selection(pool, setting.pivot)(cell)]
     validation = [
         encode(tokenizer, sample, settings.context)
         for task in cell.tasks

@@ -6,10 +6,12 @@ given one, with a token of its own for every role (:func:`chat_proxy`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from glotmix.errors import BadInput, MissingExtra
 from glotmix.posttraining.sample import ROLES, Message, Sample
 
 ROLE_TOKENS = {role: f"<|{role}|>" for role in ROLES}
-"""Tokens that begin a turn of a proxy; none of them can be written by a user, whose text is tokenised without them."""
+"""Tokens that begin a turn of a proxy; a text that holds one is refused."""
 TEMPLATE = (
     "{%- for message in messages -%}"
     "{%- if message['role'] == 'assistant' -%}"
@@ -138,9 +140,23 @@ def decoded(tokenizer: Any, ids: Sequence[int]) -> tuple[Message, ...]:
 
 
 def _ids(tokenizer: Any, messages: Sequence[Message], *, ask: bool) -> list[int]:
+    for message in messages:
+        if forged := _specials(tokenizer).search(message.content):  # it would be read as the token itself
+            raise BadInput(f"a message holds the special token {forged[0]}", where="chat", expected="plain text")
     turns = [message.to_json() for message in messages]
     found = tokenizer.apply_chat_template(turns, add_generation_prompt=ask, tokenize=True, return_dict=True)
     return [int(id) for id in found["input_ids"]]
+
+
+def _specials(tokenizer: Any) -> re.Pattern[str]:
+    """Matches any special token of a tokenizer."""
+    if tokenizer not in _SPECIALS:
+        tokens = sorted({str(t) for t in tokenizer.added_tokens_decoder.values() if t.special}, key=len, reverse=True)
+        _SPECIALS[tokenizer] = re.compile("|".join(map(re.escape, tokens)) or r"(?!)")
+    return _SPECIALS[tokenizer]
+
+
+_SPECIALS: WeakKeyDictionary[Any, re.Pattern[str]] = WeakKeyDictionary()
 
 
 def padded(samples: Sequence[Encoded], pad: int) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from pydantic import Field
 from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.config import Section
 from glotmix.errors import BadInput
-from glotmix.posttraining.grid import Cell, largest
+from glotmix.posttraining.grid import Cell, largest, too_few
 from glotmix.posttraining.leakage import check_leaks, leaks
 from glotmix.posttraining.sample import Sample, Split
 from glotmix.posttraining.sources import SourceConfig, is_parallel, read_all
@@ -136,11 +136,7 @@ def _task(
             for language, count in cell.counts(pivot).items():
                 there = len(splits.get(("train", language), ()))
                 if there < count:
-                    raise BadInput(
-                        f"{name} has {there} training samples of {language}",
-                        where=f"cell {cell.name}",
-                        expected=f"at least {count}, or a smaller size in the grid",
-                    )
+                    raise too_few(cell, name, language, count, there)
     train = [sample for (split, _), samples in splits.items() if split != "test" for sample in samples]
     test = [sample for (split, _), samples in splits.items() if split == "test" for sample in samples]
     parallel = is_parallel(config.train) and (config.test is None or config.test == config.train)

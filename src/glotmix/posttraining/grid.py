@@ -138,32 +138,49 @@ Pool = Mapping[str, Mapping[str, Sequence[Sample]]]
 """Task to language to training samples."""
 
 
-def chosen(cell: Cell, pool: Pool, pivot: str) -> list[Sample]:
-    """The training samples of a cell: task by task, language by language.
+class Selection:
+    """Which samples every cell trains on. Orders are drawn once per seed, task and language."""
 
-    Raises:
-        BadInput: a language has too few, naming cell, task, language and how many there are.
-    """
-    found: list[Sample] = []
-    for task in cell.tasks:
-        for language, count in cell.counts(pivot).items():
-            there = pool[task].get(language, ())
-            if len(there) < count:
-                raise BadInput(
-                    f"{task} has {len(there)} training samples of {language}",
-                    where=f"cell {cell.name}",
-                    expected=f"at least {count}, or a smaller size in the grid",
-                )
-            found += ordered(there, cell.seed)[:count]
-    return found
+    def __init__(self, pool: Pool, pivot: str):
+        self._pool, self._pivot = pool, pivot
+        self._ordered: dict[tuple[int, str, str], list[Sample]] = {}
+
+    def __call__(self, cell: Cell) -> list[Sample]:
+        """The training samples of a cell: task by task, language by language.
+
+        Raises:
+            BadInput: a language has too few, naming cell, task, language and how many there are.
+        """
+        found: list[Sample] = []
+        for task in cell.tasks:
+            for language, count in cell.counts(self._pivot).items():
+                there = self._order(cell.seed, task, language)
+                if len(there) < count:
+                    raise too_few(cell, task, language, count, len(there))
+                found += there[:count]
+        return found
+
+    def manifest(self, cell: Cell) -> dict[str, Any]:
+        """What a cell trains on, without training it: ids by task and language."""
+        ids: dict[str, dict[str, list[str]]] = {}
+        for sample in self(cell):
+            ids.setdefault(sample.task, {}).setdefault(sample.language, []).append(sample.id)
+        return {"name": cell.name, **cell.to_json(), "total": cell.samples, "ids": ids}
+
+    def _order(self, seed: int, task: str, language: str) -> list[Sample]:
+        key = (seed, task, language)
+        if key not in self._ordered:
+            self._ordered[key] = ordered(self._pool[task].get(language, ()), seed)
+        return self._ordered[key]
 
 
-def manifest(cell: Cell, pool: Pool, pivot: str) -> dict[str, Any]:
-    """What a cell trains on, without training it: ids by task and language."""
-    ids: dict[str, dict[str, list[str]]] = {}
-    for sample in chosen(cell, pool, pivot):
-        ids.setdefault(sample.task, {}).setdefault(sample.language, []).append(sample.id)
-    return {"cell": cell.name, **cell.to_json(), "samples": cell.samples, "ids": ids}
+def too_few(cell: Cell, task: str, language: str, count: int, there: int) -> BadInput:
+    """The error for a language that a cell wants more of than there is."""
+    return BadInput(
+        f"{task} has {there} training samples of {language}",
+        where=f"cell {cell.name}",
+        expected=f"at least {count}, or a smaller size in the grid",
+    )
 
 
 def largest(planned: Sequence[Cell], pivot: str, task: str, language: str) -> int:

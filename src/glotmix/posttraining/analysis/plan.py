@@ -58,7 +58,7 @@ def least_data(curves: Sequence[Curve], noise: Floor | None = None, share: float
         share: of the best.
 
     Raises:
-        BadInput: no curves, or curves of several tasks or bases.
+        BadInput: no curves, curves of several tasks or bases, or nothing but scores of 0.
     """
     if not curves or len({(curve.task, curve.base) for curve in curves}) > 1:
         raise BadInput(f"{len(curves)} curves", where="data plan", expected="curves of one task and one base")
@@ -69,6 +69,8 @@ def least_data(curves: Sequence[Curve], noise: Floor | None = None, share: float
             tasks = curve.trained.count("+") + 1
             cells.append((size * len(curve.mix) * tasks, size, curve, float(np.nanmean(runs)), np.isfinite(runs).sum()))
     *_, best, best_runs = max(cells, key=lambda cell: cell[3])
+    if best <= 0:
+        raise BadInput("no cell scores above 0", where="data plan", expected="a task that was learnt at all")
 
     def plan(cell: tuple[int, int, Curve, float, int], sure: DataPlan | None = None) -> DataPlan:
         samples, size, curve, mean, runs = cell

@@ -94,14 +94,15 @@ def _draw(
 ) -> str:
     canvas = Canvas(width, 268)
     left, right, top, bottom = 44, width - 16, 46, 218
-    at = left
+    at = float(left)
     for name in there:
         kind, css = symbols[name]
         canvas.mark(kind, at + 6, 10, css)
         canvas.text(at + 16, 14.5, name, "label")
         at += text_width(name) + 34
-    ends = [x for line in there.values() for e in line for x in (e.value, e.low, e.high) if x is not None]
-    y = Scale.around([*ends, 0.0], bottom, top, zero=True)
+    every = [x for line in there.values() for e in line for x in (e.value, e.low, e.high)]
+    ends = [x for x in every if x is not None and math.isfinite(x)]
+    y = Scale.around([*ends, 0.0 if any(ends) else 1.0], bottom, top, zero=True)
     y_axis(canvas, y, left, right, label)
     step = (right - left) / len(sizes)
     places = [left + step * (i + 0.5) for i in range(len(sizes))]

@@ -167,7 +167,7 @@ class PosttrainingConfig(Section):
         """The schedule over languages, or None."""
         if self.schedule is None:
             return None
-        found = Schedule.from_json(self.schedule, where="schedule")  # type: ignore[arg-type]
+        found = Schedule.from_json(self.schedule, where="schedule")
         stages = [
             {**stage, "mixture": {_tag(name): share for name, share in stage["mixture"].items()}}
             for stage in found.to_json()

@@ -184,7 +184,7 @@ def frame(
     for task in config.tasks:
         for base in config.bases:
             mine = [curve for curve in curves if (curve.task, curve.base) == (task, base)]
-            if mine:
+            if mine and any(np.nanmax(curve.mean()) > 0 for curve in mine):
                 plans.append(_plan_row(mine, floors[task], config.analysis.share))
     return PosttrainingReport(
         title=config.name,

@@ -16,7 +16,7 @@ import numpy as np
 from glotmix.artifact import creating, open_artifact, read_json, write_json
 from glotmix.posttraining.cell import Base, finetune, training_data
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
-from glotmix.posttraining.grid import Cell, chosen
+from glotmix.posttraining.grid import Cell, Selection
 from glotmix.posttraining.sample import Sample
 from glotmix.report.evidence import Estimate
 from glotmix.report.frames.posttraining import InfluenceRow
@@ -78,7 +78,7 @@ def _shares(cell: Cell, base: Base, plan: Plan, asked: InfluenceConfig, folder: 
         task: {name: setting.data.samples(task, "train", name) for name in cell.counts(setting.pivot)}
         for task in cell.tasks
     }
-    samples = chosen(cell, pool, setting.pivot)
+    samples = Selection(pool, setting.pivot)(cell)
     some = _evenly(samples, asked.train_samples)
     tests = [
         sample
