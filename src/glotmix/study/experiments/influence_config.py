@@ -38,6 +38,8 @@ class TaskConfig(Section):
     of a data set are row by row the same."""
     test_split: str = "test"
     """Hub: split of the test samples; training samples are of ``train``."""
+    classes: list[str] = Field(default_factory=list)
+    """Classes that are kept, texts of others are left out; default all of them."""
     train: int = Field(2000, ge=2)
     """Training samples of each language."""
     test: int = Field(500, ge=1)

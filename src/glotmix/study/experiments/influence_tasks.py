@@ -39,8 +39,8 @@ def texts_of(task: TaskConfig, config: InfluenceConfig, base: Path) -> tuple[Tex
     assert task.path is not None
     assert task.test_path is not None
     return (
-        _file(base / task.path, config.languages, task.train, config.seed),
-        _file(base / task.test_path, config.languages, task.test, config.seed),
+        _file(base / task.path, task, config.languages, task.train, config.seed),
+        _file(base / task.test_path, task, config.languages, task.test, config.seed),
     )
 
 
@@ -52,13 +52,14 @@ def _embedded(task: TaskConfig, languages: Sequence[str], seed: int) -> tuple[Te
     rows: dict[str, list[tuple[str, str, str, str]]] = {"train": [], "test": []}
     for place, language in enumerate(languages):
         first = task.test + (0 if task.parallel else place * task.train)
-        for k, document in enumerate(islice(reader.documents(language), needed)):
-            scene = document.id.partition("/")[0]
+        labelled = ((document.text, document.id.partition("/")[0]) for document in reader.documents(language))
+        kept = ((text, scene) for text, scene in labelled if not task.classes or scene in task.classes)
+        for k, (text, scene) in enumerate(islice(kept, needed)):
             if k < task.test:
-                rows["test"].append((document.text, language, f"test {k}", scene))
+                rows["test"].append((text, language, f"test {k}", scene))
             elif first <= k < first + task.train:
                 # Without translations identities are places: joined by nothing, they show what chance gives.
-                rows["train"].append((document.text, language, f"{k - first}", scene))
+                rows["train"].append((text, language, f"{k - first}", scene))
     train, test = _joined(rows["train"]), _joined(rows["test"])
     if unseen := set(test.classes) - set(train.classes):
         raise BadInput(f"no training text of class {min(unseen)}", where=f"task {task.name}", expected="a larger train")
@@ -89,7 +90,7 @@ def _hub(task: TaskConfig, languages: Sequence[str], split: str, samples: int) -
         for place, row in enumerate(data):
             if found == samples:
                 break
-            if row[task.label_field] == -1:
+            if row[task.label_field] == -1 or (task.classes and str(row[task.label_field]) not in task.classes):
                 continue
             found += 1
             columns["text"].append(str(row[task.text_field]))
@@ -103,13 +104,15 @@ def _hub(task: TaskConfig, languages: Sequence[str], split: str, samples: int) -
     return Texts(texts, names, pairs if task.pair_field else None, ids, labels)
 
 
-def _file(path: Path, languages: Sequence[str], samples: int, seed: int) -> Texts:
+def _file(path: Path, task: TaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
     """The same ids of every language, so far as there are any; else a random choice."""
     from glotmix.attribution.texts import read_texts
 
     texts = read_texts(path)
     if texts.labels is None:
         raise BadInput("no column 'label'", where=path, expected="the class of every text")
+    if task.classes:
+        texts = texts.take([i for i, label in enumerate(texts.labels) if label in task.classes])
     rng = np.random.default_rng(seed)
     keys = texts.ids or tuple(str(i) for i in range(len(texts)))
     rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
