@@ -104,7 +104,8 @@ def curve_method(alone: Curves) -> tuple[Method, str]:
             by_budget.setdefault(tokens, []).append(loss)
     repeated = [np.var(losses, ddof=1) for losses in by_budget.values() if len(losses) > 1]
     noise = float(np.sqrt(np.mean(repeated))) if repeated else math.nan
-    told = f"The law 1/PPL = c − a x^−b misses its points by {missed:.3f} nats; seeds differ by {noise:.3f}."
+    told = f"The law 1/PPL = c − a x^−b misses its points by {missed:.3f} nats"
+    told += f"; seeds differ by {noise:.3f}." if repeated else ", and one seed tells no noise to compare with."
     if missed <= 2 * noise:
         return "law", told + " Equivalents are read off the law."
     return "interpolated", told + " Equivalents are read off the line through the points."
