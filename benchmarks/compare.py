@@ -20,7 +20,7 @@ from rich.console import Console
 
 from glotmix.artifact import read_json
 from glotmix.report.frames.compare import about_cooldown, about_the_side, about_the_smallest, headline
-from glotmix.study.experiments.compare import EXPERIMENT, table
+from glotmix.study.experiments.compare import EXPERIMENT, tables
 from glotmix.study.narrator import Narrator
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ def main() -> None:
         "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
     }
     arguments.out.write_text(json.dumps(rounded(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    Console(width=200, highlight=False).print(table(found))
+    Console(width=120, highlight=False).print(*tables(found))
     print("\n".join(answer), report, sep="\n")
 
 

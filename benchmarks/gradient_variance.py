@@ -3,7 +3,7 @@
     python benchmarks/gradient_variance.py STORE CHECKPOINT     # writes benchmarks/results/gradient_variance.json
 
 STORE is a token store and CHECKPOINT the weights of a proxy trained on it, such as ``out/upsample-or-upweight/tokens``
-and ``out/upsample-or-upweight/runs/proportional-s0/checkpoints/step-1953``. The sequences of every language are cut in
+and ``out/upsample-or-upweight/runs/proportional-s0/checkpoints/step-1562``. The sequences of every language are cut in
 two halves. From one, the moments of single-sequence gradients give what the formula predicts
 (:mod:`glotmix.probe.gradient_variance`, square norms by factors through transformers). From the other, batches are
 drawn as SGD draws them and differentiated by the proxy trainer's own backward pass, once sampled at the temperature and
@@ -20,6 +20,7 @@ import itertools
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -223,7 +224,8 @@ def main() -> None:
             keep()
         show(result["cells"][key], f"{skew:g}:1")
     if "turned" not in result:
-        result["turned"] = turned(store.train(languages[0]), stack.shape, arguments.out.parent / ".made", arguments)
+        with tempfile.TemporaryDirectory() as folder:
+            result["turned"] = turned(store.train(languages[0]), stack.shape, Path(folder), arguments)
         keep()
     show(result["turned"], "one sentence, 90/10")
     inside = [cell["formula_in_measured_interval"] for cell in result["cells"].values()]

@@ -147,7 +147,7 @@ def compare(
 ) -> None:
     """Train balancing methods and schedules at equal tokens and lay them side by side, with significance."""
     from glotmix.study import Narrator
-    from glotmix.study.experiments.compare import EXPERIMENT, table
+    from glotmix.study.experiments.compare import EXPERIMENT, tables
 
     changes = list(overrides or [])
     if methods:
@@ -160,7 +160,7 @@ def compare(
         show(as_json, price.to_json(), price.table())
         return
     found, report = EXPERIMENT.compare(config, base, directory, Narrator())
-    show(as_json, found.to_json(), table(found), str(report))
+    show(as_json, found.to_json(), *tables(found), str(report))
 
 
 @app.command()

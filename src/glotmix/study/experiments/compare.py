@@ -208,22 +208,44 @@ def situation_of(config: CompareConfig, study: Study, store: TokenStore) -> Situ
     )
 
 
-def table(found: Comparison) -> Table:
-    """The methods for a terminal: losses in bits per byte; a star where the baseline is beaten or wins for sure."""
+def tables(found: Comparison) -> tuple[Table, Table]:
+    """For a terminal: losses with a star where the baseline is beaten or wins beyond the noise, and what they cost."""
     columns = [*found.languages, MEAN, WORST]
-    shown = Table(title=f"{found.seeds} seeds, {found.tokens:,.0f} tokens each; bits per byte", title_justify="left")
-    for title in ("method", *columns, "tokens to the baseline's mean", "FLOPs"):
-        shown.add_column(title, justify="left" if title == "method" else "right")
+    told = f"{found.seeds} seeds of {found.tokens:,.0f} tokens; * differs from {found.baseline}"
+    losses = Table(title=f"Held-out bits per byte, {told}", title_justify="left")
+    losses.add_column("method", no_wrap=True)
+    for name in columns:
+        losses.add_column(name.partition("_")[0], justify="right", no_wrap=True)
     for row in found.rows:
-        cells = [row.method]
-        for name in columns:
-            pair, estimate = found.pair(row.method, found.baseline, name), row.loss[name]
-            sure = pair is not None and pair.verdict in ("better", "worse")
-            half = "" if estimate.high is None else f" ± {estimate.high - estimate.value:.3f}"
-            cells.append(f"{estimate.value:.3f}{half}{'*' if sure else ''}")
+        cells = [f"{row.loss[name].value:.3f}{_star(found, row.method, name)}" for name in columns]
+        losses.add_row(row.method, *cells)
+    halves = [found.rows[0].loss[name] for name in columns]
+    losses.add_row("± (95 %)", *["-" if e.high is None else f"{e.high - e.value:.3f}" for e in halves])
+    cost = Table(title="What they cost", title_justify="left")
+    for title in (
+        "method",
+        "FLOPs",
+        f"tokens to the mean loss of {found.baseline}",
+        "epochs of the smallest",
+        "overfits",
+    ):
+        cost.add_column(title, justify="left" if title in ("method", "overfits") else "right")
+    for row in found.rows:
         reached = row.tokens_to[MEAN]
-        shown.add_row(*cells, "never" if reached is None else f"{reached:,.0f}", f"{row.flops:.3g}")
-    return shown
+        overfitted = [w.language for w in found.watches if w.method == row.method and w.overfits]
+        cost.add_row(
+            row.method,
+            f"{row.flops:.3g}",
+            "never" if reached is None else f"{reached:,.0f}",
+            f"{row.epochs[found.smallest]:.2f}",
+            ", ".join(overfitted) or "-",
+        )
+    return losses, cost
+
+
+def _star(found: Comparison, method: str, name: str) -> str:
+    pair = found.pair(method, found.baseline, name)
+    return "*" if pair is not None and pair.verdict in ("better", "worse") else ""
 
 
 EXPERIMENT = Compare()
