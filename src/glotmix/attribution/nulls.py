@@ -53,12 +53,12 @@ def shuffled(values_N: np.ndarray, within: Sequence[np.ndarray], rng: np.random.
 
 
 def student(value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Student's 95 % interval of the mean over runs (the first axis); NaN with one run."""
+    """Student's 95 % interval of a mean share over runs (the first axis), within 0 to 1; NaN with one run."""
     R, mean = len(value_R), value_R.mean(0)
     if R < 2:
         return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     half = stats.t.ppf(0.975, R - 1) * value_R.std(0, ddof=1) / np.sqrt(R)
-    return mean - half, mean + half
+    return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
 
 
 def band(value_S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

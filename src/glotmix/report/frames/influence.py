@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from glotmix.report.evidence import Estimate
+from glotmix.report.frames.transfer import certain
 from glotmix.report.frames.words import listed, number, share
 from glotmix.transfer.agreement import Agreement, Parting
 from glotmix.transfer.matrix import TransferMatrix
@@ -198,6 +199,22 @@ def excess(task: TaskInfluence) -> TransferMatrix:
         unit="share",
         method=task.shares.method,
         notes=task.shares.notes,
+    )
+
+
+def leaning(evidence: InfluenceEvidence, task: TaskInfluence) -> str:
+    """The strongest preference of a test language for a training language, beyond its interval, in words."""
+    matrix = excess(task)
+    sure = certain(matrix)
+    places = [(float(matrix.value_TL[t, s]), t, s) for t, s in np.argwhere(sure) if np.isfinite(matrix.value_TL[t, s])]
+    if not places or max(places)[0] <= 0:
+        return "No test language prefers any training language beyond the noise"
+    _, t, s = max(places)
+    target, source = matrix.targets[t], matrix.sources[s]
+    whose = "its own samples" if target == source else f"samples in {evidence.name_of(source)}"
+    return (
+        f"{evidence.name_of(target)} rests on {whose} more than chance gives: "
+        f"{share(task.shares[target, source])} against {share(task.null[target, source])}"
     )
 
 

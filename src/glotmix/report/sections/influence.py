@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 from glotmix.artifact import write_text
@@ -20,6 +21,7 @@ from glotmix.report.frames.influence import (
     doubts,
     excess,
     headline,
+    leaning,
 )
 from glotmix.report.frames.words import interval, number, share, signed
 from glotmix.report.html import Html, el, join
@@ -95,8 +97,11 @@ def findings(evidence: InfluenceEvidence, task: TaskInfluence, key: str) -> Html
 def _map(evidence: InfluenceEvidence, task: TaskInfluence, key: str) -> Figure:
     about = {language: About(evidence.name_of(language)) for language in (*task.shares.targets, *task.shares.sources)}
     drawn = heat_map(Evidence(evidence.title, about=about, transfer={task.name: excess(task)}), task.name, key)
+    finding = leaning(evidence, task)
     return replace(
         drawn,
+        finding=finding,
+        drawings=tuple(drawing.replace(escape(drawn.finding), escape(finding)) for drawing in drawn.drawings),
         note=f"Read along a row: share of each training language among the {task.m} samples that help the row's "
         "predictions most, minus its share among random samples of the same label. Blue: more than its share, orange: "
         f"less. A value without colour could be nothing: its 95 % interval ({_over(task)}) includes zero.",

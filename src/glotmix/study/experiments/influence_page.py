@@ -203,12 +203,12 @@ def _overlap(study: TaskStudy, regular: Sequence[InfluenceScores], language: str
 
 
 def over(values: Sequence[float]) -> Estimate:
-    """Mean and Student's 95 % interval over repeats."""
+    """Mean share and Student's 95 % interval over repeats, within 0 to 1."""
     mean = float(np.mean(values))
     if len(values) < 2:
         return Estimate(mean)
     half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def cell(matrix: TransferMatrix, target: str, source: str) -> Estimate:

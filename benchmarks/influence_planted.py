@@ -1,0 +1,106 @@
+"""Planted truth for influence across languages: five toy languages whose word vectors agree as much as one wishes.
+
+    python benchmarks/influence_planted.py [--seeds 5]
+
+1,000 training samples, the top 100, as many seeds as asked. Translation and language shares over the alignment of the
+languages, with parallel and with other text; removal of the top 100 against 100 random samples of the same label.
+The toy is that of tests/attribution/toy.py. Result: benchmarks/results/influence_planted.json, written as it goes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from glotmix.attribution.influence import InfluenceScores
+from glotmix.attribution.removal import removal
+from glotmix.attribution.shares import language_shares
+from glotmix.attribution.tracin import gradient_products
+from glotmix.attribution.translations import translation_shares
+from tests.attribution import toy
+
+IDS, TESTS, TOP = 200, 20, 100
+RESULT = Path(__file__).parent / "results" / "influence_planted.json"
+
+
+def scores(data: toy.Toy, seeds: int) -> list[InfluenceScores]:
+    found = []
+    for seed in range(seeds):
+        model, checkpoints = toy.trained(data.train, seed)
+        products = gradient_products(model, toy.loss, checkpoints, data.test, data.train, batch=200)
+        found.append(InfluenceScores.of(products, data.test, data.train))
+    return found
+
+
+def shares(alignment: float, parallel: bool, seeds: int) -> dict:
+    runs = scores(toy.toy(alignment, parallel=parallel, ids=IDS, tests=TESTS), seeds)
+    rng = np.random.default_rng(0)
+    own, translated = language_shares(runs, TOP, rng), translation_shares(runs, TOP, rng)
+    by_seed = [np.mean([f.value for f in translation_shares([r], TOP, rng).overall.values()]) for r in runs]
+    half = 2.776 * np.std(by_seed, ddof=1) / np.sqrt(seeds) if seeds == 5 else float("nan")
+    return {
+        "alignment": alignment,
+        "parallel": parallel,
+        "own share": float(np.mean([own.shares[t, t] for t in own.shares.targets])),
+        "largest distance of any share from 1/5": float(np.abs(own.shares.value_TL - 0.2).max()),
+        "translation share": float(np.mean(by_seed)),
+        "half-width over seeds": float(half),
+        "identities shuffled": float(np.mean([f.value for f in translated.shuffled.values()])),
+        "independent": float(np.mean(list(translated.chance.values()))),
+    }
+
+
+def removed(alignment: float, seeds: int) -> dict:
+    data = toy.toy(alignment, ids=IDS, tests=TESTS)
+
+    def retrain(kept: np.ndarray, seed: int) -> np.ndarray:
+        return toy.confidence(toy.trained(data.train.take(kept.tolist()), seed, keep=())[0], data.test)
+
+    tests = [language * TESTS + i for language in range(5) for i in range(2)]
+    kinds = ("top", "top_foreign", "random_same_label", "random", "bottom")
+    found = removal(scores(data, 1)[0], retrain, TOP, range(seeds), test=tests, kinds=kinds)
+    # The ratio of every seed: of a control near zero a ratio of means alone would flatter.
+    change_KR = found.changes_KRQ.mean(2)
+    top, control = change_KR[0], change_KR[2]
+    return {
+        "alignment": alignment,
+        "removed": TOP,
+        "tests": len(tests),
+        "seeds": seeds,
+        "change": {k: {"value": found.change[k], "low": found.low[k], "high": found.high[k]} for k in kinds},
+        "ratio": found.ratio,
+        "ratio of each seed": [round(float(t / c), 2) for t, c in zip(top, control, strict=True)],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seeds", type=int, default=5)
+    seeds = parser.parse_args().seeds
+    torch.set_num_threads(1)
+    began = time.process_time()
+    result: dict = {"training samples": 5 * IDS, "top": TOP, "seeds": seeds, "shares": [], "removal": []}
+    for parallel in (True, False):
+        for alignment in (0.0, 0.5, 0.9, 1.0):
+            row = shares(alignment, parallel, seeds)
+            result["shares"].append(row)
+            print({k: round(v, 3) for k, v in row.items()}, flush=True)
+    for alignment in (0.0, 0.9):
+        row = removed(alignment, seeds)
+        result["removal"].append(row)
+        change = {k: round(v["value"], 3) for k, v in row["change"].items()}
+        print(alignment, change, f"ratio {row['ratio']:.1f}", row["ratio of each seed"], flush=True)
+        result["cpu_seconds"] = round(time.process_time() - began, 1)
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
