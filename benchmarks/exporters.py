@@ -251,8 +251,15 @@ def torchtitan(folder, request):
 
 def llamafactory(folder, request):
     """DataArguments of LLaMA-Factory on the YAML, then its merge_dataset on streams."""
+    from unittest.mock import MagicMock
+
     import yaml
     from datasets import IterableDataset
+
+    # Asked for by its multimodal plug-in, which mixes nothing; no build of these fits the pinned torch.
+    from importlib.machinery import ModuleSpec
+
+    sys.modules["torchaudio"] = MagicMock(__spec__=ModuleSpec("torchaudio", None))
     from llamafactory.data.data_utils import merge_dataset
     from llamafactory.hparams import DataArguments
 

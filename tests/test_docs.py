@@ -1,9 +1,12 @@
 """The documentation site builds without a warning: no dead link, no page left out, every documented module there."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,3 +21,40 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     assert 'rel="stylesheet" href="http' not in page
     reference = (tmp_path / "site" / "api" / "laws" / "index.html").read_text()
     assert "glotmix.laws.shapley_law.ShapleyLaw" in reference
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [
+        ("docs/exporters.md", ["benchmarks/exporters.py", "--table"]),
+        ("docs/engine.md", ["benchmarks/engine.py", "--show"]),
+    ],
+)
+def test_tables_are_those_of_the_results_kept(page, command):
+    """A table that a benchmark prints from its kept results stands in its page, line by line."""
+    printed = subprocess.run([sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    assert len(lines) > 5
+    assert [line for line in lines if line not in text] == []
+
+
+def test_no_page_waits_to_be_filled_in():
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    waiting = re.compile(r"^(?:[A-Z_]{4,}|TODO.*|.*\bTBD\b.*)$", re.M)
+    found = {}
+    for page in pages:
+        prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        found[page.name] = waiting.findall(prose)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_every_result_that_the_docs_name_is_kept():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = {
+        name
+        for page in pages
+        for name in re.findall(r"benchmarks/(?:results/)?[\w./-]+\w", page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
