@@ -251,14 +251,13 @@ def torchtitan(folder, request):
 
 def llamafactory(folder, request):
     """DataArguments of LLaMA-Factory on the YAML, then its merge_dataset on streams."""
+    from importlib.machinery import ModuleSpec
     from unittest.mock import MagicMock
 
     import yaml
     from datasets import IterableDataset
 
-    # Asked for by its multimodal plug-in, which mixes nothing; no build of these fits the pinned torch.
-    from importlib.machinery import ModuleSpec
-
+    # Asked for by its multimodal plug-in, which mixes nothing; no build of it fits the pinned torch.
     sys.modules["torchaudio"] = MagicMock(__spec__=ModuleSpec("torchaudio", None))
     from llamafactory.data.data_utils import merge_dataset
     from llamafactory.hparams import DataArguments
@@ -432,7 +431,7 @@ def round_trip(name):
             return result
         language = {**{path: n for n, path in paths.items()}, **{n: n for n in paths}}
         worst = 0.0
-        for phase, counted, expected in zip(request.phases, reply["counts"], simulated, strict=True):
+        for counted, expected in zip(reply["counts"], simulated, strict=True):
             lengths = (
                 request.tokens_per_document if exporter.unit == "rows" and kind == "dealt" else dict.fromkeys(paths, 1)
             )
