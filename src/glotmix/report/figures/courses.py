@@ -20,8 +20,7 @@ def courses(watches: Sequence[Watch], name: str) -> list[Figure]:
 
 def _course(watch: Watch, name: str, losses: Sequence[float], key: str) -> Figure:
     end = watch.moments[-1]
-    state = f"overfits after {number(watch.best.epochs, 1)} epochs" if watch.overfits else "does not overfit"
-    finding = f"{watch.method}: {state}"
+    finding = f"{watch.method}: {watch.verdict}"
     about = (
         f"{finding}. {name}, {number(end.epochs, 1)} epochs; held-out loss {number(end.held_out)} nats per token at "
         f"the end, {interval(watch.rise)} above its least; on training text {number(end.trained)}."

@@ -53,6 +53,13 @@ class Watch:
         """Whether the held-out loss rises again beyond the noise."""
         return self.rise.low is not None and self.rise.low > 0
 
+    @property
+    def verdict(self) -> str:
+        """The same in words."""
+        if self.rise.low is None:
+            return "one seed only"
+        return f"overfits after {number(self.best.epochs, 1)} epochs" if self.overfits else "does not overfit"
+
     def tokens_at(self, epochs: float) -> float | None:
         """Training tokens at which the language has been read so many times; None if it never is."""
         before = Moment(0.0, 0.0, math.nan, math.nan)
