@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 
 from glotmix.artifact import read_json
-from glotmix.report.frames.compare import about_cooldown, about_the_side, about_the_smallest, headline
+from glotmix.report.frames.compare import SURE, about_cooldown, about_the_side, about_the_smallest, headline
 from glotmix.study.experiments.compare import EXPERIMENT, tables
 from glotmix.study.narrator import Narrator
 
@@ -47,13 +47,40 @@ def finals(directory: Path) -> dict[str, dict[str, float]]:
     return found
 
 
+def markdown(result: dict[str, Any]) -> list[str]:
+    """The tables of docs/methods/upsample-or-upweight.md."""
+    found = result["comparison"]
+    languages = sorted(found["sizes"], key=lambda name: -found["sizes"][name])
+    columns = [*languages, "mean", "worst"]
+    verdicts = {(p["one"], p["other"], p["language"]): p["p"] for p in found["pairs"]}
+    lines = ["| method | " + " | ".join(name.partition("_")[0] for name in columns) + " | epochs | rise | FLOPs |"]
+    lines.append("|" + "---|" * (len(columns) + 4))
+    for row in found["rows"]:
+        cells = []
+        for name in columns:
+            p = verdicts.get((found["baseline"], row["method"], name))
+            cells.append(f"{row['loss'][name]['value']:.3f}" + ("*" if p is not None and p < SURE else ""))
+        watch = next(w for w in found["watches"] if (w["method"], w["language"]) == (row["method"], languages[-1]))
+        rise = watch["rise"]
+        told = f"{rise['value']:.2f}" + ("" if rise["low"] is None else f" ({rise['low']:.2f} to {rise['high']:.2f})")
+        cells += [f"{row['epochs'][languages[-1]]:.1f}", told, f"{row['flops']:.2g}"]
+        lines.append(f"| {row['method']} | " + " | ".join(cells) + " |")
+    halves = [found["rows"][0]["loss"][name] for name in columns]
+    shown = ["–" if e["high"] is None else f"{e['high'] - e['value']:.3f}" for e in halves]
+    return [*lines, "| ± (95 %) | " + " | ".join([*shown, "", "", ""]) + " |"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", action="store_true", help="print the kept result as Markdown and stop")
     parser.add_argument("--scale", default="small")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--directory", type=Path, default=ROOT / "out" / "upsample-or-upweight")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "compare.json")
     arguments = parser.parse_args()
+    if arguments.table:
+        print("\n".join(markdown(json.loads(arguments.out.read_text(encoding="utf-8")))))
+        return
     config = EXPERIMENT.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}"])
     found, report = EXPERIMENT.compare(config, RECIPE.parent, arguments.directory, Narrator())
     names = {language: language for language in found.languages}

@@ -182,10 +182,27 @@ def show(found: Mapping[str, Any], label: str) -> None:
     )
 
 
+def markdown(result: Mapping[str, Any]) -> list[str]:
+    """The table of docs/methods/upsample-or-upweight.md."""
+
+    def text(value: Mapping[str, float]) -> str:
+        return f"{value['value']:.2f} ({value['low']:.2f} to {value['high']:.2f})"
+
+    lines = ["| tail | τ | measured | general formula | F(τ) |", "|---|---|---|---|---|"]
+    cells = [(key.partition(" ")[0], cell) for key, cell in result["cells"].items()]
+    for tail, cell in [*cells, ("made: 9:1", result["turned"])]:
+        factor = cell["published_factor"]
+        lines.append(
+            f"| {tail} | {cell['tau']:.3g} | {text(cell['measured'])} | {text(cell['formula'])} | {factor:.2f} |"
+        )
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("store", type=Path, nargs="?")
+    parser.add_argument("checkpoint", type=Path, nargs="?")
+    parser.add_argument("--table", action="store_true", help="print the kept result as Markdown and stop")
     parser.add_argument("--batches", type=int, default=480)
     parser.add_argument("--size", type=int, default=4, help="sequences per batch")
     parser.add_argument("--made-steps", type=int, default=400)
@@ -194,6 +211,9 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gradient_variance.json")
     arguments = parser.parse_args()
+    if arguments.table:
+        print("\n".join(markdown(json.loads(arguments.out.read_text(encoding="utf-8")))))
+        return
     torch.set_num_threads(1)
     store, stack = open_store(arguments.store), stack_of(arguments.checkpoint)
     T, rng = stack.shape.context, np.random.default_rng(0)
