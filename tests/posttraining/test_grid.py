@@ -28,7 +28,7 @@ def test_the_papers_152_models_have_their_counts():
 
 
 def test_every_manifest_is_built_without_training_and_nested():
-    planned = [cell for cell in paper_cells() if cell.tasks == ("summarisation",) or cell.base == "aya-35b"]
+    planned = [cell for cell in paper_cells() if cell.base == "aya-35b" and cell.size <= 1000]
     selection = Selection(pool(planned), "eng_Latn")
     before = {}
     for cell in planned:
@@ -93,9 +93,9 @@ def test_sizes_without_a_zero_or_twice_are_refused(changes, error):
 
 
 def test_a_grid_that_names_what_the_study_does_not_have_is_refused():
-    with pytest.raises(BadInput, match="grids.mixes.odd: 'fra_Latn'"):
+    with pytest.raises(BadInput, match=r"grids.mixes.odd: 'fra_Latn'"):
         cells(grid(mixes={"odd": ["fra_Latn"]}), ["mathematics"], ["tiny"], LANGUAGES)
-    with pytest.raises(BadInput, match="grids.bases: 'large'"):
+    with pytest.raises(BadInput, match=r"grids.bases: 'large'"):
         cells(grid(bases=["large"]), ["mathematics"], ["tiny"], LANGUAGES)
 
 

@@ -58,7 +58,7 @@ def test_a_word_that_two_languages_share_passes_in_both(identifier):
 
 
 def test_a_language_without_text_and_one_that_is_no_candidate_are_named(identifier):
-    with pytest.raises(BadInput, match="no text of fra_Latn"):
+    with pytest.raises(BadInput, match=r"no text of fra_Latn"):
         LanguageIdentifier({"fra_Latn": ["12"]})
-    with pytest.raises(BadInput, match="jpn_Jpan is no candidate"):
+    with pytest.raises(BadInput, match=r"jpn_Jpan is no candidate"):
         identifier.judge("x", "jpn_Jpan")

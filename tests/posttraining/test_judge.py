@@ -13,7 +13,7 @@ from glotmix.posttraining.sample import Message, Sample
 SAMPLE = Sample("1", "instructions", "spa_Latn", (Message("user", "¿Qué hora es?"), Message("assistant", "Las dos.")))
 
 
-@pytest.fixture()
+@pytest.fixture
 def endpoint():
     """An OpenAI-compatible server that answers from a list, and keeps what it was asked."""
     replies, asked = [], []
@@ -61,7 +61,7 @@ def test_a_rating_is_read_from_its_brackets(endpoint, monkeypatch):
 
 
 def test_a_reply_without_a_rating_is_asked_for_again_and_then_an_error(endpoint):
-    url, replies, asked = endpoint
+    url, replies, _ = endpoint
     replies += ["I like it.", "Rating: [[4]]"]
     assert judge(url, retries=1).rate(SAMPLE, "x") == 4
     replies += ["no", "still no"]

@@ -11,6 +11,11 @@ def tables():
     return curves(published())
 
 
+@pytest.fixture(scope="module")
+def told(tables):
+    return verdicts(tables, resamples=50)
+
+
 def one(tables, task, base, mix="es fr ja zh", joint=False):
     found = [
         c for c in tables
@@ -49,16 +54,16 @@ def test_all_tasks_at_once_cost_8_4_points_of_mathematics(tables):
     assert round(100 * (single.best(single.mean())[1] - joint.best(joint.mean())[1]), 1) == 8.4
 
 
-def test_latin_against_other_scripts_in_mathematics_is_inside_the_noise_floor(tables):
-    told = verdicts(tables)["latin_against_others"]
+def test_latin_against_other_scripts_in_mathematics_is_inside_the_noise_floor(told):
+    told = told["latin_against_others"]
     assert round(100 * told["difference"]["value"], 1) == 0.9  # 0.8 by the rounded figures
     assert not told["difference"]["resolved"]
     assert told["floor"] > abs(told["difference"]["value"])
     assert told["repeats"] == 3
 
 
-def test_figures_that_do_not_recompute_are_flagged_with_what_they_recompute_to(tables):
-    told = {claim["claim"]: claim for claim in verdicts(tables)["claims"]}
+def test_figures_that_do_not_recompute_are_flagged_with_what_they_recompute_to(told):
+    told = {claim["claim"]: claim for claim in told["claims"]}
     assert len(told) == len(CLAIMS)
     exact = {name for name, claim in told.items() if claim["verdict"] == "exact"}
     assert {"IF 7B gain", "SM 7B gain", "MR all", "MR Latin", "MR other", "MR joint loss"} <= exact
@@ -71,22 +76,22 @@ def test_figures_that_do_not_recompute_are_flagged_with_what_they_recompute_to(t
     assert told["Llama IF gain"]["verdict"] == "close"
 
 
-def test_printed_p_values_need_more_runs_than_there_are(tables):
-    needed = verdicts(tables)["runs_needed"]
+def test_printed_p_values_need_more_runs_than_there_are(told):
+    needed = told["runs_needed"]
     assert needed["0.39"] == 26
     assert needed["0.51"] == 16
     assert all(runs > 8 for runs in needed.values())
 
 
-def test_noise_floors_are_those_of_the_repeated_columns(tables):
-    floors = verdicts(tables)["floors"]
+def test_noise_floors_are_those_of_the_repeated_columns(told):
+    floors = told["floors"]
     assert floors["IF"]["mean of 8"] == pytest.approx(0.051, abs=0.001)
     assert floors["MR"]["mean of 8"] == pytest.approx(0.017, abs=0.001)
     assert floors["MR"]["relative"] == pytest.approx(0.049, abs=0.001)
 
 
-def test_no_single_variable_explains_the_published_scores(tables):
-    told = verdicts(tables, resamples=50)["ablation"]
+def test_no_single_variable_explains_the_published_scores(told):
+    told = told["ablation"]
     assert told["no_single_one"]
     assert told["beyond_single"]["low"] > 0.05
     assert told["alone"]["samples"]["value"] < told["main"]["value"] / 3

@@ -65,7 +65,7 @@ def test_a_generator_that_runs_dry_says_so():
             _, meaning = super().draw(rng)
             return f"only {meaning['a']}", meaning
 
-    with pytest.raises(BadInput, match="expected 40 of the embedded generator"):
+    with pytest.raises(BadInput, match=r"expected 40 of the embedded generator"):
         Few().embedded("eng_Latn", "train", 40)
 
 
@@ -125,7 +125,7 @@ def test_ids_must_be_unique_across_languages_unless_they_mean_translations():
     turns = (Message("user", "a"), Message("assistant", "b"))
     spanish, french = (Sample("7", "chat", tag, turns) for tag in ("spa_Latn", "fra_Latn"))
     check_ids([spanish, french], parallel=True)
-    with pytest.raises(BadInput, match="'7' stands in spa_Latn and in fra_Latn.*parallel: true"):
+    with pytest.raises(BadInput, match=r"'7' stands in spa_Latn and in fra_Latn.*parallel: true"):
         check_ids([spanish, french], parallel=False, where="mine.jsonl")
-    with pytest.raises(BadInput, match="twice in spa_Latn"):
+    with pytest.raises(BadInput, match=r"twice in spa_Latn"):
         check_ids([spanish, spanish], parallel=True)

@@ -86,6 +86,7 @@ def test_the_checkpoint_with_the_least_validation_loss_is_kept(proxy, data, tmp_
     )
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
 def test_adapters_train_little_and_are_merged(proxy, data, tmp_path):
     directory, tokenizer = proxy
     train, validation = data

@@ -65,11 +65,10 @@ def saturation(sizes: Sequence[int], value_NS: np.ndarray) -> Saturation:
     if 0 not in n_R or len(set(n_R.tolist())) < 3 or len(y_R) < 4:
         raise BadInput(f"{len(y_R)} scores at sizes {sorted(set(n_R.tolist()))}", expected="0 and at least two more")
     candidates = np.geomspace(positive.min() / REACH, positive.max() * REACH, GRID)
-    fits = [_line(n_R / (n_R + c), y_R) for c in candidates]
-    squares = np.array([fit[2] for fit in fits])
+    start_G, gain_G, squares = _lines(n_R / (n_R + candidates[:, None]), y_R)
     flat = float(((y_R - y_R.mean()) ** 2).sum())
     best = int(squares.argmin())
-    start, gain, least = fits[best]
+    start, gain, least = float(start_G[best]), float(gain_G[best]), float(squares[best])
     free = len(y_R) - 3
     scale = max(least / free, 1e-30)
     rises = gain > 0 and (flat - least) / 2 / scale > stats.f.ppf(0.95, 2, free)
@@ -93,12 +92,13 @@ def _rows(sizes: Sequence[int], value_NS: np.ndarray) -> tuple[np.ndarray, np.nd
     return n_R[there], y_R[there]
 
 
-def _line(x_R: np.ndarray, y_R: np.ndarray) -> tuple[float, float, float]:
-    """Intercept, slope and squared residuals of a straight line."""
-    x, y = x_R - x_R.mean(), y_R - y_R.mean()
-    slope = float(x @ y / max(float(x @ x), 1e-30))
-    left = y - slope * x
-    return float(y_R.mean() - slope * x_R.mean()), slope, float(left @ left)
+def _lines(x_GR: np.ndarray, y_R: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Intercepts, slopes and squared residuals of straight lines, one per row of x, [G] each."""
+    x = x_GR - x_GR.mean(1, keepdims=True)
+    y = y_R - y_R.mean()
+    slope_G = x @ y / np.maximum((x * x).sum(1), 1e-30)
+    left = y - slope_G[:, None] * x
+    return y_R.mean() - slope_G * x_GR.mean(1), slope_G, (left * left).sum(1)
 
 
 @dataclass(frozen=True)

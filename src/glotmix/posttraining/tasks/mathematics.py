@@ -36,6 +36,10 @@ class Mathematics(Task):
         meaning["value"] = a - b if taken else a + b
         return "/".join(str(meaning[key]) for key in ("kind", "a", "b", "name", "thing")), meaning
 
+    def held_together(self, id: str) -> str:
+        """Kind and numbers: a test problem is new in more than the name of a thing."""
+        return "/".join(id.split("/")[:3])
+
     def say(self, id: str, meaning: Mapping[str, Any], language: str) -> Sample:
         said = phrases(language)
         question = said.say(

@@ -33,6 +33,10 @@ class Task(ABC):
     def draw(self, rng: random.Random) -> tuple[str, Mapping[str, Any]]:
         """A meaning: its id, and the values that :meth:`say` needs."""
 
+    def held_together(self, id: str) -> str:
+        """What meanings that are too much alike share: they go to one split. Default: each meaning by itself."""
+        return id
+
     @abstractmethod
     def say(self, id: str, meaning: Mapping[str, Any], language: str) -> Sample:
         """A meaning in one language."""
@@ -57,7 +61,7 @@ class Task(ABC):
             if found == count:
                 return
             id, meaning = self.draw(rng)
-            if id not in seen and split_of(id) == split:
+            if id not in seen and split_of(self.held_together(id)) == split:
                 found += 1
                 yield id, meaning
             seen.add(id)

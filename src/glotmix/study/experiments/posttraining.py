@@ -37,6 +37,8 @@ class BaseConfig(Section):
     """Train a glotmix proxy on the study's corpus, all languages alike."""
     model: str | None = None
     """Directory (relative to the study file) or name on the hub (uses the network)."""
+    tokenizer: str | None = None
+    """With ``model``: the tokenizer.json of a glotmix proxy's checkpoint, which is then given a chat template."""
     chat_template: str | None = None
     """File with a Jinja chat template, for a model that has none."""
     parameters: float | None = Field(None, gt=0)
@@ -46,6 +48,8 @@ class BaseConfig(Section):
     def _one_of_them(self) -> BaseConfig:
         if (self.proxy is None) == (self.model is None):
             raise ValueError("either proxy or model")
+        if self.tokenizer is not None and self.model is None:
+            raise ValueError("tokenizer goes with model, a proxy's checkpoint")
         return self
 
 
@@ -261,35 +265,56 @@ def open_base(name: str, config: PosttrainingConfig, base: Path, directory: Path
         BadInput: no such model, or one without a chat template.
     """
     given = config.bases[name]
+    if given.proxy is not None:
+        checkpoint, tokenizer, made_from = _pretrained(name, given.proxy, config, base, directory, narrator)
+        return _chat_base(name, checkpoint, tokenizer, made_from, directory)
+    assert given.model is not None
+    path = base / Path(given.model).expanduser()
+    if given.tokenizer is not None:
+        tokenizer = base / Path(given.tokenizer).expanduser()
+        made_from = {"weights": _checksum(path / "model.safetensors"), "tokenizer": _checksum(tokenizer)}
+        return _chat_base(name, path, tokenizer, made_from, directory)
     template = None if given.chat_template is None else base / given.chat_template
-    if given.model is not None:
-        path = base / Path(given.model).expanduser()
-        model = str(path.resolve()) if path.is_dir() else given.model
-        load_chat_tokenizer(model, template)
-        identity = checksum(path / "config.json") if (path / "config.json").is_file() else given.model
-        return Base(name, model, template, False, identity)
-    assert given.proxy is not None
-    study = Study(sized(config.as_study(given.proxy)), base, directory, narrator)
+    model = str(path.resolve()) if path.is_dir() else given.model
+    load_chat_tokenizer(model, template)
+    identity = _checksum(path / "config.json") if path.is_dir() else given.model
+    return Base(name, model, template, False, identity)
+
+
+def _pretrained(
+    name: str, proxy: ProxyConfig, config: PosttrainingConfig, base: Path, directory: Path, narrator: Narrator
+) -> tuple[Path, Path, dict[str, str]]:
+    """A proxy trained on the study's corpus, all languages alike: its checkpoint, its tokenizer, what it is made of."""
+    study = Study(sized(config.as_study(proxy)), base, directory, narrator)
     store = study.tokens()
-    proxy = study.config.proxy
-    equal = Mixture.normalised(dict.fromkeys(config.measured, 1.0))
-    run = PlannedRun(
-        f"pretraining-{name}", "method", Schedule.constant(equal), round(proxy.tokens), config.seed, keep=True
-    )
+    equal = Schedule.constant(Mixture.normalised(dict.fromkeys(config.measured, 1.0)))
+    tokens = round(study.config.proxy.tokens)
+    run = PlannedRun(f"pretraining-{name}", "method", equal, tokens, config.seed, keep=True)
     failed = study.run([run], study.sweep_spec(store, 1), f"Pretraining {name}")
     if failed:
         raise GlotmixError(f"{run.run} failed: {failed[run.run]}")
-    done = open_artifact(directory / "runs" / run.run, "run")
-    kept = sorted((directory / "runs" / run.run / "checkpoints").glob("step-*"), key=lambda p: int(p.name[5:]))
+    folder = directory / "runs" / run.run
+    done = open_artifact(folder, "run")
+    kept = sorted((folder / "checkpoints").glob("step-*"), key=lambda p: int(p.name.removeprefix("step-")))
     if done is None or not kept:
-        raise GlotmixError(f"{directory / 'runs' / run.run}: no weights were kept; delete it to train it again")
-    folder, made_from = directory / "bases" / name, {"run": done.fingerprint, "format": 1}
+        raise GlotmixError(f"{folder}: no weights were kept; delete it to train it again")
+    return kept[-1], store.directory / "tokenizer.json", {"run": done.fingerprint}
+
+
+def _chat_base(name: str, checkpoint: Path, tokenizer: Path, made_from: dict[str, str], directory: Path) -> Base:
+    folder = directory / "bases" / name
     if open_artifact(folder, "chat model", made_from) is None:
         with creating(folder, "chat model", made_from) as part:
-            chat_proxy(kept[-1], store.directory / "tokenizer.json", part)
+            chat_proxy(checkpoint, tokenizer, part)
     found = open_artifact(folder, "chat model", made_from)
     assert found is not None
     return Base(name, str(folder.resolve()), None, True, found.fingerprint)
+
+
+def _checksum(path: Path) -> str:
+    if not path.is_file():
+        raise BadInput("no such file", where=path, expected="a model's directory, or a proxy's checkpoint")
+    return checksum(path)
 
 
 EXPERIMENT = Posttraining()

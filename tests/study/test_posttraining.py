@@ -1,0 +1,268 @@
+"""A study file to a report: resumed to the same bytes, and every way in which it can be wrong has a name."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from glotmix.cli import app
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.posttraining.judge import Unreachable
+from glotmix.study.experiments import find_experiment, posttraining, posttraining_cells
+from glotmix.study.narrator import Narrator
+from glotmix.sweep.executors.executor import Executor, JobEnd
+from tests.posttraining.toy import chat_model
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "post-training.yaml"
+
+
+class Here(Executor):
+    """Runs jobs in this process, which spares each of them the import of everything; ends after ``most`` cells."""
+
+    workers = 1
+
+    def __init__(self, most=None):
+        self.trained, self.most = [], most
+
+    def run(self, jobs, tick):
+        for job in jobs:
+            code = posttraining_cells.main(Path(job.command[-1]))
+            yield JobEnd(job, code, "")
+            tick()
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("base")
+    chat_model(directory, width=16, layers=1)
+    return directory / "plain"
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """The executor, and a list of the cells that were really trained."""
+    executor, real = Here(), posttraining_cells.run_cell
+
+    def counted(cell, base, setting, directory):
+        if executor.most is not None and len(executor.trained) >= executor.most:
+            raise KeyboardInterrupt
+        if not posttraining_cells.is_done(directory, cell, base, setting):
+            executor.trained.append(cell.name)
+        real(cell, base, setting, directory)
+
+    monkeypatch.setattr(posttraining, "open_executor", lambda config: executor)
+    monkeypatch.setattr(posttraining_cells, "run_cell", counted)
+    return executor
+
+
+def study(proxy, **changes):
+    return {
+        "name": "Test <b>study</b>",
+        "description": "Does it hold?",
+        "languages": ["spa", "rus"],
+        "outside": ["por"],
+        "bases": {"toy": {"model": str(proxy), "tokenizer": str(proxy / "tokenizer.json")}},
+        "tasks": {"mathematics": {"test_samples": 4, "validation_samples": 2}},
+        "grids": [{"samples": [0, 3, 6], "pivot_samples": 6, "seeds": 2}],
+        "finetuning": {"batch": 3, "steps": 3, "learning_rate": 3e-3, "save_every": 2, "context": 160},
+        "analysis": {"resamples": 20},
+    } | changes
+
+
+def run(data, base, directory):
+    experiment = find_experiment("posttraining")
+    config = posttraining.PosttrainingConfig.model_validate(data)
+    return experiment.run(config, base, directory, Narrator())
+
+
+def scores(directory):
+    return {path.parent.name: path.read_bytes() for path in sorted((directory / "cells").glob("*/scores.parquet"))}
+
+
+def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_path):
+    both = {name: {"test_samples": 4, "validation_samples": 2} for name in ("mathematics", "instructions")}
+    data = study(proxy, tasks=both, influence={"test_samples": 1, "train_samples": 9, "top": 3})
+    report = run(data, tmp_path, tmp_path / "out")
+    assert len(here.trained) == 2 * 3 * 2 + 1
+    page = report.read_text()
+    for heading in ("What to do", "Was it learnt?", "How much is enough?", "Who comes along?", "What explains it?"):
+        assert heading in page
+    assert "Test &lt;b&gt;study&lt;/b&gt;" in page
+    assert "<b>study</b>" not in page
+    found = json.loads((tmp_path / "out" / "findings.json").read_text())
+    assert {row["task"] for row in found["tasks"]} == {"mathematics", "instructions"}
+    assert found["cells"] == 12
+    assert all(len(row["groups"]["unseen"]) == 3 for row in found["curves"])
+    shares = found["influence"][0]["shares"]["por_Latn"]
+    assert sum(share["value"] for share in shares) == pytest.approx(1)
+
+    runs = pl.read_parquet(tmp_path / "out" / "measurements" / "runs.parquet")
+    losses = pl.read_parquet(tmp_path / "out" / "measurements" / "losses.parquet")
+    assert runs.height == 13
+    largest = runs.filter(pl.col("run") == "mathematics-toy-n6-s0")
+    assert sum(largest[f"p/{tag}"][0] for tag in ("eng_Latn", "spa_Latn", "rus_Cyrl")) == pytest.approx(1)
+    assert largest["p/por_Latn"][0] == 0
+    assert set(losses["metric"]) == {"mathematics/exact_match", "instructions/pass_rate"}
+
+    before = scores(tmp_path / "out")
+    here.trained.clear()
+    run(data, tmp_path, tmp_path / "out")
+    assert here.trained == []
+    shutil.rmtree(tmp_path / "out" / "cells" / "mathematics-toy-n3-s1")
+    run(data, tmp_path, tmp_path / "out")
+    assert here.trained == ["mathematics-toy-n3-s1"]
+    assert scores(tmp_path / "out") == before  # byte for byte
+    with pytest.raises(BadInput, match=r"made by another configuration: finetuning.learning_rate"):
+        run(data | {"finetuning": data["finetuning"] | {"learning_rate": 1e-3}}, tmp_path, tmp_path / "out")
+
+
+def test_an_interrupted_grid_keeps_its_finished_cells_and_goes_on(proxy, here, tmp_path):
+    here.most = 3
+    with pytest.raises(KeyboardInterrupt):
+        run(study(proxy), tmp_path, tmp_path / "out")
+    kept = scores(tmp_path / "out")
+    assert len(kept) == 3
+    assert not list((tmp_path / "out" / "cells").glob("*.part"))
+    here.most, first = None, here.trained.copy()
+    here.trained.clear()
+    run(study(proxy), tmp_path, tmp_path / "out")
+    assert not set(first) & set(here.trained)
+    assert kept.items() <= scores(tmp_path / "out").items()
+
+
+def test_a_cell_that_fails_is_told_and_the_others_go_on(proxy, here, tmp_path, monkeypatch):
+    real = posttraining_cells.run_cell
+
+    def failing(cell, *rest):
+        if cell.name == "mathematics-toy-n3-s0":
+            raise GlotmixError("out of luck")
+        real(cell, *rest)
+
+    monkeypatch.setattr(posttraining_cells, "run_cell", failing)
+    report = run(study(proxy, sweep={"retries": 0}), tmp_path, tmp_path / "out")
+    assert "mathematics-toy-n3-s0" in report.read_text()
+    assert len(scores(tmp_path / "out")) == 6
+    status = pl.read_parquet(tmp_path / "out" / "measurements" / "runs.parquet").filter(pl.col("status") == "failed")
+    assert status["run"].to_list() == ["mathematics-toy-n3-s0"]
+
+
+def test_schedules_and_weights_of_the_mixture_work_here(proxy, here, tmp_path):
+    later = [
+        {"start": 0, "mixture": {"eng": 1, "spa": 0, "rus": 0}},
+        {"start": 0.5, "mixture": {"eng": 0, "spa": 0.5, "rus": 0.5}},
+    ]
+    small = {"grids": [{"samples": [0, 6], "pivot_samples": 6}], "finetuning": {"batch": 4, "steps": 4, "context": 160}}
+    data = study(proxy, schedule=later, weights={"eng": 1, "spa": 2, "rus": 1}, **small)
+    run(data, tmp_path, tmp_path / "late")
+    data["schedule"] = {"eng": 0.25, "spa": 0.5, "rus": 0.25}
+    run(data, tmp_path, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "cells" / "mathematics-toy-n6-s0" / "cell.json").read_text())
+    assert record["samples"] == 18
+    assert record["tokens_by_language"]["spa_Latn"] > record["tokens_by_language"]["eng_Latn"]
+
+
+def chat_files(folder):
+    folder.mkdir(exist_ok=True)
+    for split, count, offset in (("train", 10, 0), ("test", 3, 500)):
+        for number, tag in enumerate(("eng_Latn", "spa_Latn", "rus_Cyrl", "por_Latn")):
+            words = {
+                "eng_Latn": "a short question",
+                "spa_Latn": "una pregunta",
+                "rus_Cyrl": "вопрос",
+                "por_Latn": "uma",
+            }
+            rows = [
+                {"id": f"{tag}-{offset + i}", "prompt": f"{words[tag]} {number}{offset + i}", "completion": words[tag]}
+                for i in range(count)
+            ]
+            (folder / f"{split}.{tag}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def own_task(**changes):
+    source = {"source": "chat", "path": "{split}.{{language}}.jsonl"}
+    train, test = ({**source, "path": source["path"].format(split=split)} for split in ("train", "test"))
+    return {"instructions": {"train": train, "test": test, "test_samples": 3, "validation_samples": 2} | changes}
+
+
+def test_an_unreachable_judge_is_named_and_the_finished_cells_are_kept(proxy, here, tmp_path):
+    chat_files(tmp_path / "files")
+    small = study(proxy, tasks=own_task(answer_tokens=4), grids=[{"samples": [0, 3], "pivot_samples": 3}])
+    with pytest.raises(BadInput, match=r"can be verified by nothing but a judge"):
+        run(small, tmp_path / "files", tmp_path / "out")
+    trained = len(here.trained)
+    judge = {"endpoint": "http://127.0.0.1:9/v1", "model": "m", "retries": 0, "timeout": 1}
+    with pytest.raises(Unreachable, match=r"127.0.0.1:9"):
+        run(small | {"judge": judge}, tmp_path / "files", tmp_path / "out")
+    assert len(here.trained) == trained == 3  # nothing was trained again
+    assert len(scores(tmp_path / "out")) == 3
+
+
+def test_bad_data_stop_the_study_before_anything_is_trained(proxy, here, tmp_path):
+    chat_files(tmp_path / "files")
+    wrong = study(proxy, tasks=own_task(), grids=[{"samples": [0, 30], "pivot_samples": 3}])
+    with pytest.raises(BadInput, match=r"instructions has 8 training samples of spa_Latn"):
+        run(wrong, tmp_path / "files", tmp_path / "few")
+    lines = (tmp_path / "files" / "train.spa_Latn.jsonl").read_text()
+    (tmp_path / "files" / "test.spa_Latn.jsonl").write_text(lines)
+    leaky = study(proxy, tasks=own_task(), grids=[{"samples": [0, 3], "pivot_samples": 3}])
+    with pytest.raises(BadInput, match=r"is in the training data"):
+        run(leaky, tmp_path / "files", tmp_path / "leak")
+    assert here.trained == []
+
+
+def test_a_model_without_a_chat_template_stops_the_study_before_anything_is_trained(proxy, here, tmp_path):
+    from transformers import PreTrainedTokenizerFast
+
+    PreTrainedTokenizerFast(
+        tokenizer_file=str(proxy / "tokenizer.json"), eos_token="<|end_of_document|>"
+    ).save_pretrained(tmp_path / "model")
+    shutil.copy(proxy / "config.json", tmp_path / "model" / "config.json")
+    with pytest.raises(BadInput, match=r"has no chat template"):
+        run(study(proxy, bases={"toy": {"model": str(tmp_path / "model")}}), tmp_path, tmp_path / "out")
+    assert here.trained == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"bases": {"x": {}}}, "either proxy or model"),
+        ({"tasks": {"poetry": {}}}, "no task 'poetry'"),
+        ({"outside": ["spa"]}, "language spa_Latn stands there twice"),
+        ({"grids": [{"samples": [0, 3], "pivot_samples": 3, "mixes": {"m": ["fra"]}}]}, "grids.mixes.m: 'fra_Latn'"),
+        ({"weights": {"eng": -1}}, "weight of eng_Latn"),
+        ({"schedule": {"eng": 0.4}}, "shares sum to 0.4"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_a_study_file_that_is_wrong_names_the_field(proxy, changes, error):
+    with pytest.raises(ValueError, match=error):
+        posttraining.PosttrainingConfig.model_validate(study(proxy, **changes))
+
+
+def test_the_recipe_prices_every_scale_and_the_paper_has_152_models():
+    experiment = find_experiment("posttraining")
+    for scale, models in (("small", 90), ("paper", 152)):
+        price = experiment.price(experiment.load(RECIPE, scale=scale), RECIPE.parent)
+        assert price.amounts["models"] == models
+        assert price.amounts["gpu_hours"] > 0
+    tiny = experiment.load(RECIPE)
+    assert len([cell for cell in tiny.cells() if cell.tasks]) == 24
+    shown = CliRunner().invoke(app, ["run", str(RECIPE), "--scale", "paper", "--dry-run", "--json"])
+    assert json.loads(shown.stdout)["amounts"]["models"] == 152
+
+
+@pytest.mark.slow
+def test_a_proxy_is_pretrained_fine_tuned_and_reported_by_one_command(tmp_path):
+    """The recipe itself, smaller: executors, worker processes and all."""
+    sets = [
+        "corpus.bytes_per_language=40000", "tokens.vocab_size=400", "grids=[{samples: [0, 5], pivot_samples: 8}]",
+        "bases={tiny: {proxy: {width: 16, layers: 1, heads: 2, tokens: 10000, context: 160, batch: 4}}}",
+        "finetuning={batch: 4, steps: 5, context: 160}", "tasks={mathematics: {test_samples: 5, validation_samples: 2}}",
+    ]  # fmt: skip
+    out = ["--out", str(tmp_path / "out"), "--json"]
+    done = CliRunner().invoke(app, ["run", str(RECIPE), *out, *[part for one in sets for part in ("--set", one)]])
+    assert done.exit_code == 0, done.output
+    assert Path(json.loads(done.stdout)["report"]).is_file()
