@@ -1,17 +1,21 @@
 """Influence scores against captum and dattri, and what in-run Shapley adds to a training: CPU-seconds on one thread.
 
-    python benchmarks/influence.py [--size 0.2M|4M] [--train 128] [--test 32]
+    python benchmarks/influence.py [--size 0.2M|4M|30M] [--repeats 3]
     python benchmarks/influence.py --in-run
+    python benchmarks/influence.py --memory
 
-Same model, samples, checkpoints and parameters (all of them) for everyone; the scores must agree to 1e-4 before a time
-is written to benchmarks/results/influence_<size>.json; in-run Shapley is timed in
-results/influence_in_run.json.
+Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-4
+before a time is written to benchmarks/results/influence_<size>.json. Methods take turns, so that a ratio is of
+neighbours in time. In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of
+training samples in results/influence_memory.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -29,8 +33,11 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.proxy.model import Shape
 from glotmix.proxy.train import StackRun, train_stack
 
-SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000)}
-T = 64
+SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000), "30M": (512, 8, 25_000)}
+"""Width, layers, vocabulary."""
+SAMPLES = {"0.2M": (256, 64), "4M": (48, 16), "30M": (16, 8)}
+"""Training and test samples: as many as fit into the minutes that peers take."""
+T, BATCH = 64, 64
 LANGUAGES = tuple("abcdefgh")
 
 
@@ -77,7 +84,7 @@ def states(model: torch.nn.Module) -> list[dict[str, torch.Tensor]]:
 
 def ours(model, checkpoints, test, train):
     moments = [Checkpoint(str(i), state, 1.0) for i, state in enumerate(checkpoints)]
-    products = gradient_products(model, classification_loss, moments, test, train)
+    products = gradient_products(model, classification_loss, moments, test, train, batch=BATCH)
     return {"dot": products.scores("dot").sum(0), "cosine": products.scores("cosine").sum(0)}
 
 
@@ -95,7 +102,7 @@ def captum(model, checkpoints, test, train):
 
         data = torch.utils.data.TensorDataset(train.inputs["input_ids"], train.inputs["labels"])
         loss = torch.nn.CrossEntropyLoss(reduction="none")
-        peer = TracInCP(Logits(model), data, paths, load, loss_fn=loss, batch_size=32)
+        peer = TracInCP(Logits(model), data, paths, load, loss_fn=loss, batch_size=BATCH)
         return {"dot": peer.influence((test.inputs["input_ids"], test.inputs["labels"])).detach().numpy()}
 
 
@@ -116,7 +123,7 @@ def dattri(similarity):
             return torch.nn.functional.cross_entropy(out.logits, label.reshape(1))
 
         sets = [torch.utils.data.TensorDataset(s.inputs["input_ids"], s.inputs["labels"]) for s in (train, test)]
-        loaders = [torch.utils.data.DataLoader(data, batch_size=32) for data in sets]
+        loaders = [torch.utils.data.DataLoader(data, batch_size=BATCH) for data in sets]
         task = AttributionTask(loss_func=loss, model=model, checkpoints=checkpoints)
         weights = torch.ones(len(checkpoints))
         peer = TracInAttributor(task=task, weight_list=weights, normalized_grad=similarity == "cosine", device="cpu")
@@ -127,30 +134,87 @@ def dattri(similarity):
     return run
 
 
-def scores(size: str, n_train: int, n_test: int) -> dict:
-    model = classifier(*SIZES[size])
+def scores(size: str, repeats: int) -> dict:
+    model, (n_train, n_test) = classifier(*SIZES[size]), SAMPLES[size]
     checkpoints = states(model)
     test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
-    ours(model, checkpoints[:1], samples(4, 3, SIZES[size][2]), samples(4, 4, SIZES[size][2]))  # warm
-    seconds, errors, reference = {}, {}, {}
     methods = {"glotmix, dot and cosine": ours, "captum TracInCP, dot": captum}
     methods |= {f"dattri TracIn, {kind}": dattri(kind) for kind in ("dot", "cosine")}
+    few = [samples(4, seed, SIZES[size][2]) for seed in (3, 4)]
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    errors: dict[str, float] = {}
     for name, method in methods.items():
-        began = time.process_time()
-        try:
+        method(model, checkpoints[:1], *few)  # warm
+        print(f"{name} is warm", flush=True)
+    for _ in range(repeats):
+        reference: dict[str, np.ndarray] = {}
+        for name, method in methods.items():
+            began = time.process_time()
             found = method(model, checkpoints, test, train)
-        except ImportError as error:
-            print(f"{name}: {error}")
-            continue
-        seconds[name] = round(time.process_time() - began, 2)
-        if not reference:
-            reference = found
-        errors[name] = max(float(np.abs(v - reference[k]).max() / np.abs(reference[k]).max()) for k, v in found.items())
-        assert errors[name] < 1e-4, (name, errors[name])
-        print(f"{name}: {seconds[name]} CPU-s, largest difference {errors[name]:.1e}", flush=True)
-    parameters = sum(p.numel() for p in model.parameters())
-    setting = {"parameters": parameters, "train": n_train, "test": n_test, "checkpoints": 2, "T": T}
-    return setting | {"seconds": seconds, "errors": errors}
+            seconds[name].append(round(time.process_time() - began, 3))
+            reference = reference or found
+            worst = (float(np.abs(v - reference[k]).max() / np.abs(reference[k]).max()) for k, v in found.items())
+            errors[name] = max(worst)
+            assert errors[name] < 1e-4, (name, errors[name])
+            print(f"{name}: {seconds[name][-1]} CPU-s, largest difference {errors[name]:.1e}", flush=True)
+    mine = seconds["glotmix, dot and cosine"]
+    ratios = {
+        name: [round(t / m, 2) for t, m in zip(times, mine, strict=True)]
+        for name, times in seconds.items()
+        if times is not mine
+    }
+    print("times as fast:", ratios)
+    setting = {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "train": n_train,
+        "test": n_test,
+        "checkpoints": 2,
+        "T": T,
+        "batch": BATCH,
+    }
+    ms = 500 * min(mine) / (n_train + n_test)
+    return (
+        setting
+        | {"cpu_seconds": seconds, "ratios": ratios, "errors": errors, "ms_per_gradient": round(ms, 3)}
+        | {"least_ms_per_gradient": round(floor(model, train), 3)}
+    )
+
+
+def floor(model: torch.nn.Module, train: Samples) -> float:
+    """Milliseconds per sample of what no exact method can leave out: forward, and backward to the layers' inputs."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    for p in trainable:
+        p.requires_grad_(False)
+    times = []
+    for _ in range(5):
+        began = time.process_time()
+        for _, inputs in train.batches(BATCH):
+            embedded = model.roberta.embeddings.word_embeddings(inputs["input_ids"]).requires_grad_()
+            logits = model(inputs_embeds=embedded).logits
+            loss = torch.nn.functional.cross_entropy(logits, inputs["labels"], reduction="sum")
+            torch.autograd.grad(loss, embedded)
+        times.append(time.process_time() - began)
+    for p in trainable:
+        p.requires_grad_(True)
+    return 1000 * min(times) / len(train)
+
+
+def memory() -> dict:
+    """Peak resident memory of a fresh process that scores so many training samples, in MiB."""
+    found = {}
+    for n in (64, 512, 2048):
+        code = (
+            f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import influence as b, resource\n"
+            "b.torch.set_num_threads(1)\n"
+            "model = b.classifier(*b.SIZES['0.2M'])\n"
+            f"b.ours(model, b.states(model)[:1], b.samples(16, 1, 2000), b.samples({n}, 2, 2000))\n"
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        )
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        found[str(n)] = int(out.strip().splitlines()[-1])
+        print(f"{n} training samples: peak {found[str(n)]} MiB", flush=True)
+    gradients = 2048 * 203_714 * 4 // 2**20
+    return {"parameters": 203_714, "peak_MiB": found, "all_gradients_of_2048_samples_MiB": gradients}
 
 
 class Text:
@@ -169,7 +233,7 @@ def in_run(steps: int = 40, every: int = 10) -> dict:
 
     held_out = {name: Text(i) for i, name in enumerate(LANGUAGES)}
     seconds: dict[str, list[float]] = {"without": [], "with": []}
-    for _ in range(3):
+    for _ in range(7):
         for name in seconds:
             observer = InRunShapley(
                 targets_of(held_out, 128, 1), LANGUAGES, lambda k, s: LANGUAGES * 4, clip=1.0, every=every
@@ -177,24 +241,28 @@ def in_run(steps: int = 40, every: int = 10) -> dict:
             began = time.process_time()
             train_stack([run], batch, shape, training, on_batch=observer.on_batch if name == "with" else None)
             seconds[name].append(round(time.process_time() - began, 3))
-    added = min(seconds["with"]) / min(seconds["without"]) - 1
-    print(f"in-run Shapley every {every} steps: +{added:.1%} CPU time")
-    return {"steps": steps, "every": every, "languages": 8, "seconds": seconds, "added": round(added, 4)}
+    pairs = [b / a - 1 for a, b in zip(seconds["without"], seconds["with"], strict=True)]
+    added = float(np.median(pairs))
+    print(f"in-run Shapley every {every} steps: +{added:.1%} CPU time, pairs {[f'{x:.1%}' for x in pairs]}")
+    setting = {"steps": steps, "every": every, "languages": 8, "parameters": shape.parameters}
+    return setting | {"cpu_seconds": seconds, "added": round(added, 4), "added_by_pair": [round(x, 4) for x in pairs]}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SIZES, default="0.2M")
-    parser.add_argument("--train", type=int, default=128)
-    parser.add_argument("--test", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--in-run", action="store_true", help="time in-run Shapley instead")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     if options.in_run:
         name, result = "in_run", in_run()
+    elif options.memory:
+        name, result = "memory", memory()
     else:
-        name, result = options.size, scores(options.size, options.train, options.test)
+        name, result = options.size, scores(options.size, options.repeats)
     path = Path(__file__).parent / "results" / f"influence_{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
     print(path)

@@ -37,8 +37,8 @@ from glotmix.transfer.agreement import agreements, partings
 from glotmix.transfer.matrix import TransferMatrix
 
 RESULTS = Path(__file__).parent / "results"
-WINDOWS, TRAIN, TEST, TOP = 4, 60, 10, 24
-"""Held-out windows per target of in-run Shapley; TracIn's training and test windows per language and its top m."""
+WINDOWS, EVERY, TRAIN, TEST, TOP = 2, 20, 60, 10, 24
+"""In-run Shapley: held-out windows per target, steps between two looks. TracIn: windows per language, top m."""
 LAW = "shapley_law"
 
 
@@ -80,6 +80,7 @@ def watched(directory: Path) -> dict:
             config.languages,
             batches.languages_of,
             clip=proxy.clip,
+            every=EVERY,
             preconditioned=form,
         )
         for form in (True, False)

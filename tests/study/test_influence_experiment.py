@@ -1,0 +1,207 @@
+"""The experiment of kind influence and ``glotmix influence`` end to end, as small as they go."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from glotmix.cli import app
+from glotmix.errors import BadInput, Corrupt
+from glotmix.study.experiments import find_experiment
+from glotmix.study.influence import Asking, influence_of
+from glotmix.study.narrator import Narrator
+
+pytest.importorskip("transformers")
+
+FILE = """
+kind: influence
+name: Smallest
+description: Does it run?
+languages: [eng_Latn, deu_Latn]
+seeds: 2
+tasks:
+  - {name: parallel, source: embedded, train: 30, test: 3, classes: [weather, market]}
+  - {name: apart, source: embedded, parallel: false, train: 30, test: 3, classes: [weather, market]}
+base:
+  corpus: {reader: embedded, bytes_per_language: 30000}
+  tokens: {vocab_size: 500, held_out_tokens: 1000}
+  proxy: {width: 16, layers: 1, heads: 1, context: 16, batch: 8, tokens: 4000}
+tuning: {epochs: 2, batch: 20, learning_rate: 3e-3, length: 16}
+scores: {top: 8}
+zero_shot: [deu_Latn]
+removal: {samples: 5, tests: 2, seeds: 2, kinds: [top, random_same_label]}
+subsets: 3
+browse: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The experiment, run once."""
+    folder = tmp_path_factory.mktemp("influence")
+    (folder / "study.yaml").write_text(FILE)
+    experiment = find_experiment("influence")
+    config = experiment.load(folder / "study.yaml")
+    report = experiment.run(config, folder, folder / "out", Narrator())
+    return folder, experiment, config, report
+
+
+def test_the_page_has_every_share_beside_its_null_and_the_texts(done):
+    page = done[3].read_text()
+    for words in (
+        "identities shuffled",
+        "random, same label",
+        "Zero-shot",
+        "Trained again without 5 samples",
+        "Linear datamodeling score over 3 subsets",
+        "Most helpful",
+        "in the test language",
+        "English",
+    ):
+        assert words in page
+    assert "Traceback" not in page
+
+
+def test_called_again_nothing_is_done_again(done):
+    folder, experiment, config, _ = done
+    before = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*") if p.suffix in (".safetensors", ".bin")}
+    kept = {p.name for p in (folder / "out" / "retrained").iterdir()}
+    experiment.run(config, folder, folder / "out", Narrator())
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+    assert kept == {p.name for p in (folder / "out" / "retrained").iterdir()}
+    # kinds × seeds × tests + seeds of removal, and subsets
+    assert len(kept) == 2 * 2 * 2 + 2 + 3
+    other = config.model_copy(update={"seed": 1})
+    with pytest.raises(BadInput, match="another configuration: seed"):
+        experiment.run(other, folder, folder / "out", Narrator())
+
+
+def test_training_texts_of_the_parallel_task_alone_are_translations(done):
+    from glotmix.attribution.texts import read_texts
+
+    for task, parallel in (("parallel", True), ("apart", False)):
+        train = read_texts(done[0] / "out" / "tasks" / task / "train.parquet")
+        label = {(lang, i): y for lang, i, y in zip(train.languages, train.ids, train.labels, strict=True)}
+        same = [label["eng_Latn", str(i)] == label["deu_Latn", str(i)] for i in range(30)]
+        assert all(same) == parallel
+        test = read_texts(done[0] / "out" / "tasks" / task / "test.parquet")
+        assert not set(test.ids) & set(train.ids)
+
+
+def test_the_price_counts_what_is_done(done):
+    folder, experiment, config, _ = done
+    price = experiment.price(config, folder)
+    assert price.amounts["tunings"] == 2 * 2 * 2
+    assert price.amounts["retrainings"] == 13
+    assert json.dumps(price.to_json())
+
+
+def test_its_runs_are_asked_from_the_command_line(done):
+    folder = done[0]
+    runs = [str(folder / "out" / "runs" / f"parallel-s{s}") for s in (0, 1)]
+    result = CliRunner().invoke(app, ["influence", *runs, "--out", str(folder / "asked"), "--top", "8", "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    shares = found["positive"]["shares"]["eng_Latn"]
+    assert sum(cell["value"] for cell in shares.values()) == pytest.approx(1)
+    assert shares["deu_Latn"]["low"] <= shares["deu_Latn"]["value"] <= shares["deu_Latn"]["high"]
+    assert found["positive"]["same_label"]["eng_Latn"]["deu_Latn"]["value"] == pytest.approx(0.5)
+    assert set(found["translations"]["eng_Latn"]) == {"share", "chance", "shuffled"}
+    assert list(found["checkpoints"]) == ["epoch-1", "epoch-2"]
+    assert (folder / "asked" / "report.html").is_file()
+
+
+def test_an_index_gives_nearly_the_same_and_tells_its_error(done):
+    folder = done[0]
+    run = folder / "out" / "runs" / "parallel-s0"
+    exact = influence_of([run], Asking(), folder / "exact", Narrator())
+    answer = influence_of([run], Asking(index=folder / "index", dimensions=12), folder / "near", Narrator())
+    a, b = exact.scores[0].value_QN, answer.scores[0].value_QN
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8
+    assert 0 < answer.errors[0].rms < answer.errors[0].scale
+    again = influence_of([run], Asking(index=folder / "index", dimensions=12), folder / "near", Narrator())
+    assert (again.scores[0].value_QN == b).all()
+    with pytest.raises(BadInput, match="made of other training samples"):
+        influence_of([run], Asking(index=folder / "index", train_samples=3), folder / "near", Narrator())
+    broken = next((folder / "index").glob("*/gradients-0.bin"))
+    broken.write_bytes(broken.read_bytes()[:-8])
+    with pytest.raises(Corrupt, match=r"gradients-0\.bin"):
+        influence_of([run], Asking(index=folder / "index"), folder / "near", Narrator())
+
+
+def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(done, tmp_path):
+    folder = done[0]
+    run = folder / "out" / "runs" / "parallel-s0"
+    for run_directory, options, words in (
+        (tmp_path, {}, "no checkpoints in it"),
+        (folder / "out" / "base", {}, "nothing says what it was trained on"),
+        (run, {"checkpoints": ["epoch-9"]}, "no checkpoint epoch-9"),
+        (run, {"similarity": "angle"}, "similarity = 'angle'"),
+        (run, {"parameters": ["none.*"]}, "no trainable parameter matches"),
+        (run, {"top": 1000}, "top 1000 of 60"),
+        (run, {"train": tmp_path / "none.jsonl"}, "no such file"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            influence_of([run_directory], Asking(**options), tmp_path / "out", Narrator())
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text(json.dumps({"text": "a b", "language": "eng_Latn", "label": "storm"}) + "\n")
+    with pytest.raises(BadInput, match="label 'storm'"):
+        influence_of([run], Asking(train=texts, test=texts), tmp_path / "out", Narrator())
+    broken = tmp_path / "broken"
+    shutil.copytree(run, broken)
+    weights = broken / "checkpoints" / "epoch-1" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(Corrupt, match="epoch-1"):
+        influence_of([broken], Asking(), tmp_path / "out", Narrator())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("scores: {top: 31}", r"scores.top = 31 of 30"),
+        ("zero_shot: [fra_Latn]", "fra_Latn is none of the languages"),
+        ("languages: [eng_Latn, eng_Latn]", "twice"),
+        ("seeds: 0", "seeds"),
+    ],
+)
+def test_a_study_file_that_makes_no_sense_is_named(tmp_path, change, words):
+    key = change.partition(":")[0]
+    lines = [line for line in FILE.strip().splitlines() if not line.startswith(f"{key}:")]
+    (tmp_path / "study.yaml").write_text("\n".join([*lines, change]))
+    with pytest.raises(BadInput, match=words):
+        find_experiment("influence").load(tmp_path / "study.yaml")
+
+
+def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
+    from glotmix.config import check
+    from glotmix.study.study import Study
+
+    config = check(
+        {
+            "name": "kept",
+            "languages": ["eng_Latn", "deu_Latn"],
+            "outside": ["nld_Latn"],
+            "corpus": {"reader": "embedded", "bytes_per_language": 20_000},
+            "tokens": {"vocab_size": 400, "held_out_tokens": 1000},
+            "design": {"coalitions": "none", "swarm": 1, "anchors": 0},
+            "proxy": {"width": 16, "layers": 1, "heads": 1, "context": 16, "batch": 8, "tokens": 3000,
+                      "evaluations": 2, "keep_checkpoints": True},
+            "sweep": {"stack": 1, "workers": 1},
+        }
+    )  # fmt: skip
+    (tmp_path / "out").mkdir()
+    study = Study(config, tmp_path, tmp_path / "out", Narrator())
+    (tmp_path / "out" / "study.json").write_text(json.dumps(config.model_dump(mode="json")))
+    store = study.tokens()
+    runs = study.plan(store)
+    assert study.run(runs, study.sweep_spec(store, len(runs)), "train") == {}
+    run = tmp_path / "out" / "runs" / runs[0].run
+    answer = influence_of([run], Asking(train_samples=12, test_samples=3), tmp_path / "asked", Narrator())
+    shares = answer.by_language.positive.shares
+    assert shares.targets == ("eng_Latn", "deu_Latn", "nld_Latn")
+    assert shares.sources == ("eng_Latn", "deu_Latn")
+    assert len(answer.by_language.moments) == 2
+    assert answer.by_language.translations is None
+    assert shares["eng_Latn", "eng_Latn"] > answer.by_language.positive.chance["eng_Latn", "eng_Latn"]
