@@ -131,7 +131,14 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
 
 @pytest.mark.parametrize(
     ("fields", "message"),
-    [({"splits": [0.0]}, "shares above 0"), ({"clones": {"n": 3}}, "main arm has two clones"), ({"n": 2}, "n")],
+    [
+        ({"splits": [0.0]}, "shares above 0"),
+        ({"clones": {"n": 3}}, "main arm has two clones"),
+        ({"n": 2}, "n"),
+        ({"alone": [0.5, 1.0]}, "2 budgets; token equivalents need 3"),
+        ({"lenses": {"splits": [0.3]}}, r"lenses\.splits: 0\.3 is none of the splits"),
+        ({"lenses": {"splits": [0.5]}, "proxy": {"evaluations": 1}}, "in-run scores of the lenses need at least 2"),
+    ],
 )
 def test_a_study_file_that_makes_no_sense_is_refused_by_field(study, fields, message):
     path = study.with_name("bad.yaml")

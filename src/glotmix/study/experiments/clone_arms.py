@@ -14,6 +14,7 @@ from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun, without_duplicates
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
+from glotmix.probe.equivalents import FEWEST_BUDGETS
 from glotmix.tokens.clone import ClonesConfig, clone_names
 
 
@@ -159,9 +160,15 @@ class CloneStudyConfig(Section):
         return values
 
     @model_validator(mode="after")
-    def _two(self) -> CloneStudyConfig:
+    def _what_is_read_is_trained(self) -> CloneStudyConfig:
         if self.clones.n != 2:
             raise ValueError("clones.n: the main arm has two clones; more are asked for in `many`")
+        if 0 < len(set(self.alone)) < FEWEST_BUDGETS:
+            raise ValueError(f"alone: {len(set(self.alone))} budgets; token equivalents need {FEWEST_BUDGETS}, or none")
+        if lacking := [share for share in self.lenses.splits if share not in self.splits]:
+            raise ValueError(f"lenses.splits: {lacking[0]:g} is none of the splits")
+        if self.lenses.splits and self.proxy.evaluations < 2:
+            raise ValueError("proxy.evaluations: in-run scores of the lenses need at least 2")
         return self
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from glotmix.artifact import read_json
+from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
 from glotmix.report.evidence import Estimate
@@ -97,7 +98,13 @@ def curve_method(alone: Curves) -> tuple[Method, str]:
     """The published law where it fits its own points within twice the noise between seeds, else through the points."""
     if not alone:
         return "law", "There are no runs on a language alone, so there are no token equivalents."
-    missed = float(np.mean([misfit(*points) for points in alone.values()]))
+    try:
+        missed = float(np.mean([misfit(*points) for points in alone.values()]))
+    except BadInput as error:
+        return (
+            "interpolated",
+            f"The law 1/PPL = c − a x^−b cannot be fitted ({error}); equivalents go through the points.",
+        )
     by_budget: dict[float, list[float]] = {}
     for tokens_R, loss_R in alone.values():
         for tokens, loss in zip(tokens_R.tolist(), loss_R.tolist(), strict=True):

@@ -107,6 +107,7 @@ class Lenses:
 
         table = _table(self.main)
         if table is None:
+            self.narrator.say("  the law is left out of the lenses: it needs three splits or more, and seven runs")
             return []
         weights, nus = [], []
         for target, at in fit("shapley_law", table).fits.items():
