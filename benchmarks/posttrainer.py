@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +180,7 @@ def manifests() -> dict[str, Any]:
     made = {cell.name: selection.manifest(cell) for cell in cells}
     nested = all(
         set(small) <= set(large)
-        for one, other in zip(cells, cells[1:], strict=False)
+        for one, other in pairwise(cells)
         if (one.tasks, one.base, one.mix) == (other.tasks, other.base, other.mix) and one.size < other.size
         for task in one.tasks
         for language, small in made[one.name]["ids"][task].items()
@@ -200,9 +201,8 @@ def main() -> None:
     asked = arguments.parse_args()
     result = verdicts(curves(published())) | {"manifests": manifests()}
     for claim in result["claims"]:
-        print(
-            f"{claim['claim']:16s} printed {claim['printed']:6.2f}  recomputed {claim['recomputed']:6.2f}  {claim['verdict']}"
-        )
+        figures = f"printed {claim['printed']:6.2f}  recomputed {claim['recomputed']:6.2f}"
+        print(f"{claim['claim']:16s} {figures}  {claim['verdict']}")
     told = result["latin_against_others"]
     gap = told["difference"]
     print(
@@ -211,9 +211,8 @@ def main() -> None:
         f"{'resolved' if gap['resolved'] else 'inside the noise'}"
     )
     for plan in result["plans"]:
-        print(
-            f"{plan['task']} {plan['base']}: {plan['size']} samples per language reach {plan['reached']:.1%} of the best"
-        )
+        least = f"{plan['size']} samples per language"
+        print(f"{plan['task']} {plan['base']}: {least} reach {plan['reached']:.1%} of the best")
     parts = result["ablation"]
     print(
         f"explained: best single ({parts['best_single']}) {parts['alone'][parts['best_single']]['value']:.2f}, "
