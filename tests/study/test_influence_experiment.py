@@ -204,4 +204,16 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     assert shares.sources == ("eng_Latn", "deu_Latn")
     assert len(answer.by_language.moments) == 2
     assert answer.by_language.translations is None
-    assert shares["eng_Latn", "eng_Latn"] > answer.by_language.positive.chance["eng_Latn", "eng_Latn"]
+    assert shares.value_TL.sum(1) == pytest.approx(1)
+    # What was read as training data is what the run read: sequences of its own batches.
+    from glotmix.proxy.loader import MixtureBatches
+    from glotmix.proxy.train import StackRun
+    from glotmix.study.influence import _windows
+
+    train, _ = _windows(run.resolve(), tmp_path / "out", Asking(train_samples=12))
+    plan = runs[0]
+    batches = MixtureBatches(
+        store, [StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)], config.proxy, study.available(store)
+    )
+    seen = {tuple(row[:16]) for step in range(23) for row in batches(0, step).tolist()}
+    assert {tuple(row) for row in train.inputs["input_ids"].tolist()} <= seen

@@ -133,28 +133,35 @@ def _correlated(
     one_RTL: np.ndarray, other_RTL: np.ndarray, mask_TL: np.ndarray, rng: np.random.Generator, resamples: int
 ) -> tuple[float, float, float, float, float]:
     """Correlation, its interval, and the null band."""
-    drawn, null = [], []
-    for _ in range(resamples):
-        a_C, b_C = (_mean_of(x, rng.integers(0, len(x), len(x)))[mask_TL] for x in (one_RTL, other_RTL))
-        some = rng.integers(0, len(a_C), len(a_C))
-        drawn.append(_spearman(a_C[some], b_C[some]))
-        shuffled_TL = np.full(mask_TL.shape, np.nan)
-        for t, row in enumerate(other_RTL.mean(0)):
-            shuffled_TL[t, mask_TL[t]] = rng.permutation(row[mask_TL[t]])
-        null.append(_spearman(one_RTL.mean(0)[mask_TL], shuffled_TL[mask_TL]))
-    value = _spearman(one_RTL.mean(0)[mask_TL], other_RTL.mean(0)[mask_TL])
-    ends = [float(x) for draws in (drawn, null) for x in np.nanquantile(draws, [0.025, 0.975])]
-    return value, ends[0], ends[1], ends[2], ends[3]
+    one_C, other_C = one_RTL.mean(0)[mask_TL], other_RTL.mean(0)[mask_TL]
+    some_SC = rng.integers(0, len(one_C), (resamples, len(one_C)))
+    drawn_SC = [
+        np.take_along_axis(x[rng.integers(0, len(x), (resamples, len(x)))].mean(1)[:, mask_TL], some_SC, 1)
+        for x in (one_RTL, other_RTL)
+    ]
+    # Within every target, in the order in which the mask reads the cells.
+    shuffled_SC = np.concatenate(
+        [
+            rng.permuted(np.tile(row[mask], (resamples, 1)), axis=1)
+            for row, mask in zip(other_RTL.mean(0), mask_TL, strict=True)
+        ],
+        axis=1,
+    )
+    draws = _spearman(*drawn_SC), _spearman(np.tile(one_C, (resamples, 1)), shuffled_SC)
+    ends = [float(x) for draw_S in draws for x in _middle(draw_S)]
+    return float(_spearman(one_C[None], other_C[None])[0]), ends[0], ends[1], ends[2], ends[3]
 
 
-def _mean_of(value_RTL: np.ndarray, repeats: np.ndarray) -> np.ndarray:
-    mean_TL: np.ndarray = value_RTL[repeats].mean(0)
-    return mean_TL
+def _middle(draw_S: np.ndarray) -> np.ndarray:
+    """Where the middle 95 % of the draws lie; NaN where a lens is constant."""
+    there = draw_S[np.isfinite(draw_S)]
+    ends: np.ndarray = np.quantile(there, [0.025, 0.975]) if there.size else np.full(2, np.nan)
+    return ends
 
 
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """NaN where one side is constant."""
-    rank_a, rank_b = stats.rankdata(a), stats.rankdata(b)
-    if np.ptp(rank_a) == 0 or np.ptp(rank_b) == 0:
-        return float("nan")
-    return float(np.corrcoef(rank_a, rank_b)[0, 1])
+def _spearman(a_SC: np.ndarray, b_SC: np.ndarray) -> np.ndarray:
+    """Of every row; NaN where one side is constant."""
+    ranks = (stats.rankdata(x, axis=1) for x in (a_SC, b_SC))
+    a, b = (r - r.mean(1, keepdims=True) for r in ranks)
+    size = np.sqrt((a**2).sum(1) * (b**2).sum(1))
+    return np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
