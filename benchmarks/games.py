@@ -1,12 +1,14 @@
 """Shapley values from few runs: relative error of every estimator.
 
     python benchmarks/games.py [--seeds 10] [--noise 0.03] [--families NAME…]
-    python benchmarks/games.py --table DIR    keep the games of a study of all coalitions (man_coalitions.yaml)
+    python benchmarks/games.py --tables DIR…    keep the games of studies of all coalitions
 
 Synthetic games have 10 languages and noise 0.03. The estimator `surrogate` and the design of coalitions were developed
 on "power", "exponential" and "coverage"; "diluted", "families" and "man pages" were not looked at for that.
-"man pages" are the games of eight languages of man pages for each of the eight as target: all 255 coalitions were
-trained, a run's noise is its own, and the exact values of the complete table are the truth.
+"man pages 4" are the games of the four languages of recipes/shapley-law.yaml (15 coalitions, three seeds, six targets),
+"man pages 8" those of man_coalitions.yaml (255 coalitions of small proxies, eight targets): every coalition was
+trained, a run's noise is its own, and the exact values of the complete table are the truth. Of 15 coalitions 8 and 11
+are used.
 Error: ‖φ̂ - φ‖ / ‖φ‖. Coverage: share of values inside the 95 % interval of `surrogate`.
 """
 
@@ -89,23 +91,26 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seeds", type=int, default=10)
     arguments.add_argument("--noise", type=float, default=0.03)
-    arguments.add_argument("--families", nargs="*", default=[*FAMILIES, "man pages"])
-    arguments.add_argument("--table", type=Path)
+    arguments.add_argument("--families", nargs="*", default=[*FAMILIES, "man pages 4", "man pages 8"])
+    arguments.add_argument("--tables", type=Path, nargs="*")
     arguments.add_argument("--out", type=Path, default=RESULTS / "games.json")
     asked = arguments.parse_args()
-    if asked.table is not None:
-        keep(asked.table)
+    if asked.tables:
+        tables = json.loads(TABLE.read_text()) if TABLE.exists() else {}
+        TABLE.write_text(json.dumps(tables | {directory.name: kept(directory) for directory in asked.tables}) + "\n")
         return
     result = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     result |= {"noise": asked.noise, "seeds": asked.seeds}
+    tables = json.loads(TABLE.read_text()) if TABLE.exists() else {}
     for name in asked.families:
-        for runs in (32, 64):
-            if name == "man pages":
-                table = json.loads(TABLE.read_text())
-                payoff_CT = np.array(table["payoff"])
-                rows = [of_table(payoff_CT[:, t], runs, t) for t in range(payoff_CT.shape[1])]
+        real = [np.array(t["payoff"]) for t in tables.values() if name == f"man pages {len(t['players'])}"]
+        for runs in (8, 11) if name == "man pages 4" else (32, 64):
+            if name.startswith("man pages"):
+                rows = [of_table(payoff_C, runs, t) for payoff_CT in real for t, payoff_C in enumerate(payoff_CT.T)]
             else:
                 rows = [of_family(FAMILIES[name], runs, seed, asked.noise) for seed in range(asked.seeds)]
+            if not rows:
+                continue
             mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
             result.setdefault("families", {}).setdefault(name, {})[str(runs)] = {"mean": mean, "games": rows}
             print(
@@ -114,7 +119,7 @@ def main() -> None:
             asked.out.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def keep(directory: Path) -> None:
+def kept(directory: Path) -> dict[str, object]:
     """Payoffs of every coalition of a study, by number (row 0 is nobody), and the spread of its repeated runs."""
     runs = read_runs(directory)
     empty = read_json(directory / "transfer.json")["notes"]["empty_loss"]
@@ -125,15 +130,14 @@ def keep(directory: Path) -> None:
     if len(set(number_R[first_R])) != 2 ** len(runs.languages) - 1:
         raise SystemExit(f"{len(set(number_R[first_R]))} coalitions in {directory}")
     spread = [runs.loss_RT[number_R == n].std(axis=0, ddof=1) for n in set(number_R[~first_R])]
-    table = {
+    print(directory, loss_CT.shape)
+    return {
         "players": list(runs.languages),
         "targets": list(runs.targets),
         "deviation_of_repeats": np.round(np.sqrt(np.mean(np.square(spread), axis=0)), 5).tolist(),
         "empty_loss": {target: round(empty[target], 5) for target in runs.targets},
         "payoff": np.round(loss_CT[0] - loss_CT, 5).tolist(),
     }
-    TABLE.write_text(json.dumps(table) + "\n")
-    print(TABLE)
 
 
 def of_family(family: Family, runs: int, seed: int, noise: float) -> dict[str, float]:

@@ -154,6 +154,9 @@ def test_prices_are_the_change_of_each_loss_for_one_more_percentage_point():
     step_L = (np.eye(4)[2] - p_L) / (1 - p_L[2])
     numeric = (law.loss(p_L + 1e-6 * step_L) - law.loss(p_L - 1e-6 * step_L)) / 2e-6 * 0.01 / law.loss(p_L)
     np.testing.assert_allclose([found.prices["l02"][t] for t in law.targets], numeric, rtol=1e-5)
+    dearest = law.targets[int(np.argmax(numeric))]
+    words = f"One more percentage point of l02 costs {dearest} {100 * numeric.max():.2g} % and gives l02 "
+    assert any(sentence.startswith(words) for sentence in found.price_words())
 
 
 def test_a_gain_is_paired_so_common_uncertainty_cancels():

@@ -234,6 +234,17 @@ class Optimum:
         """For notebooks."""
         return rich_html(self.table())
 
+    def price_words(self) -> tuple[str, ...]:
+        """For every language what one more percentage point of it costs and gives, the others giving way."""
+        words = []
+        for language, row in self.prices.items():
+            dearest, cheapest = (pick(row, key=lambda t: row[t], default=None) for pick in (max, min))
+            told = [f"costs {dearest} {100 * row[dearest]:.2g} %"] if dearest and row[dearest] > 0 else []
+            told += [f"gives {cheapest} {-100 * row[cheapest]:.2g} %"] if cheapest and row[cheapest] < 0 else []
+            if told:
+                words.append(f"One more percentage point of {language} {' and '.join(told)}.")
+        return tuple(words)
+
     def table(self) -> RenderableType:
         """Shares, then value and gain of the optimum and every baseline, then the limits and what they cost."""
         shares = Table(title=f"{self.aim.name} of {len(self.aim.members)} targets: {self.status}", title_justify="left")
@@ -250,7 +261,7 @@ class Optimum:
             shown = _shown(Estimate(gain.value, gain.low, gain.high))
             shares.add_row(row.name, *(f"{100 * row.mixture[language]:.2f} %" for language in self.mixture))
             outcomes.add_row(row.name, _shown(row.objective), shown, _plain(gain.honest), str(len(row.broken)))
-        notes = [active.words for active in self.active]
+        notes = [*(active.words for active in self.active), *self.price_words()]
         if self.honest is not None:
             notes.append("Intervals are 95 % over resampled fits; “expected” has the winner's curse taken off.")
         if self.nearest is not None:

@@ -60,6 +60,13 @@ def with_active(study: Study) -> list[PlannedRun]:
     return [run for batch in _batches(study.directory / "active.json") for run in batch]
 
 
+def stopped_because(study: Study) -> str | None:
+    """Why no further run was chosen; None for a design that was fixed beforehand."""
+    path = study.directory / "active.json"
+    stopped = read_json(path)["stopped"] if path.is_file() else None
+    return None if stopped is None else str(stopped["reason"])
+
+
 def train_chosen(
     study: Study,
     store: TokenStore,

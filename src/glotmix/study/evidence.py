@@ -41,6 +41,7 @@ from glotmix.report.evidence import (
     Trained,
 )
 from glotmix.report.fitted import law_fit
+from glotmix.study.active import stopped_because
 from glotmix.study.closed_loop import ClosedLoop, Difference
 from glotmix.study.study import Judgement, Study
 from glotmix.tokens.shards import TokenStore
@@ -303,6 +304,10 @@ def _warnings(found: Findings) -> tuple[str, ...]:
     for target, fitted in found.judgement.fits[found.judgement.law].fits.items():
         if fitted.usable and fitted.status != "converged":
             warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")
+        if vague := [sentence for sentence in fitted.unclear if "prior" not in sentence]:
+            warnings.append(f"The fit of {found.judgement.law} for {target}: {'; '.join(vague)}")
+    if (why := stopped_because(found.study)) and not why.startswith("settled"):
+        warnings.append(f"Further runs were chosen until {why}")
     return tuple(warnings)
 
 
