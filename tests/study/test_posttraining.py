@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import zlib
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from glotmix.artifact import creating, write_json
 from glotmix.cli import app
 from glotmix.errors import BadInput, GlotmixError
+from glotmix.posttraining.cell import KIND, scored
 from glotmix.posttraining.judge import Unreachable
 from glotmix.study.experiments import find_experiment, posttraining, posttraining_cells
 from glotmix.study.narrator import Narrator
@@ -84,7 +88,7 @@ def scores(directory):
 
 def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_path):
     both = {name: {"test_samples": 4, "validation_samples": 2} for name in ("mathematics", "instructions")}
-    data = study(proxy, tasks=both, influence={"test_samples": 1, "train_samples": 9, "top": 3})
+    data = study(proxy, tasks=both, influence={"test_samples": 1, "train_samples": 12, "top": 3})
     report = run(data, tmp_path, tmp_path / "out")
     assert len(here.trained) == 2 * 3 * 2 + 1
     page = report.read_text()
@@ -162,6 +166,54 @@ def test_schedules_and_weights_of_the_mixture_work_here(proxy, here, tmp_path):
     record = json.loads((tmp_path / "out" / "cells" / "mathematics-toy-n6-s0" / "cell.json").read_text())
     assert record["samples"] == 18
     assert record["tokens_by_language"]["spa_Latn"] > record["tokens_by_language"]["eng_Latn"]
+
+
+HALF = {"instructions": 15.0, "mathematics": 400.0}
+"""Planted saturation points."""
+
+
+def planted(cell, base, setting, directory):
+    """In place of training: answers that are right as often as planted; the unseen language gains half as much."""
+    if posttraining_cells.is_done(directory, cell, base, setting):
+        return
+    rng = np.random.default_rng(zlib.crc32(cell.name.encode()))
+    rows = []
+    for task in cell.tasks or setting.tasks:
+        for language in setting.languages:
+            grown = cell.size / (cell.size + HALF[task])
+            right = 0.9 if language == setting.pivot else 0.1 + (0.35 if language == "por_Latn" else 0.7) * grown
+            samples = setting.data.samples(task, "test", language)
+            for sample in samples:
+                knows = cell.tasks and rng.random() < right
+                rows += scored(task, sample, sample.answer if knows else "?", setting)
+    record = {"tokens": 100 * cell.samples, "tokens_by_language": cell.counts(setting.pivot) or {"eng_Latn": 1}}
+    with creating(directory / cell.name, KIND, setting.made_from(cell, base.identity)) as part:
+        write_json(part / "cell.json", {"cell": cell.to_json(), "N": 1, "parameters": 2, "steps": 3, **record})
+        pl.DataFrame(rows, infer_schema_length=None).write_parquet(part / "scores.parquet")
+
+
+def test_what_was_planted_is_what_the_page_says(proxy, here, tmp_path, monkeypatch):
+    monkeypatch.setattr(posttraining_cells, "run_cell", planted)
+    tasks = {name: {"test_samples": 60, "validation_samples": 2} for name in HALF}
+    grid = {"samples": [0, 10, 40, 160, 640], "pivot_samples": 20, "seeds": 3}
+    report = run(study(proxy, tasks=tasks, grids=[grid]), tmp_path, tmp_path / "out")
+    found = json.loads((tmp_path / "out" / "findings.json").read_text())
+    rows = {row["task"]: row for row in found["curves"]}
+    for task, half in HALF.items():
+        seen = next(one for one in rows[task]["saturation"] if one["languages"] == "seen")
+        assert (seen["low"] or 0) <= half <= (seen["high"] or np.inf)
+        assert rows[task]["groups"]["pivot"][0]["value"] == pytest.approx(0.9, abs=0.08)
+        learnt = next(row for row in found["tasks"] if row["task"] == task)
+        assert learnt["untrained"]["value"] == 0
+        assert learnt["gain"]["low"] > 0.3
+        assert learnt["best"]["low"] > learnt["chance"]
+    plans = {row["task"]: row["size"] for row in found["plans"]}
+    assert plans["instructions"] < plans["mathematics"] == 640
+    later = "mathematics (toy), seen languages, saturates later than instructions (toy), seen languages."
+    assert later in found["apart"]
+    assert rows["mathematics"]["gap"][-1]["low"] > 0 > rows["mathematics"]["gap"][0]["low"]
+    assert found["ablation"]["best_single"] in ("similarity", "samples", "task")
+    assert "640 samples of each of 2 languages for mathematics (toy)" in report.read_text()
 
 
 def chat_files(folder):

@@ -16,8 +16,10 @@ BATCH = 128
 """Prompts answered side by side."""
 
 
-def load_model(directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
-    """A causal language model, ready to answer.
+def load_model(
+    directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, *, half: bool = False
+) -> Any:
+    """A causal language model, ready to answer; ``half``: in bf16 where it is on a GPU.
 
     Raises:
         BadInput: there is none, or it asks for code of its own.
@@ -26,6 +28,7 @@ def load_model(directory: str | Path, device: str = "cpu", dtype: torch.dtype = 
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    dtype = torch.bfloat16 if half and device == "cuda" else dtype
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(str(directory), dtype=dtype, trust_remote_code=False)
     except (OSError, ValueError) as error:

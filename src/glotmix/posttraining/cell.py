@@ -97,7 +97,7 @@ def run_cell(cell: Cell, base: Base, setting: Setting, directory: Path) -> None:
         scratch = Path(tempfile.mkdtemp(prefix=f".{cell.name}-", dir=directory))
         try:
             record, trained = _trained(cell, base, setting, tokenizer, scratch / "model")
-            model = load_model(trained, setting.device)
+            model = load_model(trained, setting.device, half=setting.finetuning.precision == "bfloat16")
             record["parameters"] = sum(p.numel() for p in model.parameters())
             record["N"] = record["parameters"] - _embeddings(model)
             rows = [row for task in _measured(cell, setting) for row in _answered(task, model, tokenizer, setting)]

@@ -42,7 +42,8 @@ class Finetuning(Section):
     lora_rank: int = Field(16, ge=1)
     """Rank of the adapters."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights that TRL trains."""
+    """Of TRL's matrix products, on a GPU. Weights that are trained stay fp32: at the rates of fine-tuning most updates
+    are smaller than bf16 can tell. Frozen weights under adapters, and answers, take this precision too."""
 
 
 @dataclass(frozen=True)

@@ -15,44 +15,53 @@ from typing import Any
 from glotmix.errors import MissingExtra
 
 _NUMBER = re.compile(r"[-−]?\d+(?:[.,٫٬\u00a0\u202f' ’]\d+)*")
-_WORD = re.compile(
-    r"[\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-    r"|[^\W_\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
-)
-"""A character of a script without spaces, or a run of letters and digits."""
+_SIGNS = re.compile(r"[.,٫٬\u00a0\u202f' ’]")
+SPACELESS = ((0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x3400, 0x9FFF), (0xF900, 0xFAFF))
+"""Blocks of scripts without spaces between words: Thai to Tibetan, Burmese, Khmer, kana, Han; and planes 2 and 3."""
 
 
 def last_number(text: str) -> float | None:
     """The last number in a text, in the digits of any script; None where there is none.
 
-    A sign before three digits separates thousands ("1,234", "1 234", "1.234.567"), any other the decimals ("3,5").
+    One kind of sign before groups of three digits separates thousands ("1,234", "1 234", "1.234.567"); otherwise the
+    last sign is the decimal one ("3,5", "1,234.50", "0.125").
     """
-    plain = "".join(
-        str(unicodedata.digit(c)) if c.isdigit() and unicodedata.digit(c, None) is not None else c for c in text
-    )
-    found = _NUMBER.findall(plain)
+    digits = {c: str(value) for c in set(text) if (value := unicodedata.decimal(c, None)) is not None}
+    found = _NUMBER.findall("".join(digits.get(c, c) for c in text))
     return _value(found[-1]) if found else None
 
 
 def _value(number: str) -> float:
     sign = -1.0 if number[0] in "-−" else 1.0
-    parts = re.split(r"[.,٫٬\u00a0\u202f' ’]", number.lstrip("-−"))
-    marks = re.findall(r"[.,٫٬\u00a0\u202f' ’]", number)
-    if len(parts) > 1 and (len(parts[-1]) != 3 or parts[0] == "0" or (len(set(marks)) > 1 and len(marks) > 1)):
-        if len(set(marks)) == 1 and len(marks) > 1:  # no thousands, and two decimal points: a version, a date
-            return sign * float(parts[-1])
-        return sign * float("".join(parts[:-1]) + "." + parts[-1])
-    return sign * float("".join(parts))
+    first, *groups = _SIGNS.split(number.lstrip("-−"))
+    thousands = len(set(_SIGNS.findall(number))) <= 1 and first != "0" and all(len(group) == 3 for group in groups)
+    if thousands or not groups:
+        return sign * float(first + "".join(groups))
+    return sign * float(first + "".join(groups[:-1]) + "." + groups[-1])
 
 
-def words(text: str, language: str = "") -> list[str]:
-    """Tokens that ROUGE compares: lower-cased words, and single characters of scripts without spaces."""
-    return _WORD.findall(_joined_marks(unicodedata.normalize("NFKC", text).lower()))
+def words(text: str) -> list[str]:
+    """Tokens that ROUGE compares: lower-cased runs of letters and digits with their marks, and single characters of
+    scripts without spaces."""
+    tokens: list[str] = []
+    inside = False
+    for c in unicodedata.normalize("NFKC", text).lower():
+        if c.isalnum():
+            alone = _spaceless(c)
+            if inside and not alone and not _spaceless(tokens[-1][0]):
+                tokens[-1] += c
+            else:
+                tokens.append(c)
+            inside = True
+        elif inside and unicodedata.category(c)[0] == "M":
+            tokens[-1] += c
+        else:
+            inside = False
+    return tokens
 
 
-def _joined_marks(text: str) -> str:
-    """Without combining marks, which would cut words of Arabic or Hindi where a regular expression ends them."""
-    return "".join(c for c in text if not unicodedata.combining(c) or unicodedata.category(c) == "Mc")
+def _spaceless(c: str) -> bool:
+    return any(low <= ord(c) <= high for low, high in SPACELESS) or 0x20000 <= ord(c) <= 0x3FFFF
 
 
 class _Tokenizer:
@@ -78,7 +87,7 @@ def _chrf() -> Any:
     return CHRF()
 
 
-def rouge_l(answer: str, reference: str, language: str = "") -> float:
+def rouge_l(answer: str, reference: str) -> float:
     """F of ROUGE-L from 0 to 1."""
     return float(_rouge().score(reference, answer)["rougeL"].fmeasure)
 

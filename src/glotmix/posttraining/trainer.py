@@ -64,13 +64,14 @@ def finetune_with_trl(
         raise MissingExtra(str(error.name), "posttrain") from None
     disable_progress_bars()
     cuda = torch.cuda.is_available() if device is None else device == "cuda"
-    dtype = torch.bfloat16 if settings.precision == "bfloat16" else torch.float32
-    model = load_model(base, "cuda" if cuda else "cpu", dtype)
+    half = cuda and settings.precision == "bfloat16"
+    frozen = half and settings.method == "lora"
+    model = load_model(base, "cuda" if cuda else "cpu", torch.bfloat16 if frozen else torch.float32)
     if settings.method == "lora":
         model = _with_adapters(model, settings)
     rows = [train[i] for i in order.ravel()]
     scratch = Path(tempfile.mkdtemp(prefix=".trl-", dir=directory.parent))
-    watch = _watch(validation, settings, directory, tokenizer.pad_token_id, len(order))
+    watch = _watch(validation, settings, tokenizer.pad_token_id, len(order), half)
     try:
         trainer = _trainer_class()(
             model=model,
@@ -88,7 +89,7 @@ def finetune_with_trl(
                 dataset_kwargs={"skip_prepare_dataset": True},
                 remove_unused_columns=False,
                 use_cpu=not cuda,
-                bf16=False,
+                bf16=half,
                 activation_checkpointing=cuda,  # TRL's default is True, which only costs time on a CPU
                 disable_tqdm=True,
                 dataloader_pin_memory=cuda,
@@ -182,13 +183,14 @@ def _with_adapters(model: Any, settings: Finetuning) -> Any:
 
 
 @torch.no_grad()
-def validation_loss(model: Any, samples: Sequence[Encoded], pad: int) -> float:
-    """Mean loss per answer token."""
+def validation_loss(model: Any, samples: Sequence[Encoded], pad: int, *, half: bool = False) -> float:
+    """Mean loss per answer token, the matrix products in bf16 where ``half``."""
     model.eval()
     total, tokens, part = 0.0, 0, max(1, TOKENS_AT_ONCE // max(len(sample) for sample in samples))
     for start in range(0, len(samples), part):
         ids_BT, mask_BT = (torch.from_numpy(x).to(model.device) for x in padded(samples[start : start + part], pad))
-        logits = model(input_ids=ids_BT).logits[:, :-1].float()  # padding is on the right, behind every answer
+        with torch.autocast("cuda", torch.bfloat16, enabled=half):
+            logits = model(input_ids=ids_BT).logits[:, :-1].float()  # padding is on the right, behind every answer
         learnt = mask_BT[:, 1:]
         total += float(torch.nn.functional.cross_entropy(logits[learnt], ids_BT[:, 1:][learnt], reduction="sum"))
         tokens += int(learnt.sum())
@@ -196,7 +198,7 @@ def validation_loss(model: Any, samples: Sequence[Encoded], pad: int) -> float:
     return total / tokens
 
 
-def _watch(validation: Sequence[Encoded], settings: Finetuning, directory: Path, pad: int, steps: int) -> Any:
+def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps: int, half: bool) -> Any:
     from transformers import TrainerCallback
 
     class Watch(TrainerCallback):
@@ -211,7 +213,7 @@ def _watch(validation: Sequence[Encoded], settings: Finetuning, directory: Path,
             step = int(state.global_step)
             if step % settings.save_every and step != steps:
                 return
-            value = validation_loss(model, validation, pad) if validation else -float(step)
+            value = validation_loss(model, validation, pad, half=half) if validation else -float(step)
             if validation:
                 self.validations.append((step, value))
             if value < self._least:

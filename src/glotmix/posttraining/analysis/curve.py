@@ -52,7 +52,7 @@ class Curve:
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """Languages of the mix that are measured."""
+        """Languages of the mix that are measured; seen at size 0 too, where they are not trained on yet."""
         return tuple(language for language in self.others if language in self.mix)
 
     def mean(self, languages: Sequence[str] | None = None) -> np.ndarray:
@@ -72,11 +72,7 @@ class Curve:
 
     def gap(self) -> np.ndarray:
         """Seen minus unseen mean, [N, S]."""
-        return self.mean(self.seen_at_full()) - self.mean(self.unseen)
-
-    def seen_at_full(self) -> tuple[str, ...]:
-        """The seen languages; they count as such at size 0 too, where they are not trained on yet."""
-        return self.seen
+        return self.mean(self.seen) - self.mean(self.unseen)
 
     def by_script(self, *, unseen: bool = True) -> dict[str, np.ndarray]:
         """Mean over the languages written in Latin letters, and over the others, [N, S] each; empty groups left out."""

@@ -51,6 +51,6 @@ class Summarisation(Task):
 
     def scores(self, sample: Sample, answer: str) -> dict[str, float]:
         return {
-            self.metric: rouge_l(answer, sample.answer, sample.language),
+            self.metric: rouge_l(answer, sample.answer),
             "chrf": chrf(answer, sample.answer),
         }

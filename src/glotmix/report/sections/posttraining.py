@@ -34,7 +34,13 @@ def what_to_do(page: PosttrainingReport) -> Html:
         else f"no samples beside {page.name_of(page.pivot)}'s for {row.task} ({row.base})"
         for row in page.plans
     ]
-    answer = f"{share(page.share)} of the best result takes {listed(said, most=8)}." if said else "Nothing was trained."
+    answer = f"{share(page.share)} of the best result takes {listed(said, most=8)}."
+    if not said:
+        answer = (
+            "Nothing was learnt: no cell scores above 0 outside of the pivot."
+            if page.curves
+            else "Nothing was trained."
+        )
     columns = [
         Column("task"),
         Column("base model"),
@@ -131,7 +137,8 @@ def along(page: PosttrainingReport) -> Html:
     """Seen and unseen languages, relative to the pivot, scripts, every language."""
     parts: list[Html] = []
     for i, row in enumerate(page.curves):
-        parts.append(figure(relative(page, row, f"relative-{i}")))
+        if all(math.isfinite(e.value) for e in row.relative):
+            parts.append(figure(relative(page, row, f"relative-{i}")))
         if (by_script := scripts(page, row, f"scripts-{i}")) is not None:
             parts.append(figure(by_script))
         if row.gap:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from glotmix.artifact import checksum, creating, open_artifact, write_json
+from glotmix.artifact import checksum, creating, fingerprint, open_artifact, write_json
 from glotmix.config import CorpusConfig, ProxyConfig, Section, StudyConfig, SweepConfig, TokensConfig, check
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.language import Language
@@ -277,7 +277,10 @@ def open_base(name: str, config: PosttrainingConfig, base: Path, directory: Path
     template = None if given.chat_template is None else base / given.chat_template
     model = str(path.resolve()) if path.is_dir() else given.model
     load_chat_tokenizer(model, template)
-    identity = _checksum(path / "config.json") if path.is_dir() else given.model
+    identity = given.model
+    if path.is_dir():  # weights by name and size: hashing tens of gigabytes would take longer than a cell
+        sizes = {file.name: file.stat().st_size for file in sorted(path.glob("*.safetensors"))}
+        identity = fingerprint([_checksum(path / "config.json"), sizes])
     return Base(name, model, template, False, identity)
 
 
