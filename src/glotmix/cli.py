@@ -388,6 +388,9 @@ def influence(
         Path | None, typer.Option(help="Score with a projected index kept here; its error is told.")
     ] = None,
     dimensions: Annotated[int, typer.Option(min=1, help="Sides of a projected matrix.")] = 16,
+    lenses: Annotated[
+        bool, typer.Option("--lenses", help="Beside a study's game and law, and in-run Shapley of the same runs.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of samples, nulls and projections.")] = 0,
     out: Annotated[Path, typer.Option("--out", help="Directory of scores and report.")] = Path("influence"),
     as_json: Json = False,
@@ -412,6 +415,7 @@ def influence(
         processes=processes,
         index=index,
         dimensions=dimensions,
+        lenses=lenses,
         seed=seed,
     )
     answer = influence_of(runs, asking, out, Narrator())

@@ -185,7 +185,7 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
             "outside": ["nld_Latn"],
             "corpus": {"reader": "embedded", "bytes_per_language": 20_000},
             "tokens": {"vocab_size": 400, "held_out_tokens": 1000},
-            "design": {"coalitions": "none", "swarm": 1, "anchors": 0},
+            "design": {"coalitions": "all", "swarm": 0, "anchors": 0},
             "proxy": {"width": 16, "layers": 1, "heads": 1, "context": 16, "batch": 8, "tokens": 3000,
                       "evaluations": 2, "keep_checkpoints": True},
             "sweep": {"stack": 1, "workers": 1},
@@ -197,8 +197,14 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     store = study.tokens()
     runs = study.plan(store)
     assert study.run(runs, study.sweep_spec(store, len(runs)), "train") == {}
-    run = tmp_path / "out" / "runs" / runs[0].run
-    answer = influence_of([run], Asking(train_samples=12, test_samples=3), tmp_path / "asked", Narrator())
+    measured = study.measure(runs, study.sweep_spec(store, len(runs)), {})
+    study.transfer(measured, store)
+    plan = next(run for run in runs if len(run.schedule.average().support) == 2)
+    run = tmp_path / "out" / "runs" / plan.run
+    asking = Asking(train_samples=12, test_samples=3, lenses=True)
+    answer = influence_of([run], asking, tmp_path / "asked", Narrator())
+    assert set(answer.lenses.matrices) == {"TracIn shares", "in-run Shapley", "game Shapley"}
+    assert "Rank correlations" in (tmp_path / "asked" / "report.html").read_text()
     shares = answer.by_language.positive.shares
     assert shares.targets == ("eng_Latn", "deu_Latn", "nld_Latn")
     assert shares.sources == ("eng_Latn", "deu_Latn")
@@ -211,7 +217,6 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     from glotmix.study.influence import _windows
 
     train, _ = _windows(run.resolve(), tmp_path / "out", Asking(train_samples=12))
-    plan = runs[0]
     batches = MixtureBatches(
         store, [StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)], config.proxy, study.available(store)
     )

@@ -19,6 +19,7 @@ from glotmix.artifact import read_json, write_json
 from glotmix.config import StudyConfig, check
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
+from glotmix.study.lenses import game_values, in_run_values, law_weights, side_by_side
 from glotmix.study.narrator import Narrator
 from glotmix.study.study import Study
 from glotmix.study.tables import transfer_table
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.samples import Samples
     from glotmix.attribution.texts import Texts
+    from glotmix.report.frames.influence import Lenses
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ class Asking:
     """Directory of a projected index to score with; made if it is not there."""
     dimensions: int = 16
     """Sides of a projected matrix."""
+    lenses: bool = False
+    """Lay the shares of a study's proxies beside its game, its law's weights and in-run Shapley of the same runs, which
+    are trained again for that."""
     seed: int = 0
     """Seed of the choice of samples, of nulls, intervals and projections."""
 
@@ -83,6 +88,8 @@ class Answer:
     """The page."""
     errors: tuple[ProjectionError, ...] = field(default=())
     """Error of the projection of each run, where an index was asked."""
+    lenses: Lenses | None = None
+    """The shares beside other lenses, where asked."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
@@ -91,6 +98,11 @@ class Answer:
         found["method"] = dict(self.scores[0].method)
         found["projection"] = [vars(error) for error in self.errors]
         found["report"] = str(self.report)
+        if self.lenses is not None:
+            found["lenses"] = {
+                "agreements": [vars(agreement) for agreement in self.lenses.agreements],
+                "matrices": {name: matrix.to_json()["values"] for name, matrix in self.lenses.matrices.items()},
+            }
         return found
 
     def tables(self) -> list[Table | str]:
@@ -117,6 +129,14 @@ class Answer:
                 f"{error.scale:.3f}), rank correlation {error.correlation:.2f}, {error.overlap:.0%} of the exact top "
                 f"{error.top} found ({error.chance:.0%} at random)"
             )
+        if self.lenses is not None:
+            table = Table(title="Rank correlations between lenses", title_justify="left")
+            for column in ("lenses", "pairs of languages", "Spearman", "95 % interval", "shuffled"):
+                table.add_column(column)
+            for a in self.lenses.agreements:
+                ends = f"{a.low:+.2f} to {a.high:+.2f}", f"{a.null_low:+.2f} to {a.null_high:+.2f}"
+                table.add_row(f"{a.one}, {a.other}", f"{a.pairs} ({a.count})", f"{a.value:+.2f}", *ends)
+            tables.append(table)
         return [*tables, str(self.report)]
 
 
@@ -156,11 +176,32 @@ def influence_of(runs: Sequence[Path], asking: Asking, out: Path, narrator: Narr
     names = names_of([*dict.fromkeys((*train.names, *scores[0].test.names))])
     method = method_of(scores[0].method, {"runs": ", ".join(map(str, runs))})
     title = "Influence across languages"
-    evidence = InfluenceEvidence(title, "Which training samples do predictions rest on?", names, (task,), None, method)
+    question = "Which training samples do predictions rest on?"
+    lenses = _lenses(runs, scores, m, asking, narrator) if asking.lenses else None
+    evidence = InfluenceEvidence(title, question, names, (task,), lenses, method)
     report = write_influence_report(evidence, out / "report.html")
-    result = Answer(tuple(runs), answer, tuple(scores), report, tuple(errors))
+    result = Answer(tuple(runs), answer, tuple(scores), report, tuple(errors), lenses)
     write_json(out / "influence.json", _finite(result.to_json()))
     return result
+
+
+def _lenses(
+    runs: Sequence[Path], scores: Sequence[InfluenceScores], m: int, asking: Asking, narrator: Narrator
+) -> Lenses:
+    """TracIn shares beside what else the runs' study says of transfer."""
+    from glotmix.attribution.shares import language_shares
+
+    study = runs[0].resolve().parent.parent
+    if not (study / "plan.json").is_file() or any(run.resolve().parent.parent != study for run in runs):
+        raise BadInput("no runs of one study", where=runs[0], expected="proxies of one study, for the lenses")
+    found = {
+        "TracIn shares": [language_shares([one], m, np.random.default_rng(asking.seed)).shares for one in scores],
+        "in-run Shapley": in_run_values(study, [run.resolve().name for run in runs], narrator),
+    }
+    for name, matrix in (("game Shapley", game_values(study)), ("law weights", law_weights(study))):
+        if matrix is not None:
+            found[name] = [matrix]
+    return side_by_side(found, asking.seed)
 
 
 def _scores(
