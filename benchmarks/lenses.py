@@ -30,24 +30,17 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape
 from glotmix.proxy.train import StackRun, train_stack
+from glotmix.report.frames.influence import InfluenceEvidence
+from glotmix.report.sections.influence import write_influence_report
 from glotmix.study import Narrator, Study
-from glotmix.study.imported import open_fit
+from glotmix.study.experiments.influence_page import names_of
+from glotmix.study.lenses import law_weights, side_by_side
 from glotmix.tokens.shards import open_store
-from glotmix.transfer.agreement import agreements, partings
 from glotmix.transfer.matrix import TransferMatrix
 
 RESULTS = Path(__file__).parent / "results"
 WINDOWS, EVERY, TRAIN, TEST, TOP = 2, 20, 60, 10, 24
 """In-run Shapley: held-out windows per target, steps between two looks. TracIn: windows per language, top m."""
-LAW = "shapley_law"
-
-
-def law_weights(directory: Path) -> TransferMatrix:
-    """``w``: tokens of the target that a token of the source replaces; 1 for the target itself."""
-    fit = open_fit(directory / "fits" / f"{LAW}.json")
-    by_target = {at.problem.target: dict(zip(at.names, at.theta_P, strict=True)) for at in fit.fits.values()}
-    value = [[by_target[t].get(f"w/{s}", 1.0) for s in fit.languages] for t in by_target]
-    return TransferMatrix(tuple(by_target), tuple(fit.languages), np.array(value), unit="1", method=f"weights of {LAW}")
 
 
 def windows(tokens: np.ndarray, T: int, n: int, rng: np.random.Generator) -> torch.Tensor:
@@ -154,8 +147,10 @@ def study_lenses(directory: Path) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("studies", nargs="+", type=Path)
+    parser.add_argument("--page", type=Path, help="write the lenses as a page, too")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    found = [study_lenses(directory) for directory in parser.parse_args().studies]
+    found = [study_lenses(directory) for directory in options.studies]
     lenses = {
         name: [TransferMatrix.from_json(m) for study in found for m in ([study[name]] if one else study[name])]
         for name, one in (
@@ -166,9 +161,9 @@ def main() -> None:
             ("in-run Shapley, SGD form", False),
         )
     }
-    rows = [vars(a) for a in agreements(lenses, np.random.default_rng(0))]
-    four = {name: matrices for name, matrices in lenses.items() if "SGD" not in name}
-    parted = [{**vars(p), "rank": dict(p.rank), "spread": p.spread} for p in partings(four)]
+    rows = [vars(a) for a in side_by_side(lenses).agreements]
+    four = side_by_side({name: matrices for name, matrices in lenses.items() if "SGD" not in name})
+    parted = [{**vars(p), "rank": dict(p.rank), "spread": p.spread} for p in four.partings]
     for a in rows:
         print(
             f"{a['one']} and {a['other']}, {a['pairs']} pairs ({a['count']}): Spearman {a['value']:+.2f} "
@@ -184,6 +179,10 @@ def main() -> None:
     repeats = {name: len(matrices) for name, matrices in lenses.items()}
     result = {"studies": len(found), "repeats": repeats, "agreements": rows, "partings": parted, "means": means}
     (RESULTS / "lenses.json").write_text(json.dumps(result, indent=1) + "\n")
+    if options.page is not None:
+        names = names_of([*four.matrices["TracIn share"].targets])
+        question = "Do a game, a law, top samples and one watched run say the same of who helps whom?"
+        write_influence_report(InfluenceEvidence("Four lenses", question, names, (), four), options.page)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def game_values(directory: Path) -> TransferMatrix | None:
 
 
 def law_weights(directory: Path) -> TransferMatrix | None:
-    """``w``: tokens of the target that a token of the source replaces, 1 for itself; None where there is no such law."""
+    """``w``: tokens of the target that a token of the source replaces, 1 for itself; None without such a law."""
     path = directory / "fits" / f"{LAW}.json"
     if not path.is_file():
         return None

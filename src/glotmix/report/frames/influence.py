@@ -238,6 +238,16 @@ def headline(evidence: InfluenceEvidence) -> str:
     return " ".join(parts)
 
 
+def agreed(lenses: Lenses) -> str:
+    """What the lenses say of each other on different languages, in a sentence."""
+    apart = [a for a in lenses.agreements if a.pairs == "different" and np.isfinite(a.value)]
+    beyond = [f"{a.one} and {a.other}" for a in apart if a.value > a.null_high]
+    against = [f"{a.one} and {a.other}" for a in apart if a.value < a.null_low]
+    text = f"On pairs of different languages {len(beyond)} of {len(apart)} pairs of lenses agree more than chance gives"
+    text += f": {listed(beyond)}." if beyond else "."
+    return text + (f" Against each other stand {listed(against)}." if against else "")
+
+
 def own_share(matrix: TransferMatrix) -> float:
     """Mean share of the own language over the test languages that are trained on."""
     return mean([matrix[t, t] for t in matrix.targets if t in matrix.sources])

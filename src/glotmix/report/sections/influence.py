@@ -18,6 +18,7 @@ from glotmix.report.frames.influence import (
     Lenses,
     Sample,
     TaskInfluence,
+    agreed,
     doubts,
     excess,
     headline,
@@ -34,7 +35,9 @@ LONGEST = 400
 
 def write_influence_report(evidence: InfluenceEvidence, path: Path) -> Path:
     """Write the page and return its path."""
-    bodies: list[tuple[str, str, Html | None]] = [("answer", "What predictions rest on", answer(evidence))]
+    bodies: list[tuple[str, str, Html | None]] = []
+    if evidence.tasks:
+        bodies.append(("answer", "What predictions rest on", answer(evidence)))
     for i, task in enumerate(evidence.tasks):
         bodies.append((f"task-{i}", task.name, findings(evidence, task, f"task-{i}")))
     for i, task in enumerate(evidence.tasks):
@@ -282,6 +285,7 @@ def lenses(evidence: InfluenceEvidence, found: Lenses) -> Html:
         *[Column(n, True) for n in names if not apart or n in found.partings[0].rank],
     ]
     return join(
+        el("p", agreed(found), css="answer"),
         el(
             "p",
             "Lenses measure different things, so only the order of their values is compared. A language helps itself "
