@@ -39,24 +39,32 @@ def checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that a reader sees the old text or the new, never half of it."""
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Write a small file so that a reader sees the old text or the new, never half of it.
+
+    Args:
+        path: the file.
+        text: what it will hold.
+        durable: wait until the disk has it, so that a power cut does not leave an empty file; takes a busy disk up to a
+            tenth of a second, which what is made anew at each start is not worth.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     try:
         with open(part, "w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
         raise GlotmixError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a JSON value in one step; keys keep their order, NaN is refused."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+def write_json(path: Path, value: object, *, durable: bool = True) -> None:
+    """Write a JSON value as :func:`write_text` does; keys keep their order, NaN is refused."""
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> Any:

@@ -75,12 +75,14 @@ class PlannedRun:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any], *, where: object = None) -> PlannedRun:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote; a name that leads out of the study's directory is refused."""
         try:
+            if not (name := str(value["run"])) or "/" in name or "\0" in name or name.startswith("."):
+                raise BadInput(f"a run called {name!r}", where=where, expected="a name that is safe as a file name")
             schedule = Schedule.from_json(value["schedule"], where=where)
             weights, adaptive = value.get("weighting"), value.get("adaptive")
             return cls(
-                str(value["run"]),
+                name,
                 value["role"],
                 schedule,
                 int(value["tokens"]),

@@ -1,54 +1,121 @@
-"""How far a study is, read from its directory without disturbing it."""
+"""How far a study is, read from its directory without disturbing it, and the note that its driver leaves there."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import fcntl
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
-from glotmix.artifact import read_json
+from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
-from glotmix.sweep.sweep import RUN, job_progress
+from glotmix.sweep.lock import LOCK
+from glotmix.sweep.sweep import RUN, Tally, failure_of, running
+
+NOTE = "progress.json"
+NOTE_EVERY = 2.0
+"""Seconds between two notes."""
+
+
+class Progress:
+    """Keeps ``progress.json``: what is being trained, how much of it is done and how long the rest will take.
+
+    Time is counted by the monotonic clock of the driver alone, so that a clock that jumps changes nothing.
+    """
+
+    def __init__(self, directory: Path, label: str, flops: float):
+        """
+        Args:
+            directory: of the study.
+            label: what is trained.
+            flops: training compute of all of it.
+        """
+        self._path, self._label, self._flops = directory / NOTE, label, flops
+        self._began, self._last = time.monotonic(), float("-inf")
+        self._before: float | None = None
+
+    def __call__(self, tally: Tally) -> None:
+        """Take note of a sweep's progress, every ``NOTE_EVERY`` seconds and at its end."""
+        now = time.monotonic()
+        if self._before is None:
+            self._before = tally.tokens_done
+        if now - self._last < NOTE_EVERY and tally.done < tally.total:
+            return
+        self._last = now
+        trained, left = tally.tokens_done - self._before, tally.tokens_total - tally.tokens_done
+        told = {
+            "doing": self._label,
+            **asdict(tally),
+            "flops_total": self._flops,
+            "seconds_left": left * (now - self._began) / trained if trained > 0 else None,
+        }
+        write_json(self._path, told, durable=False)
 
 
 @dataclass(frozen=True)
 class Status:
-    """Runs by state, and jobs under way."""
+    """Runs by state, and what is under way."""
 
+    planned: int
+    """Runs in the plan so far; the closed loop adds its own when laws are fitted."""
     complete: int
     """Runs with losses."""
     diverged: tuple[str, ...]
     """Runs whose loss was no longer finite."""
-    planned: int
-    """Runs in the plan so far; the closed loop adds its own when laws are fitted."""
-    running: dict[str, float]
+    failed: Mapping[str, str]
+    """Run whose job died on its last try to the reason."""
+    partial: tuple[str, ...]
+    """Runs that were begun and are not worked on: they go on from there when the study does."""
+    running: Mapping[str, float]
     """Job under way to the share done."""
+    losses: Mapping[str, float]
+    """Run under way to its training loss now, nats per token."""
+    flops: float
+    """Training compute spent on the runs that are done."""
+    flops_planned: float | None
+    """Training compute of all that the present sweep trains; None before the first."""
+    seconds_left: float | None
+    """Time that the present sweep will still take; None where nobody works on it or it has just begun."""
+    is_worked_on: bool
+    """Whether a driver holds the study."""
     report: str | None
     """Path of the report when the study is done."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
-        return {
-            "complete": self.complete,
-            "diverged": list(self.diverged),
-            "planned": self.planned,
-            "running": self.running,
-            "report": self.report,
-        }
+        return asdict(self)
 
     def table(self) -> Table:
         """For a terminal."""
         table = Table(show_header=False)
         table.add_row("runs complete", f"{self.complete} of {self.planned}")
+        table.add_row("at work", "yes" if self.is_worked_on else "no; `glotmix run` goes on where it stopped")
+        if self.seconds_left is not None:
+            table.add_row("time left", _duration(self.seconds_left))
+        if self.flops_planned:
+            table.add_row("compute spent", f"{self.flops:.3g} of {self.flops_planned:.3g} FLOP")
         if self.diverged:
             table.add_row("diverged", ", ".join(self.diverged))
+        for run, reason in self.failed.items():
+            table.add_row(f"failed: {run}", reason.splitlines()[-1] if reason else "no reason given")
+        if self.partial:
+            table.add_row("begun", ", ".join(self.partial))
         for job, share in self.running.items():
             table.add_row(f"running: {job}", f"{share:.0%}")
+        for run, loss in self.losses.items():
+            table.add_row(f"loss now: {run}", f"{loss:.3f} nats a token")
         table.add_row("report", self.report or "not yet")
         return table
+
+
+def _duration(seconds: float) -> str:
+    hours, rest = divmod(round(seconds), 3600)
+    return f"about {hours} h {rest // 60:02d} min" if hours else f"about {rest // 60} min {rest % 60:02d} s"
 
 
 def status_of(directory: Path) -> Status:
@@ -59,18 +126,59 @@ def status_of(directory: Path) -> Status:
     """
     if not (directory / "study.json").is_file():
         raise BadInput("no study.json in it", where=directory, expected="the directory of a study")
-    planned: list[PlannedRun] = []
+    runs: list[str] = []
     for name in ("plan.json", "closed_loop_plan.json"):
         if (directory / name).is_file():
-            planned += [PlannedRun.from_json(run) for run in read_json(directory / name)]
-    complete, diverged = 0, []
-    for run in planned:
-        result = directory / "runs" / run.run / RUN
-        if result.is_file():
-            if read_json(result)["status"] == "complete":
-                complete += 1
-            else:
-                diverged.append(run.run)
-    running = {path.stem: job_progress(path) for path in sorted((directory / "jobs").glob("*.progress"))}
+            runs += [PlannedRun.from_json(run, where=directory / name).run for run in read_json(directory / name)]
+    complete, diverged, flops = 0, list[str](), 0.0
+    failed: dict[str, str] = {}
+    for run in runs:
+        try:
+            result = read_json(directory / "runs" / run / RUN)
+        except BadInput:
+            if (path := failure_of(directory, run)).is_file():
+                failed[run] = str(read_json(path)["reason"])
+            continue
+        flops += result["C"]
+        complete += result["status"] == "complete"
+        diverged += [run] * (result["status"] != "complete")
+    jobs, worked_on = directory / "jobs", _is_held(directory)
+    told = read_json(directory / NOTE) if (directory / NOTE).is_file() else {}
     report = directory / "report.html"
-    return Status(complete, tuple(diverged), len(planned), running, str(report) if report.is_file() else None)
+    return Status(
+        planned=len(runs),
+        complete=complete,
+        diverged=tuple(diverged),
+        failed=failed,
+        partial=() if worked_on else tuple(path.stem for path in sorted(jobs.glob("*.state"))),
+        running=running(jobs) if worked_on else {},
+        losses=_losses(jobs) if worked_on else {},
+        flops=flops,
+        flops_planned=told.get("flops_total"),
+        seconds_left=told.get("seconds_left") if worked_on else None,
+        is_worked_on=worked_on,
+        report=str(report) if report.is_file() else None,
+    )
+
+
+def _losses(jobs: Path) -> dict[str, float]:
+    """Training losses that running jobs told last."""
+    losses: dict[str, float] = {}
+    for path in sorted(jobs.glob("*.progress")):
+        try:
+            losses |= read_json(path).get("nats", {})
+        except (BadInput, AttributeError):
+            continue  # it ended meanwhile
+    return losses
+
+
+def _is_held(directory: Path) -> bool:
+    """Whether some process, on this machine or another that shares the file system, holds the study's lock."""
+    try:
+        with open(directory / LOCK, encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -28,10 +28,13 @@ from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, plan, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.study.narrator import Narrator
+from glotmix.study.status import Progress
 from glotmix.sweep.executors import Executor, open_executor
+from glotmix.sweep.loggers import open_logger
 from glotmix.sweep.scatter import Scattered
+from glotmix.sweep.shown import Shown
 from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
-from glotmix.tokens.shards import TokenStore, build_store
+from glotmix.tokens.shards import TokenStore, build_store, open_store
 from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
@@ -266,17 +269,36 @@ class Study:
     def run(self, runs: list[PlannedRun], spec: SweepSpec, label: str) -> dict[str, str]:
         """Train what is missing of ``runs``; reasons of those that failed."""
         executor = self.executor()
+        note = Progress(self.directory, label, self._flops(runs, spec))
+        shown = None
+        if (logger := self.config.sweep.logger) is not None:
+            shown = Shown(open_logger(logger, self.config.name), self.directory, runs, self.narrator.say)
         with self.narrator.bar(label) as advance:
 
             def show(tally: Tally) -> None:
+                note(tally)
+                if shown is not None:
+                    shown.look()
                 failed = f", {tally.failed} failed" if tally.failed else ""
                 what = f"{label}: {tally.done} of {tally.total} runs{failed}"
                 advance(what, tally.tokens_done, tally.tokens_total)
 
             failed = run_sweep(runs, spec, executor, retries=self.config.sweep.retries, progress=show)
+        if shown is not None:
+            shown.look(now=True)
         for run, reason in failed.items():
             self.narrator.say(f"  {run} failed: {reason.splitlines()[-1] if reason else 'no reason given'}")
         return failed
+
+    def _flops(self, runs: list[PlannedRun], spec: SweepSpec) -> float:
+        """Training compute of runs."""
+        from glotmix.proxy import flops
+        from glotmix.proxy.model import Shape
+
+        vocab = open_store(spec.store).vocab_size
+        proxies = [spec.proxy_of(run) for run in runs]
+        cost = {proxy: flops.per_token(Shape.of(proxy, vocab), proxy.context) for proxy in dict.fromkeys(proxies)}
+        return float(sum(run.tokens * cost[proxy] for run, proxy in zip(runs, proxies, strict=True)))
 
     def measure(self, runs: list[PlannedRun], spec: SweepSpec, failed: dict[str, str]) -> Measurements:
         """Write the two tables of all runs and read them as measurements."""

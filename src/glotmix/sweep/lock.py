@@ -12,6 +12,8 @@ from pathlib import Path
 
 from glotmix.errors import BadInput, GlotmixError
 
+LOCK = ".lock"
+
 
 @contextmanager
 def held(directory: Path) -> Iterator[None]:
@@ -21,7 +23,7 @@ def held(directory: Path) -> Iterator[None]:
         BadInput: another process holds it; the message names process and host.
         GlotmixError: the folder cannot be written.
     """
-    path = directory / ".lock"
+    path = directory / LOCK
     try:
         directory.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - stays open as long as the lock is held

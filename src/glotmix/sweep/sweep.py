@@ -212,6 +212,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
             "watch": spec.watch,
             "made_from": {run.run: spec.made_from(run) for run in group},
         },
+        durable=False,
     )
     launcher: tuple[str, ...] = ()
     if spec.devices_per_run > 1:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glotmix.artifact import creating, open_artifact, read_json, write_json
+from glotmix.artifact import creating, open_artifact, read_json, write_json, write_text
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
@@ -144,7 +144,8 @@ def _train(
     for result in results:
         if not _is_done(order, result.run):
             with creating(runs_directory / result.run, "run", order["made_from"][result.run]) as part:
-                write_json(part / "run.json", _record(result))
+                # One line, so that polars reads all of them as JSON Lines: scan_ndjson("runs/*/run.json").
+                write_text(part / "run.json", json.dumps(_record(result), allow_nan=False) + "\n")
                 if (kept / result.run).is_dir():
                     shutil.copytree(kept / result.run, part / "checkpoints")
         told = speed(result, shape, proxy, team) | {"began": began, "ended": ended}

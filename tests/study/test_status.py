@@ -1,0 +1,63 @@
+"""What a study's directory tells of it, from another terminal, while it runs and when it was killed."""
+
+import json
+import time
+
+import pytest
+
+from glotmix.artifact import write_json
+from glotmix.errors import BadInput
+from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.study.status import Progress, status_of
+from glotmix.sweep.lock import held
+from glotmix.sweep.sweep import Tally, failure_of
+
+
+@pytest.fixture
+def study(tmp_path):
+    plan = [PlannedRun(f"r{i}", "swarm", Schedule.constant(Mixture({"spa_Latn": 1.0})), 100, i) for i in range(5)]
+    write_json(tmp_path / "study.json", {})
+    write_json(tmp_path / "plan.json", [run.to_json() for run in plan])
+    for run, state in (("r0", "complete"), ("r1", "diverged")):
+        write_json(tmp_path / "runs" / run / "run.json", {"status": state, "C": 5e9})
+    write_json(failure_of(tmp_path, "r2"), {"status": "failed", "reason": "one\nout of memory", "tries": 2})
+    write_json(tmp_path / "jobs" / "r3-x1-ab.progress", {"share": 0.25, "nats": {"r3": 4.5}})
+    (tmp_path / "jobs" / "r3-x1-ab.state").touch()
+    return tmp_path
+
+
+def test_runs_are_told_by_state_with_losses_time_and_compute(study):
+    note = Progress(study, "Training proxies", 4e10)
+    note(Tally(1, 0, 5, 100.0, 500.0))
+    time.sleep(0.05)
+    note._last = float("-inf")
+    note(Tally(2, 1, 5, 200.0, 500.0))
+    with held(study):
+        status = status_of(study)
+    assert (status.complete, status.diverged, status.planned) == (1, ("r1",), 5)
+    assert status.failed == {"r2": "one\nout of memory"}
+    assert (status.running, status.losses, status.partial) == ({"r3-x1-ab": 0.25}, {"r3": 4.5}, ())
+    assert (status.flops, status.flops_planned) == (1e10, 4e10)
+    assert 3 * 0.05 < status.seconds_left < 3 * 2  # a hundred tokens took that long, three hundred are left
+    assert status.is_worked_on
+    assert json.dumps(status.to_json())
+    assert any("out of memory" in str(cell) for column in status.table().columns for cell in column.cells)
+
+
+def test_what_a_killed_driver_left_is_not_running_but_begun(study):
+    status = status_of(study)
+    assert not status.is_worked_on
+    assert (status.running, status.losses, status.seconds_left) == ({}, {}, None)
+    assert status.partial == ("r3-x1-ab",)
+
+
+def test_a_run_of_a_plan_cannot_lie_outside_of_its_study(study):
+    plan = json.loads((study / "plan.json").read_text())
+    plan[0]["run"] = "../../elsewhere"
+    write_json(study / "plan.json", plan)
+    with pytest.raises(BadInput, match=r"plan\.json: .*'\.\./\.\./elsewhere'"):
+        status_of(study)
+    with pytest.raises(BadInput, match=r"no study\.json"):
+        status_of(study / "runs")

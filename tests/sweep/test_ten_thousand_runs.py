@@ -1,0 +1,94 @@
+"""A sweep of ten thousand runs: read whole in seconds, by the study and by anybody's glob, and told in one look."""
+
+import json
+import time
+
+import polars as pl
+import pytest
+
+from glotmix.artifact import fingerprint, write_json
+from glotmix.config import ProxyConfig
+from glotmix.measurements import from_tables, read_runs
+from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.study.status import status_of
+from glotmix.sweep.sweep import SweepSpec, run_sweep, tables, write_tables
+
+RUNS = 10_000
+LANGUAGES = ("spa_Latn", "rus_Cyrl")
+
+
+@pytest.fixture(scope="module")
+def swarm(tmp_path_factory):
+    """Complete run directories as workers leave them, without waiting for the disk ten thousand times."""
+    folder = tmp_path_factory.mktemp("swarm")
+    spec = SweepSpec(
+        folder, folder / "tokens", "0" * 16, ProxyConfig(), dict.fromkeys(LANGUAGES, 9), LANGUAGES, stack=1
+    )
+    plan = []
+    for i in range(RUNS):
+        share = i / RUNS
+        schedule = Schedule.constant(Mixture({"spa_Latn": share, "rus_Cyrl": 1 - share}))
+        plan.append(PlannedRun(f"swarm-{i:05d}-s0", "swarm", schedule, 8000, i))
+    for i, run in enumerate(plan):
+        directory = folder / "runs" / run.run
+        directory.mkdir(parents=True)
+        losses = [
+            {"step": 1, "tokens": 8000, "language": name, "metric": metric, "value": 1 + i / RUNS}
+            for name in LANGUAGES
+            for metric in ("nats", "bpb")
+        ]
+        record = {"run": run.run, "status": "complete", "reason": "", "N": 9, "D": 8000, "C": 2.0, "losses": losses}
+        text = (json.dumps(record) + "\n").encode()
+        (directory / "run.json").write_bytes(text)
+        made_from = spec.made_from(run)
+        import hashlib
+
+        files = {"run.json": {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}}
+        manifest = {"kind": "run", "fingerprint": fingerprint(made_from), "made_from": made_from, "files": files}
+        (directory / "artifact.json").write_text(json.dumps(manifest))
+    write_json(folder / "study.json", {})
+    write_json(folder / "plan.json", [run.to_json() for run in plan])
+    return folder, plan, spec
+
+
+def cpu(do):
+    began = time.process_time()
+    return do(), time.process_time() - began
+
+
+def test_all_results_become_two_tables_in_seconds(swarm):
+    """A second for a thousand runs would be ten seconds; five times what it takes here is allowed."""
+    folder, plan, spec = swarm
+    (runs, losses), seconds = cpu(lambda: tables(plan, spec, {}))
+    assert seconds < 20
+    assert (runs.height, losses.height) == (RUNS, 4 * RUNS)
+    assert losses["value"].sum() == pytest.approx(4 * sum(1 + i / RUNS for i in range(RUNS)))
+    write_tables(folder, runs, losses)
+    measured, seconds = cpu(lambda: read_runs(folder))
+    assert seconds < 5
+    assert len(measured) == len(from_tables(runs, losses)) == RUNS
+    assert measured.loss("spa_Latn")[-1] == pytest.approx(1 + (RUNS - 1) / RUNS)
+
+
+def test_anybody_reads_them_by_a_glob(swarm):
+    folder, _, _ = swarm
+    seen = pl.scan_ndjson(folder / "runs" / "*" / "run.json").select("run", "C", "losses").collect()
+    assert seen.height == RUNS
+    assert seen["C"].sum() == 2 * RUNS
+
+
+def test_a_sweep_that_is_done_starts_nothing(swarm):
+    _, plan, spec = swarm
+    left, seconds = cpu(lambda: run_sweep(plan, spec, None, progress=lambda tally: None))
+    assert left == {}
+    assert seconds < 20
+
+
+def test_the_state_of_all_is_told_in_one_look(swarm):
+    folder, _, _ = swarm
+    status, seconds = cpu(lambda: status_of(folder))
+    assert status.complete == status.planned == RUNS
+    assert status.flops == 2 * RUNS
+    assert seconds < 10
