@@ -220,6 +220,8 @@ class SweepConfig(Section):
     """Where proxies train; ``auto`` takes the GPUs where there are any."""
     devices_per_run: int = Field(1, ge=1)
     """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
+    logger: Literal["trackio", "wandb", "mlflow"] | None = None
+    """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
 
 
 class FitConfig(Section):
