@@ -37,6 +37,12 @@ def test_sentences_in_the_language_that_was_asked_for_pass_and_all_others_fail(i
     assert right / total > 0.95  # by chance: 1/9
 
 
+def test_no_reference_of_any_kind_single_words_among_them_is_in_a_wrong_language(identifier):
+    for tag in LANGUAGES:
+        for sample in find_task("instructions").embedded(tag, "test", 60):
+            assert not identifier.judge(sample.answer, tag).wrong, sample.answer
+
+
 def test_an_answer_in_another_script_fails_whatever_its_words(identifier):
     verdict = identifier.judge("Привет", "spa_Latn")
     assert verdict.wrong

@@ -33,7 +33,7 @@ def test_samples_are_parallel_and_references_score_one(task):
     ids = {tag: [s.id for s in task.embedded(tag, "test", 30)] for tag in embedded_languages()}
     assert all(found == ids["eng_Latn"] for found in ids.values())
     for tag in embedded_languages():
-        for sample in task.embedded(tag, "test", 30):
+        for sample in task.embedded(tag, "test", 30)[:10]:
             assert task.scores(sample, sample.answer)[task.metric] == pytest.approx(1)
             assert sample.language == tag
 
@@ -41,7 +41,7 @@ def test_samples_are_parallel_and_references_score_one(task):
 @pytest.mark.parametrize("task", TASKS)
 def test_an_answer_to_another_question_scores_far_less(task):
     task = find_task(task)
-    samples = task.embedded("fra_Latn", "test", 60)
+    samples = task.embedded("fra_Latn", "test", 30)
     assert chance(task, samples) < 0.5  # a reference scores 1
 
 

@@ -168,7 +168,7 @@ def test_schedules_and_weights_of_the_mixture_work_here(proxy, here, tmp_path):
     assert record["tokens_by_language"]["spa_Latn"] > record["tokens_by_language"]["eng_Latn"]
 
 
-HALF = {"instructions": 15.0, "mathematics": 400.0}
+HALF = {"instructions": 6.0, "mathematics": 400.0}
 """Planted saturation points."""
 
 
@@ -207,6 +207,7 @@ def test_what_was_planted_is_what_the_page_says(proxy, here, tmp_path, monkeypat
         assert learnt["untrained"]["value"] == 0
         assert learnt["gain"]["low"] > 0.3
         assert learnt["best"]["low"] > learnt["chance"]
+        assert learnt["wrong_language"] == 0  # right answers, and answers without letters
     plans = {row["task"]: row["size"] for row in found["plans"]}
     assert plans["instructions"] < plans["mathematics"] == 640
     later = "mathematics (toy), seen languages, saturates later than instructions (toy), seen languages."

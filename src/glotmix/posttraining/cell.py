@@ -227,7 +227,8 @@ def scored(task_name: str, sample: Sample, answer: str, setting: Setting) -> lis
     if task.minds_language:
         verdict = _identifier(setting.data, task_name, setting.languages).judge(answer, sample.language)
         wrong, found = verdict.wrong, verdict.language
-    row = {"task": task_name, "language": sample.language, "id": sample.id, "answer": answer, "answered_in": found}
+    row: dict[str, Any] = {"task": task_name, "language": sample.language, "id": sample.id, "answer": answer}
+    row |= {"answered_in": found, "wrong_language": wrong}
     scores = task.scores(sample, answer)
     if not scores:  # nothing but a judge can tell
         return [{**row, "metric": "judge", "value": 0.0 if wrong else None}]
