@@ -211,3 +211,44 @@ def test_a_gradient_that_hooks_do_not_see_is_a_named_error_not_a_wrong_score():
     with pytest.raises(BadInput, match="one per sample"):
         gradient_products(model, lambda m, b: m(b["x"]).mean(), [checkpoint], data, data)
     gradient_products(model, lambda m, b: m(b["x"]), [checkpoint], data, data, parameters=["seen.*"])
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_give_the_same_scores(classifier):
+    test, train = classified(4, 1), classified(11, 2)
+    kept = [Checkpoint("one", state(classifier)), Checkpoint("two", moved(classifier, 1))]
+    told = []
+    alone = gradient_products(classifier, classification_loss, kept, test, train)
+    both = gradient_products(
+        classifier, classification_loss, kept, test, train, processes=2, on_progress=lambda *at: told.append(at)
+    )
+    np.testing.assert_allclose(both.dot_EQN, alone.dot_EQN, rtol=1e-5, atol=1e-6 * np.abs(alone.dot_EQN).max())
+    np.testing.assert_allclose(both.train_norm_EN, alone.train_norm_EN, rtol=1e-5)
+    assert told == [(6, 11), (11, 11)]
+    for name, tensor in classifier.state_dict().items():  # the model itself was not touched
+        assert torch.equal(tensor, kept[0].weights[name])
+
+
+def test_a_loss_that_cannot_be_sent_to_processes_is_named(classifier):
+    samples = classified(3, 1)
+    checkpoint = Checkpoint("only", state(classifier))
+    with pytest.raises(BadInput, match="cannot be sent to other processes"):
+        gradient_products(
+            classifier, lambda m, b: classification_loss(m, b), [checkpoint], samples, samples, processes=2
+        )
+
+
+def test_tables_with_common_and_rare_rows_and_samples_of_many_lengths_are_exact(classifier):
+    """Rows that most test samples share go another way than those of a few; both in one table here."""
+    test, train = classified(20, 1, vocab=40), classified(9, 2, vocab=400)
+    test.inputs["input_ids"][:, 0] = 7
+    train.inputs["input_ids"][:, 2] = 7
+    from glotmix.attribution.gradients import PerSampleGradients
+    from glotmix.attribution.queries import TableQueries, queries_of
+
+    ((_, batch),) = test.batches(20)
+    kinds = queries_of(PerSampleGradients(classifier, classification_loss)(batch))
+    (words,) = (q for q in kinds if isinstance(q, TableQueries) and "word_embeddings" in q.name)
+    assert 0 < len(words.common_C) < 40
+    assert len(words.rare.row_K) > 0
+    compare(classifier, classification_loss, test, train, "embeddings")

@@ -10,6 +10,7 @@ Shape letters here: E checkpoints, Q test samples, N training samples.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -216,6 +217,9 @@ def _part(
     options: dict[str, Any],
 ) -> GradientProducts:
     torch.set_num_threads(threads)
+    model = copy.deepcopy(
+        model
+    )  # what was sent lies in memory that all processes share, and weights are loaded into it
     if _device(model).type == "cuda":
         model.to(f"cuda:{index % torch.cuda.device_count()}")
     return gradient_products(model, loss, checkpoints, test, train, **options)
