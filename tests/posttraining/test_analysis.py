@@ -173,6 +173,10 @@ def test_intervals_hold_the_mean_for_new_seeds_and_new_items():
         narrow += abs(found.value - 0.5) <= half
     assert hits / 200 >= 0.93
     assert narrow / 200 < 0.7
+    two = [np.array([[0.4] * 10, [0.6] * 10])]  # no noise of items, a deviation of √0.02 between seeds
+    noise = floor([[0.4, 0.6]] * 24)
+    assert mean_interval(two, parallel=True).high - 0.5 == pytest.approx(12.706 * 0.1, rel=1e-3)  # Student, 1 degree
+    assert mean_interval(two, parallel=True, noise=noise).high - 0.5 == pytest.approx(2.064 * 0.1, rel=1e-3)  # 24
     with pytest.raises(BadInput, match=r"different numbers of items"):
         mean_interval([np.zeros((2, 3)), np.zeros((2, 4))], parallel=True)
 

@@ -168,7 +168,7 @@ def test_schedules_and_weights_of_the_mixture_work_here(proxy, here, tmp_path):
     assert record["tokens_by_language"]["spa_Latn"] > record["tokens_by_language"]["eng_Latn"]
 
 
-HALF = {"instructions": 6.0, "mathematics": 400.0}
+HALF = {"instructions": 6.0, "mathematics": 200.0}
 """Planted saturation points."""
 
 
@@ -195,7 +195,7 @@ def planted(cell, base, setting, directory):
 def test_what_was_planted_is_what_the_page_says(proxy, here, tmp_path, monkeypatch):
     monkeypatch.setattr(posttraining_cells, "run_cell", planted)
     tasks = {name: {"test_samples": 60, "validation_samples": 2} for name in HALF}
-    grid = {"samples": [0, 10, 40, 160, 640], "pivot_samples": 20, "seeds": 3}
+    grid = {"samples": [0, 10, 40, 160, 320], "pivot_samples": 20, "seeds": 3}
     report = run(study(proxy, tasks=tasks, grids=[grid]), tmp_path, tmp_path / "out")
     found = json.loads((tmp_path / "out" / "findings.json").read_text())
     rows = {row["task"]: row for row in found["curves"]}
@@ -209,12 +209,12 @@ def test_what_was_planted_is_what_the_page_says(proxy, here, tmp_path, monkeypat
         assert learnt["best"]["low"] > learnt["chance"]
         assert learnt["wrong_language"] == 0  # right answers, and answers without letters
     plans = {row["task"]: row["size"] for row in found["plans"]}
-    assert plans["instructions"] < plans["mathematics"] == 640
+    assert plans["instructions"] < plans["mathematics"] == 320
     later = "mathematics (toy), seen languages, saturates later than instructions (toy), seen languages."
     assert later in found["apart"]
     assert rows["mathematics"]["gap"][-1]["low"] > 0 > rows["mathematics"]["gap"][0]["low"]
     assert found["ablation"]["best_single"] in ("similarity", "samples", "task")
-    assert "640 samples of each of 2 languages for mathematics (toy)" in report.read_text()
+    assert "320 samples of each of 2 languages for mathematics (toy)" in report.read_text()
 
 
 def chat_files(folder):

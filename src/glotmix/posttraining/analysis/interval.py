@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.posttraining.analysis.noise import Floor
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,19 @@ class Mean:
     """Upper end."""
 
 
-def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool) -> Mean:
+def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool, noise: Floor | None = None) -> Mean:
     """Mean over languages of scores by seed and item, for new seeds and new items.
 
-    Half-width: ``√( (t_{S−1} s_seed/√S)² + (1.96 s_item)² )``, with s_seed the deviation of the seeds' means and s_item
-    the error of the mean over items, seeds averaged. Noise of single answers is in both parts, so it errs on the wide
-    side. Parallel items are one draw for all languages; others are drawn for each. With one seed the first part cannot
-    be known and is left out: the interval is then for new items alone.
+    Half-width: ``√( (t_ν s_seed/√S)² + (1.96 s_item)² )``, with s_seed the deviation between seeds and s_item the error
+    of the mean over items, seeds averaged. Noise of single answers is in both parts, so it errs on the wide side.
+    s_seed is this cell's own (ν = S − 1) or, better, pooled over all cells of a task. Parallel items are one draw for
+    all languages; others are drawn for each. With one seed and nothing pooled the first part cannot be known and is
+    left out: the interval is then for new items alone.
 
     Args:
         value_SI: scores of each language, [S, I].
         parallel: whether item i is a translation of item i in the other languages.
+        noise: deviation between seeds of this very mean, pooled over cells.
 
     Raises:
         BadInput: no scores, or parallel items of different number.
@@ -48,7 +51,9 @@ def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool) -> Mean:
         items = float(np.sqrt(sum(_error(value.mean(0)) ** 2 for value in value_SI))) / len(value_SI)
     seeds_S = np.mean([value.mean(1) for value in value_SI], 0)
     value, S = float(seeds_S.mean()), len(seeds_S)
-    seed = float(stats.t.ppf(0.975, S - 1)) * float(seeds_S.std(ddof=1)) / np.sqrt(S) if S > 1 else 0.0
+    if noise is None and S > 1:
+        noise = Floor(float(seeds_S.std(ddof=1)), S - 1)
+    seed = 0.0 if noise is None else float(stats.t.ppf(0.975, noise.degrees)) * noise.deviation / np.sqrt(S)
     half = float(np.hypot(seed, float(stats.norm.ppf(0.975)) * items))
     return Mean(value, value - half, value + half)
 

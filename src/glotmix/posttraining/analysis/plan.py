@@ -33,7 +33,7 @@ class DataPlan:
     reached: float
     """Its mean score over the languages beside the pivot, as a share of the best."""
     low: float
-    """Lower end of that share's one-sided 95 % interval; 0 where there is no noise floor."""
+    """Lower end of that share's one-sided 95 % interval; 0 without a noise floor, 1 for the best cell itself."""
     best: float
     """Score of the best cell."""
     sure: DataPlan | None = None
@@ -68,13 +68,14 @@ def least_data(curves: Sequence[Curve], noise: Floor | None = None, share: float
         for size, runs in zip(curve.sizes, value_NS, strict=True):
             tasks = curve.trained.count("+") + 1
             cells.append((size * len(curve.mix) * tasks, size, curve, float(np.nanmean(runs)), np.isfinite(runs).sum()))
-    *_, best, best_runs = max(cells, key=lambda cell: cell[3])
+    top = max(cells, key=lambda cell: cell[3])
+    *_, best, best_runs = top
     if best <= 0:
         raise BadInput("no cell scores above 0", where="data plan", expected="a task that was learnt at all")
 
     def plan(cell: tuple[int, int, Curve, float, int], sure: DataPlan | None = None) -> DataPlan:
         samples, size, curve, mean, runs = cell
-        low = _lower(mean, runs, best, best_runs, noise)
+        low = 1.0 if cell is top else _lower(mean, runs, best, best_runs, noise)
         return DataPlan(
             curve.task, curve.base, curve.trained, curve.mix, size, samples, mean / best, low, best, sure=sure
         )

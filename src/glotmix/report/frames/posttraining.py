@@ -71,6 +71,8 @@ class CurveRow:
     """Gain that counted as nothing in it."""
     gap: tuple[Estimate, ...]
     """Seen minus unseen mean, at every size."""
+    gap_change: Estimate | None
+    """Gap at the largest size minus that at 0; None where it cannot be paired."""
     rho: float
     """Spearman's coefficient of seen and unseen means over sizes."""
     rho_p: float
@@ -181,6 +183,8 @@ class PosttrainingReport:
     """Models trained."""
     failed: Mapping[str, str]
     """Cells without a result, and why."""
+    equal_steps: bool
+    """Whether every cell made the same number of updates."""
     dropped: Mapping[str, int]
     """Test samples left out because they are trained on, by task."""
     facts: Mapping[str, str]

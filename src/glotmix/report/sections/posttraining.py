@@ -149,20 +149,20 @@ def along(page: PosttrainingReport) -> Html:
 
 
 def _gap(row: CurveRow) -> str:
-    first, last = row.gap[0], row.gap[-1]
-    moved = not _overlap(first, last)
+    first, last, change = row.gap[0], row.gap[-1], row.gap_change
     rho = "undefined" if math.isnan(row.rho) else f"{number(row.rho, 2)} (p = {number(row.rho_p, 2)})"
     return (
         f"{row.task}, {row.base}: the gap between seen and unseen languages goes from {interval(first, 2)} to "
-        f"{interval(last, 2)}, {'a change beyond its intervals' if moved else 'within its intervals'}; "
+        f"{interval(last, 2)}{_moved(change)}; "
         f"Spearman's coefficient of the two over {counted(len(row.sizes), 'size')} is {rho}."
     )
 
 
-def _overlap(one: Estimate, other: Estimate) -> bool:
-    if one.low is None or one.high is None or other.low is None or other.high is None:
-        return True
-    return one.low <= other.high and other.low <= one.high
+def _moved(change: Estimate | None) -> str:
+    if change is None or change.low is None or change.high is None:
+        return ""
+    clear = not change.low <= 0 <= change.high
+    return f", a change of {interval(change, 2)}" + ("" if clear else ", which may be none")
 
 
 def _languages(page: PosttrainingReport, row: CurveRow) -> Html:
@@ -239,8 +239,9 @@ def doubts(page: PosttrainingReport) -> Html:
         for task, count in page.dropped.items()
     ]
     said.append(
-        "Every cell is trained for the same number of steps only where finetuning.steps says so; else cells with more "
-        "samples are trained longer, as in the paper."
+        "Every cell made the same number of updates: cells with fewer samples read theirs more often."
+        if page.equal_steps
+        else "Cells with more samples were trained longer, as in the paper: data and length of training go together."
     )
     return el("ul", *[el("li", sentence) for sentence in said])
 

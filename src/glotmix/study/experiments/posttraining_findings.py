@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
@@ -145,22 +145,28 @@ class Scores:
         ]
         return [cell.name for cell in sorted(found, key=lambda cell: cell.seed)]
 
-    def mean(self, names: Sequence[str], task: str, languages: Sequence[str]) -> Mean:
-        """Mean over cells, languages and items."""
-        return mean_interval([self._stack(names, task, name) for name in languages], parallel=self.parallel[task])
+    def mean(self, names: Sequence[str], task: str, languages: Sequence[str], noise: Floor | None = None) -> Mean:
+        """Mean over cells, languages and items; scores lie between 0 and 1, and so does the interval."""
+        stacks = [self._stack(names, task, name) for name in languages]
+        found = mean_interval(stacks, parallel=self.parallel[task], noise=noise)
+        return Mean(found.value, max(0.0, found.low), min(1.0, found.high))
 
-    def difference(
-        self, names: Sequence[str], others: Sequence[str], task: str, plus: Sequence[str], minus: Sequence[str]
-    ) -> Mean:
-        """Mean over one set of languages and cells minus that over another; paired by item where items are parallel."""
-        one = [self._stack(names, task, name) for name in plus]
-        two = [self._stack(others, task, name) for name in minus]
+    def difference(self, task: str, *terms: tuple[int, Sequence[str], Sequence[str]], noise: Floor | None) -> Mean:
+        """Signed sum of means over cells and languages; paired by item where items are parallel.
+
+        Args:
+            task: the task.
+            terms: sign, cells by seed (or a single one, for all seeds), languages.
+            noise: deviation between seeds of this very sum, pooled over cells.
+        """
+        stacks = [(sign, [self._stack(names, task, name) for name in languages]) for sign, names, languages in terms]
         if self.parallel[task]:
-            gap_SI = np.mean(one, 0) - (np.mean(two, 0) if len(others) == len(names) else np.mean(two, 0).mean(0))
-            return mean_interval([gap_SI], parallel=True)
-        a, b = (mean_interval(part, parallel=False) for part in (one, two))
-        half = float(np.hypot(a.high - a.value, b.high - b.value))
-        return Mean(a.value - b.value, a.value - b.value - half, a.value - b.value + half)
+            total_SI = sum(sign * np.mean(stack, 0) for sign, stack in stacks)
+            return mean_interval([np.asarray(total_SI)], parallel=True, noise=noise)
+        means = [(sign, mean_interval(stack, parallel=False)) for sign, stack in stacks]
+        value = sum(sign * mean.value for sign, mean in means)
+        half = float(np.sqrt(sum((mean.high - mean.value) ** 2 for _, mean in means)))
+        return Mean(value, value - half, value + half)
 
     def _stack(self, names: Sequence[str], task: str, language: str) -> np.ndarray:
         return np.stack([self.items[name, task, language] for name in names])
@@ -176,9 +182,9 @@ def frame(
     """Everything that the page shows."""
     table = grid.table(list(config.tasks))
     curves = [curve for curve in curves_from(table, config.pivot) if len(curve.sizes) > 1 and curve.mix]
-    floors = {task: _floor([c for c in curves if c.task == task]) for task in config.tasks}
+    floors = {task: _floor([c for c in curves if c.task == task], lambda c: c.mean()) for task in config.tasks}
     fits: dict[tuple[str, str, str], Saturation] = {}
-    rows = [curve_row(config, grid, curve, floors[curve.task], fits) for curve in curves]
+    rows = [curve_row(config, grid, curve, [c for c in curves if c.task == curve.task], fits) for curve in curves]
     plans = []
     for task in config.tasks:
         for base in config.bases:
@@ -200,6 +206,7 @@ def frame(
         influence=tuple(influence),
         cells=sum(1 for cell in grid.cells.values() if cell.tasks),
         failed=dict(failed),
+        equal_steps=config.finetuning.steps is not None,
         dropped={task: count for task, count in plan.setting.data.dropped.items() if count},
         facts=_facts(plan, grid),
         config=config.model_dump(mode="json", exclude_defaults=True),
@@ -210,20 +217,20 @@ def curve_row(
     config: PosttrainingConfig,
     grid: Scores,
     curve: Curve,
-    noise: Floor | None,
+    alike: Sequence[Curve],
     fits: dict[tuple[str, str, str], Saturation],
 ) -> CurveRow:
-    """One curve with intervals; its fits are added to ``fits``."""
+    """One curve with intervals; its fits are added to ``fits``. Noise is pooled over all curves of the task."""
     by_script = {"Latin": [n for n in curve.others if Language.resolve(n).script == "Latn"]}
     by_script["other scripts"] = [name for name in curve.others if name not in by_script["Latin"]]
     groups = {"pivot": [curve.pivot], "seen": list(curve.seen), "unseen": list(curve.unseen)} | by_script
     groups |= {name: [name] for name in curve.languages}
     cells = [grid.of_size(curve, size) for size in curve.sizes]
-    told = {
-        name: tuple(_estimate(grid.mean(names, curve.task, members), len(names)) for names in cells)
-        for name, members in groups.items()
-        if members
-    }
+    told = {}
+    for name, members in groups.items():
+        if members:
+            spread = _floor(alike, lambda c, members=members: c.mean(members))
+            told[name] = tuple(_estimate(grid.mean(names, curve.task, members, spread)) for names in cells)
     saturations = []
     for name in ("seen", "unseen"):
         if name not in told:
@@ -234,23 +241,28 @@ def curve_row(
             continue
         fits[f"{curve.task} ({curve.base})", "+".join(curve.mix), name] = fit
         saturations.append(SaturationRow(name, fit.n50 if fit.rises else None, fit.low, fit.high))
+    noise = _floor(alike, lambda c: c.mean())
     whole = curve.gain(curve.mean())
     margin = config.analysis.margin * whole
     flat = None
     if noise is not None and margin > 0:
         flat = plateau(curve.sizes, curve.mean(), noise.deviation, noise.degrees, margin).size
     gap: tuple[Estimate, ...] = ()
+    change: Estimate | None = None
     rho, p = float("nan"), float("nan")
     if curve.unseen and curve.seen:
-        gap = tuple(
-            _estimate(grid.difference(names, names, curve.task, curve.seen, curve.unseen), len(names))
-            for names in cells
-        )
+        spread = _floor([curve], lambda c: c.gap())
+        terms = [[(1, names, curve.seen), (-1, names, curve.unseen)] for names in cells]
+        gap = tuple(_estimate(grid.difference(curve.task, *term, noise=spread)) for term in terms)
+        if len(cells[0]) == len(cells[-1]):
+            start = [(-sign, names, languages) for sign, names, languages in terms[0]]
+            twice = None if spread is None else Floor(spread.deviation * 2**0.5, spread.degrees)
+            change = _estimate(grid.difference(curve.task, *terms[-1], *start, noise=twice))
         found = seen_against_unseen(curve)
         rho, p = found.rho, found.p
     return CurveRow(
         curve.task, curve.trained, curve.base, curve.mix, curve.sizes, told, _relative(curve), tuple(saturations),
-        flat, margin, gap, rho, p,
+        flat, margin, gap, change, rho, p,
     )  # fmt: skip
 
 
@@ -272,13 +284,13 @@ def _ratio(curve: Curve) -> np.ndarray:
         return curve.relative()
 
 
-def _estimate(mean: Mean, runs: int) -> Estimate:
+def _estimate(mean: Mean) -> Estimate:
     return Estimate(mean.value, mean.low, mean.high)
 
 
-def _floor(curves: Sequence[Curve]) -> Floor | None:
+def _floor(curves: Sequence[Curve], measure: Callable[[Curve], np.ndarray]) -> Floor | None:
     try:
-        return floor(repeats(curves, lambda curve: curve.mean()))
+        return floor(repeats(curves, measure))
     except BadInput:
         return None
 
@@ -304,6 +316,8 @@ def _task_rows(config: PosttrainingConfig, plan: Plan, grid: Scores, curves: Seq
                 continue
             curve = max(mine, key=lambda c: (len(c.mix), max(c.sizes)))
             names, languages = grid.of_size(curve, max(curve.sizes)), (curve.pivot, *curve.seen)
+            noise = _floor(mine, lambda c, languages=languages: c.mean(languages))
+            gained = [(1, names, languages), (-1, [untrained], languages)]
             blind = [
                 chance(find_task(task), plan.setting.data.samples(task, "test", language)) for language in languages
             ]
@@ -313,9 +327,9 @@ def _task_rows(config: PosttrainingConfig, plan: Plan, grid: Scores, curves: Seq
                     base,
                     find_task(task).metric,
                     float(np.mean(blind)),
-                    _estimate(grid.mean([untrained], task, languages), 1),
-                    _estimate(grid.mean(names, task, languages), len(names)),
-                    _estimate(grid.difference(names, [untrained], task, languages, languages), len(names)),
+                    _estimate(grid.mean([untrained], task, languages)),
+                    _estimate(grid.mean(names, task, languages, noise)),
+                    _estimate(grid.difference(task, *gained, noise=noise)),
                     float(np.mean([grid.wrong[name, task] for name in names])),
                 )
             )
