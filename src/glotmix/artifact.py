@@ -168,18 +168,9 @@ def open_artifact(directory: Path, kind: str, made_from: object | None = None) -
         BadInput: another kind of artifact, or one made from another configuration; the message names the difference.
         Corrupt: the manifest cannot be read.
     """
-    manifest = directory / MANIFEST
-    if not manifest.is_file():
+    if not (directory / MANIFEST).is_file():
         return None
-    try:
-        stored = json.loads(manifest.read_text(encoding="utf-8"))
-        files = {
-            _inside(name): {"bytes": int(one["bytes"]), "sha256": one["sha256"]}
-            for name, one in stored["files"].items()
-        }
-        artifact = Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], files)
-    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
-        raise Corrupt(f"{manifest}: unreadable ({error}); delete {directory} to make it again") from None
+    artifact = read_manifest(directory)
     if artifact.kind != kind:
         raise BadInput(f"holds a result of kind {artifact.kind!r}", where=directory, expected=repr(kind))
     if made_from is not None and artifact.fingerprint != fingerprint(made_from):
@@ -189,6 +180,24 @@ def open_artifact(directory: Path, kind: str, made_from: object | None = None) -
             expected="the same configuration, or another --out directory",
         )
     return artifact
+
+
+def read_manifest(directory: Path) -> Artifact:
+    """The artifact whose manifest is in ``directory``, of any kind.
+
+    Raises:
+        Corrupt: the manifest cannot be read, or names a file outside of the directory.
+    """
+    manifest = directory / MANIFEST
+    try:
+        stored = json.loads(manifest.read_text(encoding="utf-8"))
+        files = {
+            _inside(name): {"bytes": int(one["bytes"]), "sha256": one["sha256"]}
+            for name, one in stored["files"].items()
+        }
+        return Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], files)
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise Corrupt(f"{manifest}: unreadable ({error}); delete {directory} to make it again") from None
 
 
 def _inside(name: str) -> str:

@@ -27,6 +27,7 @@ from glotmix.measurements import Measurements, from_tables
 from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, plan, simulated_epoching
 from glotmix.mixture.mixture import Mixture
+from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.status import Progress
 from glotmix.sweep.executors import Executor, open_executor
@@ -128,6 +129,11 @@ class Study:
                     expected="the same configuration, or another --out directory",
                 )
         write_json(path, mine)
+
+    def mirror(self) -> Mirror | None:
+        """The object store that the study's results are sent to, if it names one."""
+        url = self.config.sweep.mirror
+        return None if url is None else Mirror(url, self.directory, self.narrator.say)
 
     def tokens(self) -> TokenStore:
         """Read, split and tokenise the corpus, or open the store that is there."""
@@ -270,7 +276,7 @@ class Study:
         """Train what is missing of ``runs``; reasons of those that failed."""
         executor = self.executor()
         note = Progress(self.directory, label, self._flops(runs, spec))
-        shown = None
+        shown, mirror = None, self.mirror()
         if (logger := self.config.sweep.logger) is not None:
             shown = Shown(open_logger(logger, self.config.name), self.directory, runs, self.narrator.say)
         with self.narrator.bar(label) as advance:
@@ -279,6 +285,8 @@ class Study:
                 note(tally)
                 if shown is not None:
                     shown.look()
+                if mirror is not None:
+                    mirror.look()
                 failed = f", {tally.failed} failed" if tally.failed else ""
                 what = f"{label}: {tally.done} of {tally.total} runs{failed}"
                 advance(what, tally.tokens_done, tally.tokens_total)

@@ -54,9 +54,14 @@ def run_study(study: Study) -> Path:
     """
     study = dataclasses.replace(study, config=sized(study.config))
     with held(study.directory):
+        if (mirror := study.mirror()) is not None and (fetched := mirror.pull()):
+            study.narrator.say(f"Fetched {len(fetched)} finished results from {study.config.sweep.mirror}")
         study.claim()
         found = _from_measurements(study, study.tokens(), train=True)
-        return write_report(evidence_of(found), study.directory / "report.html")
+        report = write_report(evidence_of(found), study.directory / "report.html")
+        if mirror is not None:
+            mirror.push()
+        return report
 
 
 def _from_measurements(study: Study, store: TokenStore, *, train: bool) -> Findings:
