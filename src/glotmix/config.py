@@ -222,6 +222,8 @@ class SweepConfig(Section):
     """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
     logger: Literal["trackio", "wandb", "mlflow"] | None = None
     """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
+    mirror: str | None = None
+    """URL (``s3://bucket/study`` and whatever else fsspec knows) that finished results are sent to and fetched from."""
 
 
 class FitConfig(Section):
