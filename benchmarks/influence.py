@@ -5,7 +5,7 @@
     python benchmarks/influence.py --memory
 
 Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-4
-before a time is written to benchmarks/results/influence_<size>.json. Methods take turns, so that a ratio is of
+before a time is added to benchmarks/results/influence_<size>.json. We and a peer take turns, so that a ratio is of
 neighbours in time. In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of
 training samples in results/influence_memory.json.
 """
@@ -35,7 +35,7 @@ from glotmix.proxy.train import StackRun, train_stack
 
 SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000), "30M": (512, 8, 25_000)}
 """Width, layers, vocabulary."""
-SAMPLES = {"0.2M": (256, 64), "4M": (48, 16), "30M": (16, 8)}
+SAMPLES = {"0.2M": (512, 128), "4M": (96, 32), "30M": (16, 8)}
 """Training and test samples: as many as fit into the minutes that peers take."""
 T, BATCH = 64, 64
 LANGUAGES = tuple("abcdefgh")
@@ -134,50 +134,37 @@ def dattri(similarity):
     return run
 
 
-def scores(size: str, repeats: int) -> dict:
-    model, (n_train, n_test) = classifier(*SIZES[size]), SAMPLES[size]
+PEERS = {"captum TracInCP, dot": captum, "dattri TracIn, dot": dattri("dot"), "dattri TracIn, cosine": dattri("cosine")}
+
+
+def measure(size: str, peers: list[str], n_train: int, n_test: int, path: Path) -> None:
+    """One repeat: ours and each peer in turn on the same samples, written as soon as it is known."""
+    model = classifier(*SIZES[size])
     checkpoints = states(model)
     test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
-    methods = {"glotmix, dot and cosine": ours, "captum TracInCP, dot": captum}
-    methods |= {f"dattri TracIn, {kind}": dattri(kind) for kind in ("dot", "cosine")}
-    few = [samples(4, seed, SIZES[size][2]) for seed in (3, 4)]
-    seconds: dict[str, list[float]] = {name: [] for name in methods}
-    errors: dict[str, float] = {}
-    for name, method in methods.items():
-        method(model, checkpoints[:1], *few)  # warm
-        print(f"{name} is warm", flush=True)
-    for _ in range(repeats):
-        reference: dict[str, np.ndarray] = {}
-        for name, method in methods.items():
+    few = [samples(2, seed, SIZES[size][2]) for seed in (3, 4)]
+    for name in peers:
+        for method in (ours, PEERS[name]):
+            method(model, checkpoints[:1], *few)  # warm
+        row: dict = {"train": n_train, "test": n_test}
+        found = []
+        for who, method in (("glotmix", ours), ("peer", PEERS[name])):
             began = time.process_time()
-            found = method(model, checkpoints, test, train)
-            seconds[name].append(round(time.process_time() - began, 3))
-            reference = reference or found
-            worst = (float(np.abs(v - reference[k]).max() / np.abs(reference[k]).max()) for k, v in found.items())
-            errors[name] = max(worst)
-            assert errors[name] < 1e-4, (name, errors[name])
-            print(f"{name}: {seconds[name][-1]} CPU-s, largest difference {errors[name]:.1e}", flush=True)
-    mine = seconds["glotmix, dot and cosine"]
-    ratios = {
-        name: [round(t / m, 2) for t, m in zip(times, mine, strict=True)]
-        for name, times in seconds.items()
-        if times is not mine
-    }
-    print("times as fast:", ratios)
-    setting = {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "train": n_train,
-        "test": n_test,
-        "checkpoints": 2,
-        "T": T,
-        "batch": BATCH,
-    }
-    ms = 500 * min(mine) / (n_train + n_test)
-    return (
-        setting
-        | {"cpu_seconds": seconds, "ratios": ratios, "errors": errors, "ms_per_gradient": round(ms, 3)}
-        | {"least_ms_per_gradient": round(floor(model, train), 3)}
-    )
+            found.append(method(model, checkpoints, test, train))
+            row[f"{who}_cpu_seconds"] = round(time.process_time() - began, 3)
+        mine, theirs = found
+        worst = max(float(np.abs(v - mine[k]).max() / np.abs(mine[k]).max()) for k, v in theirs.items())
+        assert worst < 1e-4, (name, worst)
+        row |= {"largest_difference": worst, "times_as_fast": row["peer_cpu_seconds"] / row["glotmix_cpu_seconds"]}
+        row["glotmix_ms_per_gradient"] = 500 * row["glotmix_cpu_seconds"] / (n_train + n_test)
+        row["least_ms_per_gradient"] = floor(model, train)
+        result = json.loads(path.read_text()) if path.is_file() else {}
+        result |= {"parameters": sum(p.numel() for p in model.parameters()), "checkpoints": 2, "T": T, "batch": BATCH}
+        result.setdefault("repeats", {}).setdefault(name, []).append(
+            {key: round(value, 9 if key == "largest_difference" else 3) for key, value in row.items()}
+        )
+        path.write_text(json.dumps(result, indent=1) + "\n")
+        print(f"{size}, {name}: {row['times_as_fast']:.1f} times as fast {row}", flush=True)
 
 
 def floor(model: torch.nn.Module, train: Samples) -> float:
@@ -252,20 +239,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--size", choices=SIZES, default="0.2M")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--peer", action="append", choices=PEERS, help="default all")
+    parser.add_argument("--train", type=int, help="training samples; default by size")
+    parser.add_argument("--test", type=int, help="test samples")
     parser.add_argument("--in-run", action="store_true", help="time in-run Shapley instead")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    if options.in_run:
-        name, result = "in_run", in_run()
-    elif options.memory:
-        name, result = "memory", memory()
-    else:
-        name, result = options.size, scores(options.size, options.repeats)
-    path = Path(__file__).parent / "results" / f"influence_{name}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(path)
+    results = Path(__file__).parent / "results"
+    if options.in_run or options.memory:
+        name, look = ("in_run", in_run) if options.in_run else ("memory", memory)
+        (results / f"influence_{name}.json").write_text(json.dumps(look(), indent=1) + "\n")
+        return
+    path = results / f"influence_{options.size}.json"
+    n_train, n_test = SAMPLES[options.size]
+    for _ in range(options.repeats):
+        measure(options.size, options.peer or list(PEERS), options.train or n_train, options.test or n_test, path)
 
 
 if __name__ == "__main__":
