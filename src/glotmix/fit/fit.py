@@ -286,7 +286,8 @@ def fit(
         starts: starting points per target.
         bootstrap: resampled fits per target, for intervals.
         seed: of starts and resamples; the same seed gives the same numbers.
-        weights: one per run [R], relative precision; default equal.
+        weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; default equal.
+            :func:`~glotmix.fit.weights.weights_from_repeats` has them where mixtures were repeated.
         workers: processes that share the targets.
 
     Raises:
@@ -298,13 +299,15 @@ def fit(
         raise BadInput(f"no losses of {', '.join(unknown)}", expected=f"one of {', '.join(measurements.targets)}")
     varies = varying(measurements)
     _check_needs(law, measurements, transfer)
-    weight_R = np.ones(len(measurements)) if weights is None else np.asarray(weights, dtype=float)
+    weight_RT = np.ones(measurements.loss_RT.shape)
+    if weights is not None:
+        weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
     tasks = [
         (
             law,
             Problem(target, measurements.languages, transfer, varies),
             measurements,
-            weight_R,
+            weight_RT[:, measurements.targets.index(target)],
             starts,
             bootstrap,
             np.random.default_rng((seed, measurements.targets.index(target))),
