@@ -100,6 +100,18 @@ def test_who_overfits_is_said_with_the_epochs():
     assert "temperature:100 overfits it: the held-out loss is least after 12.0 epochs" in sentences[1]
 
 
+def test_a_loss_that_rises_on_training_text_too_is_forgotten_and_not_overfitted():
+    overfitted = watch("cooldown", "small", 0.1)
+    assert (overfitted.overfits, overfitted.forgets) == (True, False)
+    rising = tuple(dataclasses.replace(m, trained=3 + 0.1 * i) for i, m in enumerate(overfitted.moments))
+    forgotten = dataclasses.replace(overfitted, moments=rising, best=rising[2])
+    assert (forgotten.overfits, forgotten.forgets) == (False, True)
+    assert forgotten.verdict == "forgets after 12.0 epochs"
+    watches = tuple(forgotten if (w.method, w.language) == ("cooldown", "small") else w for w in comparison().watches)
+    (reached, _) = about_cooldown(comparison(watches=watches), {name: name for name in SIZES})
+    assert reached.endswith("forgets it after 12.0 epochs, once it is read too little.")
+
+
 def test_the_side_is_only_claimed_beyond_the_noise():
     assert "on these corpora sampling is the quieter form" in about_the_side(SIDE)
     turned = dataclasses.replace(SIDE, variances=Estimate(0.8, 0.7, 0.9))

@@ -33,7 +33,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Watch:
-    """Whether a method overfits a language, and since when."""
+    """Whether a method overfits or forgets a language, and since when."""
 
     method: str
     """The method."""
@@ -49,16 +49,28 @@ class Watch:
     """Held-out minus training loss at the end, nats per token."""
 
     @property
-    def overfits(self) -> bool:
+    def rises(self) -> bool:
         """Whether the held-out loss rises again beyond the noise."""
         return self.rise.low is not None and self.rise.low > 0
+
+    @property
+    def overfits(self) -> bool:
+        """Whether it rises while the loss on training text falls."""
+        return self.rises and self.moments[-1].trained <= self.best.trained
+
+    @property
+    def forgets(self) -> bool:
+        """Whether it rises together with the loss on training text: the language is no longer read enough."""
+        return self.rises and not self.overfits
 
     @property
     def verdict(self) -> str:
         """The same in words."""
         if self.rise.low is None:
             return "one seed only"
-        return f"overfits after {number(self.best.epochs, 1)} epochs" if self.overfits else "does not overfit"
+        if not self.rises:
+            return "does not overfit"
+        return f"{'overfits' if self.overfits else 'forgets'} after {number(self.best.epochs, 1)} epochs"
 
     def tokens_at(self, epochs: float) -> float | None:
         """Training tokens at which the language has been read so many times; None if it never is."""
@@ -224,13 +236,15 @@ def about_the_smallest(found: Comparison, name: str) -> list[str]:
     ]
     told = f"{name}, the language with the least text, ends best with {best.method}"
     sentences = [f"{told}; {listed(level)} cannot be told from it." if level else f"{told}."]
-    overfitted = [watch for watch in found.watches if watch.language == language and watch.overfits]
-    for watch in overfitted:
+    for watch in (watch for watch in found.watches if watch.language == language and watch.rises):
+        what = "overfits" if watch.overfits else "forgets"
+        also = "falls" if watch.overfits else "rises too"
         sentences.append(
-            f"{watch.method} overfits it: the held-out loss is least after {number(watch.best.epochs, 1)} epochs and "
-            f"{interval(watch.rise)} nats per token higher at the end, after {number(watch.moments[-1].epochs, 1)}."
+            f"{watch.method} {what} it: the held-out loss is least after {number(watch.best.epochs, 1)} epochs and "
+            f"{interval(watch.rise)} nats per token higher at the end, after {number(watch.moments[-1].epochs, 1)}, "
+            f"while that on training text {also}."
         )
-    if not overfitted:
+    if not any(watch.overfits for watch in found.watches if watch.language == language):
         sentences.append("No method overfits it beyond the noise.")
     return sentences
 
@@ -251,8 +265,7 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
     )
     sentences = [
         f"Cooldown {reached} the best low-resource loss of the static methods ({best.method}): "
-        f"{names[language]} {signed(pair.difference.value)} bits per byte ({pair.verdict}), and "
-        + ("overfits it too." if watch.overfits else "does not overfit it.")
+        f"{names[language]} {signed(pair.difference.value)} bits per byte ({pair.verdict}), and " + _after(watch)
     ]
     costs = []
     for high in found.languages[: len(found.languages) // 2]:
@@ -262,6 +275,12 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
     if costs:
         sentences.append(f"Against {found.baseline} it costs the languages with most text: {listed(costs)}.")
     return sentences
+
+
+def _after(watch: Watch) -> str:
+    if watch.forgets:
+        return f"forgets it after {number(watch.best.epochs, 1)} epochs, once it is read too little."
+    return "overfits it too." if watch.overfits else "does not overfit it."
 
 
 def about_the_side(side: Side) -> str:

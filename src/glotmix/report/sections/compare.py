@@ -133,7 +133,7 @@ def who_overfits(found: Comparison, names: Names) -> Html:
     ]
     cells = []
     for watch in found.watches:
-        state = "overfits" if watch.overfits else ""
+        state = "overfits" if watch.overfits else "forgets" if watch.forgets else ""
         predicted = watch.tokens_at(found.predicted_epochs)
         cells.append(
             [
@@ -170,7 +170,9 @@ def _prediction(found: Comparison, names: Names) -> str:
     if not onsets:
         return f"{predicted} Nothing overfitted here beyond the noise."
     measured = [f"{names[w.language]} with {w.method} after {number(w.best.epochs, 1)}" for w in onsets]
-    return f"{predicted} Measured, the held-out loss turned: {listed(measured)} epochs."
+    return (
+        f"{predicted} Measured, the held-out loss turned while that on training text fell: {listed(measured)} epochs."
+    )
 
 
 def to_sample_or_weigh(found: Comparison, names: Names) -> Html | None:

@@ -222,23 +222,21 @@ def tables(found: Comparison) -> tuple[Table, Table]:
     halves = [found.rows[0].loss[name] for name in columns]
     losses.add_row("± (95 %)", *["-" if e.high is None else f"{e.high - e.value:.3f}" for e in halves])
     cost = Table(title="What they cost", title_justify="left")
-    for title in (
-        "method",
-        "FLOPs",
-        f"tokens to the mean loss of {found.baseline}",
-        "epochs of the smallest",
-        "overfits",
-    ):
-        cost.add_column(title, justify="left" if title in ("method", "overfits") else "right")
+    words = ("method", "overfits", "forgets")
+    numeric = ("FLOPs", f"tokens to the mean loss of {found.baseline}", "epochs of the smallest")
+    for title in (words[0], *numeric, *words[1:]):
+        cost.add_column(title, justify="left" if title in words else "right")
     for row in found.rows:
         reached = row.tokens_to[MEAN]
-        overfitted = [w.language for w in found.watches if w.method == row.method and w.overfits]
+        mine = [w for w in found.watches if w.method == row.method]
+        overfitted, forgotten = ([w.language for w in mine if getattr(w, what)] for what in ("overfits", "forgets"))
         cost.add_row(
             row.method,
             f"{row.flops:.3g}",
             "never" if reached is None else f"{reached:,.0f}",
             f"{row.epochs[found.smallest]:.2f}",
             ", ".join(overfitted) or "-",
+            ", ".join(forgotten) or "-",
         )
     return losses, cost
 
