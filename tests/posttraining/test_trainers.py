@@ -117,6 +117,13 @@ def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(pro
     assert answers(load_model(directory), tokenizer, samples, 4) != said
 
 
+def test_a_question_that_leaves_no_room_for_its_answer_is_a_named_error(proxy):
+    directory, tokenizer = proxy
+    sample = find_task("mathematics").embedded("spa_Latn", "test", 1)[0]
+    with pytest.raises(BadInput, match=r"mathematics in spa_Latn: the question of sample .* at most 256 together"):
+        answers(load_model(directory), tokenizer, [sample], 250)
+
+
 def test_every_sample_is_read_equally_often_and_a_schedule_is_kept_to():
     names = ["eng_Latn"] * 12 + ["spa_Latn"] * 4
     steps = steps_of(16, 4, 3)

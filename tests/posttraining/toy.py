@@ -19,7 +19,7 @@ def texts(count=20):
     }
 
 
-def chat_model(directory, width=32, layers=2, context=160, tied=True):
+def chat_model(directory, width=32, layers=2, context=256, tied=True):
     """Directory of a chat-ready proxy, and its tokenizer."""
     tokenizer = train_tokenizer(texts(), 700, 20_000)
     (directory / "plain").mkdir(parents=True)

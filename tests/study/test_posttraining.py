@@ -312,7 +312,7 @@ def test_a_proxy_is_pretrained_fine_tuned_and_reported_by_one_command(tmp_path):
     """The recipe itself, smaller: executors, worker processes and all."""
     sets = [
         "corpus.bytes_per_language=40000", "tokens.vocab_size=400", "grids=[{samples: [0, 5], pivot_samples: 8}]",
-        "bases={tiny: {proxy: {width: 16, layers: 1, heads: 2, tokens: 10000, context: 160, batch: 4}}}",
+        "bases={tiny: {proxy: {width: 16, layers: 1, heads: 2, tokens: 10000, context: 256, batch: 4}}}",
         "finetuning={batch: 4, steps: 5, context: 160}", "tasks={mathematics: {test_samples: 5, validation_samples: 2}}",
     ]  # fmt: skip
     out = ["--out", str(tmp_path / "out"), "--json"]

@@ -48,8 +48,19 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
         tokenizer: its tokenizer, with a chat template.
         samples: whose prompts are answered.
         most: tokens after which an answer is cut off.
+
+    Raises:
+        BadInput: a prompt that leaves no room for its answer in the model's context.
     """
     prompts = [prompt_ids(tokenizer, sample.prompt) for sample in samples]
+    context = getattr(model.config, "max_position_embeddings", None)
+    for sample, prompt in zip(samples, prompts, strict=True):
+        if context is not None and len(prompt) + most > context:
+            raise BadInput(
+                f"the question of sample {sample.id!r} has {len(prompt)} tokens, its answer up to {most}",
+                where=f"{sample.task} in {sample.language}",
+                expected=f"at most {context} together, the model's context",
+            )
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found = [""] * len(prompts)
     pad = tokenizer.pad_token_id

@@ -8,6 +8,7 @@ whatever becomes of its job. ``python -m glotmix.study.experiments.posttraining_
 from __future__ import annotations
 
 import fcntl
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -61,6 +62,8 @@ class Plan:
 def run_cells(plan: Plan, executor: Executor, *, retries: int = 1, progress: Progress | None = None) -> dict[str, str]:
     """Train what is missing; reason by name of the cells that failed on every try."""
     plan.folder.mkdir(parents=True, exist_ok=True)
+    for left in plan.folder.glob(".*"):  # half-trained models of a driver that was killed
+        shutil.rmtree(left, ignore_errors=True)
     failed: dict[str, str] = {}
 
     def tick() -> None:
