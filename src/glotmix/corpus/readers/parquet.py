@@ -32,7 +32,7 @@ class ParquetReader(SeparableReader):
         config = self.config
         wanted = [name for name in (config.text_field, config.language_field, config.id_field) if name is not None]
         try:
-            with pq.ParquetFile(path, pre_buffer=False) as file:
+            with path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
                 columns = file.schema_arrow.names
                 if missing := [name for name in wanted if name not in columns]:
                     there = ", ".join(columns[:12])

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, final
+from typing import Any, cast, final
 
 from glotmix.config import CorpusConfig
 from glotmix.corpus.document import Document
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 
 PART_BYTES = 64 << 20
@@ -106,7 +106,7 @@ class FileReader(Reader):
         super().__init__(config, languages, base)
         if config.path is None:
             raise BadInput("corpus.path is missing", expected=f"a directory or file for the {config.reader} reader")
-        self.root = base / Path(config.path).expanduser()
+        self.root = _place(config.path, base)
         if not self.root.exists():
             raise BadInput("no such file or directory", where=self.root, expected="the corpus (corpus.path)")
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
@@ -211,7 +211,7 @@ def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:
     A terabyte is fingerprinted in seconds. An edit inside a large file that keeps its size may go unseen.
     """
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if size <= block * blocks:
             return hashlib.file_digest(file, "sha256").digest()
         digest = hashlib.sha256(str(size).encode())
@@ -219,6 +219,22 @@ def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:
             file.seek((size - block) * k // (blocks - 1))
             digest.update(file.read(block))
         return digest.digest()
+
+
+def _place(path: str, base: Path) -> Path:
+    """A directory or file of this machine, or anywhere that fsspec reaches (``s3://bucket/corpus``)."""
+    if "://" not in path:
+        return base / Path(path).expanduser()
+    try:
+        from upath import UPath
+
+        return cast(Path, UPath(path))  # it does what a Path does, as far as readers ask
+    except ImportError as error:
+        raise MissingExtra(error.name or "universal_pathlib", "storage") from None
+    except ValueError as error:
+        raise BadInput(
+            f"{error}", where="corpus.path", expected="a path, or a URL such as s3://bucket/corpus"
+        ) from None
 
 
 @lru_cache(maxsize=10_000)

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, BinaryIO, Literal, cast
 
 from glotmix.errors import BadInput
 
@@ -38,7 +38,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
         damaged.append(zstandard.ZstdError)
     try:
-        with _decompressed(path) as file:
+        with path.open("rb") as raw, _decompressed(cast(BinaryIO, raw), path.suffix) as file:
             yield file
     except tuple(damaged) as error:
         raise BadInput(f"damaged or not {path.suffix[1:]}: {error}", where=path) from None
@@ -46,17 +46,17 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         raise BadInput(f"cannot be read: {error.strerror or error}", where=path) from None
 
 
-def _decompressed(path: Path) -> IO[bytes]:
-    match path.suffix:
+def _decompressed(raw: BinaryIO, suffix: str) -> IO[bytes]:
+    match suffix:
         case ".gz":
-            return cast(IO[bytes], gzip.open(path, "rb"))
+            return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
         case ".xz":
-            return lzma.open(path, "rb")
+            return lzma.LZMAFile(raw)
         case ".bz2":
-            return bz2.open(path, "rb")
+            return bz2.BZ2File(raw)
         case ".zst":
-            return io.BufferedReader(_ZstdFile(path), 1 << 16)
-    return open(path, "rb")
+            return io.BufferedReader(_ZstdFile(raw), 1 << 16)
+    return raw
 
 
 class _ZstdFile(io.RawIOBase):
@@ -64,20 +64,16 @@ class _ZstdFile(io.RawIOBase):
 
     _CHUNK = 2048  # a block of 4 bytes may become 128 KiB, so this much may become 64 MiB
 
-    def __init__(self, path: Path):
+    def __init__(self, raw: BinaryIO):
         import zstandard
 
         self._frames = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW)
         self._frame = self._frames.decompressobj()
-        self._file = io.FileIO(path)
+        self._file = raw
         self._fresh, self._ready = True, memoryview(b"")
 
     def readable(self) -> bool:
         return True
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
