@@ -464,6 +464,23 @@ def status(directory: StudyDir, as_json: Json = False) -> None:
 
 
 @app.command()
+def sky(
+    study: StudyFile,
+    mirror: Annotated[str, typer.Option("--mirror", metavar="URL", help="Where finished results are kept.")],
+    accelerators: Annotated[str | None, typer.Option(help="SkyPilot's name and number of GPUs (A100:1).")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Task file to write.")] = Path("sky.yaml"),
+) -> None:
+    """Write a SkyPilot task that runs a study on spot machines; start it with `sky jobs launch sky.yaml`."""
+    from glotmix.artifact import write_text
+    from glotmix.config import read_yaml
+    from glotmix.sweep.skypilot import sky_task
+
+    read_yaml(study)
+    write_text(out, sky_task(study, mirror, accelerators=accelerators))
+    print(out)
+
+
+@app.command()
 def laws(as_json: Json = False) -> None:
     """Every law: formula, parameters, what it needs, whether a share may be zero, source."""
     from glotmix.study.tables import law_rows, listing
