@@ -111,8 +111,8 @@ class RankCorrelation:
 def seen_against_unseen(curve: Curve) -> RankCorrelation:
     """Whether unseen languages gain where seen ones do: Spearman over sizes, seeds averaged."""
     # Rounded, so that means that are equal in the printed digits tie, whatever the order of their sums.
-    seen: np.ndarray = np.round(np.nanmean(curve.mean(curve.seen), 1), 9)
-    unseen: np.ndarray = np.round(np.nanmean(curve.mean(curve.unseen), 1), 9)
+    seen = np.asarray(np.nanmean(curve.mean(curve.seen), 1)).round(9)
+    unseen = np.asarray(np.nanmean(curve.mean(curve.unseen), 1)).round(9)
     if np.ptp(seen) == 0 or np.ptp(unseen) == 0:
         return RankCorrelation(float("nan"), float("nan"), len(seen))
     found = stats.spearmanr(seen, unseen)

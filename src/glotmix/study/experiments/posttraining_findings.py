@@ -130,7 +130,7 @@ def curve_row(
     told = {}
     for name, members in groups.items():
         if members:
-            spread = _floor(alike, lambda c, members=members: c.mean(members))
+            spread = _floor(alike, _over(members))
             told[name] = tuple(_estimate(grid.mean(names, curve.task, members, spread)) for names in cells)
     saturations = []
     for name in ("seen", "unseen"):
@@ -189,6 +189,15 @@ def _estimate(mean: Mean) -> Estimate:
     return Estimate(mean.value, mean.low, mean.high)
 
 
+def _over(languages: Sequence[str]) -> Callable[[Curve], np.ndarray]:
+    """The measure of a curve that is its mean over these languages."""
+
+    def measure(curve: Curve) -> np.ndarray:
+        return curve.mean(languages)
+
+    return measure
+
+
 def _floor(curves: Sequence[Curve], measure: Callable[[Curve], np.ndarray]) -> Floor | None:
     try:
         return floor(repeats(curves, measure))
@@ -217,7 +226,7 @@ def _task_rows(config: PosttrainingConfig, plan: Plan, grid: Scores, curves: Seq
                 continue
             curve = max(mine, key=lambda c: (len(c.mix), max(c.sizes)))
             names, languages = grid.of_size(curve, max(curve.sizes)), (curve.pivot, *curve.seen)
-            noise = _floor(mine, lambda c, languages=languages: c.mean(languages))
+            noise = _floor(mine, _over(languages))
             gained = [(1, names, languages), (-1, [untrained], languages)]
             blind = [
                 chance(find_task(task), plan.setting.data.samples(task, "test", language)) for language in languages

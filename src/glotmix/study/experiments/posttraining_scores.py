@@ -51,7 +51,7 @@ class Scores:
                     (pl.col("task") == task) & pl.col("metric").is_in([find_task(task).metric, "judge"])
                 )
                 if own.height:
-                    wrong[cell.name, task] = float(own["wrong_language"].cast(pl.Float64).mean() or 0.0)
+                    wrong[cell.name, task] = float(own["wrong_language"].to_numpy().mean())
                 for (language,), part in own.sort("id").group_by("language", maintain_order=True):
                     items[cell.name, task, str(language)] = part["value"].to_numpy().astype(float)
         sources = {name: task.test or task.train for name, task in config.tasks.items()}
