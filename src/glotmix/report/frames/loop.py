@@ -123,8 +123,7 @@ def summary(evidence: Evidence) -> str:
             else "Train it and its rivals with three seeds or more each to close it."
         )
         return (
-            "The loop is open: nothing was trained on the recommended mixture, so its gain is a prediction only. "
-            f"{how}"
+            f"The loop is open: nothing was trained on the recommended mixture, so its gain is a prediction only. {how}"
         )
     found = verdicts(evidence)
     if not found:
