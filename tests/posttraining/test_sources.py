@@ -41,6 +41,10 @@ def test_aya_dolly_keeps_one_language_of_a_file_of_many(tmp_path):
     found = read_all(config, "instructions", ("spa_Latn", "fra_Latn"), tmp_path)
     assert found["spa_Latn"][0].prompt[0].content == "question spa"
     assert found["spa_Latn"][0].id == found["fra_Latn"][0].id == "1"  # parallel by id
+    chinese = [{**rows[0], "language": "zho", "script": script, "inputs": script} for script in ("Hant", "Hans")]
+    lines(tmp_path / "dolly.jsonl", *chinese)
+    (sample,) = read(tmp_path, language="cmn_Hans", source="aya_dolly", path="dolly.jsonl")
+    assert sample.prompt[0].content == "Hans"
 
 
 def test_sharegpt(tmp_path):

@@ -58,6 +58,8 @@ class SourceConfig(Section):
     """Hub configuration; the same placeholders."""
     split: str = "train"
     """Split of a hub data set."""
+    revision: str | None = None
+    """Revision of a hub data set; ``refs/convert/parquet`` for one that is a script otherwise, which is never run."""
     names: dict[str, str] = Field(default_factory=dict)
     """Language tag to the data set's own name of it, where the usual one does not do."""
     parallel: bool | None = None
@@ -177,13 +179,15 @@ FORMATS: Mapping[str, Format] = {
 
 def _belongs(record: Record, language: str) -> bool:
     """Whether a record of a file that holds several languages is in this one."""
-    told = record.get("language") or record.get("lang")
+    told, script = record.get("language") or record.get("lang"), record.get("script")
     if not isinstance(told, str) or not told:
         return True
+    wanted = Language.resolve(language)
     try:
-        return Language.resolve(told).code == Language.resolve(language).code
+        found = Language.resolve(f"{told}_{script}" if isinstance(script, str) and script else told)
     except BadInput:
-        return told.lower() == Language.resolve(language).name.lower()
+        return told.lower() == wanted.name.lower()
+    return found.code == wanted.code and (not script or found.script == wanted.script)
 
 
 def _placed(text: str, config: SourceConfig, language: str) -> str:
@@ -263,7 +267,7 @@ def _from_hub(config: SourceConfig, name: str, language: str) -> Iterator[tuple[
         raise MissingExtra("datasets", "hub") from None
     own = _placed(config.config, config, language) or None
     try:
-        rows = load_dataset(name, own, split=config.split, streaming=True)
+        rows = load_dataset(name, own, split=config.split, revision=config.revision, streaming=True)
         for number, record in enumerate(rows):
             yield number, f"{name}/{own}:{number + 1}", record
     except BadInput:
