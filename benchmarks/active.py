@@ -2,6 +2,8 @@
 
     python benchmarks/active.py [--seeds 0 1 2 3] [--rounds 3] [--batch 4]
 
+    python benchmarks/active.py --show    the table of the results kept
+
 Six languages, noise 1 %. Both arms start with the same runs (every language alone, all together, and some random
 mixtures), fit `shapley_law`, and add a batch per round: the chosen ones, or as many drawn from the simplex. Scored with
 the planted law: what the recommended mixture loses to the best possible one (in percent of the objective), and the
@@ -150,7 +152,11 @@ def main() -> None:
     arguments.add_argument("--batch", type=int, default=4)
     arguments.add_argument("--aims", nargs="*", default=["mean", "shapley", "worst"])
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "active.json")
+    arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
+    if asked.show:
+        print(shown(json.loads(asked.out.read_text())["rows"]))
+        return
     rows = json.loads(asked.out.read_text())["rows"] if asked.out.exists() else []
     done = {(r["family"], r["aim"], r["arm"], r["seed"]) for r in rows}
     for seed in asked.seeds:
@@ -165,6 +171,28 @@ def main() -> None:
                     result = {"noise": NOISE, "batch": asked.batch, "rows": rows}
                     asked.out.write_text(json.dumps(result, indent=1) + "\n")
     summary(rows)
+
+
+def shown(rows: list[dict]) -> str:
+    """Means over seeds, chosen and random runs side by side."""
+    asks = {
+        "mean": ("optimum of the mean", "excess", "excess over the best mixture, %"),
+        "worst": ("worst language", "excess", "excess over the best mixture, %"),
+        "shapley": ("Shapley values", "game_error", "relative error of the values"),
+    }
+    sizes = sorted({r["runs"] for r in rows})
+    lines = [f"| asked | law | score | runs are | {' | '.join(f'{n} runs' for n in sizes)} |"]
+    lines += ["|" + "---|" * (4 + len(sizes))]
+    for aim, (title, what, score) in asks.items():
+        for family in ("helpers", "saturating"):
+            for arm in ("chosen", "random"):
+                twin = "mean" if (aim, arm) == ("shapley", "random") else aim
+                here = [r for r in rows if (r["family"], r["aim"], r["arm"]) == (family, twin, arm)]
+                values = [[r[what] for r in here if r["runs"] == n] for n in sizes]
+                if all(values):
+                    cells = " | ".join(f"{np.mean(of):.3f}" for of in values)
+                    lines.append(f"| {title} | {family} | {score} | {arm} ({len(values[0])} seeds) | {cells} |")
+    return "\n".join(lines)
 
 
 def summary(rows: list[dict]) -> None:

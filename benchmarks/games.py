@@ -2,6 +2,7 @@
 
     python benchmarks/games.py [--seeds 10] [--noise 0.03] [--families NAME…]
     python benchmarks/games.py --tables DIR…    keep the games of studies of all coalitions
+    python benchmarks/games.py --show           the table of the results kept
 
 Synthetic games have 10 languages and noise 0.03. The estimator `surrogate` and the design of coalitions were developed
 on "power", "exponential" and "coverage"; "diluted", "families" and "man pages" were not looked at for that.
@@ -94,7 +95,11 @@ def main() -> None:
     arguments.add_argument("--families", nargs="*", default=[*FAMILIES, "man pages 4", "man pages 8"])
     arguments.add_argument("--tables", type=Path, nargs="*")
     arguments.add_argument("--out", type=Path, default=RESULTS / "games.json")
+    arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
+    if asked.show:
+        print(shown(json.loads(asked.out.read_text())["families"]))
+        return
     if asked.tables:
         tables = json.loads(TABLE.read_text()) if TABLE.exists() else {}
         TABLE.write_text(json.dumps(tables | {directory.name: kept(directory) for directory in asked.tables}) + "\n")
@@ -117,6 +122,31 @@ def main() -> None:
                 f"{name:12s} {runs} runs  " + "  ".join(f"{key} {value:.3f}" for key, value in mean.items()), flush=True
             )
             asked.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+TITLES = {
+    "power": "power law of summed transfer †",
+    "exponential": "1 − exp(−Σ w) †",
+    "coverage": "60 skills, taught by some †",
+    "diluted": "power mean of a fixed budget, with pairs",
+    "families": "four families, saturating inside",
+    "man pages 4": "man pages, 4 languages, 8 / 11 of 15 runs",
+    "man pages 8": "man pages, 8 languages",
+}
+
+
+def shown(results: dict) -> str:
+    """Mean errors as a table, fewer runs / more runs."""
+    plain = ("equal_shares", "permutation", "kernel_shap", "regression_adjusted", "law_adjusted")
+    head = "equal shares | permutations | KernelSHAP | curve + KernelSHAP | law-adjusted | **surrogate** | coverage"
+    lines = [f"| family | {head} |", "|" + "---|" * 8]
+    for name in [name for name in TITLES if name in results]:
+        few, many = (results[name][runs]["mean"] for runs in sorted(results[name], key=int))
+        cells = [f"{few[key]:.2f} / {many[key]:.2f}" for key in plain]
+        cells += [f"**{few['surrogate']:.3f} / {many['surrogate']:.3f}**"]
+        cells += [f"{few['coverage']:.2f} / {many['coverage']:.2f}"]
+        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def kept(directory: Path) -> dict[str, object]:

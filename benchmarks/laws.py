@@ -1,6 +1,7 @@
 """Laws on RegMix's 512 public runs: held-out error against the number of runs, and the exponents that the priors state.
 
-    python benchmarks/laws.py DIR_WITH_REGMIX_TABLES [--repeats 3] [--laws NAME…]
+    python benchmarks/laws.py DIR_WITH_REGMIX_TABLES [--repeats 3] [--laws NAME…] [--process]
+    python benchmarks/laws.py --show    the table of the results kept
 
 DIR holds train_mixture_1m.csv and train_pile_loss_1m.csv of sail-sg/regmix (MIT). Every law sees the same random runs
 and is judged on all the others; at 512 it is 10-fold cross-validation. LightGBM runs with RegMix's settings, all 1,000
@@ -40,13 +41,17 @@ WITH_PROCESS = ("shapley_law+gaussian_process",)
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("directory", type=Path)
+    arguments.add_argument("directory", type=Path, nargs="?")
+    arguments.add_argument("--show", action="store_true")
     arguments.add_argument("--repeats", type=int, default=3)
     arguments.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 128, 256, 512])
     arguments.add_argument("--laws", nargs="*", default=list(LAWS))
     arguments.add_argument("--process", action="store_true", help="also law + Gaussian process (slow)")
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "regmix.json")
     asked = arguments.parse_args()
+    if asked.show or asked.directory is None:
+        print(shown(json.loads(asked.out.read_text())["curves"]))
+        return
     tables = asked.directory / "train_mixture_1m.csv", asked.directory / "train_pile_loss_1m.csv"
     runs = read_runs(asked.directory, mixtures=tables[0], losses=tables[1])
     result = json.loads(asked.out.read_text()) if asked.out.exists() else {"curves": {}}
@@ -67,6 +72,22 @@ def main() -> None:
         values = np.array([row[name] for row in result["exponents"].values()])
         print(f"{name}: median {np.median(values):.3f}, from {values.min():.3f} to {values.max():.3f}")
     asked.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def shown(curves: dict) -> str:
+    """Mean absolute error / Spearman, and the error of law and process over that of LightGBM."""
+    columns = ("null", "log_linear", "lightgbm", "lightgbm, leaves of 3", "shapley_law", *WITH_PROCESS)
+    lines = [f"| runs | {' | '.join(columns)} | ratio |", "|" + "---|" * (len(columns) + 2)]
+    for size, of in sorted(curves.items(), key=lambda item: int(item[0])):
+        cells = []
+        for name in columns:
+            row = of.get(name)
+            ranked = "" if row is None else "–" if np.isnan(row["spearman"]) else f"{row['spearman']:.3f}"
+            cells.append("" if row is None else f"{row['mae']:.3f} / {ranked}")
+        best = of.get(WITH_PROCESS[0])
+        ratio = "" if best is None else f"{best['mae'] / of['lightgbm']['mae']:.2f}"
+        lines.append(f"| {size}{', by 10 folds' if size == '512' else ''} | {' | '.join(cells)} | {ratio} |")
+    return "\n".join(lines)
 
 
 def law_of(name: str) -> Law:

@@ -28,6 +28,9 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     [
         ("docs/exporters.md", ["benchmarks/exporters.py", "--table"]),
         ("docs/engine.md", ["benchmarks/engine.py", "--show"]),
+        ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),
+        ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),
+        ("docs/methods/active-design.md", ["benchmarks/active.py", "--show"]),
     ],
 )
 def test_tables_are_those_of_the_results_kept(page, command):
