@@ -19,6 +19,7 @@ import polars as pl
 from glotmix.artifact import first_difference, read_json, write_json
 from glotmix.config import ProxyConfig, StudyConfig, check, checked
 from glotmix.corpus.readers import open_reader
+from glotmix.corpus.sketch import Sketch, sketch
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
@@ -152,6 +153,17 @@ class Study:
                 progress=advance,
                 scatter=Scattered(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries),
             )
+
+    def sketches(self) -> dict[str, Sketch]:
+        """Documents, bytes and duplicates of every language, without tokenising anything."""
+        languages = [*self.config.languages, *self.config.outside]
+        reader = open_reader(self.config.corpus, languages, self.base)
+        with self.narrator.bar("Reading the corpus") as advance:
+            found = {}
+            for number, language in enumerate(languages):
+                advance(f"Reading {language}", number, len(languages))
+                found[language] = sketch(reader.documents(language))
+        return found
 
     def unique(self, store: TokenStore) -> dict[str, float]:
         """Unique tokens U of each trained language in the target's corpus (the study's own unless told otherwise)."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from glotmix.corpus.sketch import Sketch
 from glotmix.exporters.exporter import Realised
 from glotmix.laws import all_laws, residuals
 from glotmix.laws.law import Problem
@@ -76,5 +77,17 @@ def realised_table(realised: Realised) -> Table:
         table.add_column(column, justify="left" if column == "language" else "right")
     for language, share in realised.wanted.items():
         cells = f"{share:.4%}", f"{realised.realised[language]:.4%}", f"{realised.epochs[language]:.3g}"
+        table.add_row(language, *cells)
+    return table
+
+
+def sketch_table(sketches: Mapping[str, Sketch]) -> Table:
+    """What a quick census found."""
+    table = Table(title="Quick census", title_justify="left", caption="nothing was tokenised")
+    for column in ("language", "documents", "MB", "distinct texts", "duplicates"):
+        table.add_column(column, justify="left" if column == "language" else "right")
+    for language, one in sketches.items():
+        about = "" if one.to_json()["exact"] else "about "
+        cells = f"{one.documents:,}", f"{one.bytes / 1e6:.2f}", f"{about}{one.distinct:,.0f}", f"{one.duplicates:.1%}"
         table.add_row(language, *cells)
     return table
