@@ -182,7 +182,14 @@ def methods(as_json: Json = False) -> None:
 
 @app.command()
 def census(
-    study: StudyFile, overrides: Overrides = None, scale: Scale = None, out: Out = None, as_json: Json = False
+    study: StudyFile,
+    overrides: Overrides = None,
+    scale: Scale = None,
+    out: Out = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Documents, bytes and duplicates alone, by sketch; nothing is tokenised.")
+    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Documents, bytes, unique tokens, fertility and epochs at the target budget, per language."""
     from glotmix.config import load_study
@@ -191,6 +198,12 @@ def census(
 
     config = load_study(study, scale=scale, overrides=overrides or [])
     whole = Study(config, study.resolve().parent, out or Path("out") / study.stem, Narrator())
+    if quick:
+        from glotmix.study.tables import sketch_table
+
+        sketches = whole.sketches()
+        show(as_json, {name: one.to_json() for name, one in sketches.items()}, sketch_table(sketches))
+        return
     counted = take_census_of(whole)
     show(as_json, counted.to_json(), counted.table())
 
