@@ -1,5 +1,6 @@
 """A sweep of ten thousand runs: read whole in seconds, by the study and by anybody's glob, and told in one look."""
 
+import hashlib
 import json
 import time
 
@@ -43,8 +44,6 @@ def swarm(tmp_path_factory):
         text = (json.dumps(record) + "\n").encode()
         (directory / "run.json").write_bytes(text)
         made_from = spec.made_from(run)
-        import hashlib
-
         files = {"run.json": {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}}
         manifest = {"kind": "run", "fingerprint": fingerprint(made_from), "made_from": made_from, "files": files}
         (directory / "artifact.json").write_text(json.dumps(manifest))
@@ -59,7 +58,7 @@ def cpu(do):
 
 
 def test_all_results_become_two_tables_in_seconds(swarm):
-    """A second for a thousand runs would be ten seconds; five times what it takes here is allowed."""
+    """Two milliseconds a run are allowed; it takes about a third of that."""
     folder, plan, spec = swarm
     (runs, losses), seconds = cpu(lambda: tables(plan, spec, {}))
     assert seconds < 20

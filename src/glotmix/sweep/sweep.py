@@ -153,7 +153,7 @@ def run_sweep(
     missing = {name: group for name, group in groups.items() if not all(is_complete(run, spec) for run in group)}
     failed: dict[str, str] = {}
     tick = _Ticker(groups, missing, failed, spec.directory / "jobs", progress)
-    for attempt in range(retries + 1):
+    for attempt in range(retries + 1 if missing else 0):
         jobs = [_job(name, group, spec) for name, group in missing.items()]
         failed.clear()
         for end in executor.run(jobs, tick):
