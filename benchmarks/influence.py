@@ -3,6 +3,7 @@
     python benchmarks/influence.py [--size 0.2M|4M|30M] [--repeats 3]
     python benchmarks/influence.py --in-run
     python benchmarks/influence.py --memory
+    python benchmarks/influence.py --profile [--size 4M]
 
 Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-4
 before a time is added to benchmarks/results/influence_<size>.json. We and a peer take turns, so that a ratio is of
@@ -186,6 +187,23 @@ def floor(model: torch.nn.Module, train: Samples) -> float:
     return 1000 * min(times) / len(train)
 
 
+def profiled(size: str) -> dict:
+    """Shares of our own time by operation, the largest first; what the profiler itself takes is in all of them."""
+    model = classifier(*SIZES[size])
+    n_train, n_test = SAMPLES[size]
+    test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
+    checkpoints = states(model)[:1]
+    ours(model, checkpoints, *(samples(2, seed, SIZES[size][2]) for seed in (3, 4)))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        ours(model, checkpoints, test, train)
+    rows = {row.key: row.self_cpu_time_total for row in profile.key_averages()}
+    whole = sum(rows.values())
+    largest = sorted(rows.items(), key=lambda row: -row[1])[:14]
+    for name, time_us in largest:
+        print(f"{time_us / whole:6.1%}  {name}")
+    return {"train": n_train, "test": n_test, "shares": {name: round(t / whole, 4) for name, t in largest}}
+
+
 def memory() -> dict:
     """Peak resident memory of a fresh process that scores so many training samples, in MiB."""
     found = {}
@@ -244,6 +262,7 @@ def main() -> None:
     parser.add_argument("--test", type=int, help="test samples")
     parser.add_argument("--in-run", action="store_true", help="time in-run Shapley instead")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--profile", action="store_true", help="tell where our own time goes instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -251,6 +270,10 @@ def main() -> None:
     if options.in_run or options.memory:
         name, look = ("in_run", in_run) if options.in_run else ("memory", memory)
         (results / f"influence_{name}.json").write_text(json.dumps(look(), indent=1) + "\n")
+        return
+    if options.profile:
+        path = results / f"influence_profile_{options.size}.json"
+        path.write_text(json.dumps(profiled(options.size), indent=1) + "\n")
         return
     path = results / f"influence_{options.size}.json"
     n_train, n_test = SAMPLES[options.size]

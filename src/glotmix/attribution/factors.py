@@ -11,6 +11,7 @@ Shape letters here: B samples of a batch, Q test samples (queries), T positions,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -91,8 +92,11 @@ class Gradient:
         """Whether this is an embedding used as nothing else."""
         return all(isinstance(factor, Rows) for factor in self.factors)
 
-    def blocks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Which columns of the flattened gradients, and these columns [B, ...] in fp32, a block at a time."""
+    def blocks(self, workspace: Workspace | None = None) -> Iterator[tuple[slice, Tensor]]:
+        """Which columns of the flattened gradients, and these columns [B, ...] in fp32, a block at a time.
+
+        With a ``workspace`` a block lies there and is gone with the next one.
+        """
         rows, columns = self.size
         if any(isinstance(factor, Whole) for factor in self.factors):
             whole_BP = total([_whole(factor, self.size) for factor in self.factors])
@@ -102,8 +106,11 @@ class Gradient:
         step = max(1, BLOCK // columns)
         for start in range(0, rows, step):
             stop = min(rows, start + step)
-            block = total([_block(factor, start, stop) for factor in self.factors])
-            yield slice(start * columns, stop * columns), block
+            place = slice(start * columns, stop * columns)
+            if workspace is not None and len(self.factors) == 1 and isinstance(self.factors[0], Outer):
+                yield place, _outer(self.factors[0], start, stop, workspace)
+            else:
+                yield place, total([_block(factor, start, stop) for factor in self.factors])
 
     def dense(self) -> Tensor:
         """All gradients, flattened: [B, O·I]."""
@@ -124,6 +131,20 @@ class Gradient:
         return one and self.positions * (rows + columns) < rows * columns
 
 
+class Workspace:
+    """Memory that blocks are built in one after the other: fresh memory costs a page fault every 4 KiB."""
+
+    def __init__(self) -> None:
+        self._flat = torch.empty(0)
+
+    def take(self, like: Tensor, *size: int) -> Tensor:
+        """Uninitialised memory of a size, on the device of ``like``."""
+        count = math.prod(size)
+        if self._flat.numel() < count or self._flat.device != like.device:
+            self._flat = torch.empty(count, device=like.device)
+        return self._flat[:count].view(size)
+
+
 def total(tensors: Sequence[Tensor]) -> Tensor:
     """Their sum; one alone is not touched (a pass over memory saved)."""
     first, *others = tensors
@@ -137,6 +158,13 @@ def summed(values: Tensor, dim: int | tuple[int, ...]) -> Tensor:
 
 def _whole(factor: Factor, size: tuple[int, int]) -> Tensor:
     return factor.value_BI.float() if isinstance(factor, Whole) else _block(factor, 0, size[0])
+
+
+def _outer(factor: Outer, start: int, stop: int, workspace: Workspace) -> Tensor:
+    left_BOT = factor.left_BTO[:, :, start:stop].transpose(1, 2).float()
+    right_BTI = factor.right_BTI.float()
+    out = workspace.take(left_BOT, len(left_BOT), stop - start, right_BTI.shape[2])
+    return torch.bmm(left_BOT, right_BTI, out=out).flatten(1)
 
 
 def _block(factor: Factor, start: int, stop: int) -> Tensor:

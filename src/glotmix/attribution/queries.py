@@ -19,6 +19,7 @@ from glotmix.attribution.factors import (
     Outer,
     Rows,
     Whole,
+    Workspace,
     joined,
     squares,
     summed,
@@ -48,6 +49,7 @@ def queries_of(gradients: Mapping[str, Gradient]) -> list[Queries]:
     Vectors (norms, biases) are multiplied all at once.
     """
     found: list[Queries] = []
+    workspace = Workspace()
     small = {name: g for name, g in gradients.items() if all(isinstance(f, Whole) for f in g.factors)}
     if small:
         found.append(TogetherQueries(small))
@@ -59,7 +61,7 @@ def queries_of(gradients: Mapping[str, Gradient]) -> list[Queries]:
         elif ghost_is_cheaper(gradient):
             found.append(GhostQueries(name, gradient))
         else:
-            found.append(DenseQueries(name, gradient))
+            found.append(DenseQueries(name, gradient, workspace))
     return found
 
 
@@ -75,8 +77,8 @@ def ghost_is_cheaper(gradient: Gradient) -> bool:
 class DenseQueries(Queries):
     """Gradients of one matrix that exist."""
 
-    def __init__(self, name: str, gradient: Gradient):
-        self.name, self.dense_QP = name, gradient.dense()
+    def __init__(self, name: str, gradient: Gradient, workspace: Workspace):
+        self.name, self.dense_QP, self.workspace = name, gradient.dense(), workspace
         self.square_norm_Q = _block_squares(self.dense_QP)
 
     def products(self, training: Mapping[str, Gradient]) -> tuple[Tensor, Tensor]:
@@ -84,7 +86,7 @@ class DenseQueries(Queries):
         B, device = gradient.samples, self.dense_QP.device
         dot_QB = torch.zeros(Q, B, dtype=torch.float64, device=device)
         square_B = torch.zeros(B, dtype=torch.float64, device=device)
-        for columns, block_BP in gradient.blocks():
+        for columns, block_BP in gradient.blocks(self.workspace):
             dot_QB += self.dense_QP[:, columns] @ block_BP.T
             square_B += squares(block_BP)
         return dot_QB, square_B
