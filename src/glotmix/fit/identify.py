@@ -41,20 +41,22 @@ def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution, scal
         part_P = np.abs(vector_P) > 0.1
         redundant_P |= part_P
         together = ", ".join(_named(free_names, part_P))
-        sentences.append(f"{together}: the runs tell only a combination of them" if part_P.sum() > 1 else together)
+        only = "only a combination of them" if part_P.sum() > 1 else "nothing of it"
+        sentences.append(f"{together}: the runs tell {only}")
     seen_PK = vector_PK[:, ~unseen_K] / size_P[:, None]
     variance_P = (seen_PK**2 / value_K[~unseen_K]).sum(axis=1)
     prior_P = np.diag(prior_PP)[free]
+    untold = []
     for k, name in enumerate(free_names):
         if redundant_P[k]:
             continue
         if prior_P[k] > 0 and variance_P[k] * prior_P[k] > 1 - TOLD:
-            sentences.append(f"{name} is what its prior says: the runs do not tell it")
+            untold.append(name)
         logarithmic = wanted.log_P[free[k]]
         size = 1.0 if logarithmic else abs(found.theta_P[free[k]])
         if prior_P[k] == 0 and np.sqrt(variance_P[k]) > VAGUE * max(size, 1e-12):
             sentences.append(f"{name} is not known to within {'a factor of e' if logarithmic else 'its own size'}")
-    return tuple(sentences)
+    return (*sentences, *([f"the prior alone tells {', '.join(untold)}"] if untold else []))
 
 
 def _unit(prior_PP: np.ndarray) -> np.ndarray:
