@@ -107,8 +107,9 @@ def glotmix(folder: Path, processes: int) -> dict:
     scatter = Scattered(lambda: LocalExecutor(processes), out / "jobs")
     store = build_store(out / "tokens", reader, tags, config, 0.001, base=folder, scatter=scatter)
     tokens = sum(store.unique_tokens(tag) for tag in tags)
+    documents = sum(store.totals(tag, "train")["documents"] for tag in tags)
     shutil.rmtree(out)
-    return {"tokens": tokens}
+    return {"tokens": tokens, "documents": documents}
 
 
 def mapped(folder: Path, processes: int, *, fast: bool) -> dict:
@@ -207,6 +208,20 @@ def show() -> None:
         )
 
 
+def plan(gigabytes: int = 100, cores: int = 64) -> None:
+    """What so much text would take, from the largest measurement of glotmix: a plan on paper."""
+    rows = [row for row in json.loads(RESULT.read_text()) if row["contestant"] == "glotmix"]
+    row = max(rows, key=lambda one: one["megabytes"])
+    scale = 1000 * gigabytes / row["megabytes"]
+    hours, tokens, documents = row["cpu_seconds"] * scale / 3600, row["tokens"] * scale, row["documents"] * scale
+    print(
+        f"{gigabytes} GB at the rate of {row['megabytes']} MB: {hours:.0f} core hours, {60 * hours / cores:.0f} minutes "
+        f"on {cores} cores; {tokens / 1e9:.0f} G tokens, {2 * tokens / 1e9:.0f} GB of ids on disk, twice that while they "
+        f"are joined; {documents / 1e6:.0f} M documents, {32 * documents / 1e9:.1f} GB of memory to join them if they "
+        f"are one language; about {gigabytes * 1000 // 64} pieces"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", default=["show"], help=" | ".join(["show", *CONTESTANTS]))
@@ -220,6 +235,7 @@ def main() -> None:
         return
     if arguments.what == ["show"]:
         show()
+        plan()
         return
     folder = arguments.folder or ROOT / ".cache/tokenise"
     make_corpus(folder, arguments.megabytes)
