@@ -215,9 +215,8 @@ def plan(gigabytes: int = 100, cores: int = 64) -> None:
     scale = 1000 * gigabytes / row["megabytes"]
     hours, tokens, documents = row["cpu_seconds"] * scale / 3600, row["tokens"] * scale, row["documents"] * scale
     print(f"{gigabytes} GB, at the rate of {row['megabytes']} MB:")
-    print(
-        f"  {hours:.0f} core hours, {60 * hours / cores:.0f} minutes on {cores} cores, in {gigabytes * 1000 // 64} pieces"
-    )
+    minutes, pieces = 60 * hours / cores, gigabytes * 1000 // 64
+    print(f"  {hours:.0f} core hours, {minutes:.0f} minutes on {cores} cores, in {pieces} pieces")
     print(f"  {tokens / 1e9:.0f} G tokens, {2 * tokens / 1e9:.0f} GB of ids on disk, twice that while they are joined")
     print(f"  {documents / 1e6:.0f} M documents, {32 * documents / 1e9:.1f} GB of memory to join them as one language")
 
