@@ -87,7 +87,8 @@ class LanguageIdentifier:
         scripts = Counter(script for c in answer if (script := letter_script(c)))
         if not scripts:
             return Verdict(asked, 0.0)
-        likelihood = {language: self._likelihood(answer, language) for language in self._counts}
+        once = " ".join(dict.fromkeys(answer.casefold().split()))  # a word said three times is one piece of evidence
+        likelihood = {language: self._likelihood(once, language) for language in self._counts}
         usual = scripts.most_common(1)[0][0]
         if not _writes(asked, usual):
             writers = [language for language in self._counts if _writes(language, usual)]
