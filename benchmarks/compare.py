@@ -75,13 +75,14 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the kept result as Markdown and stop")
     parser.add_argument("--scale", default="small")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--set", action="append", default=[], metavar="a.b=value", help="change a field of the recipe")
     parser.add_argument("--directory", type=Path, default=ROOT / "out" / "upsample-or-upweight")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "compare.json")
     arguments = parser.parse_args()
     if arguments.table:
         print("\n".join(markdown(json.loads(arguments.out.read_text(encoding="utf-8")))))
         return
-    config = EXPERIMENT.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}"])
+    config = EXPERIMENT.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}", *arguments.set])
     found, report = EXPERIMENT.compare(config, RECIPE.parent, arguments.directory, Narrator())
     names = {language: language for language in found.languages}
     answer = [headline(found), *about_the_smallest(found, found.smallest), *about_cooldown(found, names)]
