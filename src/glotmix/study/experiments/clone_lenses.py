@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -243,22 +242,35 @@ def _foreign(main: ArmOutcome, trained: str, other: str) -> Mapping[int, tuple[n
 
 
 def _table(main: ArmOutcome) -> Measurements | None:
-    """The splits as measurements, losses in nats per token; None with fewer runs than a law has parameters."""
+    """The splits and both clones alone as measurements, losses in nats per token; None with fewer runs than a law has
+    parameters.
+
+    Clone 2 alone is clone 1 alone, names exchanged; what a run on one of them loses on the other is left out.
+    """
     runs = [run for run in main.runs if run.name.startswith("split-")]
     languages = main.arm.languages
     if len(runs) < 7 or len({run.name for run in runs}) < 3:
         return None
-    number: Any = np.array
+    D = runs[0].planned.tokens
+    alone = [run for run in main.runs if run.planned.tokens == D and run.planned.schedule.average()[languages[0]] == 1]
+    p = [run.planned.schedule.average().vector(languages) for run in runs]
+    losses = [[run.final[name] for name in languages] for run in runs]
+    for run in alone:
+        own = run.final[languages[0]]
+        p += [np.array([1.0, 0.0]), np.array([0.0, 1.0])]
+        losses += [[own, np.nan], [np.nan, own]]
+    exchanged = [(run.planned.run + end, run.planned.seed) for run in alone for end in ("", "-exchanged")]
+    names = [*[(run.planned.run, run.planned.seed) for run in runs], *exchanged]
     return Measurements(
-        tuple(run.planned.run for run in runs),
+        tuple(name for name, _ in names),
         languages,
         languages,
-        number([run.planned.schedule.average().vector(languages) for run in runs]),
-        number([[run.final[name] for name in languages] for run in runs]),
-        np.full(len(runs), np.nan),
-        number([float(run.planned.tokens) for run in runs]),
-        number([run.planned.seed for run in runs]),
-        ("swarm",) * len(runs),
+        np.array(p),
+        np.array(losses),
+        np.full(len(names), np.nan),
+        np.full(len(names), float(D)),
+        np.array([seed for _, seed in names]),
+        ("swarm",) * len(names),
     )
 
 
