@@ -188,7 +188,7 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
             "design": {"coalitions": "all", "swarm": 0, "anchors": 0},
             "proxy": {"width": 16, "layers": 1, "heads": 1, "context": 16, "batch": 8, "tokens": 3000,
                       "evaluations": 2, "keep_checkpoints": True},
-            "sweep": {"stack": 1, "workers": 1},
+            "sweep": {"stack": 3, "workers": 1},
         }
     )  # fmt: skip
     (tmp_path / "out").mkdir()

@@ -17,27 +17,8 @@ from torch import nn
 
 from glotmix.artifact import write_json
 from glotmix.attribution.samples import Samples, classification_loss
-from glotmix.config import Section
+from glotmix.attribution.tuning import Tuning
 from glotmix.errors import GlotmixError
-
-
-class Tuning(Section):
-    """How a classifier is tuned."""
-
-    epochs: int = 5
-    """Passes over the training samples; a checkpoint is kept after each."""
-    batch: int = 32
-    """Samples of one update."""
-    learning_rate: float = 2e-5
-    """Peak of AdamW's learning rate."""
-    warmup: float = 0.1
-    """Share of updates in linear warm-up; then it falls linearly to zero."""
-    weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
-    clip: float = 1.0
-    """Largest norm of the gradient."""
-    length: int = 128
-    """Most tokens of a sample."""
 
 
 def tune(

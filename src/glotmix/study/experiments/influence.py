@@ -97,16 +97,9 @@ class TaskStudy:
 
         return TokenizerEncoder(self.base)
 
-    @cached_property
-    def tuning(self) -> Any:
-        """How it is tuned."""
-        from glotmix.attribution.classifier import Tuning
-
-        return Tuning.model_validate(self.config.tuning.model_dump())
-
     def samples(self, texts: Texts) -> Any:
         """Texts as the model reads them."""
-        return texts.encoded(self.encoder, self.tuning.length, self.classes)
+        return texts.encoded(self.encoder, self.config.tuning.length, self.classes)
 
     @cached_property
     def train(self) -> Any:
@@ -130,7 +123,7 @@ class TaskStudy:
             texts = self.texts[0] if without is None else self.texts[0].without(without)
             model = self.fresh(seed)
             with creating(place, RUN, made_from) as part, quiet():
-                tune(model, self.samples(texts), self.tuning, seed, keep=part / "checkpoints")
+                tune(model, self.samples(texts), self.config.tuning, seed, keep=part / "checkpoints")
                 write_json(part / "accuracy.json", accuracies(model, self.test))
                 texts.save(part / "train.parquet")
                 self.texts[1].save(part / "test.parquet")
@@ -185,7 +178,7 @@ class TaskStudy:
         path = self.directory / "retrained" / f"{self.task.name}-{fingerprint(made_from)}.json"
         if not path.is_file():
             model = self.fresh(seed)
-            tune(model, self.train.take(kept.tolist()), self.tuning, seed)
+            tune(model, self.train.take(kept.tolist()), self.config.tuning, seed)
             write_json(path, confidences(model, self.test).tolist())
         return np.array(read_json(path))
 

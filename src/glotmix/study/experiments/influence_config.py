@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from glotmix.attribution.tuning import Tuning
 from glotmix.config import CorpusConfig, ProxyConfig, Section, TokensConfig
 from glotmix.errors import BadInput
+from glotmix.language import Language
+
+
+def _tag(name: str) -> str:
+    """A language's tag; pydantic adds the field to the message, the caller the file."""
+    try:
+        return Language.resolve(name).tag
+    except BadInput as error:
+        raise ValueError(str(error)) from None
 
 
 class TaskConfig(Section):
@@ -45,6 +55,11 @@ class TaskConfig(Section):
     test: int = Field(500, ge=1)
     """Test samples of each language."""
 
+    @field_validator("configurations")
+    @classmethod
+    def _resolve(cls, configurations: dict[str, str]) -> dict[str, str]:
+        return {_tag(name): value for name, value in configurations.items()}
+
 
 class BaseConfig(Section):
     """The model that is tuned."""
@@ -58,25 +73,6 @@ class BaseConfig(Section):
     """A proxy's tokenizer."""
     proxy: ProxyConfig = ProxyConfig(width=64, layers=2, heads=2, context=64, batch=16, tokens=600_000)
     """The proxy and its training, on equal shares of the languages."""
-
-
-class TuningConfig(Section):
-    """How a classifier is tuned: as :class:`glotmix.attribution.classifier.Tuning`, field by field."""
-
-    epochs: int = Field(5, ge=1)
-    """Passes over the training samples; a checkpoint is kept after each."""
-    batch: int = Field(32, ge=1)
-    """Samples of one update."""
-    learning_rate: float = Field(2e-5, gt=0)
-    """Peak of AdamW's learning rate."""
-    warmup: float = Field(0.1, ge=0, lt=1)
-    """Share of updates in linear warm-up; then it falls linearly to zero."""
-    weight_decay: float = Field(0.01, ge=0)
-    """AdamW's decoupled weight decay."""
-    clip: float = Field(1.0, gt=0)
-    """Largest norm of the gradient."""
-    length: int = Field(128, ge=4)
-    """Most tokens of a sample."""
 
 
 class ScoresConfig(Section):
@@ -127,7 +123,7 @@ class InfluenceConfig(Section):
     tasks: list[TaskConfig] = Field(min_length=1)
     """What is classified."""
     base: BaseConfig = BaseConfig()
-    tuning: TuningConfig = TuningConfig()
+    tuning: Tuning = Tuning()
     scores: ScoresConfig = ScoresConfig()
     zero_shot: list[str] = Field(default_factory=list)
     """Languages each of which is left out of a tuning of its own and then tested."""
@@ -142,27 +138,7 @@ class InfluenceConfig(Section):
     @field_validator("languages", "zero_shot")
     @classmethod
     def _resolve(cls, tags: list[str]) -> list[str]:
-        from glotmix.language import Language
-
-        try:
-            return [Language.resolve(tag).tag for tag in tags]
-        except BadInput as error:
-            raise ValueError(str(error)) from None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _resolve_keys(cls, data: Any) -> Any:
-        from glotmix.config import _resolved
-
-        if not isinstance(data, dict):
-            return data
-        tasks = [
-            {**task, "configurations": _resolved(task["configurations"], "tasks.configurations")}
-            if isinstance(task, dict) and "configurations" in task
-            else task
-            for task in data.get("tasks", [])
-        ]
-        return {**data, "tasks": tasks} if "tasks" in data else data
+        return [_tag(name) for name in tags]
 
     @model_validator(mode="after")
     def _known(self) -> InfluenceConfig:
