@@ -186,9 +186,14 @@ def build_index(
 
     Args:
         directory: of the index; complete or absent.
-        model, loss, checkpoints, train, parameters, batch: as in :func:`~glotmix.attribution.tracin.gradient_products`.
+        model: any torch model; it is run without dropout.
+        loss: per-sample losses.
+        checkpoints: moments of the run, in order.
+        train: samples that were trained on.
+        parameters: as in :func:`~glotmix.attribution.tracin.gradient_products`.
         dimensions: k; a matrix keeps at most k × k entries.
         seed: of the projections and of the choice of probes.
+        batch: samples of one pass.
         probes: training samples that the error is measured with.
         on_progress: called with (training samples done, in all).
 
