@@ -10,7 +10,7 @@ core are what counts where other work shares the machine.
 ``authors`` minimises what the authors of Olmix (log-linear, 300 starts) and Data Mixing Laws (exponential, 6,000) do:
 the sum of Huber losses of the raw residuals with δ = 0.02. Once as their public code does (torch LBFGS, lr 0.01,
 history 10, strong Wolfe, at most 100 steps of 20 iterations, all starts; written anew here), once with glotmix's solver
-from 8 starts. Of the 6,000 starts a ``--share`` is run and the time is scaled up.
+from 8 starts. A ``--share`` of their starts is run and the time is scaled up.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def theirs(p_RL: np.ndarray, loss_R: np.ndarray, starts: list[np.ndarray], facto
 
         last = np.inf
         for _ in range(100):
-            value = float(optimizer.step(closure))
+            value = float(optimizer.step(closure).detach())
             if not np.isfinite(value) or last - value < 1e-9:
                 break
             last = value
@@ -170,7 +170,7 @@ def main() -> None:
     arguments.add_argument("--workers", type=int, default=2)
     arguments.add_argument("--laws", nargs="*", default=[])
     arguments.add_argument("--targets", type=int, default=1)
-    arguments.add_argument("--share", type=float, default=0.02)
+    arguments.add_argument("--share", type=float, default=1.0)
     arguments.add_argument("--kinds", nargs="*", default=["log_linear", "exponential"])
     arguments.add_argument("--out", type=Path, default=RESULTS)
     asked = arguments.parse_args()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 
 from glotmix.laws.law import Inputs
@@ -29,9 +30,9 @@ class GaussianProcess(Residual):
     name: ClassVar[str] = "gaussian_process"
     iterations: int = 60
     """Most steps of the search for hyperparameters."""
-    most: int = 256
+    most: int = 1000
     """Runs that the search looks at, drawn at random where there are more (its time grows with their cube); the process
-    is then conditioned on all runs."""
+    is then conditioned on all runs. On RegMix's 512 runs a search on 256 of them cost a twentieth in held-out error."""
 
     def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
         x_RK = _features(inputs)
@@ -41,11 +42,12 @@ class GaussianProcess(Residual):
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate([[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), [np.log(0.5)]])
         bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 2.0)]
-        square_KRR = (x_RK[seen].T[:, :, None] - x_RK[seen].T[:, None, :]) ** 2
+        first, second = np.triu_indices(len(seen), 1)
+        square_KM = (x_RK[seen[first]] - x_RK[seen[second]]).T ** 2
         found = minimize(
             _evidence,
             start,
-            (square_KRR, y_R[seen], 1 / weight_R[seen]),
+            (np.ascontiguousarray(square_KM), y_R[seen], 1 / weight_R[seen]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -125,26 +127,29 @@ def _matern(square_QR: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.nda
 
 
 def _evidence(
-    hyper: np.ndarray, square_KRR: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
+    hyper: np.ndarray, square_KM: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Minus the log evidence and the log prior of the lengths, with the gradient."""
+    """Minus the log evidence and the log prior of the lengths, with the gradient; M pairs of runs, each once."""
     precision_K = np.exp(-2 * hyper[1:-1])
-    noise = np.exp(2 * hyper[-1])
-    kernel_RR, slope_RR = _matern(np.tensordot(precision_K, square_KRR, 1), np.exp(2 * hyper[0]))
+    amplitude, noise = np.exp(2 * hyper[0]), np.exp(2 * hyper[-1])
+    kernel_M, slope_M = _matern(precision_K @ square_KM, amplitude)
     R = len(y_R)
-    try:
-        factor = cho_factor(kernel_RR + np.diag(noise * spread_R + 1e-9), lower=True)
-    except np.linalg.LinAlgError:
+    pairs = np.triu_indices(R, 1)
+    covariance_RR = np.diag(amplitude + noise * spread_R + 1e-9)
+    covariance_RR[pairs] = kernel_M
+    factor_RR, wrong = dpotrf(covariance_RR, lower=0)
+    if wrong:
         return 1e10, np.zeros(len(hyper))
-    inverse_RR = cho_solve(factor, np.eye(R))
-    alpha_R = inverse_RR @ y_R
+    alpha_R = cho_solve((factor_RR, False), y_R)
+    inverse_RR, _ = dpotri(factor_RR, lower=0)  # its upper half
     median, spread = LENGTH_PRIOR
     away_K = (hyper[1:-1] - np.log(median)) / spread
-    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor[0])).sum() + 0.5 * (away_K**2).sum()
-    inner_RR = np.outer(alpha_R, alpha_R) - inverse_RR
-    by_amplitude = -(inner_RR * kernel_RR).sum()
-    by_length_K = -0.5 * np.tensordot(square_KRR, inner_RR * slope_RR, 2) * precision_K + away_K / spread
-    by_noise = -(np.diag(inner_RR) * noise * spread_R).sum()
+    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor_RR)).sum() + 0.5 * (away_K**2).sum()
+    inner_M = alpha_R[pairs[0]] * alpha_R[pairs[1]] - inverse_RR[pairs]
+    inner_R = alpha_R**2 - np.diag(inverse_RR)
+    by_amplitude = -(2 * inner_M @ kernel_M + amplitude * inner_R.sum())
+    by_length_K = -(square_KM @ (inner_M * slope_M)) * precision_K + away_K / spread
+    by_noise = -(inner_R * noise * spread_R).sum()
     return float(value), np.concatenate([[by_amplitude], by_length_K, [by_noise]])
 
 
