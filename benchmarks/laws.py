@@ -21,10 +21,12 @@ import numpy as np
 from glotmix.fit import fit
 from glotmix.fit.holdout import fold_of, score
 from glotmix.laws import find_law
+from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Law
 from glotmix.laws.lightgbm import LightGBM
 from glotmix.laws.null import Null
 from glotmix.laws.residual import Corrected
+from glotmix.laws.shapley_law import ShapleyLaw
 from glotmix.measurements import Measurements, read_runs
 
 LAWS = (
@@ -91,7 +93,11 @@ def shown(curves: dict) -> str:
 
 
 def law_of(name: str) -> Law:
-    return Corrected(Null(), LightGBM(leaf=3)) if name == "lightgbm, leaves of 3" else find_law(name)
+    variants = {
+        "lightgbm, leaves of 3": Corrected(Null(), LightGBM(leaf=3)),
+        "shapley_law+gaussian_process, lengths from 256 runs": Corrected(ShapleyLaw(), GaussianProcess(most=256)),
+    }
+    return variants[name] if name in variants else find_law(name)
 
 
 def learning_curve(law: Law, runs: Measurements, size: int, repeats: int) -> dict[str, float]:
