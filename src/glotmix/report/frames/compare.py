@@ -231,10 +231,11 @@ def about_the_smallest(found: Comparison, name: str) -> list[str]:
     """Sentences on the language with the least text: who is best on it, and who overfits it."""
     language = found.smallest
     best = min(found.rows, key=lambda row: row.loss[language].value)
-    level = [
-        r.method for r in found.rows if r is not best and _verdict(found, best.method, r.method, language) != "better"
-    ]
     told = f"{name}, the language with the least text, ends best with {best.method}"
+    if found.seeds < 2:
+        return [f"{told}."]
+    others = [row.method for row in found.rows if row is not best]
+    level = [one for one in others if _verdict(found, best.method, one, language) != "better"]
     sentences = [f"{told}; {listed(level)} cannot be told from it." if level else f"{told}."]
     for watch in (watch for watch in found.watches if watch.language == language and watch.rises):
         what = "overfits" if watch.overfits else "forgets"
@@ -253,7 +254,7 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
     """Does Cooldown reach the best low-resource loss of the static methods, without their overfitting, at what cost?"""
     cooldown = next((row for row in found.rows if row.method.partition(":")[0] == "cooldown"), None)
     static = [row for row in found.rows if row.is_static]
-    if cooldown is None or not static:
+    if cooldown is None or not static or found.seeds < 2:
         return []
     language = found.smallest
     best = min(static, key=lambda row: row.loss[language].value)
