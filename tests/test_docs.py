@@ -60,4 +60,5 @@ def test_every_result_that_the_docs_name_is_kept():
         for name in re.findall(r"benchmarks/(?:results/)?[\w./-]+\w", page.read_text(encoding="utf-8"))
     }
     assert len(named) > 10
-    assert sorted(name for name in named if not (ROOT / name).exists()) == []
+    # Pages write influence_*.json as well.
+    assert sorted(name for name in named if not any(ROOT.glob(f"{name}*"))) == []
