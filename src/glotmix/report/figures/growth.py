@@ -49,17 +49,18 @@ def relative(page: PosttrainingReport, row: CurveRow, key: str) -> Figure:
         f"{number(100 * start, 0)} % to {number(100 * end, 0)} %"
     )
     lines = {"relative": ("diamond", "s-optimum")}
-    return _drawn(row, key, finding, {"relative": row.relative}, lines, "share of the pivot's score")
+    return _drawn(page, row, key, finding, {"relative": row.relative}, lines, "share of the pivot's score")
 
 
 def _figure(
     page: PosttrainingReport, row: CurveRow, key: str, finding: str, groups: dict[str, tuple[str, str]]
 ) -> Figure:
     there = {name: row.groups[name] for name in groups if name in row.groups}
-    return _drawn(row, key, finding, there, groups, "score")
+    return _drawn(page, row, key, finding, there, groups, "score")
 
 
 def _drawn(
+    page: PosttrainingReport,
     row: CurveRow,
     key: str,
     finding: str,
@@ -78,7 +79,8 @@ def _drawn(
     ]
     drawings = tuple(_draw(row.sizes, there, symbols, width, key, finding, about, label) for width in (WIDE, NARROW))
     columns = ("languages", "samples per language", label, "low", "high")
-    note = f"{row.base}, trained on {row.trained}. Whiskers: 95 % intervals for new seeds and new questions."
+    new = "new seeds and new questions" if row.task in page.noise else "new questions; nothing was repeated"
+    note = f"{row.base}, trained on {row.trained}. Whiskers: 95 % intervals for {new}."
     return Figure(key, finding, about, drawings, columns, data, note)
 
 
