@@ -222,7 +222,9 @@ def _reported(items: Iterable[Hashed], label: str, total: int | None, progress: 
         progress(label, read, read)
 
 
-def join(folder: Path, language: str, pieces: Sequence[Path], held_out_tokens: int, dtype: str) -> dict[str, dict[str, int]]:
+def join(
+    folder: Path, language: str, pieces: Sequence[Path], held_out_tokens: int, dtype: str
+) -> dict[str, dict[str, int]]:
     """Write ``<language>.<side>.bin`` and ``.parquet`` of both sides from the pieces of a language; their totals.
 
     Memory grows by 8 bytes a document, and by some 24 more where there are several pieces.
