@@ -103,6 +103,8 @@ def fit_table(
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
     measured = _measurements(runs, mixtures, losses)
+    if workers is None:
+        workers = (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
     return fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed, workers=workers)
 
 
@@ -113,11 +115,9 @@ def fit_measurements(
     folds: int,
     bootstrap: int,
     seed: int,
-    workers: int | None = None,
+    workers: int = 1,
 ) -> Fitted:
-    """The same for runs that are at hand; ``workers`` processes, by default one per core for larger tables."""
-    if workers is None:
-        workers = (os.cpu_count() or 1) if len(measurements) >= ENOUGH_TO_SHARE else 1
+    """The same for runs that are at hand, in so many processes."""
     usual: tuple[str, ...] = USUAL_LAWS
     if varying(measurements) & {"N", "D"}:
         usual = (*usual, *JOINT_LAWS)
