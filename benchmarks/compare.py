@@ -29,7 +29,7 @@ DIGITS = 5
 
 
 def rounded(value: Any) -> Any:
-    """Numbers with ``DIGITS`` significant digits more than their losses need."""
+    """The same with numbers of ``DIGITS`` significant digits."""
     if isinstance(value, dict):
         return {key: rounded(one) for key, one in value.items()}
     if isinstance(value, list):
