@@ -271,7 +271,7 @@ def lenses(found: CloneFindings) -> Html | None:
         el("p", _lens_words(found.lenses), css="lead"),
         el(
             "p",
-            "The two languages are equals by construction. A lens is asked what a token of the other language is worth, "
+            "The two are equals by construction. A lens is asked what a token of the other language is worth, "
             "in tokens of one's own; “measured” is read off token equivalents of the same runs.",
             css="note",
         ),
