@@ -226,9 +226,7 @@ def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.n
         BadInput: no pairs.
     """
     if not pairs:
-        raise BadInput(
-            "no text with its translation", where="probe", expected="documents that share their id"
-        )
+        raise BadInput("no text with its translation", where="probe", expected="documents that share their id")
     sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None] for side in pair] for pair in pairs]
     states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
     found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]
