@@ -199,7 +199,7 @@ def measured(name: str, folder: Path, processes: int) -> dict:
 
 def show() -> None:
     """The table of what was measured."""
-    for row in json.loads(RESULT.read_text()):
+    for row in json.loads(RESULT.read_text()) if RESULT.exists() else []:
         rate = row["megabytes"] / row["cpu_seconds"]
         print(
             f"{row['contestant']:<10} {row['megabytes']:>5} MB, {row['processes']} processes: {rate:5.2f} MB per CPU "
@@ -210,7 +210,11 @@ def show() -> None:
 
 def plan(gigabytes: int = 100, cores: int = 64) -> None:
     """What so much text would take, from the largest measurement of glotmix: a plan on paper."""
-    rows = [row for row in json.loads(RESULT.read_text()) if row["contestant"] == "glotmix"]
+    found = json.loads(RESULT.read_text()) if RESULT.exists() else []
+    rows = [row for row in found if row["contestant"] == "glotmix"]
+    if not rows:
+        print("nothing measured yet")
+        return
     row = max(rows, key=lambda one: one["megabytes"])
     scale = 1000 * gigabytes / row["megabytes"]
     hours, tokens, documents = row["cpu_seconds"] * scale / 3600, row["tokens"] * scale, row["documents"] * scale
