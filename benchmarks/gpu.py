@@ -5,8 +5,8 @@
 
 The aim is 512 models of 1M parameters at 20 million tokens per second in total, so that RegMix's whole sweep (512 × 1B
 tokens) takes hours. K models are one :class:`glotmix.proxy.stack.Stack`; where K of them don't fit, the row says so.
-The whole step is on the clock: forward, backward, clipping, AdamW. Utilisation is against this device's measured product of
-8,192² matrices in the same precision. Raw results: benchmarks/results/gpu.json, with a picture beside it.
+The whole step is on the clock: forward, backward, clipping, AdamW. Utilisation is against the measured product of
+8,192² matrices in the same precision on this device. Raw results: benchmarks/results/gpu.json, a picture beside it.
 """
 
 from __future__ import annotations

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
+from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.mixture.schedule import Schedule
 from glotmix.study.experiments import find_experiment
 from glotmix.study.experiments.clone_arms import CloneStudyConfig, arms
 from glotmix.study.narrator import Narrator
+from glotmix.study.study import Study
+from glotmix.sweep.executors.executor import Executor, JobEnd
+from glotmix.sweep.worker import work
 
 STUDY = """
 kind: clones
@@ -34,6 +39,25 @@ def study(tmp_path_factory):
     path = tmp_path_factory.mktemp("clones") / "study.yaml"
     path.write_text(STUDY)
     return path
+
+
+class InThisProcess(Executor):
+    """Jobs one after the other in the test's own process: eight processes would spend their time importing torch."""
+
+    workers = 1
+
+    def run(self, jobs, tick):
+        for job in jobs:
+            order = Path(job.command[-1])
+            work(read_json(order), order.with_suffix(".progress"))
+            yield JobEnd(job, 0, "")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Study, "executor", lambda self: InThisProcess())
+        yield
 
 
 @pytest.fixture(scope="module")
