@@ -238,7 +238,7 @@ def _foreign(main: ArmOutcome, trained: str, other: str) -> Mapping[int, tuple[n
     for run in main.runs:
         if run.planned.schedule.average().support == (trained,) and not run.planned.size:
             found.setdefault(run.planned.seed, []).append((float(run.planned.tokens), run.final[other]))
-    return {seed: tuple(np.array(sorted(points)).T) for seed, points in found.items()}  # type: ignore[misc]
+    return {seed: tuple(np.array(sorted(points)).T) for seed, points in found.items()}
 
 
 def _table(main: ArmOutcome) -> Measurements | None:
