@@ -81,7 +81,7 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
     assert "would decide: 303M" in text
     assert "beyond the curve" in text
     assert "not defined" in text
-    assert "measured 1.0" in text
+    assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text
     assert "<of>" not in text
 

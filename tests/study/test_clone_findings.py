@@ -56,9 +56,9 @@ def outcome(seeds=3, **fields):
             gained = 0.05 if planned.run.startswith("schedule") else 0.0
             final = {t: loss(D * (p[t] + WORTH * p[o]), noise) - gained for t, o in ((one, two), (two, one))}
         cosine = 0.5 if "90-10" in planned.run else 0.1
-        layers = {"raw": [0.9], "centred": [cosine], "retrieval": [cosine], "chance": 0.1}
+        layers = {"raw": [0.9 - cosine - noise], "centred": [cosine], "retrieval": [cosine], "chance": 0.1}
         gradient = {"mean": cosine + noise, "by_tensor": {}}
-        probe = {"gradient": gradient, "hidden": layers, "embedding": {"pairs": 0.2, "all": 0.0}}
+        probe = {"gradient": gradient, "hidden": layers, "embedding": {"pairs": cosine + noise, "all": 0.0}}
         runs.append(Outcome(planned, {int(D): final}, {int(D): probe} if p[two] else {}))
     return ArmOutcome(arm, tuple(runs))
 
@@ -93,6 +93,8 @@ def test_verdicts_follow_the_planted_effects():
         "A clone with 10 % of the tokens makes more of each than one with 50 %": "reproduced",
         "Balanced clones gain nothing from each other": "not reproduced",
         "Gradients of the two languages agree more at 90/10 than at 50/50": "reproduced",
+        "Hidden states of the two languages agree more at 90/10 than at 50/50": "not reproduced",
+        "Input embeddings of the two languages agree more at 90/10 than at 50/50": "reproduced",
         "90/10 is better than 50/50 for the main clone": "reproduced",
         "90/10 is better than 50/50 for the small clone": "not reproduced",
         "At equal data in all, training imbalanced and swapping halfway is better for the first clone": "reproduced",
@@ -118,8 +120,8 @@ def test_losses_give_back_the_planted_rate_and_a_law_of_two_languages_cannot(tmp
     main = outcome()
     lenses = Lenses(LensesConfig(splits=[0.1]), main, None, tmp_path, Narrator())
     measured = lenses._measured("split-90-10", (0.9, 0.1), main.alone("fra_Latn.1"), "law")
-    assert [rate.to_second for rate in measured] == pytest.approx([WORTH] * 3, rel=0.1)
-    (law,) = lenses._law((0.9, 0.1))
+    assert [rate.to_second for rate in measured.values()] == pytest.approx([WORTH] * 3, rel=0.1)
+    law = lenses._law((0.9, 0.1))
     # Shares of two languages sum to one, so own text and help cannot be told apart but by the law's priors.
     assert law.to_second > 0
     assert abs(math.log2(law.to_second / WORTH)) > 1
@@ -135,7 +137,7 @@ def test_a_game_of_disjoint_vocabularies_calls_an_equal_harmful_because_it_was_n
     games = lenses._games(main.groups["split-50-50"], (0.5, 0.5))
     # Alone, the other language leaves ids unseen, whose loss (9 nats) is worse than knowing nothing (ln 514 = 6.2).
     assert len(games) == 3
-    assert all(game.to_first < 0 for game in games)
+    assert all(game.to_first < 0 for game in games.values())
     assert games[0].to_first == pytest.approx(games[0].to_second, rel=0.02)
 
 

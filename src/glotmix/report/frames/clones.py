@@ -103,6 +103,8 @@ class LensRow:
     """Worth of a token of the first clone to the second one."""
     asymmetry: Estimate
     """``log2(to_second / to_first)``; zero says that the two are equals, which they are."""
+    bias: tuple[Estimate, Estimate] | None = None
+    """``to_first`` and ``to_second`` minus what was measured, paired by seed; None for the measurement itself."""
 
 
 @dataclass(frozen=True)

@@ -258,12 +258,15 @@ def lenses(found: CloneFindings) -> Html | None:
         Column("a token of the second, to the first", True, "in tokens of the first's own"),
         Column("a token of the first, to the second", True, "in tokens of the second's own"),
         Column("asymmetry (log2)", True, "0: equals, which they are"),
+        Column("bias: to the first", True, "lens minus measured"),
+        Column("bias: to the second", True, "lens minus measured"),
     ]
     rows = [
         [
             named(row.lens, row.lens),
             cell(f"{100 * (1 - row.second):g}/{100 * row.second:g}", row.second),
             *[cell(_worth(v), v.value, numeric=True) for v in (row.to_first, row.to_second, row.asymmetry)],
+            *([cell(_worth(v), v.value, numeric=True) for v in row.bias] if row.bias else [cell("–", css="num")] * 2),
         ]
         for row in found.lenses
     ]
@@ -281,13 +284,16 @@ def lenses(found: CloneFindings) -> Html | None:
 
 def _lens_words(rows: Sequence[LensRow]) -> str:
     skewed = min(row.second for row in rows)
-    said = [
-        f"{row.lens} {number(row.asymmetry.value, 1)}"
-        for row in rows
-        if row.second == skewed and math.isfinite(row.asymmetry.value)
-    ]
+    said = {row.lens: row.to_second for row in rows if row.second == skewed}
+    truth = said.pop("measured", None)
+    of_lenses = listed([f"{lens} {_worth(Estimate(value.value))}" for lens, value in said.items()], most=8)
     split = f"{100 * (1 - skewed):g}/{100 * skewed:g}"
-    return f"Asymmetry at {split}, in powers of two (0 would be the truth of equals): {listed(said, most=8)}."
+    if truth is None:
+        return f"At {split}, worth of a token of the first clone to the second: {of_lenses}."
+    return (
+        f"At {split} losses say that a token of the first clone is worth {_worth(truth)} tokens of the second's own. "
+        f"The lenses say: {of_lenses}."
+    )
 
 
 def _worth(value: Estimate) -> str:

@@ -249,31 +249,16 @@ def _splits(config: CloneStudyConfig, languages: Sequence[str], seeds: int) -> l
 def _main(config: CloneStudyConfig) -> Arm:
     names = clone_names(config.language, 2)
     runs = [*_splits(config, names, config.seeds), *_alone(config, names, config.alone_seeds or config.seeds)]
-    for seed in range(config.seeds):
-        runs += [_staged(names, shares, config.proxy.tokens, config.seed + seed) for shares in config.schedules]
-        for times in config.budgets:
-            runs += [
-                split_run(
-                    names,
-                    p,
-                    times * config.proxy.tokens,
-                    config.seed + seed,
-                    name=f"budget-{times:g}-{label(1 - p)}-{label(p)}",
-                )
-                for p in config.splits
-            ]
-        for size in config.sizes:
-            runs += [
-                split_run(
-                    names,
-                    p,
-                    config.proxy.tokens,
-                    config.seed + seed,
-                    size=size,
-                    name=f"size-{size}-{label(1 - p)}-{label(p)}",
-                )
-                for p in config.splits
-            ]
+    D = config.proxy.tokens
+    further = [(f"budget-{times:g}", times * D, "") for times in config.budgets]
+    further += [(f"size-{size}", D, size) for size in config.sizes]
+    for seed in range(config.seed, config.seed + config.seeds):
+        runs += [_staged(names, shares, D, seed) for shares in config.schedules]
+        runs += [
+            split_run(names, p, tokens, seed, size, f"{prefix}-{label(1 - p)}-{label(p)}")
+            for prefix, tokens, size in further
+            for p in config.splits
+        ]
     return _arm(config, "main", "two clones", config.clones, runs)
 
 

@@ -23,6 +23,29 @@ Curves = Mapping[int, tuple[np.ndarray, np.ndarray]]
 """Seed to tokens and losses of its runs on one language alone."""
 
 
+ALIGNED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], float]], ...] = (
+    (
+        "Gradients",
+        "mean cosine 0.534 against 0.072",
+        "mean gradient cosines",
+        lambda probe: float(probe["gradient"]["mean"]),
+    ),
+    (
+        "Hidden states",
+        "mean cosine over blocks 0.85 against 0.60",
+        "raw hidden cosines, mean over blocks",
+        lambda probe: float(np.mean(probe["hidden"]["raw"])),
+    ),
+    (
+        "Input embeddings",
+        "cosine of clone pairs 0.20 against 0.03",
+        "cosines of clone pairs minus those of all pairs",
+        lambda probe: float(probe["embedding"]["pairs"] - probe["embedding"]["all"]),
+    ),
+)
+"""What a checkpoint shows: of what, the paper's figures, the measure here, and how it is read off a probe."""
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A run as it ended."""
@@ -272,14 +295,16 @@ def _imbalance(main: ArmOutcome, equal: str, skewed: str, alone: Curves, method:
             )
         )
     if all(run.probes for name in (equal, skewed) for run in main.groups[name]):
-        found.append(
+        found += [
             judged(
-                "Gradients of the two languages agree more at 90/10 than at 50/50",
-                "mean cosine 0.534 against 0.072",
-                "difference of mean gradient cosines",
-                _paired(main, skewed, equal, lambda run: run.probes[max(run.probes)]["gradient"]["mean"]),
+                f"{what} of the two languages agree more at 90/10 than at 50/50",
+                figures,
+                f"difference of the {measure}",
+                _paired(main, skewed, equal, lambda run, number=number: number(run.probes[max(run.probes)])),  # type: ignore[misc]
+                "the paper's: 85M parameters and 1.2B tokens",
             )
-        )
+            for what, figures, measure, number in ALIGNED
+        ]
     paper = ("perplexity 26.13 → 22.46", "26.14 → 32.81 at 85M and 1.2B tokens; 22.95 → 22.29 at 303M")
     sizes = ("", "303M parameters at 1.2B tokens, or 85M at 4.8B, in the paper")
     found += [

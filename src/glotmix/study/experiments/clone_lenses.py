@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,22 +56,22 @@ class Lenses:
             if runs is None:
                 raise BadInput(f"no runs at {name}", where="lenses.splits", expected="shares that are among the splits")
             shares = (1 - second, second)
-            seen = {"measured": self._measured(name, shares, alone, method), "game": self._games(runs, shares)}
-            seen["law"] = self._law(shares)
-            chosen = runs[: self.config.seeds]
+            truth = self._measured(name, shares, alone, method)
+            seen = {"measured": truth, "game": self._games(runs, shares)}
             for lens, look in (("TracIn shares", self._tracin), ("in-run scores", self._inrun)):
-                seen[lens] = [self._kept(lens, run, look) for run in chosen]
-            found += [_row(lens, second, rates) for lens, rates in seen.items() if rates]
+                seen[lens] = {run.planned.seed: self._kept(lens, run, look) for run in runs[: self.config.seeds]}
+            found += [_row(lens, second, rates, truth) for lens, rates in seen.items() if rates]
+            if law := self._law(shares):
+                found.append(_row("law", second, {0: law}, {0: _mean(truth.values())} if truth else {}))
         return found
 
-    def _measured(self, name: str, shares: tuple[float, float], alone: Curves, method: Method) -> list[Exchange]:
+    def _measured(self, name: str, shares: tuple[float, float], alone: Curves, method: Method) -> dict[int, Exchange]:
         one, two = efficiencies(self.main, name, alone, method)
         if one is None or two is None:
-            return []
-        seeds = sorted(one.by_seed.keys() & two.by_seed.keys())
-        return [of_equivalents((one.by_seed[s], two.by_seed[s]), shares) for s in seeds]
+            return {}
+        return {s: of_equivalents((one.by_seed[s], two.by_seed[s]), shares) for s in one.by_seed}
 
-    def _games(self, runs: Sequence[Outcome], shares: tuple[float, float]) -> list[Exchange]:
+    def _games(self, runs: Sequence[Outcome], shares: tuple[float, float]) -> dict[int, Exchange]:
         """Coalitions of their own budgets: a language alone has the tokens that it has in the mixture.
 
         Losses alone are read between the budgets that were run, and clone 2 alone is clone 1 alone, names exchanged.
@@ -79,35 +79,29 @@ class Lenses:
         first, second = self.main.arm.languages[:2]
         own, foreign = self.main.alone(first), _foreign(self.main, first, second)
         empty = math.log(self.store.vocab_size)
-        found = []
-        for run in runs:
+        found = {}
+        for run in (run for run in runs if run.planned.seed in own):
             seed = run.planned.seed
-            if seed not in own:
-                continue
-            alone, cross = interpolated(*own[seed]), foreign[seed]
+            alone, (seen, lost) = interpolated(*own[seed]), foreign[seed]
             tokens = [share * run.planned.tokens for share in shares]
-            found.append(
-                of_values(
-                    game_of_two(
-                        empty,
-                        [alone.loss(n) for n in tokens],
-                        [float(np.interp(np.log(n), np.log(cross[0]), cross[1])) for n in reversed(tokens)],
-                        [run.final[first], run.final[second]],
-                        (first, second),
-                    ),
-                    dict(zip((first, second), shares, strict=True)),
-                )
+            values = game_of_two(
+                empty,
+                [alone.loss(n) for n in tokens],
+                [float(np.interp(np.log(n), np.log(seen), lost)) for n in reversed(tokens)],
+                [run.final[first], run.final[second]],
+                (first, second),
             )
-        return [one for one in found if math.isfinite(one.to_first)]
+            found[seed] = of_values(values, dict(zip((first, second), shares, strict=True)))
+        return {seed: one for seed, one in found.items() if math.isfinite(one.to_first)}
 
-    def _law(self, shares: tuple[float, float]) -> list[Exchange]:
+    def _law(self, shares: tuple[float, float]) -> Exchange | None:
         """ShapleyLaw with free weights, fitted to every split of all seeds together."""
         from glotmix.fit.fit import fit
 
         table = _table(self.main)
         if table is None:
             self.narrator.say("  the law is left out of the lenses: it needs three splits or more, and seven runs")
-            return []
+            return None
         weights, nus = [], []
         for target, at in fit("shapley_law", table).fits.items():
             values = dict(zip(at.names, at.theta_P.tolist(), strict=True))
@@ -115,8 +109,8 @@ class Lenses:
             nus.append(values["ν"])
             if not at.usable:
                 self.narrator.say(f"  the law does not fit {target}: {at.status}")
-                return []
-        return [of_effective_shares(weights, nus, shares)]
+                return None
+        return of_effective_shares(weights, nus, shares)
 
     def _kept(self, lens: str, run: Outcome, look: Callable[[Outcome], Exchange]) -> Exchange:
         """What a lens says of a run, looked at once."""
@@ -274,12 +268,26 @@ def _table(main: ArmOutcome) -> Measurements | None:
     )
 
 
-def _row(lens: str, second: float, rates: Sequence[Exchange]) -> LensRow:
-    asymmetries = [rate.asymmetry for rate in rates]
+def _row(lens: str, second: float, rates: Mapping[int, Exchange], truth: Mapping[int, Exchange]) -> LensRow:
+    """A lens by seed, beside what losses say by seed."""
+    both = sorted(rates.keys() & truth.keys())
+    bias = None
+    if both and lens != "measured":
+        bias = (
+            estimate([rates[seed].to_first - truth[seed].to_first for seed in both]),
+            estimate([rates[seed].to_second - truth[seed].to_second for seed in both]),
+        )
     return LensRow(
         lens,
         second,
-        estimate([rate.to_first for rate in rates]),
-        estimate([rate.to_second for rate in rates]),
-        estimate(asymmetries),
+        estimate([rate.to_first for rate in rates.values()]),
+        estimate([rate.to_second for rate in rates.values()]),
+        estimate([rate.asymmetry for rate in rates.values()]),
+        bias,
+    )
+
+
+def _mean(rates: Collection[Exchange]) -> Exchange:
+    return Exchange(
+        float(np.mean([rate.to_first for rate in rates])), float(np.mean([rate.to_second for rate in rates]))
     )

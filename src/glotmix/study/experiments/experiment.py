@@ -89,13 +89,17 @@ def kinds() -> tuple[str, ...]:
     return tuple(KINDS)
 
 
-def find_experiment(kind: str) -> Experiment[Any]:
+def find_experiment(kind: str, *, where: object = None) -> Experiment[Any]:
     """The experiment of a study file's ``kind``.
+
+    Args:
+        kind: as in the file.
+        where: the file, for messages.
 
     Raises:
         BadInput: no such kind.
     """
     if kind not in KINDS:
-        raise BadInput(f"kind = {kind!r}", expected=" | ".join(["mixture", *KINDS]))
+        raise BadInput(f"kind = {kind!r}", where=where, expected=" | ".join(["mixture", *KINDS]))
     found: Experiment[Any] = import_module(KINDS[kind]).EXPERIMENT
     return found

@@ -5,6 +5,7 @@ The largest cell of every task is trained once more to keep its checkpoints (pro
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json
-from glotmix.posttraining.cell import Base, finetune, training_data
+from glotmix.posttraining.cell import Base, finetune, training_data, training_samples
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
-from glotmix.posttraining.grid import Cell, Selection
+from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sample import Sample
 from glotmix.report.evidence import Estimate
 from glotmix.report.frames.posttraining import InfluenceRow
@@ -46,7 +47,7 @@ def influences(
         if open_artifact(folder, KIND, made_from) is None:
             narrator.say(f"Influence of the training samples of {cell.name}")
             with creating(folder, KIND, made_from) as part:
-                write_json(part / "shares.json", _shares(cell, base, plan, config.influence, part / "model"))
+                write_json(part / "shares.json", _shares(cell, base, plan, config.influence))
         found = read_json(folder / "shares.json")
         shares = {name: tuple(Estimate(*share) for share in row) for name, row in found["shares"].items()}
         rows.append(InfluenceRow(task, tuple(found["languages"]), shares, tuple(found["chance"]), config.influence.top))
@@ -61,9 +62,8 @@ class _Side:
     encoded: Sequence[Encoded]
 
 
-def _shares(cell: Cell, base: Base, plan: Plan, asked: InfluenceConfig, folder: Path) -> dict[str, Any]:
+def _shares(cell: Cell, base: Base, plan: Plan, asked: InfluenceConfig) -> dict[str, Any]:
     """Shares of the training languages among the top samples of each measured language."""
-
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.samples import next_token_loss
     from glotmix.attribution.shares import language_shares
@@ -71,36 +71,31 @@ def _shares(cell: Cell, base: Base, plan: Plan, asked: InfluenceConfig, folder: 
     from glotmix.posttraining.answer import load_model
 
     setting, tokenizer = plan.setting, load_chat_tokenizer(base.model, base.template)
-    train, validation, order = training_data(cell, setting, tokenizer)
-    weights = _trained(base, tokenizer, train, validation, order, plan, folder)
-    model = load_model(folder, setting.device)
-    pool = {
-        task: {name: setting.data.samples(task, "train", name) for name in cell.counts(setting.pivot)}
-        for task in cell.tasks
-    }
-    samples = Selection(pool, setting.pivot)(cell)
+    samples = training_samples(cell, setting)
     some = _evenly(samples, asked.train_samples)
     tests = [
         sample
         for language in setting.languages
         for sample in setting.data.samples(cell.tasks[0], "test", language)[: asked.test_samples]
     ]
-    encoded = [encode(tokenizer, sample) for sample in tests]
-    one, other = _Side(tests, encoded), _Side([samples[i] for i in some], [train[i] for i in some])
+    train, validation, order = training_data(cell, setting, tokenizer)
+    one = _Side(tests, [encode(tokenizer, sample) for sample in tests])
+    other = _Side([samples[i] for i in some], [train[i] for i in some])
     test_S, train_S = (_attributed(side, tokenizer.pad_token_id) for side in (one, other))
-    points = [Checkpoint(f"step {step}", state) for step, state in weights.items()] or [Checkpoint("last", folder)]
-    products = gradient_products(model, next_token_loss, points, test_S, train_S)
+    with tempfile.TemporaryDirectory() as folder:
+        last = Path(folder) / "model"
+        weights = _trained(base, tokenizer, train, validation, order, plan, last)
+        points = [Checkpoint(f"step {step}", state) for step, state in weights.items()] or [Checkpoint("last", last)]
+        model = load_model(last, setting.device)
+        products = gradient_products(model, next_token_loss, points, test_S, train_S)
     scores = InfluenceScores.of(products, test_S, train_S)
     found = language_shares([scores], min(asked.top, len(train_S)), np.random.default_rng(0))
-    for file in folder.iterdir():
-        file.unlink()
-    folder.rmdir()
-    matrix = found.shares
+    matrix, sources = found.shares, found.shares.sources
     return {
-        "languages": list(matrix.sources),
+        "languages": list(sources),
         "shares": {
-            target: [[float(v), None, None] for v in row]
-            for target, row in zip(matrix.targets, matrix.value_TL, strict=True)
+            target: [[matrix[target, source], *(matrix.interval(target, source) or (None, None))] for source in sources]
+            for target in matrix.targets
         },
         "chance": [float(v) for v in found.chance.value_TL[0]],
         "checkpoints": [point.name for point in points],
