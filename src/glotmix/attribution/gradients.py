@@ -129,7 +129,7 @@ class PerSampleGradients:
         module, B = self._modules[name], len(delta)
         mine = {n: self._names[id(p)] for n, p in module.named_parameters(recurse=False) if id(p) in self._names}
         if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":
-            x_BTI, delta_BTO = x.reshape(B, -1, x.shape[-1]), delta.reshape(B, -1, delta.shape[-1])
+            x_BTI, delta_BTO = _live(x.reshape(B, -1, x.shape[-1]), delta.reshape(B, -1, delta.shape[-1]))
             if "weight" in mine:  # transformers' Conv1D stores [in, out]
                 sides = (delta_BTO, x_BTI) if isinstance(module, nn.Linear) else (x_BTI, delta_BTO)
                 yield mine["weight"], Outer(*sides)
@@ -173,6 +173,15 @@ class PerSampleGradients:
 
 def _size(parameter: Tensor) -> tuple[int, int]:
     return (parameter.shape[0], parameter.shape[1]) if parameter.ndim == 2 else (1, parameter.numel())
+
+
+def _live(x_BTI: Tensor, delta_BTO: Tensor) -> tuple[Tensor, Tensor]:
+    """Without the positions that no sample's loss depends on: padding, and in a classifier's last layer all but one."""
+    if delta_BTO[0].any(1).all():  # as a rule, and told by one sample
+        return x_BTI, delta_BTO
+    live_T = delta_BTO.any(2).any(0)
+    live_T[0] = True  # sums over no position at all have no shape
+    return x_BTI[:, live_T], delta_BTO[:, live_T]
 
 
 def _spread(name: str, samples: int) -> Callable[..., Any]:

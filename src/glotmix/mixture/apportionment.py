@@ -24,7 +24,7 @@ def apportion(quota_NL: np.ndarray, total_N: np.ndarray, low_NL: np.ndarray, hig
         sign_N1 = np.sign(missing_N)[:, None]
         has_room_NL = np.where(sign_N1 > 0, count_NL < high_NL, count_NL > low_NL)
         urgency_NL = np.where(has_room_NL, sign_N1 * (quota_NL - count_NL), -np.inf)
-        rank_NL = np.argsort(np.argsort(-urgency_NL, axis=1, kind="stable"), axis=1, kind="stable")
+        rank_NL = (-urgency_NL).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
         # All whose turn comes before the most urgent one's second turn are served in one go.
         in_turn_NL = urgency_NL > urgency_NL.max(axis=1, keepdims=True) - 1
         step_NL = (rank_NL < np.abs(missing_N)[:, None]) & has_room_NL & in_turn_NL

@@ -42,7 +42,7 @@ def hashed(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
 
 def shuffled(key: np.ndarray, size: int) -> np.ndarray:
     """Whole pseudo-random permutations of ``range(size)``, one row per key, by sorting hashes (which never tie)."""
-    return np.argsort(hashed(key[..., None], np.arange(size)), axis=-1)
+    return hashed(key[..., None], np.arange(size)).argsort(axis=-1)
 
 
 def permuted(position: np.ndarray, size: int, keys: np.ndarray, which: np.ndarray | None = None) -> np.ndarray:
@@ -63,7 +63,7 @@ def permuted(position: np.ndarray, size: int, keys: np.ndarray, which: np.ndarra
     bits = (size - 1).bit_length()
     round_keys_RN = mix(keys + _ROUND_KEYS[:, None])[:, [0] if which is None else which]
     value = _scrambled(position.astype(np.uint64), round_keys_RN, bits)
-    while (outside := np.flatnonzero(value >= np.uint64(size))).size:
+    while (outside := (value >= np.uint64(size)).nonzero()[0]).size:
         keys_RN = round_keys_RN if which is None else round_keys_RN[:, outside]
         value[outside] = _scrambled(value[outside], keys_RN, bits)
     return value.astype(np.int64)

@@ -159,7 +159,7 @@ class Sampler:
         size = int(counts_L.sum())
         key = hashed(self._block_key, np.array([block]))
         language = np.repeat(np.arange(len(counts_L)), counts_L)[shuffled(key, size)[0]]
-        by_language = np.argsort(language.astype(np.uint16), kind="stable")
+        by_language = language.astype(np.uint16).argsort(kind="stable")
         ordinal = np.empty(size, dtype=np.int64)
         ordinal[by_language] = np.arange(size) + np.repeat(before_L - (np.cumsum(counts_L) - counts_L), counts_L)
         return language, ordinal
@@ -167,9 +167,9 @@ class Sampler:
     def _sequences(self, language: np.ndarray, ordinal: np.ndarray) -> np.ndarray:
         """The k-th sequence of each language, walked epoch by epoch in a new order each time."""
         sequence = np.empty_like(ordinal)
-        for index, key in enumerate(self._keys):
-            if (chosen := np.flatnonzero(language == index)).size:
-                size = self.available[self.languages[index]]
+        for index, (name, key) in enumerate(zip(self.languages, self._keys, strict=True)):
+            if (chosen := (language == index).nonzero()[0]).size:
+                size = self.available[name]
                 epoch, place = np.divmod(ordinal[chosen], size)
                 first, last = epoch[0], epoch[-1]  # ordinals rise with the index of the draw
                 keys = hashed(key, np.arange(first, last + 1))
