@@ -1,11 +1,13 @@
 """A million hostile inputs: study files, tables, JSON Lines, roff, shards, safetensors. No traceback, no hang.
 
-    python benchmarks/fuzz.py hypothesis --inputs 20000           # of each kind
-    python benchmarks/fuzz.py atheris --inputs 150000 jsonl roff  # guided by coverage; pip install atheris
+    python benchmarks/fuzz.py mutants --inputs 100000             # of each kind: sound ones with a few changes
+    python benchmarks/fuzz.py hypothesis --inputs 5000            # and from Hypothesis' strategies
+    python benchmarks/fuzz.py atheris --inputs 100000 jsonl roff  # guided by coverage; pip install atheris
     python benchmarks/fuzz.py show
 
-An input must be read or be refused by an error of ours that names the place and the reason (tests/hostile.py); anything
-else, and anything over ten seconds, stops the run and is kept. Counts: benchmarks/results/fuzz.json.
+An input must be read or be refused by an error of ours that names the place and the reason (tests/hostile.py). Anything
+else, ten seconds of processor time for one input, or the end of the process stops the run; the input is then kept in
+``--keep``. Counts: benchmarks/results/fuzz.json.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import argparse
 import contextlib
 import importlib
 import json
-import re
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,7 +37,7 @@ GUIDED = (
 
 def watched() -> contextlib.AbstractContextManager:
     """Imports inside are guided by, in the process that atheris runs in."""
-    if "--inside" not in sys.argv:
+    if "--inside" not in sys.argv or "atheris" not in sys.argv:
         return contextlib.nullcontext()
     import atheris
 
@@ -48,26 +51,43 @@ with watched():
 from tests.hostile import TARGETS, Hostile  # noqa: E402 - the repository's root is no package
 
 RESULT = ROOT / "benchmarks/results/fuzz.json"
-LONGEST = 10
-"""Seconds after which an input counts as a hang."""
+LONGEST = 10.0
+"""Seconds of processor time after which an input counts as a hang."""
+TELL_EVERY = 1000
 
 
 class Counted:
-    """A target that counts, times and stops what hangs."""
+    """A target that counts and times, leaves the input of the moment in a file, and ends the process where it hangs."""
 
-    def __init__(self, target: Hostile):
-        self.target, self.inputs, self.accepted, self.slowest = target, 0, 0, 0.0
+    def __init__(self, target: Hostile, folder: Path):
+        self.target, self.last, self.told = target, folder / "input", folder / "told.json"
+        self.inputs, self.accepted, self.slowest = 0, 0, 0.0
 
     def __call__(self, data: bytes) -> None:
-        began = time.perf_counter()
-        signal.alarm(LONGEST)
+        self.last.write_bytes(data)
+        signal.setitimer(signal.ITIMER_PROF, LONGEST)  # its signal ends the process, wherever that is
+        began = time.process_time()
         self.accepted += self.target(data)
-        signal.alarm(0)
+        self.slowest = max(self.slowest, time.process_time() - began)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         self.inputs += 1
-        self.slowest = max(self.slowest, time.perf_counter() - began)
+        if self.inputs % TELL_EVERY == 0:
+            self.tell()
+
+    def tell(self) -> None:
+        found = {"inputs": self.inputs, "accepted": self.accepted, "slowest_seconds": self.slowest}
+        self.told.write_text(json.dumps(found))
+
+
+def by_mutants(counted: Counted, inputs: int, seed: int) -> None:
+    """Sound inputs with a few changes each; what is drawn follows from the seed alone."""
+    rng = random.Random(seed)
+    for _ in range(inputs):
+        counted(counted.target.mutant(rng))
 
 
 def by_hypothesis(counted: Counted, inputs: int, seed: int) -> None:
+    """Hypothesis' own search, which shrinks what it finds."""
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
 
@@ -86,76 +106,70 @@ def by_hypothesis(counted: Counted, inputs: int, seed: int) -> None:
     fuzz()
 
 
-def by_atheris(counted: Counted, inputs: int, seed: int, name: str, told: Path) -> None:
-    """In a process of its own: libFuzzer does not return. What it counted is left in ``told``."""
+def by_atheris(counted: Counted, inputs: int, seed: int) -> None:
+    """libFuzzer, which mutates what reaches branches that nothing reached before. It does not return."""
     import atheris
 
-    corpus, words = counted.target.folder / "corpus", counted.target.folder / "words"
+    folder = counted.last.parent
+    corpus, words = folder / "corpus", folder / "words"
     corpus.mkdir()
     for number, data in enumerate(counted.target.seeds):
         (corpus / str(number)).write_bytes(data)
     escaped = ["".join(rf"\x{byte:02x}" for byte in word[:60]) for word in counted.target.words]
     words.write_text("".join(f'"{word}"\n' for word in escaped))
-
-    def one(data: bytes) -> None:
-        counted(data)
-        if counted.inputs % 1000 == 0 or counted.inputs >= inputs:
-            told.write_text(json.dumps([counted.inputs, counted.accepted, counted.slowest]))
-
-    arguments = [name, f"-runs={inputs}", f"-seed={seed + 1}", f"-dict={words}", "-max_len=2000", "-rss_limit_mb=2500"]
-    atheris.Setup([*arguments, f"-timeout={LONGEST}", "-print_final_stats=1", str(corpus)], one)
+    arguments = [f"-runs={inputs}", f"-seed={seed + 1}", f"-dict={words}", f"-artifact_prefix={folder}/"]
+    arguments += ["-max_len=2000", "-rss_limit_mb=2500", "-timeout=600", "-verbosity=0"]
+    atheris.Setup(["fuzz", *arguments, str(corpus)], counted)
     atheris.Fuzz()
 
 
-def fuzz(engine: str, name: str, inputs: int, seed: int) -> dict:
-    """One kind of input; counts."""
-    began = time.monotonic()
+ENGINES = {"mutants": by_mutants, "hypothesis": by_hypothesis, "atheris": by_atheris}
+
+
+def fuzz(engine: str, name: str, inputs: int, seed: int, keep: Path) -> dict:
+    """One engine on one kind of input, in a process of its own; counts."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
-        row = {"engine": engine, "target": name, "seed": seed}
-        if engine == "hypothesis":
-            counted = Counted(TARGETS[name](Path(folder) / "here"))
-            by_hypothesis(counted, inputs, seed)
-            row |= {"inputs": counted.inputs, "accepted": counted.accepted, "slowest_seconds": counted.slowest}
-        else:
-            told = Path(folder) / "told.json"
-            command = [sys.executable, __file__, "atheris", name, "--inputs", str(inputs), "--seed", str(seed)]
-            done = subprocess.run([*command, "--inside", folder], capture_output=True, text=True, check=False)
-            if done.returncode:
-                kept = re.findall(r"Test unit written to (\S+)", done.stderr)
-                sys.exit(f"{name}: {done.stderr[-4000:]}\ninput kept in {kept}")
-            number, accepted, slowest = json.loads(told.read_text())
-            row |= {"inputs": number, "accepted": accepted, "slowest_seconds": slowest}
-    return row | {"seconds": time.monotonic() - began, "failures": 0}
+        command = [sys.executable, __file__, engine, name, "--inputs", str(inputs), "--seed", str(seed)]
+        began = time.monotonic()
+        done = subprocess.run([*command, "--inside", folder], capture_output=True, text=True, check=False)
+        if done.returncode:
+            keep.mkdir(parents=True, exist_ok=True)
+            kept = shutil.copy(Path(folder) / "input", keep / f"{engine}-{name}-{seed}")
+            sys.exit(f"{done.stderr[-4000:]}\n{name}: exit code {done.returncode}; the input is kept in {kept}")
+        found = json.loads((Path(folder) / "told.json").read_text())
+    return {"engine": engine, "target": name, "seed": seed, **found, "seconds": time.monotonic() - began, "failures": 0}
 
 
 def show() -> None:
     """Totals of what was kept."""
-    rows = json.loads(RESULT.read_text())
+    rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
     for name in TARGETS:
         own = [row for row in rows if row["target"] == name]
-        inputs, accepted = (sum(row[key] for row in own) for key in ("inputs", "accepted"))
-        slowest = max((row["slowest_seconds"] for row in own), default=0)
-        print(f"{name:<12} {inputs:>9,} inputs, {accepted:>8,} read, the others refused; slowest {slowest:.2f} s")
-    print(
-        f"{'all':<12} {sum(row['inputs'] for row in rows):>9,} inputs, {sum(row['failures'] for row in rows)} failures"
-    )
+        by = {engine: sum(row["inputs"] for row in own if row["engine"] == engine) for engine in ENGINES}
+        accepted, slowest = sum(row["accepted"] for row in own), max((row["slowest_seconds"] for row in own), default=0)
+        engines = ", ".join(f"{engine} {count:,}" for engine, count in by.items())
+        print(f"{name:<12} {sum(by.values()):>9,} inputs ({engines}), {accepted:,} read; slowest {slowest:.2f} s")
+    failures = sum(row["failures"] for row in rows)
+    print(f"{'all':<12} {sum(row['inputs'] for row in rows):>9,} inputs, {failures} failures")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("engine", choices=["hypothesis", "atheris", "show"])
+    parser.add_argument("engine", choices=[*ENGINES, "show"])
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=" | ".join(TARGETS))
-    parser.add_argument("--inputs", type=int, default=20_000)
+    parser.add_argument("--inputs", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "glotmix-fuzz")
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.inside:
         (name,) = arguments.targets
-        counted = Counted(TARGETS[name](arguments.inside / "here"))
-        by_atheris(counted, arguments.inputs, arguments.seed, name, arguments.inside / "told.json")
+        counted = Counted(TARGETS[name](arguments.inside / "here"), arguments.inside)
+        ENGINES[arguments.engine](counted, arguments.inputs, arguments.seed)
+        counted.tell()
         return
     for name in (arguments.targets or list(TARGETS)) if arguments.engine != "show" else []:
-        row = fuzz(arguments.engine, name, arguments.inputs, arguments.seed)
+        row = fuzz(arguments.engine, name, arguments.inputs, arguments.seed, arguments.keep)
         rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
         same = ("engine", "target", "seed")
         rows = [one for one in rows if any(one[key] != row[key] for key in same)] + [row]

@@ -1,25 +1,30 @@
 """Tokenise a gigabyte of text beside Hugging Face ``datasets.map``: the same tokenizer, text, cores. Rates and memory.
 
-    make corpora                                              # Debian's man pages
-    python benchmarks/tokenise.py --megabytes 1000 glotmix map map-fast
+    make corpora                                                               # Debian's man pages
+    python benchmarks/tokenise.py --megabytes 1000 glotmix map-fast            # memory at a gigabyte
+    python benchmarks/tokenise.py --megabytes 100 --repeats 3 glotmix map map-fast
     python benchmarks/tokenise.py show
 
 The gigabyte is the man pages again and again, each copy with its paragraphs in another order and one word in thirty
 with two letters swapped, so that no text occurs twice. ``map`` is what most people write (``AutoTokenizer`` in a
 batched map); ``map-fast`` calls the Rust library in the map, without offsets and masks, as glotmix does.
 
-Every contestant runs in processes of its own with one thread each. Memory is the largest sum over them of what is
-theirs alone plus their part of what they share (PSS), twice a second. Results: benchmarks/results/tokenise.json.
+Every contestant goes from the files to token ids on the disk, in processes of its own with one thread each, and they
+take turns. What counts is processor time, as the cores may be shared. Memory is the largest sum over the processes of
+what is theirs alone plus their part of what they share (PSS), twice a second; of it ``own`` is not backed by files,
+whose pages the kernel may take back. Results: benchmarks/results/tokenise.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import random
 import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -152,22 +157,23 @@ CONTESTANTS = {
 }
 
 
-def memory(pid: int) -> int:
-    """PSS of a process and all its children, bytes."""
+def memory(pid: int) -> tuple[int, int]:
+    """PSS of a process and all its children, and what of it no file backs, bytes."""
     import psutil
 
-    total = 0
+    total = own = 0
     try:
         for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
             try:
-                for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += 1024 * int(line.split()[1])
+                told = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
             except OSError:  # it ended meanwhile
                 continue
+            for line in told:
+                total += 1024 * int(line.split()[1]) if line.startswith("Pss:") else 0
+                own += 1024 * int(line.split()[1]) if line.startswith("Pss_Anon:") else 0
     except psutil.Error:
         pass
-    return total
+    return total, own
 
 
 def measured(name: str, folder: Path, processes: int) -> dict:
@@ -177,11 +183,11 @@ def measured(name: str, folder: Path, processes: int) -> dict:
     command = [sys.executable, __file__, "--folder", str(folder), "--processes", str(processes), "--one", name]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, env=environment)
-        peak, stop = [0], threading.Event()
+        peak, stop = {"memory_bytes": 0, "own_memory_bytes": 0}, threading.Event()
 
         def watch() -> None:
             while not stop.wait(0.5):
-                peak[0] = max(peak[0], memory(process.pid))
+                peak.update(zip(peak, map(max, peak.values(), memory(process.pid)), strict=True))
 
         watcher = threading.Thread(target=watch)
         watcher.start()
@@ -194,24 +200,40 @@ def measured(name: str, folder: Path, processes: int) -> dict:
         found = json.loads(output.read().splitlines()[-1])
     wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return found | {"seconds": wall, "cpu_seconds": cpu, "memory_bytes": peak[0]}
+    return found | {"seconds": wall, "cpu_seconds": cpu, **peak}
+
+
+def rows_kept() -> list[dict]:
+    """What was measured."""
+    return json.loads(RESULT.read_text()) if RESULT.exists() else []
 
 
 def show() -> None:
-    """The table of what was measured."""
-    for row in json.loads(RESULT.read_text()) if RESULT.exists() else []:
-        rate = row["megabytes"] / row["cpu_seconds"]
+    """The table of what was measured: medians and, in brackets, the range of the repetitions."""
+    groups: dict[tuple[int, int, str], list[dict]] = {}
+    for row in rows_kept():
+        groups.setdefault((row["megabytes"], row["processes"], row["contestant"]), []).append(row)
+    for (megabytes, processes, name), rows in sorted(groups.items()):
+        rates = sorted(megabytes / row["cpu_seconds"] for row in rows)
+        most, own = (max(row[key] for row in rows) / 1e6 for key in ("memory_bytes", "own_memory_bytes"))
         print(
-            f"{row['contestant']:<10} {row['megabytes']:>5} MB, {row['processes']} processes: {rate:5.2f} MB per CPU "
-            f"second, {row['megabytes'] / row['seconds']:5.2f} MB/s, {row['memory_bytes'] / 1e6:6.0f} MB of memory, "
-            f"{row['tokens'] / 1e6:.1f} M tokens"
+            f"{name:<8} {megabytes:>4} MB, processes: {processes}, repetitions: {len(rows)}; MB per CPU second "
+            f"{statistics.median(rates):.2f} [{rates[0]:.2f}, {rates[-1]:.2f}], per second "
+            f"{statistics.median(megabytes / row['seconds'] for row in rows):.2f}; memory {most:.0f} MB, own {own:.0f}"
         )
+    for (megabytes, processes, name), rows in sorted(groups.items()):
+        ours = {row["repeat"]: row["cpu_seconds"] for row in groups.get((megabytes, processes, "glotmix"), [])}
+        ratios = sorted(row["cpu_seconds"] / ours[row["repeat"]] for row in rows if row["repeat"] in ours)
+        if ratios and name != "glotmix":
+            print(
+                f"glotmix is {statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}] times as fast as "
+                f"{name} at {megabytes} MB"
+            )
 
 
 def plan(gigabytes: int = 100, cores: int = 64) -> None:
     """What so much text would take, from the largest measurement of glotmix: a plan on paper."""
-    found = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    rows = [row for row in found if row["contestant"] == "glotmix"]
+    rows = [row for row in rows_kept() if row["contestant"] == "glotmix"]
     if not rows:
         print("nothing measured yet")
         return
@@ -230,9 +252,10 @@ def main() -> None:
     parser.add_argument("what", nargs="*", default=["show"], help=" | ".join(["show", *CONTESTANTS]))
     parser.add_argument("--megabytes", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--one", choices=CONTESTANTS, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     if arguments.one:
         print(json.dumps(CONTESTANTS[arguments.one](arguments.folder, arguments.processes)))
         return
@@ -243,13 +266,11 @@ def main() -> None:
     folder = arguments.folder or ROOT / ".cache/tokenise"
     make_corpus(folder, arguments.megabytes)
     make_tokenizer(folder)
-    for name in arguments.what:
-        row = {"contestant": name, "megabytes": arguments.megabytes, "processes": arguments.processes}
+    for repeat, name in itertools.product(range(arguments.repeats), arguments.what):
+        row = {"contestant": name, "megabytes": arguments.megabytes, "processes": arguments.processes, "repeat": repeat}
+        kept = [one for one in rows_kept() if any(one[key] != row[key] for key in row)]
         row |= measured(name, folder, arguments.processes)
-        rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
-        same = ("contestant", "megabytes", "processes")
-        rows = [one for one in rows if any(one[key] != row[key] for key in same)] + [row]
-        RESULT.write_text(json.dumps(rows, indent=1) + "\n")
+        RESULT.write_text(json.dumps([*kept, row], indent=1) + "\n")
     show()
 
 

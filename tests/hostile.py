@@ -4,6 +4,9 @@ Used by tests/test_hostile_input.py and, a million times, by benchmarks/fuzz.py.
 """
 
 import json
+import random
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -13,12 +16,14 @@ import polars as pl
 from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
-from glotmix.config import CorpusConfig, load_study
+from glotmix.config import CorpusConfig, StudyConfig, load_study, read_yaml
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
+from glotmix.study.experiments import find_experiment, kinds
 from glotmix.tokens.shards import open_store
+from tests.mutants import Tree, mutant
 
 
 class Hostile:
@@ -51,8 +56,16 @@ class Hostile:
             return False
         return True
 
+    def tree(self, data: bytes) -> Tree | None:
+        """The JSON value in an input and how to put another in its place; None where there is none."""
+        return _parsed(data, lambda value: json.dumps(value).encode())
+
+    def mutant(self, rng: random.Random) -> bytes:
+        """A sound input with a few changes."""
+        return mutant(self.seeds, self.words, rng, self.tree)
+
     def strategy(self) -> st.SearchStrategy[bytes]:
-        """Arbitrary bytes, and sound inputs cut up and put together with syntax and rubbish."""
+        """Arbitrary bytes, sound inputs cut up and put together with syntax and rubbish, and mutants."""
         rubbish = st.one_of(st.binary(max_size=20), st.sampled_from([*self.words, b"\0", b"\xff\xfe", b"-1", b"1e999"]))
         return st.one_of(
             st.binary(max_size=200),
@@ -61,7 +74,15 @@ class Hostile:
                 st.sampled_from(self.seeds),
                 st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), rubbish), max_size=4),
             ),
+            st.builds(lambda seed: self.mutant(random.Random(seed)), st.integers(0, 1 << 64)),
         )
+
+
+def _parsed(data: bytes, put: Callable[[object], bytes]) -> Tree | None:
+    try:
+        return json.loads(data), put
+    except (ValueError, RecursionError):
+        return None
 
 
 def _spliced(data: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
@@ -72,26 +93,39 @@ def _spliced(data: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
 
 
 class StudyFile(Hostile):
+    """Of every kind. Among the sound ones are all sections with all their fields, in YAML's flow style, which is JSON."""
+
     words = (b"*a", b"&a ", b"<<: ", b"!!python/object/apply:os.system ", b"[[[[", b"{", b"? ", b"- ", b": ", b"|\n", b"%YAML 1.1\n",
-             b"languages: [no]", b"seed: 0x1F", b"corpus: {path: ", b"1" * 5000, b".nan", b"scale: tiny", b"kind: clones")  # fmt: skip
+             b"languages: [no]", b"seed: 0x1F", b"corpus: {path: ", b"1" * 5000, b".nan", b"scale: tiny",
+             *(f"kind: {kind}\n".encode() for kind in kinds()))  # fmt: skip
 
     def make(self):
         recipes = Path(__file__).parents[1] / "recipes"
+        head = {"name": "x", "languages": ["es", "fr"]}
         text = b"name: x\nlanguages: [es, fr]\ncorpus: {reader: plain, path: data}\noptimize: {floors: {es: 0.1}}\n"
+        sections = StudyConfig(**head).model_dump(mode="json").items()
+        whole = [json.dumps(head | {name: section}).encode() for name, section in sections if isinstance(section, dict)]
+        experiments = [{"kind": kind, **head} for kind in kinds()]
         return [
             text,
             text + b"scales: {tiny: {seed: 3}}\nscale: tiny\n",
-            (recipes / "quickstart.yaml").read_bytes()[:600],
+            (recipes / "quickstart.yaml").read_bytes().partition(b"\ntokens:")[0],
+            *whole,
+            *(json.dumps(one).encode() for one in experiments),
         ]
 
     def read(self, data):
         path = self.folder / "study.yaml"
         path.write_bytes(data)
-        return load_study(path)
+        kind = str(read_yaml(path).get("kind", "mixture"))
+        return load_study(path) if kind == "mixture" else find_experiment(kind, where=path).load(path)
 
 
 class RunsTable(Hostile):
+    """One wide table, or two with ``---`` between them."""
+
     words = (
+        b"---\n",
         b"nan",
         b"inf",
         b"-",
@@ -114,12 +148,17 @@ class RunsTable(Hostile):
             f"r{i},{1e6 * (i + 1):g},1e8,{i},{i / 4},{1 - i / 4},{3 - i / 9},{2 + i / 7}\n" for i in range(4)
         )
         head = "run,N,D,seed,p/es,p/fr,loss/es,loss/fr\n"
-        return [(head + rows).encode(), head.encode()]
+        two = "run,train/es,train/fr\na,0.5,0.5\nb,1,0\n---\nrun,loss/es,loss/fr\na,2,3\nb,3,2\n"
+        return [(head + rows).encode(), head.encode(), two.encode()]
 
     def read(self, data):
-        path = self.folder / "runs.csv"
-        path.write_bytes(data)
-        return read_runs(path)
+        first, between, second = data.partition(b"\n---\n")
+        path, losses = self.folder / "runs.csv", self.folder / "losses.csv"
+        path.write_bytes(first)
+        if not between:
+            return read_runs(path)
+        losses.write_bytes(second)
+        return read_runs(path, mixtures=path, losses=losses)
 
 
 class Corpus(Hostile):
@@ -164,6 +203,11 @@ class JsonLines(Corpus):
     def make(self):
         row = '{"text": "Hola, ¿qué tal?", "lang": "es", "id": 7}\n'
         return [(row * 2).encode(), row.replace("es", "fr").encode(), (row * 3).replace("\n", "\r\n").encode()]
+
+    def tree(self, data):
+        lines = data.split(b"\n")
+        at = zlib.crc32(data) % len(lines)
+        return _parsed(lines[at], lambda value: b"\n".join([*lines[:at], json.dumps(value).encode(), *lines[at + 1 :]]))
 
 
 class Roff(Corpus):
@@ -213,13 +257,18 @@ class Shards(Hostile):
                 row = {"id": ["a#1"], "offset": [0], "length": [4], "bytes": [9], "words": [2]}
                 pq.write_table(pl.DataFrame(row).to_arrow().cast(INDEX), part / f"spa_Latn.{side}.parquet")
         self.sound = {name: (self.store / name).read_bytes() for name in self.files}
+        self.changed = set()
         return [bytes([number]) + self.sound[name] for number, name in enumerate(self.files)]
+
+    def tree(self, data):
+        return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode()) if data[:1] in b"\0\1" else None
 
     def read(self, data):
         """Checksums are made to fit: a stranger would do that too."""
-        for name, sound in self.sound.items():
-            (self.store / name).write_bytes(sound)
+        for name in self.changed:
+            (self.store / name).write_bytes(self.sound[name])
         name = self.files[data[0] % 4 if data else 0]
+        self.changed = {name, "artifact.json"}
         path = self.store / name
         path.write_bytes(data[1:])
         if name != "artifact.json":
@@ -264,14 +313,28 @@ class Checkpoint(Hostile):
             self.folder / "s.state",
         ]
         self.sound = {path: path.read_bytes() for path in self.files}
+        self.changed = self.files[0]
         return [bytes([number]) + self.sound[path] for number, path in enumerate(self.files)]
+
+    def tree(self, data):
+        """The configuration, or the header of the tensors, whose length is made to fit."""
+        if data[:1] == b"\0":
+            return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
+        if len(data) < 9:
+            return None
+        (size,) = struct.unpack("<Q", data[1:9])
+
+        def put(value):
+            header = json.dumps(value).encode()
+            return data[:1] + struct.pack("<Q", len(header)) + header + data[9 + size :]
+
+        return _parsed(data[9 : 9 + size], put)
 
     def read(self, data):
         from glotmix.proxy.checkpoint import load_checkpoint, load_state
 
-        for path, sound in self.sound.items():
-            path.write_bytes(sound)
-        path = self.files[data[0] % 3 if data else 0]
+        self.changed.write_bytes(self.sound[self.changed])
+        path = self.changed = self.files[data[0] % 3 if data else 0]
         path.write_bytes(data[1:])
         if path.suffix == ".state":
             return load_state(path, self.stack, {"a": 1})

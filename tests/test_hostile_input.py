@@ -37,6 +37,51 @@ def test_no_input_gives_anything_but_a_result_or_an_error_with_place_and_reason(
     hostile(data.draw(hostile.strategy()))
 
 
+@pytest.mark.parametrize(
+    ("seed", "told"),
+    [
+        ("x", "column seed: 'x'"),
+        ("nan", "column seed: 'nan'"),
+        ("1.5", "column seed: 1.5"),
+        ("1e30", "column seed: 1e"),
+    ],
+)
+def test_a_seed_that_is_no_whole_number_is_named(tmp_path, seed, told):
+    """The fuzzing's find: such cells went to numpy as they were."""
+    (tmp_path / "t.csv").write_text(f"run,seed,p/es,p/fr,loss/es\na,3,0.5,0.5,2\nb,{seed},1,0,2\n")
+    with pytest.raises(BadInput, match=rf"t\.csv: run b, {told}"):
+        read_runs(tmp_path / "t.csv")
+
+
+def test_whole_seeds_are_read_however_they_are_written(tmp_path):
+    (tmp_path / "t.csv").write_text("run,seed,p/es,p/fr,loss/es\na,3.0,0.5,0.5,2\nb,,1,0,2\n")
+    assert read_runs(tmp_path / "t.csv").seed_R.tolist() == [3, 0]
+
+
+@pytest.mark.parametrize(
+    ("shares", "losses", "told"),
+    [
+        ("run,es,fr\na,0.5,0.5\n,1,0\n", "run,es,fr\na,2,3\nb,3,2\n", r"shares\.csv: row 2, column run: empty"),
+        ("run,,fr\na,0.5,0.5\n", "run,es,fr\na,2,3\n", r"shares\.csv: a column has no name"),
+        ("run,es,fr\na,0.5,0.5\nb,1,0\n", "run,es,fr\na,2,3\n", "run b and 0 more stand in one table only"),
+    ],
+)
+def test_two_tables_that_do_not_fit_are_refused_with_place_and_reason(tmp_path, shares, losses, told):
+    (tmp_path / "shares.csv").write_text(shares)
+    (tmp_path / "losses.csv").write_text(losses)
+    with pytest.raises(BadInput, match=told):
+        read_runs(tmp_path, mixtures=tmp_path / "shares.csv", losses=tmp_path / "losses.csv")
+
+
+def test_names_of_nothing_but_separators_do_not_multiply_the_work(tmp_path):
+    """Every pair of cuts of both tables is compared: of 400 separators in each, 26 thousand million pairs."""
+    for name in ("shares", "losses"):
+        columns = ",".join(f"{'_' * 200}{group}{'_' * 200}" for group in ("es", "fr"))
+        (tmp_path / f"{name}.csv").write_text(f"run,{columns}\na,0.5,0.5\n")
+    runs = read_runs(tmp_path, mixtures=tmp_path / "shares.csv", losses=tmp_path / "losses.csv")
+    assert runs.languages == runs.targets
+
+
 def test_a_formula_in_an_exported_table_is_text(tmp_path):
     """What a spreadsheet runs begins with one of six characters; numbers, negative ones too, stay numbers."""
     evil = ["=HYPERLINK('http://x')", "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "sound"]

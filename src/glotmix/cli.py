@@ -120,7 +120,7 @@ def run_experiment(
     from glotmix.study import Narrator
     from glotmix.study.experiments import find_experiment
 
-    experiment = find_experiment(kind)
+    experiment = find_experiment(kind, where=study)
     config = experiment.load(study, scale=scale, overrides=overrides)
     base = study.resolve().parent
     if dry_run:

@@ -28,6 +28,8 @@ from glotmix.mixture.mixture import Mixture
 MAX_TABLE_BYTES = 1 << 30
 MAX_TABLE_ROWS = 10_000_000
 """A table of runs has thousands of rows; what is larger is a mistake or an attack."""
+MAX_CUTS = 12
+"""Separators of which column names may share more than is looked at: every pair of cuts of two tables is compared."""
 SHARE_TOLERANCE = 0.025
 """Published tables print shares rounded to three digits (RegMix's sum to 0.996–1.003, one of Data Mixing Laws' to
 1.0199), so an imported row may sum to within this of one; it is divided by its sum, and the report says so."""
@@ -185,7 +187,7 @@ def _from_wide(
 ) -> Measurements:
     if table.height == 0:
         raise BadInput("no runs in the table", where=where)
-    names = [str(name) for name in table["run"].to_list()]
+    names = _names(table, "run", where)
     p_RL = _matrix(table, [f"p/{language}" for language in languages], names, where)
     loss_RT = _matrix(table, [f"loss/{target}" for target in targets], names, where, missing_allowed=where is None)
     p_RL = _as_shares(p_RL, names, languages, where)
@@ -212,10 +214,32 @@ def _from_wide(
         loss_RT,
         N_R,
         D_R,
-        table["seed"].fill_null(0).to_numpy().astype(int) if "seed" in table.columns else np.zeros(len(names), int),
-        tuple(table["role"].fill_null("").to_list()) if "role" in table.columns else ("",) * len(names),
+        _seeds(table, names, where),
+        tuple(table["role"].cast(pl.String).fill_null("").to_list()) if "role" in table.columns else ("",) * len(names),
         unique,
     )
+
+
+def _names(table: pl.DataFrame, column: str, where: object) -> list[str]:
+    """Names of runs; a row without one is an error with its number."""
+    names = table[column].to_list()
+    if None in names:
+        raise BadInput(f"row {names.index(None) + 1}, column {column}: empty", where=where, expected="a run's name")
+    return [str(name) for name in names]
+
+
+def _seeds(table: pl.DataFrame, names: list[str], where: object) -> np.ndarray:
+    """Whole numbers, 0 where a cell is empty."""
+    if "seed" not in table.columns:
+        return np.zeros(len(names), dtype=int)
+    cells = table["seed"]
+    numbers = cells.cast(pl.Int64, strict=False)
+    if cells.dtype.is_float():
+        numbers = numbers.set(numbers.cast(pl.Float64) != cells, None)
+    if (bad := (numbers.is_null() & cells.is_not_null()).arg_true()).len():
+        row = bad[0]
+        raise BadInput(f"run {names[row]}, column seed: {cells[row]!r}", where=where, expected="a whole number")
+    return numbers.fill_null(0).to_numpy()
 
 
 def _matrix(
@@ -261,8 +285,8 @@ def _as_shares(p_RL: np.ndarray, names: Iterable[str], languages: tuple[str, ...
 def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:
     shares, values = _read_table(mixtures), _read_table(losses)
     key_p, key_l = shares.columns[0], values.columns[0]
-    shares = shares.with_columns(pl.col(key_p).cast(pl.String))
-    values = values.with_columns(pl.col(key_l).cast(pl.String))
+    shares = shares.with_columns(pl.Series(key_p, _names(shares, key_p, mixtures), pl.String))
+    values = values.with_columns(pl.Series(key_l, _names(values, key_l, losses), pl.String))
     p_columns, l_columns = _numeric(shares, mixtures), _numeric(values, losses)
     languages, targets = _named_alike(p_columns, l_columns)
     for table, key, path in ((shares, key_p, mixtures), (values, key_l, losses)):
@@ -291,8 +315,9 @@ def _numeric(table: pl.DataFrame, path: Path) -> list[str]:
     columns = [
         column for column in table.columns[1:] if table[column].dtype.is_numeric() and column not in ("index", "name")
     ]
-    if not columns:
-        raise BadInput("no column of numbers after the first", where=path)
+    if not columns or "" in columns:
+        what = "a column has no name" if columns else "no column of numbers after the first"
+        raise BadInput(what, where=path, expected="run, then a column of numbers per group")
     return columns
 
 
@@ -319,4 +344,5 @@ def _cuts(columns: list[str]) -> list[int]:
     common = 0
     while all(len(column) > common and column[common] == columns[0][common] for column in columns):
         common += 1
-    return [n for n in range(common + 1) if n == 0 or columns[0][n - 1] in "_/. -"]
+    ends = [n for n in range(1, common + 1) if columns[0][n - 1] in "_/. -"]
+    return [0, *ends[-MAX_CUTS:]]
