@@ -1,5 +1,6 @@
 """What runs of clones say, on runs whose losses are planted: no model is trained."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -104,6 +105,24 @@ def test_verdicts_follow_the_planted_effects():
     assert {claim.verdict for claim in claims(outcome(seeds=1), [], outcome(1).alone("fra_Latn.1"), "law")} == {
         "not decidable at this size"
     }
+
+
+@pytest.mark.parametrize(("saved", "verdict"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
+def test_what_updates_alone_would_give_is_told_from_transfer(saved, verdict):
+    main = outcome()
+    config = CloneStudyConfig(
+        name="x", language="fr", proxy={"tokens": D, "batch": 10}, splits=[0.1], updates=[0.1], alone=[]
+    )
+    main = dataclasses.replace(main, arm=dataclasses.replace(main.arm, proxy=config.proxy))
+    control = arms(config)[1]
+    mixed = main.per_seed("split-90-10", lambda run: run.final["fra_Latn.2"])
+    alone = [
+        Outcome(run, {run.tokens: {"fra_Latn.1": mixed[run.seed] + saved + 0.01 * run.seed}}, {})
+        for run in control.runs
+    ]
+    (claim,) = (c for c in claims(main, [ArmOutcome(control, tuple(alone))], {}, "law") if "as many updates" in c.claim)
+    assert claim.verdict == verdict
+    assert claim.measured.value == pytest.approx(saved + 0.01)
 
 
 def test_rows_hold_every_mixture_once_with_its_seeds():

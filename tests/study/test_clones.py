@@ -1,6 +1,5 @@
 """The laboratory of cloned languages: from a study file to a page, resumed without training anything twice."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -123,6 +122,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     made = arms(
         config(
             vocabularies={512: 1e6},
+            updates=[0.25],
             anchors={"shares": [0.05]},
             relatives={"permuted": [0.2]},
             many={"n": 10},
@@ -133,7 +133,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
         )
     )
     assert [arm.name for arm in made] == [
-        "main", "vocabulary-512", "anchors-5", "relatives-20", "clones-10", "pair-disjoint", "pair-merged",
+        "main", "updates-25", "vocabulary-512", "anchors-5", "relatives-20", "clones-10", "pair-disjoint", "pair-merged",
     ]  # fmt: skip
     for arm in made:
         assert len({run.run for run in arm.runs}) == len(arm.runs)
@@ -146,11 +146,14 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     assert swap.at(0.1)["fra_Latn.2"] == pytest.approx(0.1)
     assert swap.at(0.6)["fra_Latn.2"] == pytest.approx(0.9)
     assert runs["alone-5-s1"].schedule == Schedule.constant(runs["alone-5-s1"].schedule.average())
-    assert made[1].tokens.vocab_size == 512
-    assert made[1].proxy.tokens == 1e6
-    many = {run.run: run.schedule.average() for run in made[4].runs}
+    # As many updates as the whole run, on the share's part of every batch.
+    assert made[1].runs[0].tokens / made[1].proxy.batch == runs["split-50-50-s0"].tokens / made[0].proxy.batch
+    assert made[1].runs[0].schedule.average().support == ("fra_Latn.1",)
+    assert made[2].tokens.vocab_size == 512
+    assert made[2].proxy.tokens == 1e6
+    many = {run.run: run.schedule.average() for run in made[5].runs}
     assert many["main-50-s0"]["fra_Latn.7"] == pytest.approx(0.5 / 9)
-    assert dataclasses.replace(made[5]).texts == ("fra_Latn", "spa_Latn")
+    assert made[6].texts == ("fra_Latn", "spa_Latn")
 
 
 @pytest.mark.parametrize(
@@ -160,6 +163,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
         ({"clones": {"n": 3}}, "main arm has two clones"),
         ({"n": 2}, "n"),
         ({"alone": [0.5, 1.0]}, "2 budgets; token equivalents need 3"),
+        ({"updates": [0.1]}, "0.1 of a batch of 16 are not whole sequences"),
         ({"lenses": {"splits": [0.3]}}, r"lenses\.splits: 0\.3 is none of the splits"),
         ({"lenses": {"splits": [0.5]}, "proxy": {"evaluations": 1}}, "in-run scores of the lenses need at least 2"),
     ],

@@ -115,6 +115,9 @@ class CloneStudyConfig(Section):
     """Budgets of runs on the first clone alone, as shares of ``proxy.tokens``: what token equivalents are read off."""
     alone_seeds: int | None = Field(None, ge=1)
     """Seeds of these runs; as many as ``seeds`` by default."""
+    updates: list[float] = Field(default_factory=list)
+    """Shares of ``proxy.tokens`` that a clone alone gets in as many updates as the whole run has, each on so much
+    smaller a batch: what a share gains in a mixture beyond that is transfer and not the number of updates."""
     schedules: list[list[float]] = Field(default_factory=list)
     """Shares of the second clone in stages of equal length: ``[0.1, 0.9]`` swaps, ``[0, 1]`` is sequential."""
     budgets: list[float] = Field(default_factory=list)
@@ -165,6 +168,10 @@ class CloneStudyConfig(Section):
             raise ValueError("clones.n: the main arm has two clones; more are asked for in `many`")
         if 0 < len(set(self.alone)) < FEWEST_BUDGETS:
             raise ValueError(f"alone: {len(set(self.alone))} budgets; token equivalents need {FEWEST_BUDGETS}, or none")
+        for share in self.updates:
+            part = share * self.proxy.batch
+            if not 0 < share < 1 or abs(part - round(part)) > 1e-9:
+                raise ValueError(f"updates: {share:g} of a batch of {self.proxy.batch} are not whole sequences")
         if lacking := [share for share in self.lenses.splits if share not in self.splits]:
             raise ValueError(f"lenses.splits: {lacking[0]:g} is none of the splits")
         if self.lenses.splits and self.proxy.evaluations < 2:
@@ -201,6 +208,7 @@ def arms(config: CloneStudyConfig) -> list[Arm]:
     """Everything that a study file asks for, the main arm first."""
     return [
         _main(config),
+        *_updates(config),
         *_vocabularies(config),
         *_anchors(config),
         *_relatives(config),
@@ -214,11 +222,15 @@ def label(share: float) -> str:
     return f"{100 * share:g}"
 
 
+def split_name(share: float) -> str:
+    """Runs in which the second language has this share, without their seed."""
+    return f"split-{label(1 - share)}-{label(share)}"
+
+
 def split_run(arm: Sequence[str], share: float, tokens: float, seed: int, size: str = "", name: str = "") -> PlannedRun:
     """The second language has ``share`` of the tokens, the first the rest."""
-    run = name or f"split-{label(1 - share)}-{label(share)}"
     schedule = Schedule.constant(_mixture(arm, share))
-    return PlannedRun(f"{run}-s{seed}", "method", schedule, round(tokens), seed, size)
+    return PlannedRun(f"{name or split_name(share)}-s{seed}", "method", schedule, round(tokens), seed, size)
 
 
 def _mixture(languages: Sequence[str], share: float) -> Mixture:
@@ -255,11 +267,26 @@ def _main(config: CloneStudyConfig) -> Arm:
     for seed in range(config.seed, config.seed + config.seeds):
         runs += [_staged(names, shares, D, seed) for shares in config.schedules]
         runs += [
-            split_run(names, p, tokens, seed, size, f"{prefix}-{label(1 - p)}-{label(p)}")
+            split_run(names, p, tokens, seed, size, split_name(p).replace("split", prefix))
             for prefix, tokens, size in further
             for p in config.splits
         ]
     return _arm(config, "main", "two clones", config.clones, runs)
+
+
+def _updates(config: CloneStudyConfig) -> list[Arm]:
+    names = clone_names(config.language, 2)
+    found = []
+    for share in config.updates:
+        batch = round(share * config.proxy.batch)
+        runs = [
+            split_run(names, 0.0, share * config.proxy.tokens, config.seed + seed, name=f"updates-{label(share)}")
+            for seed in range(config.seeds)
+        ]
+        smaller = config.model_copy(update={"proxy": config.proxy.model_copy(update={"batch": batch})})
+        name = f"updates-{label(share)}"
+        found.append(_arm(smaller, name, "alone in as many updates as the mixture", config.clones, runs))
+    return found
 
 
 def _vocabularies(config: CloneStudyConfig) -> list[Arm]:

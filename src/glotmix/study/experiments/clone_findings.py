@@ -17,7 +17,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
 from glotmix.report.evidence import Estimate
 from glotmix.report.frames.clones import AloneRow, Claim, DialRow, MixtureRow, Moment, estimate, judged
-from glotmix.study.experiments.clone_arms import Arm
+from glotmix.study.experiments.clone_arms import Arm, label, split_name
 
 Curves = Mapping[int, tuple[np.ndarray, np.ndarray]]
 """Seed to tokens and losses of its runs on one language alone."""
@@ -236,7 +236,7 @@ def dial_row(outcome: ArmOutcome, mass: float) -> DialRow:
 def claims(main: ArmOutcome, others: Sequence[ArmOutcome], alone: Curves, method: Method) -> list[Claim]:
     """The paper's claims that these runs can speak to."""
     found: list[Claim] = []
-    equal, skewed = "split-50-50", "split-90-10"
+    equal, skewed = split_name(0.5), split_name(0.1)
     one, two = main.arm.languages[:2]
     if {equal, skewed} <= main.groups.keys():
         found += _imbalance(main, equal, skewed, alone, method)
@@ -265,6 +265,7 @@ def claims(main: ArmOutcome, others: Sequence[ArmOutcome], alone: Curves, method
             )
         )
     for other in others:
+        found += _beyond_updates(main, other) if other.arm.name.startswith("updates") else []
         found += _anchored(main, other, alone) if other.arm.name.startswith("anchors") else []
         found += _crowd(other) if other.arm.name.startswith("clones") else []
     return found
@@ -324,6 +325,24 @@ def _paired(outcome: ArmOutcome, left: str, right: str, number: Callable[[Outcom
     """Left minus right, by seed."""
     one, other = outcome.per_seed(left, number), outcome.per_seed(right, number)
     return [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
+
+
+def _beyond_updates(main: ArmOutcome, other: ArmOutcome) -> list[Claim]:
+    """Whether a clone's share gains more in the mixture than from as many updates alone."""
+    one, two = main.arm.languages[:2]
+    share = other.arm.proxy.batch / main.arm.proxy.batch
+    alone = other.per_seed(other.arm.name, lambda run: run.final[one])
+    mixed = main.per_seed(split_name(share), lambda run: run.final[two])
+    if not (seeds := sorted(alone.keys() & mixed.keys())):
+        return []
+    return [
+        judged(
+            f"With {label(share)} % of the tokens a clone gains more than as many updates alone would give",
+            "not asked: runs alone are shorter by as much as they have fewer tokens",
+            "loss alone in as many updates minus loss of the second clone in the mixture (nats)",
+            [alone[seed] - mixed[seed] for seed in seeds],
+        )
+    ]
 
 
 def _anchored(main: ArmOutcome, other: ArmOutcome, alone: Curves) -> list[Claim]:

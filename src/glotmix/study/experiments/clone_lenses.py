@@ -17,7 +17,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import interpolated
 from glotmix.probe.yardstick import Exchange, game_of_two, of_effective_shares, of_equivalents, of_values
 from glotmix.report.frames.clones import LensRow, estimate
-from glotmix.study.experiments.clone_arms import LensesConfig, label
+from glotmix.study.experiments.clone_arms import LensesConfig, split_name
 from glotmix.study.experiments.clone_findings import ArmOutcome, Curves, Method, Outcome, efficiencies
 from glotmix.study.narrator import Narrator
 from glotmix.tokens.clone import ClonedStore
@@ -51,7 +51,7 @@ class Lenses:
         """Every lens on every split, the truth first."""
         found = []
         for second in self.config.splits:
-            name = f"split-{label(1 - second)}-{label(second)}"
+            name = split_name(second)
             runs = self.main.groups.get(name)
             if runs is None:
                 raise BadInput(f"no runs at {name}", where="lenses.splits", expected="shares that are among the splits")
