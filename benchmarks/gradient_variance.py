@@ -3,7 +3,7 @@
     python benchmarks/gradient_variance.py STORE CHECKPOINT     # writes benchmarks/results/gradient_variance.json
 
 STORE is a token store and CHECKPOINT the weights of a proxy trained on it, such as ``out/upsample-or-upweight/tokens``
-and ``out/upsample-or-upweight/runs/proportional-s0/checkpoints/step-1562``. The sequences of every language are cut in
+and ``out/upsample-or-upweight/runs/proportional-s0/checkpoints/step-500``. The sequences of every language are cut in
 two halves. From one, the moments of single-sequence gradients give what the formula predicts
 (:mod:`glotmix.probe.gradient_variance`, square norms by factors through transformers). From the other, batches are
 drawn as SGD draws them and differentiated by the proxy trainer's own backward pass, once sampled at the temperature and
@@ -203,9 +203,9 @@ def main() -> None:
     parser.add_argument("store", type=Path, nargs="?")
     parser.add_argument("checkpoint", type=Path, nargs="?")
     parser.add_argument("--table", action="store_true", help="print the kept result as Markdown and stop")
-    parser.add_argument("--batches", type=int, default=480)
+    parser.add_argument("--batches", type=int, default=640)
     parser.add_argument("--size", type=int, default=4, help="sequences per batch")
-    parser.add_argument("--made-steps", type=int, default=400)
+    parser.add_argument("--made-steps", type=int, default=1500, help="updates on the corpus that is made")
     parser.add_argument(
         "--languages", nargs="*", help="from the largest to the smallest; default the store's, in order"
     )
@@ -220,7 +220,14 @@ def main() -> None:
     languages = arguments.languages or list(store.languages)
     parts = {name: halves(store.train(name), T, rng) for name in languages}
     result: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
-    made_from = {"languages": languages, "batches": arguments.batches, "size": arguments.size, "half": HALF}
+    made_from = {
+        "checkpoint": "/".join(arguments.checkpoint.parts[-4:]),
+        "languages": languages,
+        "batches": arguments.batches,
+        "size": arguments.size,
+        "half": HALF,
+        "made_steps": arguments.made_steps,
+    }
     if result.get("made_from") != made_from:
         result = {"made_from": made_from, "N": stack.shape.N, "cells": {}}
 

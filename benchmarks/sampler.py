@@ -6,13 +6,16 @@ Every candidate reads the same tokenised sequences of four languages, mixed by t
 hands out one row of tokens per sequence. What is compared is time of the processor, since other work may share the
 machine; wall time stands beside it. interleave_datasets runs in three forms and the fastest counts: rows as they are,
 rows as NumPy arrays, and with the shuffle buffer that it needs to not read each language in the order of its file.
-MosaicML Streaming is measured where it is installed (``pip install mosaicml-streaming``).
+MosaicML Streaming is measured where it is installed (``pip install mosaicml-streaming``). Its image data sets, which
+come with it, want a torchvision that fits torch; where there is none, an empty module stands in.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.machinery
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -20,6 +23,7 @@ import statistics
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -40,6 +44,8 @@ INTERLEAVED = ("plain", "numpy", "shuffled")
 """Forms of interleave_datasets."""
 STREAMED = 20_000
 """Sequences read through MosaicML Streaming: one epoch, so that its threads are done when the time is taken."""
+VISION = ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional")
+"""Modules of torchvision that MosaicML Streaming imports."""
 BATCH = 256
 """Sequences that glotmix hands out per call."""
 DRAWS = 10_000_000
@@ -84,8 +90,23 @@ def interleaved_rows(shards: dict[str, np.ndarray], form: str) -> Generator[obje
     return (row["tokens"] for row in mixed)
 
 
+class NoVision(types.ModuleType):
+    """A module in which everything is an empty class."""
+
+    def __init__(self, name: str):
+        super().__init__(name)
+        self.__spec__ = importlib.machinery.ModuleSpec(name, None)
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
 def streaming_rows(folder: Path, shards: dict[str, np.ndarray]) -> Generator[object]:
     """Rows of a MosaicML StreamingDataset over one stream per language, uncompressed and local."""
+    if importlib.util.find_spec("torchvision") is None:
+        sys.modules.update({name: NoVision(name) for name in VISION})
     from streaming import MDSWriter, Stream, StreamingDataset
     from streaming.base.util import clean_stale_shared_memory
 
