@@ -128,6 +128,21 @@ def test_optimize_keeps_every_limit_and_export_writes_what_it_found(glotmix, fit
     assert code == 0, err
     realised = json.loads((tmp_path / "x" / "realised.json").read_text())
     assert realised["languages"]["deu"]["realised"] == pytest.approx(shares["deu"], abs=1e-3)
+    told = " ".join(realised["remarks"])
+    assert "--unique is not given for" in told  # nothing is assumed silently
+    assert "--tokens-per-document is not given for" in told
+
+
+def test_an_export_that_was_told_everything_assumes_nothing(glotmix, fit_file, tmp_path):
+    mixture = tmp_path / "mixture.json"
+    assert glotmix("optimize", fit_file, "--out", mixture)[0] == 0
+    languages = json.loads(mixture.read_text())["mixture"]
+    numbers = [
+        part for name in languages for part in ("--unique", f"{name}=5e8", "--tokens-per-document", f"{name}=700")
+    ]
+    code, _, err = glotmix("export", mixture, "--to", "megatron_lm", "--out", tmp_path / "x", *numbers)
+    assert code == 0, err
+    assert json.loads((tmp_path / "x" / "realised.json").read_text())["remarks"] == []
 
 
 @pytest.mark.parametrize("command", ["laws", "exporters", "recipes"])

@@ -14,6 +14,7 @@ from glotmix.errors import BadInput, GlotmixError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from glotmix.config import OptimizeConfig
     from glotmix.fit.fit import Fit
 
 app = typer.Typer(
@@ -33,6 +34,22 @@ Runs = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Where the result goes.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=value", help="Change a field of the study.")]
 Scale = Annotated[str | None, typer.Option("--scale", help="One of the file's scales: tiny, small, paper.")]
+Weights = Annotated[list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")]
+Floors = Annotated[list[str] | None, typer.Option("--floor", metavar="GROUP=x", help="Least share.")]
+Ceilings = Annotated[list[str] | None, typer.Option("--ceiling", metavar="GROUP=x", help="Greatest share.")]
+MaxEpochs = Annotated[float | None, typer.Option(help="Most passes over a group's unique tokens.")]
+Unique = Annotated[
+    list[str] | None,
+    typer.Option("--unique", metavar="GROUP=tokens", help="Unique tokens of a group; default those of the table."),
+]
+Further = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="field=value",
+        help="Any other field of a study's section `optimize`: kl=0.05, quantile=0.9, groups.west.ceiling=0.5, …",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
@@ -82,6 +99,7 @@ def run(
     overrides: Overrides = None,
     scale: Scale = None,
     executor: Annotated[str | None, typer.Option(help="local, ray or slurm.")] = None,
+    address: Annotated[str | None, typer.Option(help="Ray: the cluster's address, or auto.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -91,7 +109,8 @@ def run(
     from glotmix.study.whole import dry_run as tell_cost
     from glotmix.study.whole import run_study
 
-    changes = [*(overrides or []), *([f"sweep.executor={executor}"] if executor else [])]
+    dials = {"sweep.executor": executor, "sweep.address": address}
+    changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
     directory = out or Path("out") / study.stem
     kind = str(read_yaml(study).get("kind", "mixture"))
     if kind != "mixture":
@@ -294,43 +313,89 @@ def shapley(
 def optimize(
     fit_file: FitFile,
     objective: Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")] = "mean",
-    weight: Annotated[
-        list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")
-    ] = None,
-    floor: Annotated[list[str] | None, typer.Option("--floor", metavar="GROUP=x", help="Least share.")] = None,
-    ceiling: Annotated[list[str] | None, typer.Option("--ceiling", metavar="GROUP=x", help="Greatest share.")] = None,
-    max_epochs: Annotated[float | None, typer.Option(help="Most passes over a group's unique tokens.")] = None,
-    unique: Annotated[
-        list[str] | None, typer.Option("--unique", metavar="GROUP=tokens", help="Unique tokens of a group.")
-    ] = None,
+    weight: Weights = None,
+    floor: Floors = None,
+    ceiling: Ceilings = None,
+    max_epochs: MaxEpochs = None,
+    unique: Unique = None,
     tokens: Annotated[float | None, typer.Option(help="Training tokens D of the target run.")] = None,
     parameters: Annotated[float | None, typer.Option(help="Parameters N of the target model.")] = None,
     current: Annotated[
         list[str] | None, typer.Option("--current", metavar="GROUP=x", help="The mixture in use today.")
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; the new ones are sought."),
+    ] = None,
+    affected: Annotated[
+        list[str] | None, typer.Option("--affected", help="With --keep: languages of it whose share is sought again.")
+    ] = None,
+    further: Further = None,
     out: Annotated[Path, typer.Option("--out", help="Mixture file to write.")] = Path("mixture.json"),
     as_json: Json = False,
 ) -> None:
     """The best mixture under your limits, its interval, the active limits, and every baseline on the same law."""
     from glotmix.artifact import write_json
-    from glotmix.study.imported import optimum_of
+    from glotmix.study.answers import kept_of, optimum_of
 
-    optimum = optimum_of(
-        read_fit(fit_file),
-        objective=objective,
-        weights=numbers("--weight", weight),
-        floors=numbers("--floor", floor),
-        ceilings=numbers("--ceiling", ceiling),
-        max_epochs=max_epochs,
-        unique=numbers("--unique", unique),
-        current=numbers("--current", current),
-        D=tokens,
-        N=parameters,
-    )
+    fitted = read_fit(fit_file)
+    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
+    kept = None if keep is None else kept_of(keep, fitted.languages, affected or [])
+    optimum = optimum_of(fitted, config, unique=numbers("--unique", unique), D=tokens, N=parameters, keep=kept)
     write_json(out, optimum.to_json())
     show(as_json, optimum.to_json(), optimum.table())
     if not as_json:
         print(out)
+
+
+@app.command()
+def scale(
+    fit_file: FitFile,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="N:D", help="A size (1e9:2e10): parameters and tokens; several.")
+    ] = None,
+    compute: Annotated[
+        float | None, typer.Option(metavar="C", help="Budget in FLOPs: the best N, D and mixture with C = 6 N D.")
+    ] = None,
+    objective: Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")] = "mean",
+    weight: Weights = None,
+    floor: Floors = None,
+    ceiling: Ceilings = None,
+    max_epochs: MaxEpochs = None,
+    unique: Unique = None,
+    further: Further = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """The optimum as a function of model size and tokens, with intervals, and the best way to spend a budget."""
+    from glotmix.artifact import write_json
+    from glotmix.study.answers import climb_of
+    from glotmix.study.tables import climb_table
+
+    sizes = [(pair[0], pair[1]) for pair in (parts("--at", text, "N:D", 2) for text in at or [])]
+    config = limits(objective, weight, floor, ceiling, max_epochs, further)
+    climb = climb_of(read_fit(fit_file), config, unique=numbers("--unique", unique), sizes=sizes, C=compute)
+    if out is not None:
+        write_json(out, climb.to_json())
+    show(as_json, climb.to_json(), climb_table(climb))
+
+
+@app.command()
+def reuse(
+    mixture: Annotated[Path, typer.Argument(metavar="mixture.json", help="The mixture found before.")],
+    new: Annotated[list[str], typer.Option("--new", help="Language that joins; several.")],
+    affected: Annotated[
+        list[str] | None, typer.Option("--affected", help="Old language whose share is to be found again; several.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Mixtures to train.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Table to write.")] = Path("design.csv"),
+) -> None:
+    """Which mixtures to train when languages join: the unaffected ones keep their ratios (Olmix's mixture reuse)."""
+    from glotmix.study.answers import reuse_design
+
+    reuse_design(mixture, new, affected or [], runs, seed, out)
+    print(out)
 
 
 @app.command()
@@ -367,7 +432,7 @@ def export(
         unique=numbers("--unique", unique),
         tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
     )
-    show(as_json, realised.to_json(), realised_table(realised))
+    show(as_json, realised.to_json(), realised_table(realised), *realised.remarks)
     if not as_json:
         print(out)
 
@@ -543,6 +608,39 @@ def numbers(option: str, pairs: list[str] | None) -> dict[str, float]:
         if not equals or not name:
             raise BadInput(f"{pair!r}", where=option, expected="NAME=number")
     return result
+
+
+def parts(option: str, text: str, form: str, count: int) -> list[float]:
+    """``"1e9:2e10"`` as ``[1e9, 2e10]``."""
+    try:
+        found = [float(part) for part in text.split(":")]
+    except ValueError:
+        found = []
+    if len(found) != count or not all(0 < x < float("inf") for x in found):
+        raise BadInput(f"{text!r}", where=option, expected=f"{form}, numbers above 0")
+    return found
+
+
+def limits(
+    objective: str,
+    weight: list[str] | None,
+    floor: list[str] | None,
+    ceiling: list[str] | None,
+    max_epochs: float | None,
+    further: list[str] | None,
+    **more: Any,
+) -> OptimizeConfig:
+    """Objective and limits from the options that the commands share."""
+    from glotmix.study.answers import asked
+
+    given = {
+        "objective": objective,
+        "weights": numbers("--weight", weight),
+        "floors": numbers("--floor", floor),
+        "ceilings": numbers("--ceiling", ceiling),
+        "max_epochs": max_epochs,
+    }
+    return asked(given | more, further or [])
 
 
 def read_back(path: Path) -> Any:

@@ -154,14 +154,22 @@ def test_a_plan_draws_no_share_that_cannot_be_sampled():
     assert min(shares) >= least
 
 
-def test_a_single_language_is_planned_once():
-    config = check({"name": "s", "languages": ["spa"], "design": {"swarm": 5, "anchors": 2, "anchor_seeds": 1}})
-    runs = plan(config, Mixture({"spa_Latn": 1.0}))
-    assert [run.run for run in runs] == ["coalition-full-s0", "anchor-full-s1"]
-
-
 def test_sampled_coalitions_in_a_plan_stop_at_all_there_are():
     assert len(plan(study(coalitions="sampled", swarm=0, anchors=0), NATURAL)) == 15
+
+
+@pytest.mark.parametrize(
+    ("languages", "design"),
+    [
+        (["spa_Latn"], {"coalitions": "all"}),
+        (["spa_Latn", "fin_Latn"], {"coalitions": "none", "swarm": 8, "swarm_roles": "held_out"}),
+        (["spa_Latn", "fin_Latn"], {"coalitions": "none", "swarm": 1, "swarm_roles": "fit", "anchors": 0}),
+    ],
+)
+def test_a_plan_that_no_law_can_be_fitted_to_is_refused_before_anything_is_trained(languages, design):
+    config = check({"name": "x", "languages": languages, "design": design})
+    with pytest.raises(BadInput, match=r"design: .*mixtures? to fit laws to, from spa_Latn"):
+        plan(config, uniform(languages))
 
 
 def test_names_are_safe_short_and_unique_however_groups_are_called():

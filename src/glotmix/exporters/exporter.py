@@ -66,6 +66,8 @@ class ExportRequest:
     """Data of each language, or one template with ``{language}``; None for the exporter's own template."""
     seed: int = 0
     """Seed of the trainer's shuffling and draws."""
+    assumed: tuple[str, ...] = ()
+    """What stands in for numbers that nobody told, one sentence each; they lead the remarks of ``realised.json``."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "sequence_length", "batch"):
@@ -406,7 +408,7 @@ def _compare(exporter: Exporter, request: ExportRequest, simulation: Simulation,
         total_variation=0.5 * math.fsum(abs(shares[name] - wanted[name]) for name in members),
         off=tuple(name for name in request.languages if abs(errors[name]) > OFF),
         phases=tuple(phases),
-        remarks=simulation.remarks,
+        remarks=(*request.assumed, *simulation.remarks),
         files=tuple(files),
     )
 

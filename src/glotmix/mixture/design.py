@@ -309,6 +309,9 @@ def plan(config: StudyConfig, natural: Mixture, sizes: Mapping[str, float] | Non
         config: the study; ``config.design`` says what, ``config.proxy.tokens`` how long.
         natural: proportional mixture of the corpus, the base where ``design.base`` is ``natural``.
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
+
+    Raises:
+        BadInput: fewer than two mixtures to fit laws to, said before anything is trained.
     """
     design, D, languages = config.design, config.proxy.tokens, config.languages
     base = uniform(languages) if design.base == "uniform" else natural.over(languages)
@@ -334,6 +337,15 @@ def plan(config: StudyConfig, natural: Mixture, sizes: Mapping[str, float] | Non
     runs += ladder(climbed, sizes or {})
     # Another study seed gives other initial weights and data orders too, not only another swarm.
     first = SEEDS_PER_STUDY * config.seed
+    judging = "swarm" if design.swarm_roles == "held_out" else None
+    mixtures = len({run.schedule for run in runs if run.role != judging})
+    if mixtures < 2:
+        raise BadInput(
+            f"{mixtures} mixture{'s' * (mixtures != 1)} to fit laws to, from {', '.join(languages)} with coalitions: "
+            f"{design.coalitions} and swarm: {design.swarm} ({design.swarm_roles})",
+            where="design",
+            expected="at least 2: more languages, coalitions, or a swarm with swarm_roles: fit",
+        )
     return without_duplicates([dataclasses.replace(run, seed=first + run.seed) for run in runs])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import polars as pl
 from rich.table import Table
 
 from glotmix.artifact import read_json
-from glotmix.config import OptimizeConfig, checked
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
@@ -23,12 +22,8 @@ from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, write_csv
-from glotmix.mixture.schedule import Schedule
-from glotmix.optimize.baselines import baselines_for
-from glotmix.optimize.constraint import constraints_from
-from glotmix.optimize.objective import objective_from
-from glotmix.optimize.optimum import Optimum
-from glotmix.optimize.solve import minimise
+from glotmix.report.frames.words import listed
+from glotmix.study.answers import schedule_in
 from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
 from glotmix.transfer.interactions import owen
@@ -249,54 +244,6 @@ def _families(groups: Sequence[str], languages: Sequence[str]) -> dict[str, tupl
     return families | {language: (language,) for language in languages if language not in named}
 
 
-def optimum_of(
-    fitted: Fit,
-    *,
-    objective: str,
-    weights: Mapping[str, float],
-    floors: Mapping[str, float],
-    ceilings: Mapping[str, float],
-    max_epochs: float | None,
-    unique: Mapping[str, float],
-    current: Mapping[str, float],
-    D: float | None,
-    N: float | None,
-    measured: np.ndarray | None = None,
-) -> Optimum:
-    """The optimum of a fitted law under limits given on the command line.
-
-    ``measured``: mixtures of the runs [R, L], where they are at hand, to tell how far the optimum is from data.
-    """
-    if max_epochs is not None and (not unique or D is None):
-        raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
-    config = checked(
-        OptimizeConfig,
-        {
-            "objective": objective,
-            "weights": dict(weights),
-            "floors": dict(floors),
-            "ceilings": dict(ceilings),
-            "max_epochs": max_epochs,
-            "current": dict(current),
-        },
-    )
-    constraints = constraints_from(config, fitted.languages, unique=unique, D=D)
-    aim = objective_from(config, fitted.targets, fitted.languages)
-    baselines = baselines_for(fitted.languages, unique=unique, D=D, current=current, max_epochs=max_epochs)
-    return minimise(fitted, aim, constraints, N=N, D=D, baselines=baselines, measured=measured)
-
-
-def schedule_in(path: Path) -> Schedule:
-    """The mixture or schedule in a JSON file: an optimum, ``{"mixture": …}``, a list of stages, or plain shares."""
-    data = read_json(path)
-    if isinstance(data, dict):
-        data = data.get("schedule", data.get("mixture", data))
-    try:
-        return Schedule.from_json(data, where=path)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadInput("holds no mixture", where=path, expected="shares by language, or a list of stages") from None
-
-
 def export_file(
     mixture: Path,
     to: str,
@@ -327,5 +274,22 @@ def export_file(
         unique={language: unique.get(language, tokens) for language in languages},
         tokens_per_document={language: tokens_per_document.get(language, sequence_length) for language in languages},
         paths=path,
+        assumed=tuple(_assumptions(languages, unique, tokens_per_document)),
     )
     return write_export(exporters[to], request, out)
+
+
+def _assumptions(
+    languages: Sequence[str], unique: Mapping[str, float], tokens_per_document: Mapping[str, float]
+) -> Iterator[str]:
+    """What :func:`export_file` takes for numbers that the user did not give, in words."""
+    if missing := [name for name in languages if name not in unique]:
+        yield (
+            f"--unique is not given for {listed(missing)}: as many unique tokens as the run has are assumed, so the "
+            "epochs are too few and repetition is not simulated"
+        )
+    if missing := [name for name in languages if name not in tokens_per_document]:
+        yield (
+            f"--tokens-per-document is not given for {listed(missing)}: one full sequence per document is assumed, "
+            "which is wrong for trainers whose weights count documents"
+        )

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from glotmix.corpus.sketch import Sketch
 from glotmix.exporters.exporter import Realised
 from glotmix.laws import all_laws, residuals
 from glotmix.laws.law import Problem
+from glotmix.optimize.optimum import Estimate
+from glotmix.optimize.scale import FLOPS
+from glotmix.study.answers import Climb
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -69,10 +74,36 @@ def transfer_table(matrix: TransferMatrix) -> Table:
     return table
 
 
+def climb_table(climb: Climb) -> RenderableType:
+    """One row per size, the best one last; every share with the range in which the law cannot tell it."""
+    rows = [("", Estimate(o.optimum.N or 0.0), Estimate(o.optimum.D or 0.0), o.optimum) for o in climb.sizes]
+    if climb.best is not None:
+        rows.append(("best", climb.best.N, climb.best.D, climb.best.optimum))
+    table = Table(title=f"optimum of the {rows[0][3].aim.name}, with 95 % intervals", title_justify="left")
+    for column in ("", "N", "D", "6 N D", "objective", *rows[0][3].mixture):
+        table.add_column(column, justify="right" if column else "left")
+    for label, N, D, optimum in rows:
+        shares = []
+        for language, share in optimum.mixture.items():
+            low, high = (optimum.spread or {}).get(language, (None, None))
+            shares.append(f"{share:.1%}" + ("" if low is None or high is None else f" [{low:.1%}, {high:.1%}]"))
+        numbers = [_within(N), _within(D), f"{FLOPS * N.value * D.value:.3g}", _within(optimum.objective, ".4g")]
+        table.add_row(label, *numbers, *shares, style="bold" if label else None)
+    every = [warning for one in climb.sizes for warning in one.warnings]
+    every += [] if climb.best is None else climb.best.warnings
+    return Group(table, *(Text(warning) for warning in dict.fromkeys(every)))
+
+
+def _within(estimate: Estimate, form: str = ".3g") -> str:
+    if estimate.low is None or estimate.high is None:
+        return format(estimate.value, form)
+    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+
+
 def realised_table(realised: Realised) -> Table:
     """Wanted and realised shares of an export."""
     title = f"{realised.exporter} ({realised.target_version}): total variation {realised.total_variation:.2g}"
-    table = Table(title=title, title_justify="left", caption="\n".join(realised.remarks) or None)
+    table = Table(title=title, title_justify="left")
     for column in ("language", "wanted", "realised", "epochs"):
         table.add_column(column, justify="left" if column == "language" else "right")
     for language, share in realised.wanted.items():
