@@ -325,7 +325,7 @@ def optimize(
     ] = None,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; the new ones are sought."),
+        typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; new ones join."),
     ] = None,
     affected: Annotated[
         list[str] | None, typer.Option("--affected", help="With --keep: languages of it whose share is sought again.")

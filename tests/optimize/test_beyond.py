@@ -26,7 +26,8 @@ class Chinchilla:
         return 0.5 + 400 * N**-0.34 + 410 * D**-0.28
 
     def loss(self, p_L, N=None, D=None):
-        return self.factor(N, D) * np.asarray(p_L) ** -0.2
+        with np.errstate(divide="ignore"):
+            return self.factor(N, D) * np.asarray(p_L) ** -0.2
 
     def gradient(self, p_L, N=None, D=None):
         return np.diag(-0.2 * self.factor(N, D) * np.asarray(p_L) ** -1.2)
@@ -54,10 +55,31 @@ def test_compute_optimal_size_is_the_closed_form():
     found = allocate(
         Chinchilla(), Mean(("a", "b"), equal("ab")), Constraints(("a", "b")), C, smallest=exact / 30, largest=exact * 30
     )
-    assert pytest.approx(exact, rel=0.02) == found.N
-    assert pytest.approx(C / 6 / found.N) == found.D
-    assert found.mixture["a"] == pytest.approx(0.5, abs=1e-3)
+    assert pytest.approx(exact, rel=0.02) == found.N.value
+    assert pytest.approx(C / 6 / found.N.value) == found.D.value
+    assert found.N.low is None
+    assert found.optimum.mixture["a"] == pytest.approx(0.5, abs=1e-3)
     assert found.warnings == ()
+
+
+def test_the_best_size_has_the_interval_of_resampled_fits():
+    """Coefficients A that scatter by 20 % move the textbook's N by 20 % / (α + β) = 32 %."""
+    A_B = 400 * np.exp(np.random.default_rng(0).normal(0, 0.2, 60))
+
+    class Shaken(Chinchilla):
+        def bootstrap_losses(self, p_L, N=None, D=None):
+            factor_B = 0.5 + A_B * N**-0.34 + 410 * D**-0.28
+            with np.errstate(divide="ignore"):
+                return factor_B[:, None] * np.asarray(p_L) ** -0.2
+
+    C = 1e20
+    exact_B = (0.34 * A_B / (0.28 * 410)) ** (1 / 0.62) * (C / 6) ** (0.28 / 0.62)
+    middle = float(np.median(exact_B))
+    found = allocate(
+        Shaken(), Mean(("a", "b"), equal("ab")), Constraints(("a", "b")), C, smallest=middle / 30, largest=middle * 30
+    )
+    assert [found.N.low, found.N.high] == pytest.approx(np.percentile(exact_B, [2.5, 97.5]), rel=0.05)
+    assert [found.D.low, found.D.high] == pytest.approx([C / 6 / found.N.high, C / 6 / found.N.low])
 
 
 def test_the_optimum_follows_d_through_the_epochs_limit_and_warns_beyond_the_runs():

@@ -91,6 +91,8 @@ class Fit:
     """Training tokens that a prediction assumes unless told: the most fitted to (NaN if unknown)."""
     unique_L: np.ndarray | None = None
     """Unique tokens per language that a prediction assumes unless told: the most of any run, or None if unknown."""
+    measured: Inputs | None = None
+    """Mixtures, N and D of the runs fitted to, so that an answer beyond them can be told; None where a file lacks them."""
 
     def predict(
         self,
@@ -162,6 +164,7 @@ class Fit:
             "N": _or_none(self.N),
             "D": _or_none(self.D),
             "unique": None if self.unique_L is None else self.unique_L.tolist(),
+            "measured": None if self.measured is None else _inputs_to_json(self.measured),
             "transfer": None if (transfer := self._transfer()) is None else transfer.to_json(),
             "fits": {
                 target: {
@@ -211,7 +214,9 @@ class Fit:
                     law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
                 )
             unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
-            return cls(law, languages, tuple(data["targets"]), fits, _or_nan(data["N"]), _or_nan(data["D"]), unique_L)
+            measured = None if data.get("measured") is None else _inputs_from_json(data["measured"])
+            N, D = _or_nan(data["N"]), _or_nan(data["D"])
+            return cls(law, languages, tuple(data["targets"]), fits, N, D, unique_L, measured)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(
                 f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
@@ -317,7 +322,8 @@ def fit(
     fits = dict(zip(chosen, each(_fit_target, tasks, workers), strict=True))
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
     N, D = _largest(measurements.N_R), _largest(measurements.D_R)
-    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L)
+    measured = Inputs(measurements.p_RL, measurements.N_R, measurements.D_R)
+    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured)
 
 
 def varying(measurements: Measurements) -> frozenset[str]:
@@ -408,6 +414,16 @@ def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix 
 
 def _largest(x_R: np.ndarray) -> float:
     return float(x_R.max()) if len(x_R) and np.isfinite(x_R).all() else float("nan")
+
+
+def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
+    N, D = ([_or_none(x) for x in x_R] for x_R in (inputs.N_R, inputs.D_R))
+    return {"p": inputs.p_RL.tolist(), "N": N, "D": D}
+
+
+def _inputs_from_json(data: Mapping[str, Any]) -> Inputs:
+    N_R, D_R = (np.array([_or_nan(x) for x in data[name]], dtype=float) for name in ("N", "D"))
+    return Inputs(np.array(data["p"], dtype=float), N_R, D_R)
 
 
 def _or_none(x: float) -> float | None:

@@ -9,12 +9,12 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 from glotmix.errors import BadInput
+from glotmix.laws.law import Inputs
 from glotmix.measurements import Measurements
-from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
-from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.optimum import Estimate, Optimum
 from glotmix.optimize.predictor import Predictor
 from glotmix.optimize.search import search, starting_points, with_own_bests
 from glotmix.optimize.solve import minimise
@@ -23,6 +23,10 @@ FLOPS = 6.0
 """Training FLOPs per parameter and token: ``C = 6 N D``."""
 FAR = 4.0
 """Extrapolation beyond this multiple of the largest measured N or D is warned of strongly."""
+GRID, FINE = 9, 33
+"""Sizes at which the mixture is optimised to bracket the best one, and at which resampled fits are compared."""
+Measured = Measurements | Inputs
+"""Whatever knows the mixtures, N and D of the runs (``Fit.measured`` does)."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +43,12 @@ class Scaled:
 class Allocation:
     """The best model size, tokens and mixture for a compute budget."""
 
-    N: float
-    """Parameters without embeddings."""
-    D: float
+    N: Estimate
+    """Parameters without embeddings; the interval is that of the best size under resampled fits."""
+    D: Estimate
     """Training tokens, ``C / (6 N)``."""
-    mixture: Mixture
-    """Shares at that size, the epochs limit taken at that D."""
-    value: float
-    """The objective there."""
+    optimum: Optimum
+    """The optimum at that size, the epochs limit taken at that D."""
     warnings: tuple[str, ...]
     """Where it goes beyond what was measured, or ends at the edge of the range that was searched."""
 
@@ -57,7 +59,7 @@ def along(
     constraints: Constraints,
     sizes: Iterable[tuple[float, float]],
     *,
-    measured: Measurements | None = None,
+    measured: Measured | None = None,
     seed: int = 0,
 ) -> tuple[Scaled, ...]:
     """The optimum at each ``(N, D)``; an epochs limit follows D.
@@ -67,9 +69,8 @@ def along(
     """
     found = []
     for N, D in sizes:
-        limits = replace(constraints, D=D) if constraints.max_epochs is not None else constraints
         p_RL = None if measured is None else measured.p_RL
-        optimum = minimise(predictor, objective, limits, N=N, D=D, seed=seed, measured=p_RL)
+        optimum = minimise(predictor, objective, _at(constraints, D), N=N, D=D, seed=seed, measured=p_RL)
         found.append(Scaled(optimum, beyond(measured, N, D)))
     return tuple(found)
 
@@ -82,14 +83,15 @@ def allocate(
     *,
     smallest: float,
     largest: float,
-    measured: Measurements | None = None,
+    measured: Measured | None = None,
     seed: int = 0,
 ) -> Allocation:
     """``min_{N, p} objective(L(N, C/(6N), p))``: compute-optimal size, tokens and mixture (Chinchilla, with a mixture).
 
     For every N the mixture is optimised; over ``log N`` between ``smallest`` and ``largest`` a grid of nine sizes
-    brackets the minimum and Brent's method ends it. An objective relative to own bests would compare each size with
-    itself, so only mean and weighted objectives are accepted.
+    brackets the minimum and Brent's method ends it. The interval of N is that of the minimum under resampled fits along
+    the mixtures found on the grid: near its optimum the mixture moves the value by second order only. An objective
+    relative to own bests would compare each size with itself, so only mean and weighted objectives are accepted.
 
     Raises:
         BadInput: C or the range is not positive, the objective is relative, or the loss does not depend on N and D.
@@ -100,31 +102,72 @@ def allocate(
         raise BadInput(f"objective {objective.name}", where="allocate", expected="mean or weighted")
 
     def best(log_N: float) -> tuple[float, np.ndarray]:
-        N = float(np.exp(log_N))
-        D = C / (FLOPS * N)
-        limits = replace(constraints, D=D) if constraints.max_epochs is not None else constraints
-        composite = Composite(predictor, objective, limits, N, D)
+        N, D = _spent(log_N, C)
+        composite = Composite(predictor, objective, _at(constraints, D), N, D)
         composite.check()
         rng = np.random.default_rng(seed)
         found = search(with_own_bests(composite, rng), starting_points(composite, 3, rng))
         return found.value, found.p_L
 
-    grid = np.linspace(np.log(smallest), np.log(largest), 9)
-    values = np.array([best(log_N)[0] for log_N in grid])
-    if np.ptp(values) <= 1e-9 * abs(values[0]):
+    grid_G = np.linspace(np.log(smallest), np.log(largest), GRID)
+    found = [best(log_N) for log_N in grid_G]
+    value_G, p_GL = np.array([value for value, _ in found]), np.array([p_L for _, p_L in found])
+    if np.ptp(value_G) <= 1e-9 * abs(value_G[0]):
         raise BadInput("the law's losses do not depend on N and D", expected="a law fitted to runs in which they vary")
-    at = int(np.argmin(values))
-    ends = (grid[max(at - 1, 0)], grid[min(at + 1, 8)])
+    at = int(np.argmin(value_G))
+    ends = (grid_G[max(at - 1, 0)], grid_G[min(at + 1, GRID - 1)])
     log_N = float(minimize_scalar(lambda x: best(x)[0], bounds=ends, method="bounded", options={"xatol": 1e-3}).x)
-    value, p_L = best(log_N)
-    N = float(np.exp(log_N))
-    warnings = beyond(measured, N, C / (FLOPS * N))
-    if at in (0, 8):
+    N, D = _spent(log_N, C)
+    low, high = _resampled_sizes(predictor, objective, C, grid_G, p_GL)
+    warnings = beyond(measured, N, D)
+    if at in (0, GRID - 1):
         warnings += (f"the best N lies at the edge of the range from {smallest:.3g} to {largest:.3g}",)
-    return Allocation(N, C / (FLOPS * N), Mixture.from_vector(constraints.languages, p_L), value, warnings)
+    p_RL = None if measured is None else measured.p_RL
+    optimum = minimise(predictor, objective, _at(constraints, D), N=N, D=D, seed=seed, measured=p_RL)
+    if low is None or high is None:
+        return Allocation(Estimate(N), Estimate(D), optimum, warnings)
+    tokens = Estimate(D, _spent(high, C)[1], _spent(low, C)[1])
+    return Allocation(Estimate(N, _spent(low, C)[0], _spent(high, C)[0]), tokens, optimum, warnings)
 
 
-def beyond(measured: Measurements | None, N: float, D: float) -> tuple[str, ...]:
+def _resampled_sizes(
+    predictor: Predictor, objective: Objective, C: float, grid_G: np.ndarray, p_GL: np.ndarray
+) -> tuple[float | None, float | None]:
+    """2.5 and 97.5 % of ln N of the least objective under resampled fits; None without resamples."""
+    fine_F = np.linspace(grid_G[0], grid_G[-1], FINE)
+    p_FL = np.column_stack([np.interp(fine_F, grid_G, p_G) for p_G in p_GL.T])
+    loss_FBT = np.array(
+        [predictor.bootstrap_losses(p_L, *_spent(log_N, C)) for log_N, p_L in zip(fine_F, p_FL, strict=True)]
+    )
+    if not loss_FBT.shape[1]:
+        return None, None
+    value_FB = objective.value(loss_FBT)
+    low, high = np.percentile([_lowest(fine_F, value_F) for value_F in value_FB.T], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _lowest(x_F: np.ndarray, y_F: np.ndarray) -> float:
+    """Where the parabola through the least point and its neighbours is least."""
+    k = int(np.argmin(y_F))
+    if k in (0, len(x_F) - 1):
+        return float(x_F[k])
+    left, middle, right = y_F[k - 1 : k + 2]
+    bend = left - 2 * middle + right
+    return float(x_F[k] + (0.5 * (left - right) / bend * (x_F[1] - x_F[0]) if bend > 0 else 0.0))
+
+
+def _spent(log_N: float, C: float) -> tuple[float, float]:
+    """N and the D that is left of the budget."""
+    N = float(np.exp(log_N))
+    return N, C / (FLOPS * N)
+
+
+def _at(constraints: Constraints, D: float) -> Constraints:
+    """The limits of a run of D tokens."""
+    return replace(constraints, D=D) if constraints.max_epochs is not None else constraints
+
+
+def beyond(measured: Measured | None, N: float, D: float) -> tuple[str, ...]:
     """Warnings for a size beyond the measured ones."""
     if measured is None:
         return ()

@@ -17,8 +17,9 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.report.evidence import About, Cost, Evidence
 from glotmix.report.fitted import law_fit
 from glotmix.report.page import write_report
+from glotmix.study.answers import optimum_of
 from glotmix.study.evidence import advice, front_of, held_out_of, versions
-from glotmix.study.imported import fit_measurements, optimum_of
+from glotmix.study.imported import fit_measurements
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.shapley import exact
@@ -50,22 +51,11 @@ def report_on_runs(
     law = fitted.fit
     D = law.D if math.isfinite(law.D) else None
     N = law.N if math.isfinite(law.N) else None
-    optimum = optimum_of(
-        law,
-        objective="mean",
-        weights={},
-        floors={},
-        ceilings={},
-        max_epochs=None,
-        unique=fitted.unique,
-        current={},
-        D=D,
-        N=N,
-        measured=measured.p_RL,
-    )
+    limits = OptimizeConfig(max_epochs=None)
+    optimum = optimum_of(law, limits, unique=fitted.unique, D=D, N=N)
     source = runs or mixtures
     assert source is not None
-    names, limits = _about(measured), OptimizeConfig(max_epochs=None)
+    names = _about(measured)
     evidence = Evidence(
         title=source.stem,
         description=f"What {len(measured)} runs say about the mixture of {len(measured.languages)} groups.",
