@@ -162,7 +162,7 @@ def test_sampled_coalitions_in_a_plan_stop_at_all_there_are():
     ("languages", "design"),
     [
         (["spa_Latn"], {"coalitions": "all"}),
-        (["spa_Latn", "fin_Latn"], {"coalitions": "none", "swarm": 8, "swarm_roles": "held_out"}),
+        (["spa_Latn", "fin_Latn"], {"coalitions": "none", "swarm": 8, "swarm_roles": "held_out", "anchors": 0}),
         (["spa_Latn", "fin_Latn"], {"coalitions": "none", "swarm": 1, "swarm_roles": "fit", "anchors": 0}),
     ],
 )
