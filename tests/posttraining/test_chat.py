@@ -1,9 +1,11 @@
 """Conversations become tokens and come back; what is learnt is the answer and its end, token by token."""
 
+from pathlib import Path
+
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.posttraining.chat import ROLE_TOKENS, decoded, encode, load_chat_tokenizer, padded, prompt_ids
+from glotmix.posttraining.chat import ROLE_TOKENS, decoded, encode, end_tokens, load_chat_tokenizer, padded, prompt_ids
 from glotmix.posttraining.sample import Message, Sample, with_shots
 from glotmix.posttraining.tasks import all_tasks, find_task
 from glotmix.posttraining.tasks.phrases import embedded_languages
@@ -80,7 +82,7 @@ def test_a_model_without_a_chat_template_is_a_named_error(proxy, tmp_path):
     plain = load_chat_tokenizer(directory)
     plain.chat_template = None
     plain.save_pretrained(tmp_path / "plain")
-    with pytest.raises(BadInput, match=r"plain: has no chat template \(expected .*model.chat_template"):
+    with pytest.raises(BadInput, match=r"plain: has no chat template \(expected .*bases.NAME.chat_template"):
         load_chat_tokenizer(tmp_path / "plain")
     template = tmp_path / "chat.jinja"
     template.write_text(tokenizer.chat_template)
@@ -95,6 +97,47 @@ def test_a_template_that_rewrites_the_prompt_is_a_named_error(proxy):
     tokenizer.chat_template = "{{ messages | length }}{{ messages[-1]['content'] }}"
     with pytest.raises(BadInput, match=r"does not begin with its own prompt"):
         encode(tokenizer, samples()[0])
+
+
+TURNS = {
+    "qwen3": ("<|im_start|>", "<|im_end|>"),
+    "qwen2_5": ("<|im_start|>", "<|im_end|>"),
+    "llama3": ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    "gemma3": ("<start_of_turn>", "<end_of_turn>"),
+    "phi3": ("<|user|>", "<|assistant|>", "<|end|>"),
+    "cohere": ("<|START_OF_TURN_TOKEN|>", "<|USER_TOKEN|>", "<|CHATBOT_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),
+}
+"""Families of models to the tokens of their templates, the end of a turn last."""
+
+
+@pytest.mark.parametrize("family", TURNS)
+def test_templates_of_known_families_learn_the_answer_and_its_end_alone(proxy, tmp_path, family):
+    """Templates as TRL keeps them; what is learnt is the answer, without marks of thought, and ends where it is cut."""
+    import trl
+
+    template = Path(trl.__file__).parent / "chat_templates" / f"{family}.jinja"
+    if not template.is_file():
+        pytest.skip("this TRL keeps no such template")
+    tokenizer = load_chat_tokenizer(proxy[0])
+    tokenizer.add_special_tokens({"bos_token": "<bos>", "additional_special_tokens": list(TURNS[family])})
+    tokenizer.add_tokens(["<think>", "</think>"])
+    tokenizer.save_pretrained(tmp_path)
+    tokenizer = load_chat_tokenizer(tmp_path, template)
+    end = tokenizer.convert_tokens_to_ids(TURNS[family][-1])
+    assert end_tokens(tokenizer) == (end, tokenizer.eos_token_id)
+    for sample in [*samples()[::7], with_shots(samples()[0], samples()[1:3])]:
+        encoded = encode(tokenizer, sample)
+        learnt = encoded.ids[encoded.mask].tolist()
+        assert tokenizer.decode(learnt[: learnt.index(end)]) == sample.answer
+        assert not tokenizer.decode(learnt[learnt.index(end) :], skip_special_tokens=True).strip()
+
+
+def test_a_template_that_ends_no_answer_is_a_named_error(proxy, tmp_path):
+    template = tmp_path / "endless.jinja"
+    template.write_text("{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\n' }}{% endfor %}"
+                        "{% if add_generation_prompt %}assistant: {% endif %}")  # fmt: skip
+    with pytest.raises(BadInput, match=r"puts no special token behind an answer"):
+        load_chat_tokenizer(proxy[0], template)
 
 
 def test_a_text_cannot_forge_a_turn_and_a_long_sample_is_no_surprise(proxy):

@@ -66,14 +66,21 @@ def test_figures_that_do_not_recompute_are_flagged_with_what_they_recompute_to(t
     told = {claim["claim"]: claim for claim in told["claims"]}
     assert len(told) == len(CLAIMS)
     exact = {name for name, claim in told.items() if claim["verdict"] == "exact"}
-    assert {"IF 7B gain", "SM 7B gain", "MR all", "MR Latin", "MR other", "MR joint loss"} <= exact
-    assert told["MR 7B gain"]["recomputed"] == 25.2
-    assert told["MR 7B gain"]["verdict"] == "does not recompute"
-    assert told["SM 7B rho"]["verdict"] == "does not recompute"
-    assert told["MR 8B rho"]["recomputed"] == pytest.approx(0.16, abs=0.01)
-    for name in ("IF 7B rho", "IF 8B rho"):
+    assert {
+        "instruction following 7B, gain",
+        "summarisation 7B, gain",
+        "mathematics 7B, four languages",
+        "mathematics 7B, Latin scripts",
+        "mathematics 7B, other scripts",
+        "mathematics 7B, loss by all tasks at once",
+    } <= exact
+    assert told["mathematics 7B, gain"]["recomputed"] == 25.2
+    assert told["mathematics 7B, gain"]["verdict"] == "does not recompute"
+    assert told["summarisation 7B, Spearman"]["verdict"] == "does not recompute"
+    assert told["mathematics Llama, Spearman"]["recomputed"] == pytest.approx(0.16, abs=0.01)
+    for name in ("instruction following 7B, Spearman", "instruction following Llama, Spearman"):
         assert told[name]["verdict"] == "exact"
-    assert told["Llama IF gain"]["verdict"] == "close"
+    assert told["instruction following Llama, gain"]["verdict"] == "close"
 
 
 def test_printed_p_values_need_more_runs_than_there_are(told):

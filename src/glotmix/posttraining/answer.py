@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from glotmix.errors import BadInput
-from glotmix.posttraining.chat import prompt_ids
+from glotmix.posttraining.chat import end_tokens, prompt_ids
 from glotmix.posttraining.sample import Sample
 
 BATCH = 128
@@ -63,7 +63,7 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
             )
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found = [""] * len(prompts)
-    pad = tokenizer.pad_token_id
+    pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer)
     for start in range(0, len(order), BATCH):
         chosen = order[start : start + BATCH]
         T = len(prompts[chosen[-1]])
@@ -75,8 +75,9 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
             max_new_tokens=most,
             do_sample=False,
             pad_token_id=pad,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=list(ends),
         )
-        for i, ids in zip(chosen, out[:, T:], strict=True):
-            found[i] = tokenizer.decode(ids, skip_special_tokens=True).strip()
+        for i, ids in zip(chosen, out[:, T:].tolist(), strict=True):
+            length = next((t for t, id in enumerate(ids) if id in ends), len(ids))
+            found[i] = tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
     return found

@@ -14,7 +14,8 @@ import polars as pl
 
 from glotmix.artifact import creating, fingerprint, open_artifact, write_json
 from glotmix.errors import BadInput
-from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.posttraining.answer import answers, load_model
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer
 from glotmix.posttraining.data import Data, TaskConfig
@@ -137,15 +138,21 @@ def _trained(
     return record, directory
 
 
+def training_samples(cell: Cell, setting: Setting) -> list[Sample]:
+    """What a cell is trained on, task by task and language by language."""
+    languages = cell.counts(setting.pivot)
+    pool = {task: {name: setting.data.samples(task, "train", name) for name in languages} for task in cell.tasks}
+    return Selection(pool, setting.pivot)(cell)
+
+
 def training_data(cell: Cell, setting: Setting, tokenizer: Any) -> tuple[list[Encoded], list[Encoded], Any]:
     """A cell's training and validation samples as tokens, and the order in which they are read, [steps, batch]."""
-    settings, languages = setting.finetuning, cell.counts(setting.pivot)
-    pool = {task: {name: setting.data.samples(task, "train", name) for name in languages} for task in cell.tasks}
-    train = [encode(tokenizer, sample, settings.context) for sample in Selection(pool, setting.pivot)(cell)]
+    settings = setting.finetuning
+    train = [encode(tokenizer, sample, settings.context) for sample in training_samples(cell, setting)]
     validation = [
         encode(tokenizer, sample, settings.context)
         for task in cell.tasks
-        for name in languages
+        for name in cell.counts(setting.pivot)
         for sample in setting.data.samples(task, "validation", name)[: setting.tasks[task].validation_samples]
     ]
     steps = settings.steps or steps_of(len(train), settings.batch, settings.epochs)
@@ -159,9 +166,6 @@ def _schedule(schedule: Schedule | None, names: Sequence[str]) -> Schedule | Non
     """The schedule over the languages that a cell has; what others would have had is spread over these."""
     if schedule is None:
         return None
-    from glotmix.mixture.mixture import Mixture
-    from glotmix.mixture.schedule import Stage
-
     there = natural(names)
     stages = []
     for stage in schedule.stages:

@@ -59,7 +59,7 @@ def load_chat_tokenizer(model: str | Path, template: Path | None = None) -> Any:
         template: file with a Jinja chat template, for a model that has none.
 
     Raises:
-        BadInput: no tokenizer there, or one without a chat template.
+        BadInput: no tokenizer there, one without a chat template, or with one that ends no answer.
     """
     try:
         from transformers import AutoTokenizer
@@ -81,13 +81,32 @@ def load_chat_tokenizer(model: str | Path, template: Path | None = None) -> Any:
         raise BadInput(
             "has no chat template",
             where=model,
-            expected="an instruction-tuned model's tokenizer, or model.chat_template: FILE.jinja",
+            expected="an instruction-tuned model's tokenizer, or bases.NAME.chat_template: FILE.jinja",
         )
-    if tokenizer.eos_token_id is None:
-        raise BadInput("has no token for the end of an answer", where=model, expected="an eos_token")
+    ends = end_tokens(tokenizer)
+    if not ends:
+        raise BadInput(
+            "its chat template puts no special token behind an answer, which would never end",
+            where=model,
+            expected="a template that ends the assistant's turn, such as with eos_token",
+        )
     if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(ends[0])
     return tokenizer
+
+
+def end_tokens(tokenizer: Any) -> tuple[int, ...]:
+    """Tokens that end an answer: the first special one that the template writes behind it, and the end of a text.
+
+    Several families end a turn with a token of its own (``<|eot_id|>``, ``<end_of_turn>``), which is not ``eos_token``.
+    """
+    turns = (Message("user", "a"), Message("assistant", "b"))
+    behind = _ids(tokenizer, turns, ask=False)[len(prompt_ids(tokenizer, turns[:1])) :]
+    special = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    first = next((id for id in behind if id in special), None)
+    if first is None:
+        return ()
+    return tuple(dict.fromkeys(id for id in (first, tokenizer.eos_token_id) if id is not None))
 
 
 def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
@@ -144,7 +163,11 @@ def _ids(tokenizer: Any, messages: Sequence[Message], *, ask: bool) -> list[int]
         if forged := _specials(tokenizer).search(message.content):  # it would be read as the token itself
             raise BadInput(f"a message holds the special token {forged[0]}", where="chat", expected="plain text")
     turns = [message.to_json() for message in messages]
-    found = tokenizer.apply_chat_template(turns, add_generation_prompt=ask, tokenize=True, return_dict=True)
+    # Templates of models that can think aloud (Qwen3) mark an answer without thoughts in the prompt only when told so;
+    # else the marks would be part of what is learnt and of every answer. Other templates do not know the name.
+    found = tokenizer.apply_chat_template(
+        turns, add_generation_prompt=ask, tokenize=True, return_dict=True, enable_thinking=False
+    )
     return [int(id) for id in found["input_ids"]]
 
 

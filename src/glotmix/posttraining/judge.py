@@ -110,7 +110,7 @@ class Judge:
                 reason = f"its reply is no chat completion ({type(error).__name__})"
             if attempt < self.config.retries:
                 time.sleep(min(0.5 * 2**attempt, 8))
-        raise Unreachable(f"{url}: {reason}")
+        raise Unreachable(f"{url}: {reason}; finished cells and ratings are kept, the same command goes on from here")
 
 
 def as_score(rating: int) -> float:

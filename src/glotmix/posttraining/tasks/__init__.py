@@ -1,4 +1,4 @@
-"""Tasks of the post-training grid. One per file; all pass the contract in ``tests/contracts/task.py``."""
+"""Tasks of the post-training grid. One per file; ``tests/posttraining/test_tasks.py`` holds all of them to the same."""
 
 from __future__ import annotations
 

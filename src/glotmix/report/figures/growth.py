@@ -52,6 +52,13 @@ def relative(page: PosttrainingReport, row: CurveRow, key: str) -> Figure:
     return _drawn(page, row, key, finding, {"relative": row.relative}, lines, "share of the pivot's score")
 
 
+def gap(page: PosttrainingReport, row: CurveRow, key: str) -> Figure:
+    """Seen minus unseen languages."""
+    finding = f"{row.task}: seen languages lead unseen ones by {number(row.gap[-1].value, 2)} at the largest size"
+    lines = {"seen minus unseen": ("square", "s-temperature")}
+    return _drawn(page, row, key, finding, {"seen minus unseen": row.gap}, lines, "difference of scores")
+
+
 def _figure(
     page: PosttrainingReport, row: CurveRow, key: str, finding: str, groups: dict[str, tuple[str, str]]
 ) -> Figure:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from glotmix.report.evidence import Estimate
-from glotmix.report.figures.growth import growth, relative, scripts
-from glotmix.report.frames.posttraining import CurveRow, PosttrainingReport, SaturationRow, TaskRow
+from glotmix.report.figures.growth import gap, growth, relative, scripts
+from glotmix.report.frames.posttraining import CurveRow, InfluenceRow, PosttrainingReport, SaturationRow, TaskRow
 from glotmix.report.frames.words import NBSP, counted, interval, large, listed, number, share
 from glotmix.report.html import Html, el, join
 from glotmix.report.sections.pieces import Column, cell, figure, lines, named, table
@@ -15,11 +15,13 @@ from glotmix.report.sections.record import _yaml
 
 def sections(page: PosttrainingReport) -> list[tuple[str, str, Html]]:
     """(anchor, heading, content) from top to bottom."""
+    rests = [("influence", "Which samples do answers rest on?", influence(page))] if page.influence else []
     return [
         ("do", "What to do", what_to_do(page)),
         ("learnt", "Was it learnt?", learnt(page)),
         ("curves", "How much is enough?", curves(page)),
         ("along", "Who comes along?", along(page)),
+        *rests,
         ("why", "What explains it?", why(page)),
         ("doubts", "What could be wrong", doubts(page)),
         ("evidence", "The evidence", evidence(page)),
@@ -142,9 +144,8 @@ def along(page: PosttrainingReport) -> Html:
         if (by_script := scripts(page, row, f"scripts-{i}")) is not None:
             parts.append(figure(by_script))
         if row.gap:
-            parts.append(el("p", _gap(row)))
+            parts += [figure(gap(page, row, f"gap-{i}")), el("p", _gap(row))]
         parts.append(_languages(page, row))
-    parts += [_influence(page, i) for i in range(len(page.influence))]
     return join(*parts)
 
 
@@ -176,15 +177,48 @@ def _languages(page: PosttrainingReport, row: CurveRow) -> Html:
     return table(f"Scores of every language: {title}", columns, rows, fold=True)
 
 
-def _influence(page: PosttrainingReport, index: int) -> Html:
-    row = page.influence[index]
+def influence(page: PosttrainingReport) -> Html:
+    """Languages of the most influential training samples, task by task, beside their share of all samples."""
+    return join(
+        *[join(el("p", _rests(page, row)), _shares(page, row)) for row in page.influence],
+        el(
+            "p",
+            "TracIn over the training of the largest cell, seed 0; intervals are over test samples, none over seeds. "
+            "A large share tells whose samples pull the answers most, not that answers would be worse without them.",
+            css="note",
+        ),
+    )
+
+
+def _rests(page: PosttrainingReport, row: InfluenceRow) -> str:
+    """Who rests on their own samples, and on whose the languages do that have none."""
+    of_source = dict(zip(row.languages, row.chance, strict=True))
+    own = {name: row.shares[name][row.languages.index(name)] for name in row.languages if name in row.shares}
+    more = [page.name_of(name) for name, e in own.items() if e.low is not None and e.low > of_source[name]]
+    said = (
+        f"{row.task}: answers in {listed(more, most=8)} rest on samples of their own language more than chance has it"
+        if more
+        else f"{row.task}: answers in no language rest on samples of their own more than chance has it, for sure"
+    )
+    for name, shares in row.shares.items():
+        if name not in own:
+            excess = [e.value - chance for e, chance in zip(shares, row.chance, strict=True)]
+            at = excess.index(max(excess))
+            said += (
+                f"; {page.name_of(name)}, which is never trained on, leans most on {page.name_of(row.languages[at])}"
+            )
+            said += f" ({share(shares[at].value)})"
+    return said + "."
+
+
+def _shares(page: PosttrainingReport, row: InfluenceRow) -> Html:
     columns = [Column("answers in"), *[Column(page.name_of(name), True) for name in row.languages]]
     rows = [
-        [named(page.name_of(test), test), *[cell(share(e.value), e.value) for e in shares]]
+        [named(page.name_of(test), test), *[cell(_percent(e), e.value) for e in shares]]
         for test, shares in row.shares.items()
     ]
-    rows.append([named("share of the samples", ""), *[cell(share(value), value) for value in row.chance]])
-    return table(f"{row.task}: languages of the {row.top} most influential training samples (TracIn)", columns, rows)
+    rows.append([named("share of the samples looked at", ""), *[cell(share(value), value) for value in row.chance]])
+    return table(f"{row.task}: languages of the {row.top} most influential training samples", columns, rows)
 
 
 def why(page: PosttrainingReport) -> Html:

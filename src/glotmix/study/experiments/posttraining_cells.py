@@ -87,11 +87,13 @@ def run_cells(plan: Plan, executor: Executor, *, retries: int = 1, progress: Pro
 
 
 def _jobs(plan: Plan, missing: Sequence[Cell], workers: int) -> list[tuple[Job, list[Cell]]]:
-    """Missing cells of one base in groups, small enough that every worker has some."""
+    """Missing cells of one base in groups, as many for every worker."""
+    workers = max(1, workers)
     jobs = []
     for name, base in plan.bases.items():
         mine = [cell for cell in missing if cell.base == name]
-        size = max(1, min(plan.cells_per_job, -(-len(mine) // max(1, workers))))
+        rounds = -(-len(mine) // (workers * plan.cells_per_job))
+        size = max(1, -(-len(mine) // (workers * max(1, rounds))))
         for start in range(0, len(mine), size):
             group = mine[start : start + size]
             title = f"{group[0].name[:80]}-x{len(group)}-{fingerprint([cell.name for cell in group])[:8]}"
