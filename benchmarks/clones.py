@@ -71,6 +71,15 @@ def show(one: dict) -> None:
         cells = [row["name"], row["arm"], f"{row['tokens'] / 1e6:g}M", str(row["seeds"])]
         cells += [number(x) for x in row["loss"]] + [number(x, 2) for x in row["efficiency"]]
         print(f"| {' | '.join([*cells, number(row['gradient'])])} |")
+    print(
+        "\n| mixture | arm | gradients | hidden, raw, by block | centred | retrieval, best block | clone pairs (all) |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for row in (row for row in found["mixtures"] if row["gradient"]):
+        cells = [row["name"], row["arm"], number(row["gradient"])]
+        cells += [" ".join(f"{value:.2f}" for value in row[kind]) for kind in ("raw", "centred")]
+        embedding = "{:.3f} ({:.3f})".format(*row["embedding"]) if row["embedding"] else "–"
+        print(f"| {' | '.join([*cells, format(max(row['retrieval']), '.2f'), embedding])} |")
     print("\n| alone | tokens | loss |\n|---|---|---|")
     for row in found["alone"]:
         print(f"| {row['arm']} | {row['tokens'] / 1e6:g}M | {number(row['loss'])} |")
@@ -83,10 +92,12 @@ def show(one: dict) -> None:
         measured = f"{row['measure']}: {number(row['measured'])}"
         print(f"| {row['claim']} | {row['paper']} | {measured} | {row['verdict']} | {row['decides']} |")
     if found["lenses"]:
-        print("\n| lens | split | 2nd to 1st | 1st to 2nd | asymmetry (log2) |\n|---|---|---|---|---|")
+        print("\n| lens | split | 2nd to 1st | 1st to 2nd | asymmetry (log2) | bias, 2nd to 1st | bias, 1st to 2nd |")
+        print("|---|---|---|---|---|---|---|")
     for row in found["lenses"]:
         split = f"{100 * (1 - row['second']):g}/{100 * row['second']:g}"
         values = [number(row[key], 2) for key in ("to_first", "to_second", "asymmetry")]
+        values += [number(bias, 2) for bias in row["bias"] or (None, None)]
         print(f"| {' | '.join([row['lens'], split, *values])} |")
 
 

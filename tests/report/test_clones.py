@@ -66,7 +66,7 @@ def findings(**changes):
             row("split-90-10", (0.9, 0.1), (1.4, 1.9), (Estimate(1.0), Estimate(math.inf))),
         ),
         "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4))),
-        "alone": (AloneRow("two clones", 1e6, estimate([1.6, 1.7])), AloneRow("two clones", 2e6, estimate([1.4, 1.5]))),
+        "alone": (AloneRow("two clones", 257, 1e6, estimate([1.6, 1.7])), AloneRow("two clones", 257, 2e6, estimate([1.4, 1.5]))),
         "dials": (DialRow("anchors", 0.05, 0.09, Estimate(1.45)),),
         "claims": (judged("Clones meet", "2.08", "ratio", [0.5, 0.6, 0.7]), judged("Both gain", "yes", "nats", [-0.1, -0.2, 0.05], "303M")),
         "lenses": (LensRow("game", 0.1, Estimate(-2.0), Estimate(0.3), Estimate(math.nan)), LensRow("measured", 0.1, Estimate(0.1), Estimate(0.2), Estimate(1.0))),

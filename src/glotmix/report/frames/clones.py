@@ -69,6 +69,8 @@ class AloneRow:
 
     arm: str
     """What the arm varies."""
+    vocabulary: int
+    """Ids of the tokenizer; losses per token of different ones are not comparable."""
     tokens: float
     """Training tokens."""
     loss: Estimate

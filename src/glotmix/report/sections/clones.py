@@ -79,24 +79,13 @@ def _sortable(value: float) -> str | None:
 
 def losses(found: CloneFindings) -> Html:
     """Every mixture: losses and token efficiencies, and the curve they are read off."""
-    splits = sorted(_splits(found), key=lambda row: row.shares[1])
     drawn = [
         traces(
             "efficiency",
-            "Token efficiency of the second clone by its share",
-            [
-                Trace(
-                    "second clone",
-                    tuple(100 * row.shares[1] for row in splits),
-                    tuple(row.efficiency[1] or Estimate(math.nan) for row in splits),
-                ),
-                Trace(
-                    "first clone",
-                    tuple(100 * row.shares[1] for row in splits),
-                    tuple(row.efficiency[0] or Estimate(math.nan) for row in splits),
-                ),
-            ],
-            "share of the second clone (%)",
+            "Token efficiency by a clone's share",
+            [_by_share("second clone", _splits(found), 1), _by_share("first clone", _splits(found), 0)]
+            + [_by_share(f"second clone, {arm}", rows, 1) for arm, rows in _splits_elsewhere(found).items()],
+            "share of the clone (%)",
             "tokens of its own that its loss is worth, over tokens seen",
             "1: a token is worth a token; above: the other clone helps. " + found.curve,
         ),
@@ -137,13 +126,29 @@ def _shares(row: MixtureRow) -> str:
     return " / ".join(share(p) for p in row.shares[:4]) + (" …" if len(row.shares) > 4 else "")
 
 
+def _by_share(name: str, rows: Sequence[MixtureRow], clone: int) -> Trace:
+    rows = sorted(rows, key=lambda row: row.shares[clone])
+    efficiencies = tuple(row.efficiency[clone] or Estimate(math.nan) for row in rows)
+    return Trace(name, tuple(100 * row.shares[clone] for row in rows), efficiencies)
+
+
+def _splits_elsewhere(found: CloneFindings) -> dict[str, list[MixtureRow]]:
+    """Splits of other arms that were trained at several shares (vocabularies, real pairs), by arm."""
+    arms: dict[str, list[MixtureRow]] = {}
+    for row in found.mixtures:
+        if row.name.startswith("split-") and row.arm != found.mixtures[0].arm:
+            arms.setdefault(row.arm, []).append(row)
+    return {arm: rows for arm, rows in arms.items() if len(rows) > 1}
+
+
 def _splits(found: CloneFindings) -> list[MixtureRow]:
     main = found.mixtures[0].arm if found.mixtures else ""
     return [row for row in found.mixtures if row.arm == main and row.name.startswith("split-")]
 
 
 def _alone(found: CloneFindings) -> Figure | None:
-    by_arm = {row.arm: [r for r in found.alone if r.arm == row.arm] for row in found.alone}
+    comparable = [row for row in found.alone if row.vocabulary == found.alone[0].vocabulary]
+    by_arm = {row.arm: [r for r in comparable if r.arm == row.arm] for row in comparable}
     drawn = [
         Trace(arm, tuple(r.tokens / 1e6 for r in rows), tuple(r.loss for r in rows)) for arm, rows in by_arm.items()
     ]
@@ -242,7 +247,7 @@ def over_time(found: CloneFindings) -> Html | None:
     figures = [
         drawn("loss-first", "Loss of the first clone over training", "loss (nats per token)", 0),
         drawn("loss-second", "Loss of the second clone over training", "loss (nats per token)", 1),
-        drawn("gradient", "Gradients agree when", "mean gradient cosine", None),
+        drawn("gradient", "Gradient cosine over training", "mean gradient cosine", None),
     ]
     text = "Means over seeds. A schedule's name lists the second clone's share in its stages."
     return panels([one for one in figures if one], "Over training", text)

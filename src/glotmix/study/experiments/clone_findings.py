@@ -223,7 +223,8 @@ def alone_rows(outcome: ArmOutcome) -> list[AloneRow]:
     for tokens_R, loss_R in outcome.alone(outcome.arm.languages[0]).values():
         for tokens, loss in zip(tokens_R.tolist(), loss_R.tolist(), strict=True):
             by_budget.setdefault(tokens, []).append(loss)
-    return [AloneRow(outcome.arm.about, tokens, estimate(losses)) for tokens, losses in sorted(by_budget.items())]
+    about, vocabulary = outcome.arm.about, outcome.arm.tokens.vocab_size
+    return [AloneRow(about, vocabulary, tokens, estimate(losses)) for tokens, losses in sorted(by_budget.items())]
 
 
 def dial_row(outcome: ArmOutcome, mass: float) -> DialRow:

@@ -14,6 +14,7 @@ from glotmix.artifact import first_difference, read_json, write_json, write_text
 from glotmix.config import ProxyConfig, StudyConfig, TargetConfig
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.report.frames.clones import CloneFindings
+from glotmix.report.frames.words import counted, duration
 from glotmix.report.sections.clones import page
 from glotmix.study.experiments import clone_findings
 from glotmix.study.experiments.clone_arms import Arm, CloneStudyConfig, arms
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 TRAINS = ("language", "seed", "corpus", "tokens", "clones", "proxy")
 """Sections that determine what a run is; which runs there are may change between calls on one directory."""
+
+FLOPS_OF_A_STEP = 5e10
+"""Work of a step whose speed is measured for a price: about a second of a core."""
 
 
 @dataclass(frozen=True)
@@ -250,16 +254,21 @@ class CloneExperiment(Experiment[CloneStudyConfig]):
         shape = Shape.of(main.proxy, _vocabulary(main))
         study = laboratory.study(main)
         workers = study.processes_here()
-        packing = choose(
-            shape, main.proxy, runs, device=study.device(), stack=config.sweep.stack, processes=workers, seconds=1.0
-        )
+        measured, stack = main.proxy, config.sweep.stack
+        if study.device() == "cpu":  # a whole batch of a large proxy would take minutes, and stacks add little
+            sequence = flops.per_token(shape, main.proxy.context) * main.proxy.context
+            batch = max(1, min(main.proxy.batch, round(FLOPS_OF_A_STEP / sequence)))
+            measured, stack = main.proxy.model_copy(update={"batch": batch}), stack or 1
+        packing = choose(shape, measured, runs, device=study.device(), stack=stack, processes=workers, seconds=1.0)
         seconds = compute / flops.per_token(shape, main.proxy.context) / packing.tokens_per_second
+        told = ", ".join(dict.fromkeys(arm.about for arm in planned))
         lines = {
-            "proxies": f"{runs} in {len(planned)} arms: {', '.join(arm.about for arm in planned)}",
+            "proxies": f"{runs} in {counted(len(planned), 'arm')}: {told}",
             "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
             "training tokens": f"{tokens:,.0f}",
             "training compute": f"{compute:.3g} FLOP",
-            "time here": f"about {seconds / 60:.0f} minutes with {workers} workers, besides the lenses",
+            "time here": f"about {duration(seconds)} with {counted(workers, 'worker')}"
+            + ", besides the lenses" * bool(config.lenses.splits),
         }
         return Price(lines, {"runs": runs, "tokens": tokens, "flops": compute, "seconds": seconds})
 
