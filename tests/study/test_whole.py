@@ -100,7 +100,7 @@ def test_a_ladder_adds_sizes_and_checkpoints_are_kept(tmp_path):
 
 def test_two_processes_that_share_a_run_measure_what_one_measures(tmp_path):
     def losses(name, **sweep):
-        design = {"coalitions": "none", "swarm": 2, "anchors": 0}
+        design = {"coalitions": "none", "swarm": 2, "swarm_roles": "fit", "anchors": 0}
         whole = study(tmp_path / name, design=design, sweep={"stack": 2, "workers": 1} | sweep)
         store = whole.tokens()
         runs = whole.plan(store)
