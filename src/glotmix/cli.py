@@ -239,6 +239,12 @@ def fit(
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation, by mixture.")] = 10,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of starts, folds and resamples.")] = 0,
+    held_out: Annotated[
+        Path | None, typer.Option(metavar="TABLE", help="Runs kept apart: they judge, and take no part in the choice.")
+    ] = None,
+    weigh_repeats: Annotated[
+        bool, typer.Option("--weigh-repeats", help="Weigh runs by how much repeats of their mixtures differ.")
+    ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes; default one per core for larger tables.")
     ] = None,
@@ -256,6 +262,8 @@ def fit(
         folds=folds,
         bootstrap=bootstrap,
         seed=seed,
+        weights="repeats" if weigh_repeats else None,
+        held_out=held_out,
         workers=workers,
     )
     if out is not None:

@@ -2,7 +2,7 @@
 
 from glotmix.fit.active import Batch, Question, next_batch
 from glotmix.fit.fit import Fit, Prediction, TargetFit, fit
-from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
+from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate, judge
 from glotmix.fit.jackknife import Jackknife, jackknife
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "TargetFit",
     "choose",
     "cross_validate",
+    "extrapolate",
     "fit",
     "jackknife",
     "judge",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import t as student
@@ -14,6 +14,7 @@ from glotmix.fit.bootstrap import resample
 from glotmix.fit.identify import unclear
 from glotmix.fit.parallel import each
 from glotmix.fit.solve import equations, solve
+from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
@@ -21,6 +22,9 @@ from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.transfer.matrix import TransferMatrix
 
+Weighting = np.ndarray | Literal["repeats"] | None
+"""Relative precision of each run: an array [R] or [R, T]; "repeats": what repeated mixtures tell of the noise; None:
+all alike."""
 OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
 
 
@@ -92,7 +96,7 @@ class Fit:
     unique_L: np.ndarray | None = None
     """Unique tokens per language that a prediction assumes unless told: the most of any run, or None if unknown."""
     measured: Inputs | None = None
-    """Mixtures, N and D of the runs fitted to, so that an answer beyond them can be told; None where a file lacks them."""
+    """Mixtures, N and D of the runs fitted to, so that an answer beyond them can be told; None in files without."""
 
     def predict(
         self,
@@ -278,7 +282,7 @@ def fit(
     starts: int = 8,
     bootstrap: int = 0,
     seed: int = 0,
-    weights: np.ndarray | None = None,
+    weights: Weighting = None,
     workers: int = 1,
 ) -> Fit:
     """Fit a law to every target by robust least squares on the log of the loss.
@@ -291,8 +295,8 @@ def fit(
         starts: starting points per target.
         bootstrap: resampled fits per target, for intervals.
         seed: of starts and resamples; the same seed gives the same numbers.
-        weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; default equal.
-            :func:`~glotmix.fit.weights.weights_from_repeats` has them where mixtures were repeated.
+        weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; "repeats" for those
+            of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
         workers: processes that share the targets.
 
     Raises:
@@ -305,6 +309,8 @@ def fit(
     varies = varying(measurements)
     _check_needs(law, measurements, transfer)
     weight_RT = np.ones(measurements.loss_RT.shape)
+    if isinstance(weights, str):
+        weights = weights_from_repeats(measurements)
     if weights is not None:
         weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
     tasks = [

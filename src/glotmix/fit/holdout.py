@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from glotmix.errors import BadInput
 from glotmix.fit.fit import fit
 from glotmix.fit.parallel import each
+from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
@@ -22,10 +23,10 @@ Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
 """Transfer values, or how to get them from the runs of a fold (so that nothing leaks from the runs held out)."""
 
 
+Repeats = Literal["repeats"] | None
+"""Whether runs are weighed by what repeated mixtures tell of the noise (see :func:`~glotmix.fit.fit.fit`)."""
 STARTS = 4
 """Starting points of a fit to one fold: there are many folds, and nearly always all starts end alike."""
-LEAST_SIZES = 3
-"""Sizes in a table from which the largest can be held out."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ def cross_validate(
     targets: Iterable[str] | None = None,
     transfer: Transfer = None,
     starts: int = STARTS,
+    weights: Repeats = None,
     workers: int = 1,
 ) -> Holdout:
     """K-fold cross-validation by mixture: all runs of one mixture stand in the same fold.
@@ -164,9 +166,8 @@ def cross_validate(
     """
     fold_R = fold_of(measurements, folds, seed)
     parts = [(measurements.where(fold_R != k), measurements.where(fold_R == k)) for k in range(fold_R.max() + 1)]
-    return _score(
-        laws, parts, measurements, targets, transfer, starts, seed, f"{fold_R.max() + 1} folds by mixture", workers
-    )
+    how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
+    return _score(laws, parts, measurements, how, f"{fold_R.max() + 1} folds by mixture")
 
 
 def judge(
@@ -178,13 +179,22 @@ def judge(
     transfer: Transfer = None,
     starts: int = STARTS,
     seed: int = 0,
+    weights: Repeats = None,
     workers: int = 1,
 ) -> Holdout:
-    """Fit to some runs, score on others (other mixtures, larger N, corners of the simplex)."""
-    if fit_on.languages != held_out.languages:
-        raise BadInput("the runs held out have other languages", expected=", ".join(fit_on.languages))
-    split = f"{len(fit_on)} runs fitted, {len(held_out)} held out"
-    return _score(laws, [(fit_on, held_out)], held_out, targets, transfer, starts, seed, split, workers)
+    """Fit to some runs, score on others.
+
+    Raises:
+        BadInput: the two have other languages or other targets.
+    """
+    for what, ours, theirs in (
+        ("languages", fit_on.languages, held_out.languages),
+        ("targets", fit_on.targets, held_out.targets),
+    ):
+        if ours != theirs:
+            raise BadInput(f"the runs held out have the {what} {', '.join(theirs)}", expected=", ".join(ours))
+    how = _How(_chosen(targets, held_out), transfer, starts, seed, weights, workers)
+    return _score(laws, [(fit_on, held_out)], held_out, how, f"{len(fit_on)} runs fitted, {len(held_out)} held out")
 
 
 def extrapolate(
@@ -195,39 +205,24 @@ def extrapolate(
     targets: Iterable[str] | None = None,
     transfer: Transfer = None,
     starts: int = STARTS,
+    weights: Repeats = None,
     workers: int = 1,
-) -> Holdout | None:
-    """Fit to the smaller runs, score on larger ones: what a table over sizes is made for.
+) -> dict[str, Holdout]:
+    """Fit to the tame runs, score on those beyond: "N" and "D" the largest of them, "corners" those of the simplex.
 
-    One step up is predicted at a time: the largest N from all smaller ones, and where there are four sizes the one
-    before it too, since a single step is easily predicted well by chance. Sizes are those of D where all runs have one
-    N. None where fewer than ``LEAST_SIZES`` sizes were run: two say nothing of how the step between them goes on.
+    What the table cannot show is left out; see :func:`~glotmix.fit.splits.by_size` and
+    :func:`~glotmix.fit.splits.corners`.
     """
+    how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
+    laws, found = list(laws), {}
     for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
-        sizes = _sizes(x_R)
-        if len(sizes) < 2:
-            continue
-        if len(sizes) < LEAST_SIZES:
-            return None
-        steps = [-1] if len(sizes) == LEAST_SIZES else [-2, -1]
-        parts = [(measurements.where(x_R < 0.99 * sizes[k]), measurements.where(_near(x_R, sizes[k]))) for k in steps]
-        held_out = measurements.where(x_R > 0.99 * sizes[steps[0]])
-        split = f"each of the {len(steps)} largest {name} from those below it"
-        return _score(laws, parts, held_out, targets, transfer, starts, seed, split, workers)
-    return None
-
-
-def _sizes(x_R: np.ndarray) -> list[float]:
-    """Values that differ by more than one percent, ascending; none where some are not known."""
-    sizes: list[float] = []
-    for x in np.sort(x_R) if np.isfinite(x_R).all() else []:
-        if not sizes or x > 1.01 * sizes[-1]:
-            sizes.append(float(x))
-    return sizes
-
-
-def _near(x_R: np.ndarray, size: float) -> np.ndarray:
-    return (x_R > 0.99 * size) & (x_R <= 1.011 * size)
+        if parts := by_size(measurements, x_R):
+            what = f"each of the {len(parts)} largest {name} from those below it"
+            found[name] = _score(laws, parts, measurements, how, what)
+    if (split := corners(measurements)) is not None:
+        what = f"{len(split[1])} runs in the corners of the simplex from the {len(split[0])} others"
+        found["corners"] = _score(laws, [split], split[1], how, what)
+    return found
 
 
 def choose(holdout: Holdout) -> str:
@@ -245,31 +240,9 @@ def choose(holdout: Holdout) -> str:
     return min(finite, key=lambda law: finite[law])
 
 
-def mixtures_of(measurements: Measurements) -> np.ndarray:
-    """Number of the mixture of each run [R]; runs with the same shares (to 1e-6) share a number."""
-    _, group_R = np.unique(np.round(measurements.p_RL, 6), axis=0, return_inverse=True)
-    return np.asarray(group_R).reshape(-1)
-
-
-def fold_of(measurements: Measurements, folds: int, seed: int) -> np.ndarray:
-    """Fold of each run [R], drawn by mixture."""
-    group_R = mixtures_of(measurements)
-    groups = int(group_R.max()) + 1
-    if folds < 2 or groups < 2:
-        raise BadInput(f"{folds} folds over {groups} mixtures", expected="at least 2 of each")
-    order = np.random.default_rng(seed).permutation(groups)
-    fold_G = np.empty(groups, dtype=int)
-    fold_G[order] = np.arange(groups) % min(folds, groups)
-    return fold_G[group_R]
-
-
 def noise_floor(measurements: Measurements) -> dict[str, float]:
     """Relative standard deviation between runs of the same mixture, N and D, pooled, per target."""
-    key_R = np.column_stack(
-        [mixtures_of(measurements), np.nan_to_num(measurements.N_R), np.nan_to_num(measurements.D_R)]
-    )
-    _, group_R = np.unique(key_R, axis=0, return_inverse=True)
-    group_R = np.asarray(group_R).reshape(-1)
+    group_R = repeats_of(measurements)
     noise = {}
     for t, target in enumerate(measurements.targets):
         squares, freedom = 0.0, 0
@@ -282,52 +255,57 @@ def noise_floor(measurements: Measurements) -> dict[str, float]:
     return noise
 
 
-def _score(
-    laws: Iterable[Law | str],
-    parts: list[tuple[Measurements, Measurements]],
-    everything: Measurements,
-    targets: Iterable[str] | None,
-    transfer: Transfer,
-    starts: int,
-    seed: int,
-    split: str,
-    workers: int,
-) -> Holdout:
-    chosen = everything.targets if targets is None else tuple(targets)
+@dataclass(frozen=True)
+class _How:
+    """How every law is fitted to every part."""
+
+    targets: tuple[str, ...]
+    transfer: Transfer
+    starts: int
+    seed: int
+    weights: Repeats
+    workers: int
+
+
+def _chosen(targets: Iterable[str] | None, measurements: Measurements) -> tuple[str, ...]:
+    return measurements.targets if targets is None else tuple(targets)
+
+
+def _score(laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str) -> Holdout:
+    """Fit every law to every part, and score what it predicts for the runs held out; ``noisy`` tells the noise."""
     scores: dict[str, dict[str, Score]] = {}
     problems: dict[str, str] = {}
     predicted: dict[str, np.ndarray] = {}
     families = [find_law(law) if isinstance(law, str) else law for law in laws]
-    tasks = [
-        (law, train, test, chosen, _values(law, train, transfer), starts, seed)
-        for law in families
-        for train, test in parts
-    ]
-    every = each(_predicted, tasks, workers)
+    tasks = [(law, train, test, how, _values(law, train, how.transfer)) for law in families for train, test in parts]
+    every = each(_predicted, tasks, how.workers)
+    columns = [noisy.targets.index(target) for target in how.targets]
+    measured_RT = np.concatenate([test.loss_RT[:, columns] for _, test in parts])
     for place, law in enumerate(families):
-        pairs = every[place * len(parts) : (place + 1) * len(parts)]
-        if wrong := next((pair for pair in pairs if isinstance(pair, str)), None):
+        values = every[place * len(parts) : (place + 1) * len(parts)]
+        if wrong := next((value for value in values if isinstance(value, str)), None):
             problems[law.name] = wrong
             continue
-        predicted[law.name] = predicted_RT = np.concatenate([pair[0] for pair in pairs])
-        measured_RT = np.concatenate([pair[1] for pair in pairs])
+        predicted[law.name] = predicted_RT = np.concatenate(values)
         scores[law.name] = {
             target: one
-            for t, target in enumerate(chosen)
+            for t, target in enumerate(how.targets)
             if (one := score(predicted_RT[:, t], measured_RT[:, t])) is not None
         }
-    fitted = parts[0][0] if len(parts) == 1 else everything
-    noise = noise_floor(everything)
+    noise = noise_floor(noisy)
     if len(parts) == 1:  # a split: the runs fitted to may hold the repeats
-        noise = {t: x if np.isfinite(x) else noise_floor(fitted).get(t, float("nan")) for t, x in noise.items()}
-    columns = [everything.targets.index(target) for target in chosen]
-    predictions = Predictions(
-        tuple(run for _, test in parts for run in test.runs),
-        np.concatenate([test.loss_RT[:, columns] for _, test in parts]),
-        predicted,
+        fitted = noise_floor(parts[0][0])
+        noise = {t: x if np.isfinite(x) else fitted.get(t, float("nan")) for t, x in noise.items()}
+    runs = tuple(run for _, test in parts for run in test.runs)
+    return Holdout(
+        scores,
+        how.targets,
+        noisy.languages,
+        {t: noise[t] for t in how.targets},
+        split,
+        problems,
+        Predictions(runs, measured_RT, predicted),
     )
-    noise = {t: noise[t] for t in chosen}
-    return Holdout(scores, chosen, everything.languages, noise, split, problems, predictions)
 
 
 def _values(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix | BadInput | None:
@@ -341,23 +319,18 @@ def _values(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix
 
 
 def _predicted(
-    law: Law,
-    train: Measurements,
-    test: Measurements,
-    targets: tuple[str, ...],
-    transfer: TransferMatrix | BadInput | None,
-    starts: int,
-    seed: int,
-) -> tuple[np.ndarray, np.ndarray] | str:
-    """Predicted and measured losses of the runs held out, or why the law could not be fitted."""
+    law: Law, train: Measurements, test: Measurements, how: _How, transfer: TransferMatrix | BadInput | None
+) -> np.ndarray | str:
+    """Predicted losses of the runs held out, or why the law could not be fitted."""
     if isinstance(transfer, BadInput):
         return str(transfer)
     try:
-        fitted = fit(law, train, targets=targets, transfer=transfer, starts=starts, seed=seed)
+        fitted = fit(
+            law, train, targets=how.targets, transfer=transfer, starts=how.starts, seed=how.seed, weights=how.weights
+        )
     except BadInput as error:
         return str(error)
-    columns = [test.targets.index(target) for target in targets]
-    return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT, test.loss_RT[:, columns]
+    return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
 
 
 def score(predicted_R: np.ndarray, measured_R: np.ndarray) -> Score | None:

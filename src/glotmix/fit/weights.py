@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 
-from glotmix.fit.holdout import mixtures_of
+from glotmix.fit.splits import repeats_of
 from glotmix.measurements import Measurements
 
 LEAST_REPEATED = 3
@@ -25,11 +25,7 @@ def weights_from_repeats(measurements: Measurements) -> np.ndarray:
     a and b maximise the likelihood of the pooled variances (scaled χ²) under a prior that keeps b near 0. For a target
     outside the mixture, and with fewer than three repeated mixtures, all runs weigh the same.
     """
-    key_R = np.column_stack(
-        [mixtures_of(measurements), np.nan_to_num(measurements.N_R), np.nan_to_num(measurements.D_R)]
-    )
-    _, group_R = np.unique(key_R, axis=0, return_inverse=True)
-    group_R = np.asarray(group_R).reshape(-1)
+    group_R = repeats_of(measurements)
     weight_RT = np.ones_like(measurements.loss_RT)
     for t, target in enumerate(measurements.targets):
         if target not in measurements.languages:

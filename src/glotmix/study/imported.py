@@ -19,7 +19,7 @@ from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
-from glotmix.fit.holdout import Holdout, choose, cross_validate, extrapolate
+from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.report.frames.words import listed
@@ -51,10 +51,13 @@ class Fitted:
     """That law, fitted to all runs."""
     holdout: Holdout
     """Held-out errors of all laws, by mixture."""
-    larger: Holdout | None
-    """Errors on the largest runs, of laws that saw the smaller ones; None where fewer than three sizes were run."""
+    beyond: Mapping[str, Holdout]
+    """Errors of laws that saw the other runs: on those of the largest "N" and "D", and in the "corners" of the simplex;
+    what the table cannot show is left out."""
     unique: Mapping[str, float]
     """Unique tokens per group where the table tells them, else empty."""
+    judged: Holdout | None = None
+    """Errors on runs that were kept apart, which took no part in the choice; None where there are none."""
 
     def to_json(self) -> dict[str, Any]:
         """The content of fit.json."""
@@ -62,7 +65,8 @@ class Fitted:
             "chosen": self.chosen,
             "fit": self.fit.to_json(),
             "holdout": self.holdout.to_json(),
-            "larger": None if self.larger is None else self.larger.to_json(),
+            "beyond": {name: one.to_json() for name, one in self.beyond.items()},
+            "judged": None if self.judged is None else self.judged.to_json(),
             "unique": dict(self.unique),
         }
 
@@ -72,10 +76,10 @@ class Fitted:
             f"{target}: {'; '.join(at.unclear)}" for target, at in self.fit.fits.items() if at.usable and at.unclear
         ]
         told = ["What the runs do not tell of its parameters:", *unclear] if unclear else []
-        if self.larger is None:
-            return [self.holdout.table(), f"Chosen by held-out error: {self.chosen}", *told]
-        chosen = f"Chosen by the error on the largest runs, which it had not seen: {self.chosen}"
-        return [self.holdout.table(), self.larger.table(), chosen, *told]
+        by = _chosen_by(self.beyond)
+        chosen = f"Chosen by {'held-out error' if by is None else f'the error on the largest {by}'}: {self.chosen}"
+        judged = [] if self.judged is None else [self.judged.table()]
+        return [self.holdout.table(), *[one.table() for one in self.beyond.values()], chosen, *judged, *told]
 
 
 def fit_table(
@@ -87,20 +91,32 @@ def fit_table(
     folds: int,
     bootstrap: int,
     seed: int,
+    weights: Repeats = None,
+    held_out: Path | None = None,
     workers: int | None = None,
 ) -> Fitted:
     """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
 
     A table over at least three sizes is there to be extrapolated, so there the law is chosen by its error on the
-    largest runs after a fit to the others.
+    largest runs after a fit to the others. Runs of ``held_out`` only judge, after the choice.
 
     Raises:
-        BadInput: whatever is wrong with the table, or fewer runs than parameters.
+        BadInput: whatever is wrong with the tables, or fewer runs than parameters.
     """
     measured = _measurements(runs, mixtures, losses)
     if workers is None:
         workers = (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
-    return fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed, workers=workers)
+    apart = None if held_out is None else read_runs(held_out)
+    return fit_measurements(
+        measured,
+        laws=laws,
+        folds=folds,
+        bootstrap=bootstrap,
+        seed=seed,
+        weights=weights,
+        held_out=apart,
+        workers=workers,
+    )
 
 
 def fit_measurements(
@@ -110,6 +126,8 @@ def fit_measurements(
     folds: int,
     bootstrap: int,
     seed: int,
+    weights: Repeats = None,
+    held_out: Measurements | None = None,
     workers: int = 1,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
@@ -121,22 +139,31 @@ def fit_measurements(
     names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
-    holdout = cross_validate(compared, measurements, folds=folds, seed=seed, workers=workers)
+    holdout = cross_validate(compared, measurements, folds=folds, seed=seed, weights=weights, workers=workers)
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
-    larger = extrapolate(compared, measurements, seed=seed, workers=workers)
-    judged = holdout if larger is None else larger
-    competing = {name: judged.scores[name] for name in candidates if name in judged.scores}
-    chosen = choose(_only(judged, competing or candidates))
-    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, workers=workers)
+    beyond = extrapolate(compared, measurements, seed=seed, weights=weights, workers=workers)
+    by = _chosen_by(beyond)
+    compete = holdout if by is None else beyond[by]
+    competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
+    chosen = choose(_only(compete, competing or candidates))
+    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, weights=weights, workers=workers)
+    judged = None
+    if held_out is not None:
+        judged = judge(compared, measurements, held_out, seed=seed, weights=weights, workers=workers)
     unique = (
         {}
         if measurements.unique_RL is None
         else dict(zip(measurements.languages, measurements.unique_RL[0].tolist(), strict=True))
     )
-    return Fitted(chosen, fitted, holdout, larger, unique)
+    return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+
+
+def _chosen_by(beyond: Mapping[str, Holdout]) -> str | None:
+    """A table over sizes is there to be extrapolated along them; None: cross-validation chooses."""
+    return next((name for name in ("N", "D") if name in beyond), None)
 
 
 def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
