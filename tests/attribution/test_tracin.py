@@ -48,6 +48,17 @@ def test_scores_of_an_encoder_equal_a_plain_autograd_loop(classifier, parameters
     assert bool(norms) == (parameters not in ("linear", "embeddings"))
 
 
+def test_positions_that_no_loss_depends_on_cost_nothing(classifier):
+    """A classifier reads its last layer at one position; that scores stay exact is held by the test above."""
+    from glotmix.attribution.gradients import PerSampleGradients
+
+    ((_, inputs),) = classified(6, 1).batches(6)
+    found = PerSampleGradients(classifier, classification_loss)(inputs)
+    assert found["roberta.encoder.layer.1.output.dense.weight"].positions == 1
+    longest = int(inputs["attention_mask"].sum(1).max())
+    assert found["roberta.encoder.layer.0.output.dense.weight"].positions == longest
+
+
 def llama(tied, tmp_path):
     from transformers import LlamaForCausalLM
 

@@ -114,8 +114,7 @@ class Gradient:
 
     def dense(self) -> Tensor:
         """All gradients, flattened: [B, O·I]."""
-        blocks = [block for _, block in self.blocks()]
-        return blocks[0] if len(blocks) == 1 else torch.cat(blocks, 1)
+        return total([_whole(factor, self.size) for factor in self.factors])
 
     def square_norms(self) -> Tensor:
         """``‖g‖²`` of every sample, [B] in fp64."""
