@@ -21,7 +21,7 @@ from torch.nn.functional import pad
 
 BLOCK = 1 << 14
 """Entries of a gradient multiplied at once: so few that a batch's block stays in the processor's cache. Blocks are
-summed in fp64, since one fp32 product over millions of aligned entries is off by 1e-4 and more, over a block by 1e-7."""
+summed in fp64: one fp32 product over millions of aligned entries is off by 1e-4 and more, over a block by 1e-7."""
 
 
 @dataclass(frozen=True)
