@@ -94,6 +94,8 @@ def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_p
     page = report.read_text()
     for heading in ("What to do", "Was it learnt?", "How much is enough?", "Who comes along?", "What explains it?"):
         assert heading in page
+    assert "Which samples do answers rest on?" in page
+    assert "seen languages lead unseen ones by" in page
     assert "Test &lt;b&gt;study&lt;/b&gt;" in page
     assert "<b>study</b>" not in page
     found = json.loads((tmp_path / "out" / "findings.json").read_text())
@@ -102,6 +104,7 @@ def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_p
     assert all(len(row["groups"]["unseen"]) == 3 for row in found["curves"])
     shares = found["influence"][0]["shares"]["por_Latn"]
     assert sum(share["value"] for share in shares) == pytest.approx(1)
+    assert all(share["low"] <= share["value"] <= share["high"] for share in shares)
 
     runs = pl.read_parquet(tmp_path / "out" / "measurements" / "runs.parquet")
     losses = pl.read_parquet(tmp_path / "out" / "measurements" / "losses.parquet")

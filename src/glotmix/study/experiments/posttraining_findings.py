@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from itertools import combinations
 from pathlib import Path
@@ -84,8 +85,16 @@ def frame(
     table = grid.table(list(config.tasks))
     curves = [curve for curve in curves_from(table, config.pivot) if len(curve.sizes) > 1 and curve.mix]
     floors = {task: _floor([c for c in curves if c.task == task], lambda c: c.mean()) for task in config.tasks}
-    fits: dict[tuple[str, str, str], Saturation] = {}
-    rows = [curve_row(config, grid, curve, [c for c in curves if c.task == curve.task], fits) for curve in curves]
+    fits = [_fits(curve) for curve in curves]
+    rows = [
+        curve_row(config, grid, curve, [c for c in curves if c.task == curve.task], own)
+        for curve, own in zip(curves, fits, strict=True)
+    ]
+    points = {
+        (f"{curve.task} ({curve.base})", "+".join(curve.mix), group): fit
+        for curve, own in zip(curves, fits, strict=True)
+        for group, fit in own.items()
+    }
     plans = []
     for task in config.tasks:
         for base in config.bases:
@@ -101,7 +110,7 @@ def frame(
         tasks=tuple(_task_rows(config, plan, grid, curves)),
         plans=tuple(plans),
         curves=tuple(rows),
-        apart=tuple(_apart(fits)),
+        apart=tuple(_apart(points)),
         noise={task: found.deviation for task, found in floors.items() if found is not None},
         ablation=_ablated(curves, config),
         influence=tuple(influence),
@@ -115,56 +124,74 @@ def frame(
 
 
 def curve_row(
-    config: PosttrainingConfig,
-    grid: Scores,
-    curve: Curve,
-    alike: Sequence[Curve],
-    fits: dict[tuple[str, str, str], Saturation],
+    config: PosttrainingConfig, grid: Scores, curve: Curve, alike: Sequence[Curve], fits: Mapping[str, Saturation]
 ) -> CurveRow:
-    """One curve with intervals; its fits are added to ``fits``. Noise is pooled over all curves of the task."""
-    by_script = {"Latin": [n for n in curve.others if Language.resolve(n).script == "Latn"]}
-    by_script["other scripts"] = [name for name in curve.others if name not in by_script["Latin"]]
-    groups = {"pivot": [curve.pivot], "seen": list(curve.seen), "unseen": list(curve.unseen)} | by_script
-    groups |= {name: [name] for name in curve.languages}
+    """One curve with intervals. Noise is pooled over all curves of the task, ``alike``."""
     cells = [grid.of_size(curve, size) for size in curve.sizes]
     told = {}
-    for name, members in groups.items():
-        if members:
-            spread = _floor(alike, _over(members))
-            told[name] = tuple(_estimate(grid.mean(names, curve.task, members, spread)) for names in cells)
-    saturations = []
-    for name in ("seen", "unseen"):
-        if name not in told:
-            continue
-        try:
-            fit = saturation(curve.sizes, curve.mean(groups[name]))
-        except BadInput:  # too few sizes or seeds for a fit
-            continue
-        fits[f"{curve.task} ({curve.base})", "+".join(curve.mix), name] = fit
-        saturations.append(SaturationRow(name, fit.n50 if fit.rises else None, fit.low, fit.high))
-    noise = _floor(alike, lambda c: c.mean())
-    whole = curve.gain(curve.mean())
-    margin = config.analysis.margin * whole
-    flat = None
-    if noise is not None and margin > 0:
-        flat = plateau(curve.sizes, curve.mean(), noise.deviation, noise.degrees, margin).size
-    gap: tuple[Estimate, ...] = ()
-    change: Estimate | None = None
-    rho, p = float("nan"), float("nan")
-    if curve.unseen and curve.seen:
-        spread = _floor([curve], lambda c: c.gap())
-        terms = [[(1, names, curve.seen), (-1, names, curve.unseen)] for names in cells]
-        gap = tuple(_estimate(grid.difference(curve.task, *term, noise=spread)) for term in terms)
-        if len(cells[0]) == len(cells[-1]):
-            start = [(-sign, names, languages) for sign, names, languages in terms[0]]
-            twice = None if spread is None else Floor(spread.deviation * 2**0.5, spread.degrees)
-            change = _estimate(grid.difference(curve.task, *terms[-1], *start, noise=twice))
-        found = seen_against_unseen(curve)
-        rho, p = found.rho, found.p
+    for name, members in _groups(curve).items():
+        noise = _floor(alike, _over(members))
+        told[name] = tuple(_estimate(grid.mean(names, curve.task, members, noise)) for names in cells)
+    flat, margin = _plateau(curve, alike, config.analysis.margin)
+    gap, change = _gap(grid, curve, cells)
+    both = seen_against_unseen(curve) if gap else None
     return CurveRow(
-        curve.task, curve.trained, curve.base, curve.mix, curve.sizes, told, _relative(curve), tuple(saturations),
-        flat, margin, gap, change, rho, p,
-    )  # fmt: skip
+        curve.task,
+        curve.trained,
+        curve.base,
+        curve.mix,
+        curve.sizes,
+        told,
+        _relative(curve),
+        tuple(SaturationRow(name, fit.n50 if fit.rises else None, fit.low, fit.high) for name, fit in fits.items()),
+        flat,
+        margin,
+        gap,
+        change,
+        both.rho if both else float("nan"),
+        both.p if both else float("nan"),
+    )
+
+
+def _groups(curve: Curve) -> dict[str, list[str]]:
+    """Pivot, seen, unseen, scripts, and every language by itself; empty groups left out."""
+    latin = [name for name in curve.others if Language.resolve(name).script == "Latn"]
+    groups = {"pivot": [curve.pivot], "seen": list(curve.seen), "unseen": list(curve.unseen), "Latin": latin}
+    groups["other scripts"] = [name for name in curve.others if name not in latin]
+    groups |= {name: [name] for name in curve.languages}
+    return {name: members for name, members in groups.items() if members}
+
+
+def _fits(curve: Curve) -> dict[str, Saturation]:
+    """Saturation of the seen and the unseen mean, where there are sizes and seeds enough."""
+    found = {}
+    for name, members in (("seen", curve.seen), ("unseen", curve.unseen)):
+        if members:
+            with suppress(BadInput):
+                found[name] = saturation(curve.sizes, curve.mean(members))
+    return found
+
+
+def _plateau(curve: Curve, alike: Sequence[Curve], share: float) -> tuple[int | None, float]:
+    """From which size on nothing is gained, and the gain that counts as nothing."""
+    noise, margin = _floor(alike, lambda c: c.mean()), share * curve.gain(curve.mean())
+    if noise is None or margin <= 0:
+        return None, margin
+    return plateau(curve.sizes, curve.mean(), noise.deviation, noise.degrees, margin).size, margin
+
+
+def _gap(grid: Scores, curve: Curve, cells: Sequence[list[str]]) -> tuple[tuple[Estimate, ...], Estimate | None]:
+    """Seen minus unseen at every size, and how it changes from the first to the last."""
+    if not (curve.seen and curve.unseen):
+        return (), None
+    noise = _floor([curve], lambda c: c.gap())
+    terms = [[(1, names, curve.seen), (-1, names, curve.unseen)] for names in cells]
+    gap = tuple(_estimate(grid.difference(curve.task, *term, noise=noise)) for term in terms)
+    if len(cells[0]) != len(cells[-1]):
+        return gap, None
+    start = [(-sign, names, languages) for sign, names, languages in terms[0]]
+    twice = None if noise is None else Floor(noise.deviation * 2**0.5, noise.degrees)
+    return gap, _estimate(grid.difference(curve.task, *terms[-1], *start, noise=twice))
 
 
 def _relative(curve: Curve) -> tuple[Estimate, ...]:
