@@ -14,13 +14,13 @@ def recipes_directory() -> Path:
 
 
 def all_recipes() -> list[dict[str, str]]:
-    """Path, scales and question of every recipe."""
-    rows = []
+    """Path (from here, where it lies below), scales and question of every recipe."""
+    rows, here = [], Path.cwd()
     for path in sorted(recipes_directory().glob("*.yaml")):
         data = read_yaml(path)
         rows.append(
             {
-                "recipe": str(path),
+                "recipe": str(path.relative_to(here) if path.is_relative_to(here) else path),
                 "scales": ", ".join(data.get("scales", {})) or "-",
                 "question": str(data.get("description", "")),
             }

@@ -17,14 +17,21 @@ from glotmix.optimize.scale import FLOPS
 from glotmix.study.answers import Climb
 from glotmix.transfer.matrix import TransferMatrix
 
+WIDEST_LISTING = 3
+"""Columns that a terminal of 80 characters shows side by side; more stand below each other, each with its name."""
+
 
 def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
-    """Rows with the same keys."""
-    table = Table(title=title, title_justify="left")
-    for column in rows[0] if rows else ():
+    """Rows with the same keys; the first, which is there to be copied, is never broken."""
+    first, *others = rows[0] if rows else ("",)
+    beside = len(others) < WIDEST_LISTING
+    table = Table(title=title, title_justify="left", show_header=beside, show_lines=not beside)
+    table.add_column(first, no_wrap=True)
+    for column in others if beside else ("",):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*[str(value) for value in row.values()])
+        name, *told = (str(value) for value in row.values())
+        table.add_row(name, *(told if beside else ["\n".join(map(": ".join, zip(others, told, strict=True)))]))
     return table
 
 

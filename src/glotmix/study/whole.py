@@ -282,7 +282,7 @@ class Cost:
         table.add_row("training tokens", f"{self.tokens:,.0f}")
         table.add_row("training compute", f"{self.flops:.3g} FLOP")
         if self.target_flops:
-            table.add_row("share of the target run", f"{self.flops / self.target_flops:.2%}")
+            table.add_row("share of the target run", f"{100 * self.flops / self.target_flops:.2g} %")
         if self.seconds is not None:
             table.add_row("time here", f"about {self.seconds / 60:.1f} minutes with {self.workers} workers")
         return table
