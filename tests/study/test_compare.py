@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -40,6 +41,8 @@ def compared(tmp_path_factory):
         app, ["compare", str(folder / "study.yaml"), "--out", str(folder / "out"), "--json"], catch_exceptions=False
     )
     assert result.exit_code == 0, result.output
+    # Proportional sampling draws 3 % Russian; weighted up to temperature 5 it makes most of the gradient's noise.
+    assert re.search(r"scalarization:5 weighs rus_Cyrl \d[\d.]* times: [\d.]+% of the sequences", result.stderr)
     return folder, json.loads(result.stdout)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glotmix.attribution.factors import BLOCK
+from glotmix.attribution.factors import BLOCK, total
 from glotmix.errors import BadInput
 from glotmix.proxy import model
 from glotmix.proxy.evaluate import HeldOut
@@ -142,13 +142,14 @@ class InRunShapley:
             raise BadInput(f"training sequences of {min(unknown)}", expected=f"among {', '.join(self.sources)}")
         device = tokens_BS.device
         targets = {name: target.tokens_BS.to(device) for name, target in self.targets.items()}
-        loss_T, direction_TP = np.zeros(len(self.targets)), {}
+        loss_T, direction = np.zeros(len(self.targets)), {}
         for name, loss, gradient_P in _gradients(parameters, targets, shape):
             bits = self.targets[name].bits_per_nat
             loss_T[list(self.targets).index(name)] = loss * bits
-            direction_TP[name] = gradient_P.mul_(learning_rate * bits)
+            direction[name] = gradient_P.mul_(learning_rate * bits)
             if scale_P is not None:
                 gradient_P.mul_(scale_P)
+        direction_TP = torch.stack([direction.pop(name) for name in self.targets])
         rows = {s: [i for i, language in enumerate(languages_B) if language == s] for s in dict.fromkeys(languages_B)}
         most = max(rows, key=lambda source: len(rows[source])) if batch_P is not None else None
         value_TL = np.zeros((len(self.targets), len(self.sources)))
@@ -156,14 +157,11 @@ class InRunShapley:
             parameters, {s: tokens_BS[some] for s, some in rows.items() if s != most}, shape
         ):
             gradient_P.mul_(len(rows[source]) / len(languages_B))
-            value_TL[:, self.sources.index(source)] = self._products(direction_TP, gradient_P)
+            value_TL[:, self.sources.index(source)] = _products(direction_TP, gradient_P)
         if batch_P is not None and most is not None:
-            whole_T = self._products(direction_TP, batch_P)
+            whole_T = _products(direction_TP, batch_P)
             value_TL[:, self.sources.index(most)] = whole_T - value_TL.sum(1)
         return value_TL, loss_T
-
-    def _products(self, direction_TP: Mapping[str, Tensor], gradient_P: Tensor) -> list[float]:
-        return [_dot(direction_TP[name], gradient_P) for name in self.targets]
 
     def matrices(self) -> list[TransferMatrix]:
         """One matrix per run of the stack: held-out bits per byte that each source took off each target.
@@ -233,6 +231,8 @@ def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.float().flatten() for tensor in tensors])
 
 
-def _dot(one_P: Tensor, other_P: Tensor) -> float:
-    """In blocks whose fp32 products are exact enough, summed in fp64."""
-    return sum(float(a @ b) for a, b in zip(one_P.split(BLOCK), other_P.split(BLOCK), strict=True))
+def _products(direction_TP: Tensor, gradient_P: Tensor) -> np.ndarray:
+    """[T], in blocks whose fp32 products are exact enough, summed in fp64."""
+    both = zip(direction_TP.split(BLOCK, 1), gradient_P.split(BLOCK), strict=True)
+    found: np.ndarray = total([(d @ g).double() for d, g in both]).cpu().numpy()
+    return found
