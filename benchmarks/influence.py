@@ -4,6 +4,7 @@
     python benchmarks/influence.py --in-run
     python benchmarks/influence.py --memory
     python benchmarks/influence.py --profile [--size 4M]
+    python benchmarks/influence.py --table
 
 Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-4
 before a time is added to benchmarks/results/influence_<size>.json. We and a peer take turns, so that a ratio is of
@@ -36,9 +37,12 @@ from glotmix.proxy.train import StackRun, train_stack
 
 SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000), "30M": (512, 8, 25_000)}
 """Width, layers, vocabulary."""
-SAMPLES = {"0.2M": (512, 128), "4M": (96, 32), "30M": (16, 8)}
+SAMPLES = {"0.2M": (512, 128), "4M": (192, 64), "30M": (32, 8)}
 """Training and test samples: as many as fit into the minutes that peers take."""
-T, BATCH = 64, 64
+BATCHES = {"0.2M": 64, "4M": 64, "30M": 8}
+"""Samples of a pass: peers hold so many gradients of the whole model at once, some of them twice."""
+T = 64
+RESULTS = Path(__file__).parent / "results"
 LANGUAGES = tuple("abcdefgh")
 
 
@@ -83,13 +87,13 @@ def states(model: torch.nn.Module) -> list[dict[str, torch.Tensor]]:
     return found
 
 
-def ours(model, checkpoints, test, train):
+def ours(model, checkpoints, test, train, batch):
     moments = [Checkpoint(str(i), state, 1.0) for i, state in enumerate(checkpoints)]
-    products = gradient_products(model, classification_loss, moments, test, train, batch=BATCH)
+    products = gradient_products(model, classification_loss, moments, test, train, batch=batch)
     return {"dot": products.scores("dot").sum(0), "cosine": products.scores("cosine").sum(0)}
 
 
-def captum(model, checkpoints, test, train):
+def captum(model, checkpoints, test, train, batch):
     from captum.influence import TracInCP
 
     with tempfile.TemporaryDirectory() as folder:
@@ -103,12 +107,12 @@ def captum(model, checkpoints, test, train):
 
         data = torch.utils.data.TensorDataset(train.inputs["input_ids"], train.inputs["labels"])
         loss = torch.nn.CrossEntropyLoss(reduction="none")
-        peer = TracInCP(Logits(model), data, paths, load, loss_fn=loss, batch_size=BATCH)
+        peer = TracInCP(Logits(model), data, paths, load, loss_fn=loss, batch_size=batch)
         return {"dot": peer.influence((test.inputs["input_ids"], test.inputs["labels"])).detach().numpy()}
 
 
 def dattri(similarity):
-    def run(model, checkpoints, test, train):
+    def run(model, checkpoints, test, train, batch):
         from dattri.algorithm.tracin import TracInAttributor
         from dattri.task import AttributionTask
 
@@ -124,7 +128,7 @@ def dattri(similarity):
             return torch.nn.functional.cross_entropy(out.logits, label.reshape(1))
 
         sets = [torch.utils.data.TensorDataset(s.inputs["input_ids"], s.inputs["labels"]) for s in (train, test)]
-        loaders = [torch.utils.data.DataLoader(data, batch_size=BATCH) for data in sets]
+        loaders = [torch.utils.data.DataLoader(data, batch_size=batch) for data in sets]
         task = AttributionTask(loss_func=loss, model=model, checkpoints=checkpoints)
         weights = torch.ones(len(checkpoints))
         peer = TracInAttributor(task=task, weight_list=weights, normalized_grad=similarity == "cosine", device="cpu")
@@ -140,27 +144,29 @@ PEERS = {"captum TracInCP, dot": captum, "dattri TracIn, dot": dattri("dot"), "d
 
 def measure(size: str, peers: list[str], n_train: int, n_test: int, path: Path) -> None:
     """One repeat: ours and each peer in turn on the same samples, written as soon as it is known."""
-    model = classifier(*SIZES[size])
+    model, batch = classifier(*SIZES[size]), BATCHES[size]
     checkpoints = states(model)
     test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
     few = [samples(2, seed, SIZES[size][2]) for seed in (3, 4)]
     for name in peers:
         for method in (ours, PEERS[name]):
-            method(model, checkpoints[:1], *few)  # warm
-        row: dict = {"train": n_train, "test": n_test}
+            method(model, checkpoints[:1], *few, batch)  # warm
+        # Peers compute the test gradients again for every training batch.
+        gradients = n_train + -(-n_train // batch) * n_test
+        row: dict = {"train": n_train, "test": n_test, "peer_gradients": gradients / (n_train + n_test)}
         found = []
         for who, method in (("glotmix", ours), ("peer", PEERS[name])):
             began = time.process_time()
-            found.append(method(model, checkpoints, test, train))
+            found.append(method(model, checkpoints, test, train, batch))
             row[f"{who}_cpu_seconds"] = round(time.process_time() - began, 3)
         mine, theirs = found
         worst = max(float(np.abs(v - mine[k]).max() / np.abs(mine[k]).max()) for k, v in theirs.items())
         assert worst < 1e-4, (name, worst)
         row |= {"largest_difference": worst, "times_as_fast": row["peer_cpu_seconds"] / row["glotmix_cpu_seconds"]}
         row["glotmix_ms_per_gradient"] = 500 * row["glotmix_cpu_seconds"] / (n_train + n_test)
-        row["least_ms_per_gradient"] = floor(model, train)
+        row["least_ms_per_gradient"] = floor(model, train, batch)
         result = json.loads(path.read_text()) if path.is_file() else {}
-        result |= {"parameters": sum(p.numel() for p in model.parameters()), "checkpoints": 2, "T": T, "batch": BATCH}
+        result |= {"parameters": sum(p.numel() for p in model.parameters()), "checkpoints": 2, "T": T, "batch": batch}
         result.setdefault("repeats", {}).setdefault(name, []).append(
             {key: round(value, 9 if key == "largest_difference" else 3) for key, value in row.items()}
         )
@@ -168,7 +174,33 @@ def measure(size: str, peers: list[str], n_train: int, n_test: int, path: Path) 
         print(f"{size}, {name}: {row['times_as_fast']:.1f} times as fast {row}", flush=True)
 
 
-def floor(model: torch.nn.Module, train: Samples) -> float:
+def markdown() -> list[str]:
+    """The table of docs/methods/influence.md: rows of one peer and one number of samples together."""
+    columns = ["parameters", "train × test", "batch", "against", "its gradients per ours", "times as fast, each repeat"]
+    columns += ["ours, ms per gradient", "forward and backward alone, ms"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for size in SIZES:
+        path = RESULTS / f"influence_{size}.json"
+        result = json.loads(path.read_text()) if path.is_file() else {"repeats": {}}
+        for peer, rows in result["repeats"].items():
+            for counts in dict.fromkeys((row["train"], row["test"]) for row in rows):
+                some = [row for row in rows if (row["train"], row["test"]) == counts]
+                times = ", ".join(f"{row['times_as_fast']:.1f}" for row in some)
+                mine, least = (
+                    min(row[key] for row in some) for key in ("glotmix_ms_per_gradient", "least_ms_per_gradient")
+                )
+                cells = [
+                    size,
+                    "{} × {}".format(*counts),
+                    f"{result['batch']}",
+                    peer,
+                    f"{some[0]['peer_gradients']:.2f}",
+                ]
+                lines.append("| " + " | ".join([*cells, times, f"{mine:.3g}", f"{least:.3g}"]) + " |")
+    return lines
+
+
+def floor(model: torch.nn.Module, train: Samples, batch: int) -> float:
     """Milliseconds per sample of what no exact method can leave out: forward, and backward to the layers' inputs."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     for p in trainable:
@@ -176,7 +208,7 @@ def floor(model: torch.nn.Module, train: Samples) -> float:
     times = []
     for _ in range(5):
         began = time.process_time()
-        for _, inputs in train.batches(BATCH):
+        for _, inputs in train.batches(batch):
             embedded = model.roberta.embeddings.word_embeddings(inputs["input_ids"]).requires_grad_()
             logits = model(inputs_embeds=embedded).logits
             loss = torch.nn.functional.cross_entropy(logits, inputs["labels"], reduction="sum")
@@ -189,13 +221,13 @@ def floor(model: torch.nn.Module, train: Samples) -> float:
 
 def profiled(size: str) -> dict:
     """Shares of our own time by operation, the largest first; what the profiler itself takes is in all of them."""
-    model = classifier(*SIZES[size])
+    model, batch = classifier(*SIZES[size]), BATCHES[size]
     n_train, n_test = SAMPLES[size]
     test, train = (samples(n, seed, SIZES[size][2]) for n, seed in ((n_test, 1), (n_train, 2)))
     checkpoints = states(model)[:1]
-    ours(model, checkpoints, *(samples(2, seed, SIZES[size][2]) for seed in (3, 4)))
+    ours(model, checkpoints, *(samples(2, seed, SIZES[size][2]) for seed in (3, 4)), batch)
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        ours(model, checkpoints, test, train)
+        ours(model, checkpoints, test, train, batch)
     rows = {row.key: row.self_cpu_time_total for row in profile.key_averages()}
     whole = sum(rows.values())
     largest = sorted(rows.items(), key=lambda row: -row[1])[:14]
@@ -212,7 +244,7 @@ def memory() -> dict:
             f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import influence as b, resource\n"
             "b.torch.set_num_threads(1)\n"
             "model = b.classifier(*b.SIZES['0.2M'])\n"
-            f"b.ours(model, b.states(model)[:1], b.samples(16, 1, 2000), b.samples({n}, 2, 2000))\n"
+            f"b.ours(model, b.states(model)[:1], b.samples(16, 1, 2000), b.samples({n}, 2, 2000), 64)\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
         )
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -260,22 +292,25 @@ def main() -> None:
     parser.add_argument("--peer", action="append", choices=PEERS, help="default all")
     parser.add_argument("--train", type=int, help="training samples; default by size")
     parser.add_argument("--test", type=int, help="test samples")
+    parser.add_argument("--table", action="store_true", help="print the kept results as Markdown and stop")
     parser.add_argument("--in-run", action="store_true", help="time in-run Shapley instead")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
     parser.add_argument("--profile", action="store_true", help="tell where our own time goes instead")
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    results = Path(__file__).parent / "results"
+    if options.table:
+        print("\n".join(markdown()))
+        return
     if options.in_run or options.memory:
         name, look = ("in_run", in_run) if options.in_run else ("memory", memory)
-        (results / f"influence_{name}.json").write_text(json.dumps(look(), indent=1) + "\n")
+        (RESULTS / f"influence_{name}.json").write_text(json.dumps(look(), indent=1) + "\n")
         return
     if options.profile:
-        path = results / f"influence_profile_{options.size}.json"
+        path = RESULTS / f"influence_profile_{options.size}.json"
         path.write_text(json.dumps(profiled(options.size), indent=1) + "\n")
         return
-    path = results / f"influence_{options.size}.json"
+    path = RESULTS / f"influence_{options.size}.json"
     n_train, n_test = SAMPLES[options.size]
     for _ in range(options.repeats):
         measure(options.size, options.peer or list(PEERS), options.train or n_train, options.test or n_test, path)
