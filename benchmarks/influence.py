@@ -37,7 +37,7 @@ from glotmix.proxy.train import StackRun, train_stack
 
 SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000), "30M": (512, 8, 25_000)}
 """Width, layers, vocabulary."""
-SAMPLES = {"0.2M": (512, 128), "4M": (192, 64), "30M": (32, 8)}
+SAMPLES = {"0.2M": (512, 128), "4M": (192, 64), "30M": (16, 8)}
 """Training and test samples: as many as fit into the minutes that peers take."""
 BATCHES = {"0.2M": 64, "4M": 64, "30M": 8}
 """Samples of a pass: peers hold so many gradients of the whole model at once, some of them twice."""
