@@ -27,6 +27,8 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
 CryptoType=crypto/munge
+# A job that is requeued waits until its old credential has expired; two minutes are long for a test.
+AuthInfo=cred_expire=5
 ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 SelectType=select/cons_tres

@@ -126,6 +126,10 @@ def test_a_line_without_end_is_refused_after_a_bounded_part_of_it(tmp_path, monk
     ("text", "match"),
     [
         ("a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n", "alias"),
+        ("a: &a x\nb: &a x\n", "anchor"),
+        ("name: x\nlanguages: [es]\nscale: tiny\nscales: {1: {}}\n", "no scale 'tiny' .expected 1"),
+        ("name: x\nlanguages: [es]\nscale: [tiny]\nscales: {tiny: {}}\n", "no scale .'tiny'"),
+        ("name: x\nlanguages: [es]\nscale: tiny\nscales: {tiny: 3}\n", "scales is no mapping"),
         ("a: " + "[" * 2_000, "nested too deeply"),
         ("a: !!python/object/apply:os.system [true]\n", "not valid YAML"),
         ("name: x\nlanguages: [es]\ncorpus: {path: ../../etc, unknown: 1}\n", "corpus.unknown"),

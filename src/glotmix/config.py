@@ -5,14 +5,15 @@ YAML 1.2 because in 1.1 the tag ``no`` (Norwegian) is the boolean False and ``1e
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import AliasEvent
 
 from glotmix.errors import BadInput
 
@@ -401,12 +402,14 @@ def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
 def read_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A study file with its scale and overrides merged, not yet checked."""
     data = read_yaml(path)
-    scales = data.pop("scales", {}) or {}
-    default = data.pop("scale", None)
+    scales, default = data.pop("scales", None) or {}, data.pop("scale", None)
+    if not isinstance(scales, dict) or not all(isinstance(one, dict) for one in scales.values()):
+        raise BadInput("scales is no mapping of names to sections", where=path, expected="scales: {tiny: {...}}")
     chosen = scale or default
     if chosen is not None:
-        if chosen not in scales:
-            raise BadInput(f"no scale {chosen!r}", where=path, expected=" | ".join(scales) or "a file with scales")
+        if not isinstance(chosen, str) or chosen not in scales:
+            there = " | ".join(map(str, scales)) or "a file with scales"
+            raise BadInput(f"no scale {chosen!r}", where=path, expected=there)
         data = merged(data, scales[chosen])
     for override in overrides:
         data = merged(data, parse_override(override))
@@ -459,20 +462,33 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
+class _Bounded(Composer):
+    """Makes the tree of a YAML file, and refuses aliases and depth where they begin: what follows is not read."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.parser.peek_event()
+        if isinstance(event, AliasEvent) or event.anchor is not None:
+            message = "uses a YAML alias (*name) or an anchor for one (&name)"
+            raise BadInput(message, expected="no aliases; write the value out")
+        if self._depth == MAX_YAML_DEPTH:
+            raise BadInput("nested too deeply", expected=f"at most {MAX_YAML_DEPTH} levels")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+
 def _load(text: str, where: object) -> Any:
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Bounded
     yaml.version = (1, 2)
     yaml.allow_duplicate_keys = False
     try:
-        depth = 0
-        for event in yaml.parse(io.StringIO(text)):
-            kind = type(event).__name__
-            if kind == "AliasEvent":
-                raise BadInput("uses a YAML alias (*name)", where=where, expected="no aliases; write the value out")
-            depth += kind.endswith("StartEvent") - kind.endswith("EndEvent")
-            if depth > MAX_YAML_DEPTH:
-                raise BadInput("nested too deeply", where=where, expected=f"at most {MAX_YAML_DEPTH} levels")
         return yaml.load(text)
+    except BadInput as error:
+        raise BadInput(error.message, where=where, expected=error.expected) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}:{mark.line + 1}:{mark.column + 1}" if mark is not None else where

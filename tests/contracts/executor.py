@@ -45,6 +45,18 @@ class ExecutorContract:
         (end,) = executor.run([job], lambda: None)
         assert end.returncode != 0
 
+    def test_a_job_whose_worker_was_killed_may_be_tried_again(self, executor, tmp_path):
+        marker = tmp_path / "tried"
+        code = f"import os, signal; from pathlib import Path; p = Path(r'{marker}'); first = not p.exists(); p.touch(); first and os.kill(os.getpid(), signal.SIGKILL)"
+        job = self.job(tmp_path, "twice", code)
+        assert [end.returncode != 0 for _ in range(2) for end in executor.run([job], lambda: None)] == [True, False]
+
+    def test_a_folder_with_shell_in_its_name_is_a_folder(self, executor, tmp_path):
+        folder = tmp_path / "50% $(touch ran) 'one' \"two\"; touch ran"
+        (end,) = executor.run([self.job(folder, "named", "print('said')")], lambda: None)
+        assert (end.returncode, end.job.log.read_text()) == (0, "said\n")
+        assert not list(tmp_path.rglob("ran"))
+
     def test_stopping_leaves_no_orphan(self, executor, tmp_path):
         pid = tmp_path / "pid"
         code = f"import os, time; open(r'{pid}', 'w').write(str(os.getpid())); time.sleep(600)"

@@ -1,5 +1,7 @@
 """roff: what a page prints, as text; checked on pages written here, in both macro languages."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,6 +183,9 @@ def test_mdoc_macros_inside_macros_are_said():
         (".if n si", "si"),
         (".if !t si", "si"),
         (".if t no", ""),
+        (".if\nsi", "si"),
+        (".ie\n.el si", "si"),
+        (".if !", ""),
         (".ie n si\n.el no", "si"),
         (".ie t no\n.el si", "si"),
         (".ie t \\{\\\nno\n.\\}\n.el \\{\\\nsi\n.\\}", "si"),
@@ -206,3 +211,27 @@ def test_a_string_that_is_defined_by_itself_ends():
 def test_any_page_is_read_without_an_error(page):
     for text in paragraphs(page):
         assert text.strip() == text != ""
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "\\f[",
+        "\\[x",
+        ".if n ",
+        ".ie t ",
+        "a\\\n",
+        "a\\c\n",
+        ".Ns a\n",
+        ".ds xx " + "\\*(xx" * 16 + "\n\\*(xx\n",
+        '"',
+        ".Op ",
+    ],
+)
+def test_time_grows_with_the_page_and_no_faster(unit):
+    """Linear is a second; brackets never closed, joined lines and strings by each other took minutes to years."""
+    page = unit * (400_000 // len(unit))
+    began = time.process_time()
+    found = paragraphs(page)
+    assert time.process_time() - began < 8
+    assert sum(map(len, found)) < 40 * len(page)

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.sweep.executors import slurm as module
 from glotmix.sweep.executors.slurm import SlurmExecutor
 from tests.contracts.executor import ExecutorContract
 
@@ -34,6 +35,27 @@ class TestSlurmExecutor(ExecutorContract):
     def executor(self, slurm):
         return SlurmExecutor(options={"time": "5"}, array=3)
 
+    def test_arrays_are_no_larger_than_a_site_allows(self, executor, tmp_path):
+        jobs = [self.job(tmp_path, f"j{i}", "import os; print(os.environ['SLURM_ARRAY_TASK_MAX'])") for i in range(7)]
+        assert len(list(executor.run(jobs, lambda: None))) == 7
+        assert [job.log.read_text() for job in jobs] == ["2\n"] * 6 + ["0\n"]
+        assert len(list((tmp_path / "logs").glob("array-*"))) == 3
+
+    def test_a_preempted_task_is_queued_again_and_ends_once(self, executor, tmp_path):
+        tries, requeued = tmp_path / "tries", []
+        code = (
+            f"import time; open(r'{tries}', 'a').write('x'); time.sleep(600 if open(r'{tries}').read() == 'x' else 0)"
+        )
+
+        def preempt():
+            if tries.exists() and not requeued:
+                told = subprocess.run(["squeue", "--noheader", "--format=%A"], capture_output=True, text=True)
+                requeued.extend(told.stdout.split())
+                subprocess.run(["scontrol", "requeue", *requeued], check=True)
+
+        (end,) = executor.run([self.job(tmp_path, "long", code)], preempt)
+        assert (end.returncode, tries.read_text()) == (0, "xx")
+
 
 @pytest.mark.parametrize(("name", "value"), [("array", "0-3"), ("x;rm", "1"), ("time", "1\n#SBATCH")])
 def test_options_that_are_none_of_sbatch_are_bad_input(name, value):
@@ -46,3 +68,26 @@ def test_a_machine_without_slurm_is_bad_input(monkeypatch, tmp_path):
     contract = ExecutorContract()
     with pytest.raises(BadInput, match="no program sbatch here"):
         list(SlurmExecutor().run([contract.job(tmp_path, "a", "pass")], lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [("Unable to contact slurm controller (connect failure)", ""), ("Invalid job id specified", "SLURM lost task 0 of array 7")],
+)  # fmt: skip
+def test_a_task_is_lost_when_the_scheduler_says_so_and_not_when_it_says_nothing(monkeypatch, tmp_path, says, told):
+    """A controller that restarts for minutes would else have every task of a sweep trained again."""
+    monkeypatch.setattr(module, "ASK_EVERY", 0.0)
+    asked = []
+
+    def call(command):
+        if command[0] == "sbatch":
+            return "7\n"
+        asked.append(command)
+        if len(asked) == 10:
+            (tmp_path / "logs" / next(iter(os.listdir(tmp_path / "logs"))) / "0.exit").write_text("0")
+        raise GlotmixError(f"squeue: slurm_load_jobs error: {says}")
+
+    monkeypatch.setattr(module, "_call", call)
+    (end,) = SlurmExecutor().run([ExecutorContract().job(tmp_path, "a", "pass")], lambda: None)
+    assert end.reason.startswith(told)
+    assert (end.returncode, len(asked)) == ((1, module.PATIENCE) if told else (0, 10))

@@ -15,7 +15,7 @@ from glotmix.corpus.readers.streams import decoded, opened
 from glotmix.corpus.split import HashSet, hash64
 from glotmix.errors import BadInput
 
-MAX_PAGE_BYTES = 16 << 20
+MAX_PAGE_BYTES = 4 << 20
 """Longest page, decompressed; the longest real ones (of shells and compilers) have two megabytes."""
 MIN_PAGE_CHARACTERS = 200
 """Shorter pages are stubs that refer to others."""

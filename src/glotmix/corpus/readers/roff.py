@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from glotmix.corpus.readers.mdoc import CLOSERS, MDOC, said
-from glotmix.corpus.readers.roff_escapes import STRINGS, unescaped
+from glotmix.corpus.readers.roff_escapes import STRINGS, Strings, unescaped
 
 _COMMENT = re.compile(r'(?<!\\)((?:\\\\)*)\\["#].*')
 _BLANKS = re.compile(r"[ \t]+")
@@ -23,6 +23,12 @@ _PARAGRAPHS = _BREAKS - {"br", "ti", "in", "ce", "ne", "RE", "El", "Ed"}
 _ALTERNATING = frozenset("BI BR IB IR RB RI".split())
 _FONTS = frozenset("B I R SM SB CW CB CR CI".split())
 _HEADINGS = frozenset("SH SS Sh Ss".split())
+_LONGEST_CONTROL = 1 << 14
+"""Characters of a control line; what is longer is no prose and is left out."""
+_LONGEST_PARAGRAPH = 1 << 16
+"""Characters after which a paragraph ends."""
+_NESTED = 100
+"""Conditions in one line."""
 
 
 def paragraphs(page: str) -> list[str]:
@@ -42,13 +48,15 @@ def paragraphs(page: str) -> list[str]:
 def _prose_lines(page: str) -> Iterator[str]:
     """Lines without comments and skipped blocks, continuations (``\\`` at the end) joined, conditions decided."""
     until: str | None = None
-    pending = ""
+    pending: list[str] = []
     conditions = _Conditions()
     for raw in page.replace("\r\n", "\n").split("\n"):
-        line = pending + raw
-        pending = ""
-        if line.endswith("\\") and not line.endswith("\\\\") and until is None:
-            pending = line[:-1]
+        if raw.endswith("\\") and not raw.endswith("\\\\") and until is None:
+            pending.append(raw[:-1])
+            continue
+        line = "".join([*pending, raw])
+        pending = []
+        if len(line) > _LONGEST_CONTROL and line[0] in ".'":
             continue
         if until is not None:
             if re.match(rf"[.']\s*{re.escape(until)}(\s|$)", line):
@@ -76,7 +84,6 @@ class _Conditions:
 
     def __init__(self) -> None:
         self._skip = 0  # depth of blocks that are skipped, 0 when text is kept
-        self._kept = 0  # depth of blocks that are kept
         self._else: list[bool] = []
 
     def lines(self, line: str) -> Iterator[str]:
@@ -84,35 +91,39 @@ class _Conditions:
         if self._skip:
             self._skip = max(0, self._skip + opens - closes)
             return
-        name = macro_name(line)
-        if name not in ("if", "ie", "el", "while"):
-            if closes:
-                self._kept = max(0, self._kept + opens - closes)
-                line = line.replace("\\}", "").replace("\\{", "")
-                if line.strip() in ("", ".", "'", ".br"):
-                    return
+        for _ in range(_NESTED):
+            name = macro_name(line)
+            if name not in ("if", "ie", "el", "while"):
+                break
+            holds, line = self._decided(name, line[1:].lstrip()[len(name) :].lstrip())
+            if not holds:
+                self._skip = max(0, opens - closes)
+                return
+            line = line.replace("\\{", "").replace("\\}", "").strip()
+            if not line:
+                return
+            opens = closes = 0
+        if closes:
+            line = line.replace("\\}", "").replace("\\{", "")
+        if not (closes and line.strip() in ("", ".", "'", ".br")):
             yield line
-            return
-        rest = line[1:].lstrip()[len(name) :].lstrip()
+
+    def _decided(self, name: str, rest: str) -> tuple[bool, str]:
+        """Whether what a condition guards is kept, and what that is."""
         if name == "el":
-            holds = bool(self._else) and self._else.pop()
-        else:
-            holds, rest = _condition(rest)
-            holds = holds and name != "while"
-            if name == "ie":
-                self._else.append(not holds)
-        if holds:
-            self._kept += opens - closes
-            if body := rest.replace("\\{", "").replace("\\}", "").strip():
-                yield from self.lines(body)
-        else:
-            self._skip = max(0, opens - closes)
+            return bool(self._else) and self._else.pop(), rest
+        holds, rest = _condition(rest)
+        if name == "ie":
+            self._else.append(not holds)
+        return holds and name != "while", rest
 
 
 def _condition(text: str) -> tuple[bool, str]:
     """Whether a condition holds in groff's nroff, and what follows it."""
     negated = text.startswith("!")
     text = text[negated:].lstrip()
+    if not text:  # a condition that is missing
+        return False, ""
     if match := re.match(r"([\"'\x07])(.*?)\1(.*?)\1", text):
         holds = match[2] == match[3]
     elif match := re.match(r"[rdcmF]\s*\S+", text):
@@ -144,7 +155,8 @@ class _Stripper:
         self.paragraphs: list[str] = []
         self._lines: list[str] = []
         self._filled = True
-        self._strings = dict(STRINGS)
+        self._strings = Strings(STRINGS)
+        self._size = 0  # characters of the paragraph so far
         self._glue = False  # the next text follows without a space (\c, mdoc Ns)
         self._heading = False  # the next line is the text of a heading
         self._name = ""  # mdoc .Nm
@@ -216,7 +228,7 @@ class _Stripper:
 
     def _define(self, rest: str) -> None:
         name, _, value = rest.partition(" ")
-        self._strings[name] = value.lstrip().removeprefix('"')
+        self._strings.define(name, value.lstrip().removeprefix('"'))
 
     def _text(self, text: str) -> None:
         glue_next = text.endswith("\\c")
@@ -227,8 +239,9 @@ class _Stripper:
             else:
                 self._lines.append(text)
             self._glue = False
+            self._size += len(text)
         self._glue = self._glue or glue_next
-        if self._heading:
+        if self._heading or self._size > _LONGEST_PARAGRAPH:
             self._heading = False
             self._break(paragraph=True)
 
@@ -243,4 +256,4 @@ class _Stripper:
         joined = ("\n" if not self._filled else " ").join(self._lines)
         if text := re.sub(r" *\n[ \n]*", "\n", joined).strip():
             self.paragraphs.append(text)
-        self._lines = []
+        self._lines, self._size = [], 0

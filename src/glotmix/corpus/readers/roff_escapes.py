@@ -36,23 +36,47 @@ _NAMED: Mapping[str, str] = {
 }
 """Special characters by their two-letter (or longer) name."""
 
-STRINGS: Mapping[str, str] = {
+
+class Strings(dict[str, str]):
+    """Values of ``\\*(xx``. A page may define them by each other and by themselves, so how often is bounded."""
+
+    LONGEST = 100
+    """Characters of a value; what is longer is cut."""
+    DEEPEST = 5
+    """Strings in strings."""
+
+    def __init__(self, values: Mapping[str, str]):
+        super().__init__(values)
+        self._nested_left = 10_000
+
+    def define(self, name: str, value: str) -> None:
+        """What ``.ds`` does."""
+        self[name] = value[: self.LONGEST]
+
+    def value(self, name: str, depth: int) -> str:
+        """The value of a string that stands inside of ``depth`` others; "" for an unknown one, or one too many."""
+        self._nested_left -= depth > 0
+        return self.get(name, "") if depth < self.DEEPEST and self._nested_left > 0 else ""
+
+
+STRINGS = Strings({
     "lq": "“", "rq": "”", "R": "®", "Tm": "™", "C`": '"', "C'": '"', "--": "–", "PI": "π", "L\"": "“", "R\"": "”",
     "Lq": "“", "Rq": "”", "Ba": "|", "Ge": "≥", "Le": "≤", "Ne": "≠", "Gt": ">", "Lt": "<", "Am": "&", "Pm": "±",
     "aq": "'", "Aq": "'", "q": '"', "If": "∞", "Na": "NaN", "Pi": "π",
-}  # fmt: skip
+})  # fmt: skip
 """Strings that the macro packages define before the page does."""
 
+# Names in brackets are short: else every bracket that is never closed would be looked for up to the line's end.
 _ESCAPE = re.compile(
     r"""\\(?:
-      (?P<quiet>[fFmMgVYkO](?:\((?:..)|\[[^\]]*\]|[^\s(\[])       # fonts, colours, registers that print nothing
-        | s(?:[-+]?\d | [-+]?\(.. | [-+]?\[[^\]]*\] | \([-+]?.. | '[^']*')
-        | n[-+]?(?:\(..|\[[^\]]*\]|.)
+      (?P<quiet>[fFmMgVYkO](?:\((?:..)|\[[^\]]{0,80}\]|[^\s(\[])       # fonts, colours, registers that print nothing
+        | s(?:[-+]?\d | [-+]?\(.. | [-+]?\[[^\]]{0,80}\] | \([-+]?.. | '[^']*')
+        | n[-+]?(?:\(..|\[[^\]]{0,80}\]|.)
         | [hvwlLDbxRABXZHS](?P<q>['"\x07|!]).*?(?P=q)
-        | [&)%:/,|^{}pcdurzaE!?] | \$(?:\(..|\[[^\]]*\]|.)
+        | [&)%:/,|^{}pcdurzaE!?] | \$(?:\(..|\[[^\]]{0,80}\]|.)
       )
-    | (?P<string>\*(?:\(..|\[[^\]]*\]|.))
-    | \((?P<two>..) | \[(?P<long>[^\]]*)\] | C'(?P<named>[^']*)'
+    | (?P<string>\*(?:\(..|\[[^\]]{0,80}\]|.))
+    | \((?P<two>..) | \[(?P<long>[^\]]{0,80})\] | C'(?P<named>[^']*)'
     | N'(?P<code>\d+)'
     | o'(?P<over>[^']*)'
     | (?P<other>.)
@@ -72,13 +96,13 @@ def special(name: str) -> str:
     return _NAMED.get(name, "")
 
 
-def unescaped(text: str, strings: Mapping[str, str] = STRINGS, depth: int = 0) -> str:
+def unescaped(text: str, strings: Strings = STRINGS, depth: int = 0) -> str:
     """``text`` with every escape replaced by what it prints.
 
     Args:
         text: a line (or an argument) of a page, its comment already cut off.
         strings: values of ``\\*(xx``, themselves with escapes.
-        depth: how many strings this text is inside of; a page may define one by itself.
+        depth: how many strings this text is inside of.
     """
     if "\\" not in text:
         return text
@@ -89,8 +113,7 @@ def unescaped(text: str, strings: Mapping[str, str] = STRINGS, depth: int = 0) -
         if name := match["two"] or match["long"] or match["named"]:
             return special(name)
         if match["string"]:
-            value = strings.get(_string_name(match["string"]), "")
-            return unescaped(value, strings, depth + 1) if depth < 5 else ""
+            return unescaped(strings.value(_string_name(match["string"]), depth), strings, depth + 1)
         if match["code"]:
             return chr(int(match["code"])) if 32 <= int(match["code"]) < 0x110000 else ""
         if match["over"]:

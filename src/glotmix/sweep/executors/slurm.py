@@ -27,6 +27,8 @@ ASK_EVERY = 5.0
 """Seconds between two questions to the scheduler; every question costs it a lock."""
 PATIENCE = 3
 """Questions in a row in which a task without exit code is not known to the scheduler, after which it counts as lost."""
+FORGOTTEN = "Invalid job id"
+"""What squeue says of jobs that ended some minutes ago."""
 OURS = ("array", "output", "error", "job-name", "wrap", "requeue", "chdir", "parsable")
 
 
@@ -67,9 +69,9 @@ class SlurmExecutor(Executor):
                     path.unlink()
                     yield JobEnd(job, code, last_lines(job.log) if code else "")
                 if time.monotonic() - asked > ASK_EVERY:
-                    asked, alive = time.monotonic(), _alive(submitted)
+                    asked, known = time.monotonic(), _known(submitted)
                     for path, (job, array) in list(waiting.items()):
-                        unknown[path] = 0 if array in alive else unknown.get(path, 0) + 1
+                        unknown[path] = 0 if known is None or array in known else unknown.get(path, 0) + 1
                         if unknown[path] >= PATIENCE and not path.is_file():
                             del waiting[path]
                             yield JobEnd(job, 1, f"SLURM lost task {path.stem} of array {array}: {last_lines(job.log)}")
@@ -79,7 +81,7 @@ class SlurmExecutor(Executor):
             if waiting and submitted:
                 _call(["scancel", *submitted])
                 until = time.monotonic() + PATIENCE * ASK_EVERY
-                while _alive(submitted) and time.monotonic() < until:
+                while _known(submitted) != set() and time.monotonic() < until:
                     time.sleep(TICK)
 
     def _submit(self, jobs: Sequence[Job]) -> tuple[str, list[Path]]:
@@ -99,7 +101,7 @@ class SlurmExecutor(Executor):
                 "--requeue",
                 "--job-name=glotmix",
                 f"--array=0-{len(jobs) - 1}{self._at_once}",
-                f"--output={folder}/slurm-%a.log",
+                f"--output={str(folder).replace('%', '%%')}/slurm-%a.log",
                 *self._options,
                 str(script),
             ]
@@ -119,13 +121,16 @@ def _option(name: str, value: str) -> str:
     return f"--{name}={value}"
 
 
-def _alive(arrays: Sequence[str]) -> set[str]:
-    """Arrays of which some task is pending or running."""
-    answer = _call(["squeue", "--noheader", "--format=%A %F", "--jobs", ",".join(arrays)], check=False)
+def _known(arrays: Sequence[str]) -> set[str] | None:
+    """Arrays of which some task is pending or running; None where the scheduler does not answer, as in a restart."""
+    try:
+        answer = _call(["squeue", "--noheader", "--format=%A %F", "--jobs", ",".join(arrays)])
+    except GlotmixError as error:
+        return set() if FORGOTTEN in str(error) else None
     return {word for line in answer.splitlines() for word in line.split()}
 
 
-def _call(command: list[str], *, check: bool = True) -> str:
+def _call(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
     except FileNotFoundError:
@@ -134,6 +139,6 @@ def _call(command: list[str], *, check: bool = True) -> str:
         ) from None
     except subprocess.TimeoutExpired:
         raise GlotmixError(f"{command[0]} did not answer in two minutes") from None
-    if check and done.returncode:
+    if done.returncode:
         raise GlotmixError(f"{command[0]}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout

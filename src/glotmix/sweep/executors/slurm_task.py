@@ -11,7 +11,10 @@ from pathlib import Path
 
 
 def main(folder: Path, index: int) -> int:
-    """Run task ``index`` and leave its exit code; a signal from the scheduler is handed on and leaves none."""
+    """Run task ``index`` and leave its exit code; a signal from the scheduler is handed on and leaves none.
+
+    Without an exit code the task has not ended: a requeued one starts again.
+    """
     order = json.loads((folder / "tasks.json").read_text())[index]
     log = Path(order["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -20,19 +23,21 @@ def main(folder: Path, index: int) -> int:
         process = subprocess.Popen(  # noqa: S603 - an argument list that glotmix built, no shell
             order["command"], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
         )
+    received: list[int] = []
+
+    def hand_on(number: int, _: object) -> None:
+        received.append(number)
+        process.send_signal(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda received, _: _hand_on(process, received))
+        signal.signal(number, hand_on)
     code = process.wait()
+    if received:
+        return 128 + received[0]
     part = folder / f"{index}.exit.part"
     part.write_text(str(code))
     part.replace(folder / f"{index}.exit")
     return 0
-
-
-def _hand_on(process: subprocess.Popen[bytes], number: int) -> None:
-    process.send_signal(number)
-    process.wait()
-    os._exit(128 + number)  # without an exit code: a requeued task starts again
 
 
 if __name__ == "__main__":
