@@ -25,7 +25,8 @@ import numpy as np
 from glotmix.artifact import read_json
 from glotmix.fit import fit
 from glotmix.measurements import Measurements, read_runs
-from glotmix.transfer.estimate import design, kernel_shap, permutation, regression_adjusted, surrogate
+from glotmix.mixture.design import spread_coalitions
+from glotmix.transfer.estimate import kernel_shap, permutation, regression_adjusted, surrogate
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
@@ -199,7 +200,7 @@ def one_game(
     def error(found_L: np.ndarray) -> float:
         return float(np.linalg.norm(found_L - value_L) / np.linalg.norm(value_L))
 
-    inside = design(n, runs, rng)
+    inside = spread_coalitions(n, runs, rng)
     payoff_RT = measured(inside)
     ours = surrogate(inside, payoff_RT)
     return {

@@ -1,6 +1,5 @@
 import itertools
 import json
-import math
 import re
 from collections import Counter
 
@@ -19,6 +18,7 @@ from glotmix.mixture.design import (
     round_tokens,
     sampled_coalitions,
     simulated_epoching,
+    spread_coalitions,
 )
 from glotmix.mixture.mixture import Mixture
 
@@ -64,34 +64,28 @@ def test_more_languages_than_can_be_enumerated_are_refused_with_a_hint():
         coalitions(LANGUAGES, NATURAL.over(LANGUAGES).__class__({**NATURAL, "fin_Latn": 0.0, "spa_Latn": 0.6}), 1e6)
 
 
-def test_sampled_coalitions_have_the_full_one_singles_and_complements():
+def test_sampled_coalitions_are_the_full_one_singles_and_halves():
     languages = [f"l{i:02}" for i in range(10)]
     runs = sampled_coalitions(languages, uniform(languages), 1e6, 61, np.random.default_rng(0))
     sets = [members(run) for run in runs]
     assert len(sets) == len(set(sets)) == 61
-    assert frozenset(languages) in sets
-    assert all(frozenset([name]) in sets for name in languages)
-    drawn = sets[11:]
-    paired = sum(frozenset(languages) - s in sets for s in drawn)
-    assert paired >= len(drawn) - 1  # the last may stand alone; uniform subsets would pair about 3 of 50
+    assert sets[0] == frozenset(languages)
+    assert set(sets[1:11]) == {frozenset([name]) for name in languages}
+    assert {len(one) for one in sets[11:]} == {5}
     again = sampled_coalitions(languages, uniform(languages), 1e6, 61, np.random.default_rng(0))
     assert runs == again
 
 
-def test_sizes_of_sampled_coalitions_follow_the_shapley_kernel():
-    """Sizes 3 of 20 and its complement 17 are rarer than 1 and 19 by (1·19) / (3·17); uniform subsets are near 10."""
-    languages = [f"l{i:02}" for i in range(20)]
-    sizes = Counter()
-    for seed in range(40):
-        runs = sampled_coalitions(languages, uniform(languages), 1e6, 20, np.random.default_rng(seed))
-        sizes.update(len(members(run)) for run in runs[1:])
-    expected = {s: 1 / (s * (20 - s)) for s in range(2, 19)}  # 1 and 19 run out of different subsets
-    total, drawn = sum(expected.values()), sum(sizes[s] for s in expected)
-    for s in (2, 3, 5, 10):
-        got, share = (sizes[s] + sizes[20 - s]) / drawn, (expected[s] + (expected[20 - s] if s != 10 else 0)) / total
-        if s == 10:
-            got /= 2
-        assert got == pytest.approx(share, abs=4 * math.sqrt(share * (1 - share) / drawn))
+@pytest.mark.parametrize(("n", "count"), [(10, 32), (10, 64), (21, 60)])
+def test_every_pair_of_languages_stands_together_about_as_often(n, count):
+    """How unevenly pairs stand together in the halves, standard deviation of the counts; drawn at random it is twice
+    that and more."""
+    rng = np.random.default_rng(0)
+    halves = spread_coalitions(n, count, rng)[n + 1 :]
+    drawn = np.array([np.isin(np.arange(n), rng.choice(n, halves[0].sum(), replace=False)) for _ in halves])
+    pairs = np.triu_indices(n, 1)
+    uneven, random = (((x.T * 1.0) @ x)[pairs].std() for x in (halves, drawn))
+    assert uneven < 0.6 * random
 
 
 def test_sampling_all_coalitions_gives_each_once():

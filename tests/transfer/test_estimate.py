@@ -7,7 +7,8 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
-from glotmix.transfer.estimate import design, estimated, kernel_shap, permutation, regression_adjusted, surrogate
+from glotmix.mixture.design import spread_coalitions
+from glotmix.transfer.estimate import estimated, kernel_shap, permutation, regression_adjusted, surrogate
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
@@ -40,7 +41,7 @@ def test_permutations_come_near_with_many_runs_and_pairs_come_nearer() -> None:
 
 @pytest.mark.parametrize("estimator", [kernel_shap, regression_adjusted, surrogate])
 def test_estimates_from_a_design_share_out_the_whole_payoff(estimator) -> None:
-    inside = design(N, 30, np.random.default_rng(0))
+    inside = spread_coalitions(N, 30, np.random.default_rng(0))
     whole = payoff(np.ones((1, N), dtype=bool))[0]
     np.testing.assert_allclose(estimator(inside, payoff(inside)).value_TL.sum(axis=1), whole, rtol=0.01)
 
@@ -52,7 +53,7 @@ def test_the_surrogate_needs_fewer_runs_than_sampling() -> None:
     covered = lambda inside: (((inside.astype(float) @ reach) > 0) @ worth)[:, None]  # noqa: E731
     noisy = lambda inside: covered(inside) + rng.normal(0, 0.03, (len(inside), 1)) * inside.any(axis=1)[:, None]  # noqa: E731
     value_L = weights(10) @ covered(members(10))[:, 0]
-    inside = design(10, 32, rng)
+    inside = spread_coalitions(10, 32, rng)
     found = surrogate(inside, noisy(inside))
     other = permutation(noisy, 10, 32, rng)
     off, sampled = (np.linalg.norm(e.value_TL[0] - value_L) / np.linalg.norm(value_L) for e in (found, other))
@@ -60,13 +61,13 @@ def test_the_surrogate_needs_fewer_runs_than_sampling() -> None:
 
 
 def test_a_law_that_is_right_leaves_only_noise_to_correct() -> None:
-    inside = design(N, 12, np.random.default_rng(1))
+    inside = spread_coalitions(N, 12, np.random.default_rng(1))
     found = surrogate(inside, payoff(inside), prior=payoff)
     np.testing.assert_allclose(found.value_TL, truth(), atol=1e-6)
 
 
 def test_a_law_that_is_wrong_is_corrected_by_the_runs() -> None:
-    inside = design(N, 40, np.random.default_rng(1))
+    inside = spread_coalitions(N, 40, np.random.default_rng(1))
     wrong = lambda coalitions: 0.7 * payoff(coalitions)  # noqa: E731
     found = surrogate(inside, payoff(inside), prior=wrong)
     before = np.linalg.norm(0.3 * truth())
@@ -74,13 +75,13 @@ def test_a_law_that_is_wrong_is_corrected_by_the_runs() -> None:
 
 
 def test_a_design_holds_everybody_and_no_coalition_twice() -> None:
-    inside = design(8, 50, np.random.default_rng(2))
+    inside = spread_coalitions(8, 50, np.random.default_rng(2))
     assert inside[0].all()
     assert len(np.unique(inside, axis=0)) == 50
 
 
 def test_too_few_coalitions_are_refused() -> None:
-    inside = design(N, 4, np.random.default_rng(0))
+    inside = spread_coalitions(N, 4, np.random.default_rng(0))
     with pytest.raises(BadInput, match="values"):
         kernel_shap(inside, payoff(inside))
 
@@ -106,7 +107,7 @@ def planted(n: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("n", "runs", "most"), [(8, 40, 0.05), (20, 60, 0.15)])
 def test_a_table_of_some_coalitions_gives_values_near_the_truth(n: int, runs: int, most: float) -> None:
-    inside = design(n, runs, np.random.default_rng(0)) if n < 12 else drawn(n, runs)
+    inside = spread_coalitions(n, runs, np.random.default_rng(0)) if n < 12 else drawn(n, runs)
     found = estimated(table(n, inside), {"t": 5.0})
     truth_L = planted(n)
     # Equal shares of the whole, which know nothing of who is worth more, are more than twice as far away.
@@ -124,4 +125,4 @@ def drawn(n: int, runs: int) -> np.ndarray:
 
 def test_too_few_coalitions_are_bad_input() -> None:
     with pytest.raises(BadInput, match="5 coalitions of 8 languages"):
-        estimated(table(8, design(8, 5, np.random.default_rng(0))), {"t": 5.0})
+        estimated(table(8, spread_coalitions(8, 5, np.random.default_rng(0))), {"t": 5.0})

@@ -1,7 +1,7 @@
 """Shapley values from fewer runs than there are coalitions.
 
 Sequential estimators ask a payoff function for coalitions of their choosing; the others take any table of coalitions
-that were run, in one batch, and :func:`design` says which to run.
+that were run, in one batch, and :func:`glotmix.mixture.design.spread_coalitions` says which to run.
 """
 
 from __future__ import annotations
@@ -68,28 +68,6 @@ def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, ant
         np.std(walks, axis=0, ddof=1) / np.sqrt(len(walks)) if len(walks) > 1 else np.full_like(value_TL, np.nan)
     )
     return Estimate(value_TL, deviation_TL, asked)
-
-
-def design(n: int, runs: int, rng: np.random.Generator) -> np.ndarray:
-    """Which coalitions to run, [runs, n]: everybody, each language alone, then pairs of a coalition and its complement.
-
-    A language alone shows what it is worth before others saturate the game; the pairs, of sizes from 2 to n - 2 and
-    drawn at random, show it among others, where noise weighs least. Source: Covert & Lee, Improving
-    KernelSHAP (2021), for the pairs; the sizes are ours (docs/methods/shapley.md has what they were compared with).
-    """
-    if runs >= 2**n - 1:
-        return members(n)[1:]
-    everybody = (1 << n) - 1
-    chosen = dict.fromkeys([everybody, *(1 << int(player) for player in rng.permutation(n))])
-    sizes = np.arange(min(2, n // 2), n // 2 + 1)
-    tries = 0
-    while len(chosen) < runs:
-        # A small game runs out of coalitions of these sizes; then any will do.
-        size = int(rng.choice(sizes if tries < 50 * runs else np.arange(1, n)))
-        coalition = int((1 << rng.choice(n, size=size, replace=False)).sum())
-        chosen |= dict.fromkeys([coalition, everybody - coalition])
-        tries += 1
-    return members(n)[np.array(list(chosen)[:runs])]
 
 
 def kernel_shap(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimate:
