@@ -90,4 +90,5 @@ def test_a_task_is_lost_when_the_scheduler_says_so_and_not_when_it_says_nothing(
     monkeypatch.setattr(module, "_call", call)
     (end,) = SlurmExecutor().run([ExecutorContract().job(tmp_path, "a", "pass")], lambda: None)
     assert end.reason.startswith(told)
-    assert (end.returncode, len(asked)) == ((1, module.PATIENCE) if told else (0, 10))
+    assert end.returncode == (1 if told else 0)
+    assert len(asked) == module.PATIENCE if told else len(asked) >= 10

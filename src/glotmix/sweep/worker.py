@@ -1,23 +1,20 @@
 """The program that an executor starts for a job: trains a stack of proxies and leaves their run directories.
 
-``python -m glotmix.sweep.worker ORDER.json``. It ends with its driver: on Linux the kernel kills it, elsewhere a thread
-watches. A lock on the order keeps an orphan that is still dying and its successor apart.
+``python -m glotmix.sweep.worker ORDER.json``. It ends with its driver; a lock on the order keeps an orphan that still
+dies and its successor apart.
 """
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import fcntl
 import json
 import math
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +22,7 @@ from glotmix.artifact import creating, open_artifact, read_json, write_json, wri
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
+from glotmix.sweep.orphan import die_with_driver
 from glotmix.tokens.shards import TokenStore, open_store
 
 if TYPE_CHECKING:
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from glotmix.proxy.parallel import Team
     from glotmix.proxy.train import RunResult, StackRun
     from glotmix.proxy.watch import Watched
-
-PR_SET_PDEATHSIG = 1
 
 
 def main(order_path: Path) -> int:
@@ -221,39 +217,6 @@ class _Reporter:
             part = self.path.with_suffix(".progress.part")
             part.write_text(json.dumps({"share": step / steps, "nats": finite}))
             part.replace(self.path)
-
-
-def die_with_driver() -> None:
-    """Arrange that this process is killed when the driver that started it dies, ``kill -9`` included."""
-    driver = int(os.environ.get("GLOTMIX_DRIVER", "0"))
-    if not driver:
-        return
-    if "WORLD_SIZE" in os.environ:  # torchrun stands between the driver and this process
-        threading.Thread(target=_watch, args=(driver, _alive), daemon=True).start()
-        return
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != driver:  # it died before the line above
-        os._exit(1)
-    threading.Thread(target=_watch, args=(driver, _is_parent), daemon=True).start()
-
-
-def _is_parent(driver: int) -> bool:
-    return os.getppid() == driver
-
-
-def _alive(driver: int) -> bool:
-    try:
-        os.kill(driver, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def _watch(driver: int, is_there: Callable[[int], bool]) -> None:
-    while is_there(driver):
-        time.sleep(1)
-    os._exit(1)
 
 
 if __name__ == "__main__":

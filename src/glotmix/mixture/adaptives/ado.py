@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.signal import savgol_filter
 
 from glotmix.errors import BadInput
 from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
@@ -102,6 +101,8 @@ class Ado(Adaptive):
         loss_TL = np.array(self._losses)
         window = min(SMOOTHING_WINDOW, len(loss_TL) - 1 + len(loss_TL) % 2)
         if window > SMOOTHING_ORDER:
+            from scipy.signal import savgol_filter  # takes a second to import, which every worker would pay
+
             loss_TL = savgol_filter(loss_TL, window, SMOOTHING_ORDER, axis=0)
         chosen = slice(self.ignored, None, THINNING)
         n_T = np.array(self._seen, dtype=float)[chosen]

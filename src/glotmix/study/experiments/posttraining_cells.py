@@ -23,7 +23,7 @@ from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell
 from glotmix.sweep.executors import Executor, Job
-from glotmix.sweep.worker import die_with_driver
+from glotmix.sweep.orphan import die_with_driver
 
 CELLS = "cells"
 Progress = Callable[[int, int, int], None]

@@ -1,0 +1,46 @@
+"""A worker ends with the driver that started it: on Linux the kernel kills it, elsewhere a thread watches."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_driver() -> None:
+    """Arrange that this process is killed when the driver that started it dies, ``kill -9`` included."""
+    driver = int(os.environ.get("GLOTMIX_DRIVER", "0"))
+    if not driver:
+        return
+    if "WORLD_SIZE" in os.environ:  # torchrun stands between the driver and this process
+        threading.Thread(target=_watch, args=(driver, _alive), daemon=True).start()
+        return
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != driver:  # it died before the line above
+        os._exit(1)
+    threading.Thread(target=_watch, args=(driver, _is_parent), daemon=True).start()
+
+
+def _is_parent(driver: int) -> bool:
+    return os.getppid() == driver
+
+
+def _alive(driver: int) -> bool:
+    try:
+        os.kill(driver, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _watch(driver: int, is_there: Callable[[int], bool]) -> None:
+    while is_there(driver):
+        time.sleep(1)
+    os._exit(1)
