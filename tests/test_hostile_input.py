@@ -3,6 +3,7 @@
 import csv
 import gzip
 import hashlib
+import json
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from glotmix import measurements
-from glotmix.artifact import checksum, compare, open_artifact, put, write_json
+from glotmix.artifact import checksum, compare, open_artifact, put
 from glotmix.config import CorpusConfig, load_study
 from glotmix.corpus.readers import open_reader, streams
 from glotmix.errors import BadInput, Corrupt
@@ -144,13 +145,29 @@ def test_study_files_that_mean_harm_are_refused(tmp_path, text, match):
 
 def test_a_manifest_cannot_name_a_file_outside_of_its_artifact(tmp_path):
     (tmp_path / "secret").write_text("s")
-    for name in ("../secret", "/etc/passwd", "a/../../secret", ""):
+    for name in ("../secret", "/etc/passwd", "a/../../secret", "", "x" * 300, "\ud800"):
         files = {name: {"bytes": 1, "sha256": checksum(tmp_path / "secret")}}
         manifest = {"kind": "run", "fingerprint": "x", "made_from": {}, "files": files}
         (tmp_path / "a").mkdir(exist_ok=True)
-        write_json(tmp_path / "a" / "artifact.json", manifest)
+        (tmp_path / "a" / "artifact.json").write_text(json.dumps(manifest))
         with pytest.raises(Corrupt, match="is no file of it"):
             open_artifact(tmp_path / "a", "run")
+
+
+def test_a_manifest_with_numbers_that_are_none_is_refused(tmp_path):
+    for told in ("Infinity", "NaN", "[]", "null", "9" * 5000):
+        files = f'{{"x": {{"bytes": {told}, "sha256": "x"}}}}'
+        text = f'{{"kind": "run", "fingerprint": "x", "made_from": {{}}, "files": {files}}}'
+        (tmp_path / "artifact.json").write_text(text)
+        with pytest.raises(Corrupt, match=r"artifact\.json: unreadable"):
+            open_artifact(tmp_path, "run")
+
+
+def test_an_index_whose_columns_have_no_names_in_unicode_is_refused(tmp_path):
+    hostile = TARGETS["shards"](tmp_path)
+    index = hostile.sound["spa_Latn.train.parquet"]
+    assert index.count(b"offset") > 1
+    assert not hostile(bytes([2]) + index.replace(b"offset", b"of\xf5set"))
 
 
 def test_a_table_that_changed_on_disk_is_not_read_and_one_that_was_being_replaced_is(tmp_path):

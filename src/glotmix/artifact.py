@@ -191,18 +191,17 @@ def read_manifest(directory: Path) -> Artifact:
     manifest = directory / MANIFEST
     try:
         stored = json.loads(manifest.read_text(encoding="utf-8"))
-        files = {
-            _inside(name): {"bytes": int(one["bytes"]), "sha256": one["sha256"]}
-            for name, one in stored["files"].items()
-        }
+        listed = stored["files"].items()
+        files = {_inside(name): {"bytes": int(one["bytes"]), "sha256": str(one["sha256"])} for name, one in listed}
         return Artifact(directory, stored["kind"], stored["fingerprint"], stored["made_from"], files)
-    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, OverflowError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise Corrupt(f"{manifest}: unreadable ({error}); delete {directory} to make it again") from None
 
 
 def _inside(name: str) -> str:
     """A file's name in a manifest, which may come from a stranger and must not lead out of its artifact."""
-    if not name or name.startswith("/") or "\0" in name or ".." in name.split("/"):
+    parts = name.split("/")
+    if not name or name.startswith("/") or "\0" in name or ".." in parts or max(len(p.encode()) for p in parts) > 255:
         raise ValueError(f"{name!r} is no file of it")
     return name
 

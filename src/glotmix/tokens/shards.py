@@ -137,10 +137,10 @@ class TokenStore:
         path = self._file(language, split, "parquet")
         try:
             table = pq.read_table(path)
-        except (pa.ArrowException, OSError, ValueError) as error:
+            if not table.schema.equals(INDEX):
+                raise ValueError(f"columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
+        except (pa.ArrowException, OSError, ValueError) as error:  # a name of a column may be no text
             raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
-        if not table.schema.equals(INDEX):
-            raise Corrupt(f"{path}: columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
         return pl.DataFrame(pl.from_arrow(table))
 
     def unique_tokens(self, language: str) -> int:
