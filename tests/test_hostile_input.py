@@ -150,7 +150,7 @@ def test_a_manifest_cannot_name_a_file_outside_of_its_artifact(tmp_path):
         manifest = {"kind": "run", "fingerprint": "x", "made_from": {}, "files": files}
         (tmp_path / "a").mkdir(exist_ok=True)
         (tmp_path / "a" / "artifact.json").write_text(json.dumps(manifest))
-        with pytest.raises(Corrupt, match="is no file of it"):
+        with pytest.raises(Corrupt, match="is no file of it|not allowed"):
             open_artifact(tmp_path / "a", "run")
 
 
