@@ -4,8 +4,11 @@
     python benchmarks/games.py --tables DIR…    keep the games of studies of all coalitions
     python benchmarks/games.py --show           the table of the results kept
 
-Synthetic games have 10 languages and noise 0.03. The estimator `surrogate` and the design of coalitions were developed
-on "power", "exponential" and "coverage"; "diluted", "families" and "man pages" were not looked at for that.
+Synthetic games have 10 languages and noise 0.03. The estimator `surrogate` was developed on "power", "exponential" and
+"coverage", the design of coalitions on "power", "coverage", "diluted" and "families" (other seeds than those here);
+"effective data", "information", "best helper" and the man pages were only run. `known_family` is the best linear
+estimate from the same runs for someone who knows the mean and the covariance of the family's games and the noise
+(2,000 games of other seeds): what no estimator can be expected to beat by much.
 "man pages 4" are the games of the four languages of recipes/shapley-law.yaml (15 coalitions, three seeds, six targets),
 "man pages 8" those of man_coalitions.yaml (255 coalitions of small proxies, eight targets): every coalition was
 trained, a run's noise is its own, and the exact values of the complete table are the truth. Of 15 coalitions 8 and 11
@@ -80,12 +83,51 @@ def families(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
     return payoff
 
 
+def effective_data(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Own budgets: loss (D₀ + Σ τ D)^-β, one language the target itself, the others worth 0.02 to 0.6 of its tokens."""
+    tau_L = np.append(1.0, np.exp(rng.uniform(np.log(0.02), np.log(0.6), PLAYERS - 1)))
+    tokens_L, beta, before = rng.uniform(0.3, 3, PLAYERS), rng.uniform(0.2, 0.5), rng.uniform(0.05, 0.5)
+    return _to_one(lambda inside: before**-beta - (before + inside @ (tau_L * tokens_L)) ** -beta)
+
+
+def information(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """Languages are points in space; a coalition tells of a target what noisy looks from there tell of a process."""
+    place_LK = rng.normal(size=(PLAYERS + 1, 3))
+    kernel_LL = np.exp(-((place_LK[:, None] - place_LK[None]) ** 2).sum(axis=2) / 4)
+    noise = rng.uniform(0.1, 1)
+
+    def payoff(inside: np.ndarray) -> np.ndarray:
+        told = []
+        for row in inside:
+            some = np.flatnonzero(row)
+            covariance = kernel_LL[np.ix_(some, some)] + noise * np.eye(len(some))
+            told.append(kernel_LL[-1, some] @ np.linalg.solve(covariance, kernel_LL[some, -1]) if len(some) else 0.0)
+        return np.array(told)
+
+    return _to_one(payoff)
+
+
+def best_helper(rng: np.random.Generator) -> Callable[[np.ndarray], np.ndarray]:
+    """The best helper counts most: a power mean (exponent 2 to 6) of what every language gives, on a log scale."""
+    gives_L, power_ = np.exp(rng.normal(0, 0.8, PLAYERS)), rng.uniform(2, 6)
+    return _to_one(lambda inside: np.log1p((inside @ gives_L**power_) ** (1 / power_)))
+
+
+def _to_one(payoff: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Payoffs in units of that of everybody."""
+    whole = float(payoff(np.ones((1, PLAYERS), dtype=bool))[0] - payoff(np.zeros((1, PLAYERS), dtype=bool))[0])
+    return lambda inside: payoff(inside) / whole
+
+
 FAMILIES: dict[str, Family] = {
     "power": power,
     "exponential": exponential,
     "coverage": coverage,
     "diluted": diluted,
     "families": families,
+    "effective data": effective_data,
+    "information": information,
+    "best helper": best_helper,
 }
 
 
@@ -114,7 +156,8 @@ def main() -> None:
             if name.startswith("man pages"):
                 rows = [of_table(payoff_C, runs, t) for payoff_CT in real for t, payoff_C in enumerate(payoff_CT.T)]
             else:
-                rows = [of_family(FAMILIES[name], runs, seed, asked.noise) for seed in range(asked.seeds)]
+                known = known_family(FAMILIES[name])
+                rows = [of_family(FAMILIES[name], runs, seed, asked.noise, known) for seed in range(asked.seeds)]
             if not rows:
                 continue
             mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
@@ -129,8 +172,11 @@ TITLES = {
     "power": "power law of summed transfer †",
     "exponential": "1 − exp(−Σ w) †",
     "coverage": "60 skills, taught by some †",
-    "diluted": "power mean of a fixed budget, with pairs",
-    "families": "four families, saturating inside",
+    "diluted": "power mean of a fixed budget, with pairs †",
+    "families": "four families, saturating inside †",
+    "effective data": "effective data, own budgets",
+    "information": "information about a place",
+    "best helper": "the best helper counts most",
     "man pages 4": "man pages, 4 languages, 8 / 11 of 15 runs",
     "man pages 8": "man pages, 8 languages",
 }
@@ -140,12 +186,13 @@ def shown(results: dict) -> str:
     """Mean errors as a table, fewer runs / more runs."""
     plain = ("equal_shares", "permutation", "kernel_shap", "regression_adjusted", "law_adjusted")
     head = "equal shares | permutations | KernelSHAP | curve + KernelSHAP | law-adjusted | **surrogate** | coverage"
-    lines = [f"| family | {head} |", "|" + "---|" * 8]
+    lines = [f"| family | {head} | family known |", "|" + "---|" * 9]
     for name in [name for name in TITLES if name in results]:
         few, many = (results[name][runs]["mean"] for runs in sorted(results[name], key=int))
         cells = [f"{few[key]:.2f} / {many[key]:.2f}" for key in plain]
         cells += [f"**{few['surrogate']:.3f} / {many['surrogate']:.3f}**"]
         cells += [f"{few['coverage']:.2f} / {many['coverage']:.2f}"]
+        cells += [f"{few['known_family']:.3f} / {many['known_family']:.3f}" if "known_family" in few else ""]
         lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -171,7 +218,18 @@ def kept(directory: Path) -> dict[str, object]:
     }
 
 
-def of_family(family: Family, runs: int, seed: int, noise: float) -> dict[str, float]:
+def known_family(family: Family, games: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [C] and spread [G, C] of a family's games (spreadᵀ spread is their covariance)."""
+    every = members(PLAYERS)
+    payoff_GC = np.array([family(np.random.default_rng([1, seed]))(every) for seed in range(games)])
+    payoff_GC -= payoff_GC[:, :1]
+    mean_C = payoff_GC.mean(axis=0)
+    return mean_C, (payoff_GC - mean_C) / np.sqrt(games)
+
+
+def of_family(
+    family: Family, runs: int, seed: int, noise: float, known: tuple[np.ndarray, np.ndarray]
+) -> dict[str, float]:
     rng = np.random.default_rng([seed, runs])
     true = family(np.random.default_rng(seed))
     nobody = true(np.zeros((1, PLAYERS), dtype=bool))
@@ -181,7 +239,7 @@ def of_family(family: Family, runs: int, seed: int, noise: float) -> dict[str, f
         off_C = rng.normal(0, noise, len(inside)) * inside.any(axis=1)
         return (true(inside) - nobody + off_C)[:, None]
 
-    return one_game(measured, value_L, runs, rng)
+    return one_game(measured, value_L, runs, rng, (*known, noise))
 
 
 def of_table(payoff_C: np.ndarray, runs: int, target: int) -> dict[str, float]:
@@ -192,7 +250,11 @@ def of_table(payoff_C: np.ndarray, runs: int, target: int) -> dict[str, float]:
 
 
 def one_game(
-    measured: Callable[[np.ndarray], np.ndarray], value_L: np.ndarray, runs: int, rng: np.random.Generator
+    measured: Callable[[np.ndarray], np.ndarray],
+    value_L: np.ndarray,
+    runs: int,
+    rng: np.random.Generator,
+    known: tuple[np.ndarray, np.ndarray, float] | None = None,
 ) -> dict[str, float]:
     """Relative error of every estimator on one game; all but the permutations see the same runs."""
     n = len(value_L)
@@ -203,7 +265,15 @@ def one_game(
     inside = spread_coalitions(n, runs, rng)
     payoff_RT = measured(inside)
     ours = surrogate(inside, payoff_RT)
-    return {
+    told = {}
+    if known is not None:
+        mean_C, spread_GC, noise = known
+        at = inside @ (1 << np.arange(n))
+        covariance_RR = spread_GC[:, at].T @ spread_GC[:, at] + noise**2 * np.eye(len(at))
+        weight_R = np.linalg.solve(covariance_RR, payoff_RT[:, 0] - mean_C[at])
+        best_C = mean_C + spread_GC.T @ (spread_GC[:, at] @ weight_R)
+        told = {"known_family": error(weights(n) @ best_C)}
+    return told | {
         "equal_shares": error(np.full(n, payoff_RT[inside.all(axis=1)].mean() / n)),
         "permutation": error(permutation(measured, n, runs, rng).value_TL[0]),
         "antithetic": error(permutation(measured, n, runs, rng, antithetic=True).value_TL[0]),
