@@ -13,6 +13,7 @@ from glotmix.report.frames.clones import (
     REPRODUCED,
     AloneRow,
     CloneFindings,
+    ControlRow,
     DialRow,
     LensRow,
     MixtureRow,
@@ -67,6 +68,7 @@ def findings(**changes):
         ),
         "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4))),
         "alone": (AloneRow("two clones", 257, 1e6, estimate([1.6, 1.7])), AloneRow("two clones", 257, 2e6, estimate([1.4, 1.5]))),
+        "controls": (ControlRow(0.1, 1, Estimate(1.5), Estimate(math.inf), Estimate(-0.2)),),
         "dials": (DialRow("anchors", 0.05, 0.09, Estimate(1.45)),),
         "claims": (judged("Clones meet", "2.08", "ratio", [0.5, 0.6, 0.7]), judged("Both gain", "yes", "nats", [-0.1, -0.2, 0.05], "303M")),
         "lenses": (LensRow("game", 0.1, Estimate(-2.0), Estimate(0.3), Estimate(math.nan)), LensRow("measured", 0.1, Estimate(0.1), Estimate(0.2), Estimate(1.0))),
@@ -78,8 +80,10 @@ def findings(**changes):
 def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_names():
     text = page(findings())
     assert "reproduce 1, contradict 0 and cannot decide 1" in text
-    assert "would decide: 303M" in text
+    assert ">303M<" in text
     assert "beyond the curve" in text
+    assert "a clone alone has an efficiency of 1.50" in text
+    assert "the mixture is worse by 0.200 nats" in text
     assert "not defined" in text
     assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text
@@ -87,7 +91,7 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
 
 
 def test_parts_without_data_are_left_out_of_the_page():
-    bare = page(findings(mixtures=(), moments=(), alone=(), dials=(), lenses=(), claims=()))
+    bare = page(findings(mixtures=(), moments=(), alone=(), controls=(), dials=(), lenses=(), claims=()))
     assert "Lenses against the truth" not in bare
     assert "Over time" not in bare
     assert "What the clones show" in bare

@@ -14,7 +14,9 @@ from glotmix.study.experiments.clone_findings import (
     ArmOutcome,
     Outcome,
     claims,
+    control_row,
     curve_method,
+    dial_ends,
     efficiencies,
     mixture_rows,
 )
@@ -107,22 +109,31 @@ def test_verdicts_follow_the_planted_effects():
     }
 
 
-@pytest.mark.parametrize(("saved", "verdict"), [(0.2, "reproduced"), (-0.2, "not reproduced")])
-def test_what_updates_alone_would_give_is_told_from_transfer(saved, verdict):
-    main = outcome()
+def test_what_updates_alone_would_give_is_told_from_transfer():
     config = CloneStudyConfig(
         name="x", language="fr", proxy={"tokens": D, "batch": 10}, splits=[0.1], updates=[0.1], alone=[]
     )
+    main, control = outcome(), arms(config)[1]
     main = dataclasses.replace(main, arm=dataclasses.replace(main.arm, proxy=config.proxy))
-    control = arms(config)[1]
-    mixed = main.per_seed("split-90-10", lambda run: run.final["fra_Latn.2"])
-    alone = [
-        Outcome(run, {run.tokens: {"fra_Latn.1": mixed[run.seed] + saved + 0.01 * run.seed}}, {})
-        for run in control.runs
+    alone = main.alone("fra_Latn.1")
+    # As many updates are worth twice the tokens; the mixture, 3.7 times.
+    runs = [
+        Outcome(run, {run.tokens: {"fra_Latn.1": loss(2 * run.tokens, 0.01 * run.seed)}}, {}) for run in control.runs
     ]
-    (claim,) = (c for c in claims(main, [ArmOutcome(control, tuple(alone))], {}, "law") if "as many updates" in c.claim)
-    assert claim.verdict == verdict
-    assert claim.measured.value == pytest.approx(saved + 0.01)
+    row = control_row(main, ArmOutcome(control, tuple(runs)), alone, "law")
+    assert (row.share, row.batch) == (0.1, 1)
+    assert row.efficiency.value == pytest.approx(2, rel=0.05)
+    assert row.mixed.value == pytest.approx(1 + WORTH * 9, rel=0.05)
+    assert row.gain.value == pytest.approx(loss(0.2 * D) - loss(0.37 * D), abs=0.005)
+    assert row.gain.low > 0
+    assert control_row(main, ArmOutcome(control, ()), alone, "law") is None
+
+
+def test_the_dial_of_anchors_ends_at_two_vocabularies_and_at_one_language():
+    bare, whole = dial_ends(outcome())
+    assert (bare.share, whole.share) == (0.0, 1.0)
+    assert bare.loss.value == pytest.approx(loss((0.5 + 0.5 * WORTH) * D, 0.01), abs=0.005)
+    assert whole.loss.value == pytest.approx(loss(D, 0.01), abs=0.005)
 
 
 def test_rows_hold_every_mixture_once_with_its_seeds():

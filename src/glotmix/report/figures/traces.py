@@ -70,7 +70,7 @@ def _draw(
 ) -> str:
     canvas = Canvas(width, 0)
     left, right = 52, width - 14
-    top = _legend(canvas, lines, left, right) + 24
+    top = _legend(canvas, lines, left, right) + 38
     bottom = top + (230 if width == WIDE else 190)
     canvas.height = bottom + 42
     place = math.log10 if log_x else float

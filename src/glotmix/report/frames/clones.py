@@ -78,6 +78,22 @@ class AloneRow:
 
 
 @dataclass(frozen=True)
+class ControlRow:
+    """What as many updates alone would give: a run on one clone with a share of the tokens and of every batch."""
+
+    share: float
+    """Of the tokens, and of every batch."""
+    batch: int
+    """Sequences of an update that are left."""
+    efficiency: Estimate | None
+    """Token efficiency of these runs: above one is what more updates on the same tokens give, without transfer."""
+    mixed: Estimate | None
+    """Token efficiency of the second clone in the mixture where it has that share."""
+    gain: Estimate
+    """Loss of these runs minus the second clone's in the mixture (nats per token): above zero is transfer."""
+
+
+@dataclass(frozen=True)
 class DialRow:
     """An arm whose languages are alike by some degree, at equal shares."""
 
@@ -145,6 +161,8 @@ class CloneFindings:
     """Checkpoints of the main arm."""
     alone: tuple[AloneRow, ...]
     """Runs on one language alone."""
+    controls: tuple[ControlRow, ...]
+    """Transfer told from updates."""
     dials: tuple[DialRow, ...]
     """Anchors and relatives."""
     claims: tuple[Claim, ...]

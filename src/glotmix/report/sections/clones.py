@@ -12,9 +12,9 @@ from glotmix.report.frames.clones import NOT_REPRODUCED, REPRODUCED, CloneFindin
 from glotmix.report.frames.words import counted, interval, listed, number, share
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
-from glotmix.report.sections.pieces import Column, cell, figure, lines, named, panels, table
+from glotmix.report.sections.pieces import Column, cell, figure, lines, named, table
 
-MARKS = {REPRODUCED: ("✓ reproduced", "v-better"), NOT_REPRODUCED: ("✗ not reproduced", "v-worse")}
+MARKS = {REPRODUCED: ("✓ reproduced", None, "v-better"), NOT_REPRODUCED: ("✗ not reproduced", None, "v-worse")}
 
 
 def page(found: CloneFindings) -> str:
@@ -40,30 +40,22 @@ def answer(found: CloneFindings) -> Html:
         f"{len(fell)} and cannot decide {open_}."
     )
     columns = [
-        Column("claim"),
-        Column("the paper"),
-        Column("measured here", True, "mean over seeds with its 95 % interval; above zero agrees"),
+        Column("claim, and what is compared here"),
         Column("verdict"),
+        Column("measured here", True, "mean over seeds with its 95 % interval; above zero agrees"),
+        Column("the paper"),
+        Column("would decide"),
     ]
-    rows = []
-    for claim in found.claims:
-        text, css = MARKS.get(claim.verdict, ("? not decidable at this size", ""))
-        decides = f" (would decide: {claim.decides})" if claim.decides else ""
-        rows.append(
-            [
-                named(claim.claim, claim.claim),
-                cell(claim.paper),
-                el(
-                    "td",
-                    interval(claim.measured),
-                    el("br"),
-                    el("small", claim.measure),
-                    css="num",
-                    data_v=_sortable(claim.measured.value),
-                ),
-                cell(text + decides, css=css),
-            ]
-        )
+    rows = [
+        [
+            named(claim.claim, claim.claim, claim.measure),
+            cell(*MARKS.get(claim.verdict, ("? not decidable at this size", None, ""))),
+            cell(interval(claim.measured), claim.measured.value),
+            cell(claim.paper),
+            cell(claim.decides),
+        ]
+        for claim in found.claims
+    ]
     text = el(
         "p",
         "Clones have the same text, tokenizer and structure and differ in their ids alone, so what one gains from the "
@@ -71,10 +63,6 @@ def answer(found: CloneFindings) -> Html:
         css="note",
     )
     return join(el("p", told, css="answer"), text, table("Claims and verdicts", columns, rows))
-
-
-def _sortable(value: float) -> str | None:
-    return f"{value:.9g}" if math.isfinite(value) else None
 
 
 def losses(found: CloneFindings) -> Html:
@@ -94,36 +82,77 @@ def losses(found: CloneFindings) -> Html:
     ]
     columns = [
         Column("mixture"),
-        Column("arm"),
-        Column("tokens", True),
-        Column("seeds", True),
-        Column("loss of the first (nats)", True),
-        Column("of the second", True),
         Column("efficiency of the first", True, "equivalent tokens over tokens seen"),
         Column("of the second", True),
+        Column("loss of the first (nats)", True),
+        Column("of the second", True),
+        Column("tokens", True),
+        Column("seeds", True),
     ]
     rows = [
         [
-            named(_shares(row), row.name),
-            cell(row.arm),
+            _named(row),
+            *[_efficiency(one) for one in row.efficiency],
+            *[cell(interval(loss), loss.value) for loss in row.loss],
             cell(f"{row.tokens / 1e6:g} M", row.tokens),
             cell(str(row.seeds), row.seeds),
-            *[cell(interval(loss), loss.value) for loss in row.loss],
-            *[_efficiency(one) for one in row.efficiency],
         ]
         for row in found.mixtures
     ]
-    return join(*[figure(one) for one in drawn if one], table("Every mixture", columns, rows))
+    figures = [figure(one) for one in drawn if one]
+    return join(*figures[:1], _controls(found), *figures[1:], table("Every mixture", columns, rows))
+
+
+def _controls(found: CloneFindings) -> Html | None:
+    """Transfer told from updates, in a sentence and a table."""
+    if not found.controls:
+        return None
+    least = min(found.controls, key=lambda row: row.share)
+    better = "better" if least.gain.value > 0 else "worse"
+    told = (
+        "A run alone with few tokens also makes few updates, which is no lack of transfer. With "
+        f"{share(least.share)} of the tokens in as many updates as the mixture, on batches of "
+        f"{counted(least.batch, 'sequence')}, a clone alone has an efficiency of {_told(least.efficiency)}; in the "
+        f"mixture, where it can also learn from the other clone, {_told(least.mixed)}. Of the two "
+        f"the mixture is {better} by {interval(Estimate(abs(least.gain.value)))} nats per token."
+    )
+    columns = [
+        Column("share of the tokens"),
+        Column("efficiency in the mixture", True),
+        Column("alone, in as many updates", True),
+        Column("loss alone minus in the mixture (nats)", True, "above zero: the other clone helps beyond updates"),
+    ]
+    rows = [
+        [
+            cell(share(row.share)),
+            _efficiency(row.mixed),
+            _efficiency(row.efficiency),
+            cell(interval(row.gain), row.gain.value),
+        ]
+        for row in sorted(found.controls, key=lambda row: row.share)
+    ]
+    return join(el("p", told, css="note"), table("Transfer or updates", columns, rows))
 
 
 def _efficiency(found: Estimate | None) -> Html:
+    return cell("–" if found is None else _told(found), None if found is None else found.value, numeric=True)
+
+
+def _told(found: Estimate | None) -> str:
     if found is None:
-        return cell("–", numeric=True)
-    return cell(interval(found, 2) if math.isfinite(found.value) else "beyond the curve", found.value, numeric=True)
+        return "–"
+    return interval(found, 2) if math.isfinite(found.value) else "beyond the curve"
+
+
+def _named(row: MixtureRow) -> Html:
+    """Shares, or the stages of a schedule; beside them the arm."""
+    stages = row.name.removeprefix("schedule-").split("_") if row.name.startswith("schedule-") else []
+    name = f"second: {' → '.join(stages)} %" if stages else _shares(row)
+    return named(name, name, row.arm)
 
 
 def _shares(row: MixtureRow) -> str:
-    return " / ".join(share(p) for p in row.shares[:4]) + (" …" if len(row.shares) > 4 else "")
+    return "/".join(f"{100 * p:.3g}" for p in row.shares[:4]) + (" …" if len(row.shares) > 4 else "")
 
 
 def _by_share(name: str, rows: Sequence[MixtureRow], clone: int) -> Trace:
@@ -158,18 +187,19 @@ def _alone(found: CloneFindings) -> Figure | None:
 
 def _dial(found: CloneFindings, dial: str) -> Figure | None:
     rows = sorted((row for row in found.dials if row.dial == dial), key=lambda row: row.share)
-    equal = next((row for row in _splits(found) if row.shares[0] == row.shares[1]), None)
     points = [(100 * row.share, row.loss) for row in rows]
-    if dial == "anchors" and equal and points:
-        points = [(0.0, equal.loss[0]), *points]
     words = {
         "anchors": ("Loss at equal shares by what both clones share", "share of the vocabulary in common (%)"),
         "relatives": ("Loss at equal shares by what means something else", "share of the ids permuted (%)"),
     }
     x, y = zip(*points, strict=True) if points else ((), ())
-    mass = listed([f"{share(row.share)} are {share(row.mass)} of the text" for row in rows], most=8)
+    mass = listed(
+        [f"{share(row.share)} are {share(row.mass)} of the text" for row in rows if 0 < row.share < 1], most=8
+    )
     note = f"Shares of the vocabulary: {mass}." if dial == "anchors" else f"Written alike: {mass}."
-    return traces(dial, words[dial][0], [Trace(dial, x, y)], words[dial][1], "loss (nats per token)", note)
+    return traces(
+        dial, words[dial][0], [Trace("mean of both clones", x, y)], words[dial][1], "loss (nats per token)", note
+    )
 
 
 def alignment(found: CloneFindings) -> Html | None:
@@ -191,7 +221,6 @@ def alignment(found: CloneFindings) -> Html | None:
     ]
     columns = [
         Column("mixture"),
-        Column("arm"),
         Column("gradient cosine", True, "mean over the tensors of the blocks"),
         Column("hidden, centred", True, "mean over blocks"),
         Column("hidden, raw", True, "as published; high where nothing is shared"),
@@ -201,8 +230,7 @@ def alignment(found: CloneFindings) -> Html | None:
     ]
     cells = [
         [
-            named(_shares(row), row.name),
-            cell(row.arm),
+            _named(row),
             cell(interval(row.gradient), row.gradient.value),
             *[cell(number(_mean(v)), _mean(v)) for v in (row.centred, row.raw)],
             cell(share(max(row.retrieval)), max(row.retrieval)),
@@ -217,7 +245,7 @@ def alignment(found: CloneFindings) -> Html | None:
     )
     return join(
         el("p", text, css="note"),
-        panels([one for one in drawn if one], "By block", "The same text in both languages, position by position."),
+        *[figure(one) for one in drawn if one],
         table("Alignment at the end of training", columns, cells),
     )
 
@@ -250,7 +278,7 @@ def over_time(found: CloneFindings) -> Html | None:
         drawn("gradient", "Gradient cosine over training", "mean gradient cosine", None),
     ]
     text = "Means over seeds. A schedule's name lists the second clone's share in its stages."
-    return panels([one for one in figures if one], "Over training", text)
+    return join(el("p", text, css="note"), *[figure(one) for one in figures if one])
 
 
 def lenses(found: CloneFindings) -> Html | None:

@@ -16,8 +16,8 @@ from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
 from glotmix.report.evidence import Estimate
-from glotmix.report.frames.clones import AloneRow, Claim, DialRow, MixtureRow, Moment, estimate, judged
-from glotmix.study.experiments.clone_arms import Arm, label, split_name
+from glotmix.report.frames.clones import AloneRow, Claim, ControlRow, DialRow, MixtureRow, Moment, estimate, judged
+from glotmix.study.experiments.clone_arms import Arm, split_name
 
 Curves = Mapping[int, tuple[np.ndarray, np.ndarray]]
 """Seed to tokens and losses of its runs on one language alone."""
@@ -134,6 +134,8 @@ def curve_method(alone: Curves) -> tuple[Method, str]:
             by_budget.setdefault(tokens, []).append(loss)
     repeated = [np.var(losses, ddof=1) for losses in by_budget.values() if len(losses) > 1]
     noise = float(np.sqrt(np.mean(repeated))) if repeated else math.nan
+    if not math.isfinite(missed):
+        return "interpolated", "The law 1/PPL = c − a x^−b cannot reach all points; equivalents go through the points."
     told = f"The law 1/PPL = c − a x^−b misses its points by {missed:.3f} nats"
     told += f"; seeds differ by {noise:.3f}." if repeated else ", and one seed tells no noise to compare with."
     if missed <= 2 * noise:
@@ -146,14 +148,17 @@ def efficiencies(outcome: ArmOutcome, name: str, alone: Curves, method: Method) 
     runs = outcome.groups[name]
     found: list[Efficiency | None] = []
     for language in outcome.arm.languages[:2]:
-        average = runs[0].planned.schedule.average()
-        seen = average.get(language, 0.0) * runs[0].planned.tokens
+        seen = runs[0].planned.schedule.average().get(language, 0.0) * runs[0].planned.tokens
         own = outcome.alone(language) if len(outcome.arm.texts) > 1 else alone
-        curves = {run.planned.seed: own.get(run.planned.seed) or _pooled(own) for run in runs} if own else {}
-        comparable = curves and seen > 0 and not runs[0].planned.size
         losses = {run.planned.seed: run.final[language] for run in runs}
-        found.append(efficiency(curves, losses, seen, method) if comparable else None)
+        comparable = own and seen > 0 and not runs[0].planned.size
+        found.append(_efficiency(own, losses, seen, method) if comparable else None)
     return tuple(found)
+
+
+def _efficiency(alone: Curves, losses: Mapping[int, float], seen: float, method: Method) -> Efficiency:
+    """By every seed's own curve; by that of all seeds together where a seed has none."""
+    return efficiency({seed: alone.get(seed) or _pooled(alone) for seed in losses}, losses, seen, method)
 
 
 def _pooled(alone: Curves) -> tuple[np.ndarray, np.ndarray]:
@@ -227,6 +232,30 @@ def alone_rows(outcome: ArmOutcome) -> list[AloneRow]:
     return [AloneRow(about, vocabulary, tokens, estimate(losses)) for tokens, losses in sorted(by_budget.items())]
 
 
+def control_row(main: ArmOutcome, control: ArmOutcome, alone: Curves, method: Method) -> ControlRow | None:
+    """Runs alone in as many updates beside the mixture with the same share; None where either is missing."""
+    one, two = main.arm.languages[:2]
+    batch = control.arm.proxy.batch
+    share = batch / main.arm.proxy.batch
+    losses = control.per_seed(control.arm.name, lambda run: run.final[one])
+    mixed = main.per_seed(split_name(share), lambda run: run.final[two])
+    if not (seeds := sorted(losses.keys() & mixed.keys())):
+        return None
+    seen = share * main.arm.proxy.tokens
+    own = _told(_efficiency(alone, losses, seen, method)) if alone else None
+    in_mixture = _told(efficiencies(main, split_name(share), alone, method)[1])
+    return ControlRow(share, batch, own, in_mixture, estimate([losses[seed] - mixed[seed] for seed in seeds]))
+
+
+def dial_ends(main: ArmOutcome) -> list[DialRow]:
+    """The ends of the anchors' dial, which other arms trained: nothing in common, and one language."""
+    one = main.arm.languages[0]
+    whole = [interpolated(*points).loss(main.arm.proxy.tokens) for points in main.alone(one).values()]
+    bare = [float(np.mean(list(run.final.values()))) for run in main.groups.get(split_name(0.5), ())]
+    rows = [(0.0, bare), (1.0, whole)]
+    return [DialRow("anchors", share, share, estimate(losses)) for share, losses in rows if np.isfinite(losses).any()]
+
+
 def dial_row(outcome: ArmOutcome, mass: float) -> DialRow:
     """An arm of anchors or relatives."""
     dial, _, _ = outcome.arm.name.partition("-")
@@ -266,7 +295,6 @@ def claims(main: ArmOutcome, others: Sequence[ArmOutcome], alone: Curves, method
             )
         )
     for other in others:
-        found += _beyond_updates(main, other) if other.arm.name.startswith("updates") else []
         found += _anchored(main, other, alone) if other.arm.name.startswith("anchors") else []
         found += _crowd(other) if other.arm.name.startswith("clones") else []
     return found
@@ -328,24 +356,6 @@ def _paired(outcome: ArmOutcome, left: str, right: str, number: Callable[[Outcom
     return [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
 
 
-def _beyond_updates(main: ArmOutcome, other: ArmOutcome) -> list[Claim]:
-    """Whether a clone's share gains more in the mixture than from as many updates alone."""
-    one, two = main.arm.languages[:2]
-    share = other.arm.proxy.batch / main.arm.proxy.batch
-    alone = other.per_seed(other.arm.name, lambda run: run.final[one])
-    mixed = main.per_seed(split_name(share), lambda run: run.final[two])
-    if not (seeds := sorted(alone.keys() & mixed.keys())):
-        return []
-    return [
-        judged(
-            f"With {label(share)} % of the tokens a clone gains more than as many updates alone would give",
-            "not asked: runs alone are shorter by as much as they have fewer tokens",
-            "loss alone in as many updates minus loss of the second clone in the mixture (nats)",
-            [alone[seed] - mixed[seed] for seed in seeds],
-        )
-    ]
-
-
 def _anchored(main: ArmOutcome, other: ArmOutcome, alone: Curves) -> list[Claim]:
     """How much of the way from clones without anchors to one language the anchors go."""
     if not alone or not 0 < other.arm.clones.anchors < 1:
@@ -356,7 +366,7 @@ def _anchored(main: ArmOutcome, other: ArmOutcome, alone: Curves) -> list[Claim]
 
     bare, tied = main.per_seed("split-50-50", mean), other.per_seed("split-50-50", mean)
     seeds = sorted(bare.keys() & tied.keys() & alone.keys())
-    whole = {seed: interpolated(*alone[seed]).loss_R[-1] for seed in seeds}
+    whole = {seed: interpolated(*alone[seed]).loss(main.arm.proxy.tokens) for seed in seeds}
     gained = [(bare[s] - tied[s]) / (bare[s] - whole[s]) - 0.5 for s in seeds]
     kind = other.arm.clones.anchors_by
     return [

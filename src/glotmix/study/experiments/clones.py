@@ -164,19 +164,24 @@ class Laboratory:
         """Everything that the complete runs say."""
         outcomes = [ArmOutcome.read(arm, self.place(arm)) for arm in arms(self.config)]
         main = outcomes[0]
-        mixtures, alone_rows, dials = [], [], []
-        method, told = clone_findings.curve_method(main.alone(main.arm.languages[0]))
+        alone = main.alone(main.arm.languages[0])
+        method, told = clone_findings.curve_method(alone)
+        mixtures, alone_rows, controls, dials = [], [], [], []
         for outcome in outcomes:
             # An arm with another tokenizer counts other tokens, and has runs on one language alone of its own.
             own = outcome.alone(outcome.arm.languages[0])
             same = outcome.arm.tokens == main.arm.tokens and len(outcome.arm.texts) == 1
-            alone = own or (main.alone(main.arm.languages[0]) if same else {})
-            mixtures += clone_findings.mixture_rows(outcome, alone, clone_findings.curve_method(alone)[0])
+            curves = own or (alone if same else {})
+            mixtures += clone_findings.mixture_rows(outcome, curves, clone_findings.curve_method(curves)[0])
             alone_rows += clone_findings.alone_rows(outcome)
-            if outcome.arm.name.startswith(("anchors", "relatives")):
-                store = self.store(outcome.arm)
-                dials.append(clone_findings.dial_row(outcome, shared_mass(store, outcome.arm.languages[1])))
-        alone = main.alone(main.arm.languages[0])
+            kind = outcome.arm.name.partition("-")[0]
+            if kind == "updates":
+                controls.append(clone_findings.control_row(main, outcome, alone, method))
+            if kind in ("anchors", "relatives"):
+                mass = shared_mass(self.store(outcome.arm), outcome.arm.languages[1])
+                dials.append(clone_findings.dial_row(outcome, mass))
+        if any(row.dial == "anchors" for row in dials):
+            dials += clone_findings.dial_ends(main)
         return CloneFindings(
             title=self.config.name,
             question=self.config.description,
@@ -185,6 +190,7 @@ class Laboratory:
             mixtures=tuple(mixtures),
             moments=tuple(clone_findings.moments(main)),
             alone=tuple(alone_rows),
+            controls=tuple(row for row in controls if row),
             dials=tuple(dials),
             claims=tuple(clone_findings.claims(main, outcomes[1:], alone, method)),
             lenses=tuple(self.lenses(main).rows(alone, method)),
