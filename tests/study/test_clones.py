@@ -15,6 +15,7 @@ from glotmix.study.study import Study
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.worker import work
 
+RECIPE = Path(__file__).parents[2] / "recipes" / "cloned-languages.yaml"
 STUDY = """
 kind: clones
 name: Two clones
@@ -154,6 +155,19 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     many = {run.run: run.schedule.average() for run in made[5].runs}
     assert many["main-50-s0"]["fra_Latn.7"] == pytest.approx(0.5 / 9)
     assert made[6].texts == ("fra_Latn", "spa_Latn")
+
+
+@pytest.mark.parametrize("scale", ["tiny", "small", "crossing", "paper"])
+def test_every_scale_of_the_recipe_trains_what_its_claims_and_token_equivalents_compare(scale):
+    loaded = find_experiment("clones").load(RECIPE, scale=scale)
+    main, *others = arms(loaded)
+    by_name = {run.run for run in main.runs}
+    for seed in range(loaded.seeds):
+        assert {f"split-50-50-s{seed}", f"split-90-10-s{seed}", f"alone-100-s{seed}"} <= by_name
+    assert loaded.seeds >= (2 if scale == "tiny" else 3)  # an interval needs repeats
+    control = next(arm for arm in others if arm.name.startswith("updates"))
+    steps = {run.tokens // (arm.proxy.batch * arm.proxy.context) for arm in (main, control) for run in arm.runs[:1]}
+    assert max(steps) - min(steps) <= 1
 
 
 @pytest.mark.parametrize(
