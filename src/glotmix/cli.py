@@ -253,19 +253,22 @@ def fit(
     """Fit laws to runs and judge them on mixtures they have not seen, beside the mixture-blind null."""
     from glotmix.artifact import write_json
     from glotmix.study.imported import fit_table
+    from glotmix.study.narrator import Narrator
 
-    result = fit_table(
-        runs,
-        mixtures=mixtures,
-        losses=losses,
-        laws=law or ["auto"],
-        folds=folds,
-        bootstrap=bootstrap,
-        seed=seed,
-        weights="repeats" if weigh_repeats else None,
-        held_out=held_out,
-        workers=workers,
-    )
+    with Narrator().bar("Fitting") as tell:
+        result = fit_table(
+            runs,
+            mixtures=mixtures,
+            losses=losses,
+            laws=law or ["auto"],
+            folds=folds,
+            bootstrap=bootstrap,
+            seed=seed,
+            weights="repeats" if weigh_repeats else None,
+            held_out=held_out,
+            workers=workers,
+            tell=tell,
+        )
     if out is not None:
         write_json(out, result.to_json())
     show(as_json, result.to_json(), *result.tables())

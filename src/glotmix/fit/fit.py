@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from glotmix.errors import BadInput
 from glotmix.fit.bootstrap import resample
 from glotmix.fit.identify import unclear
-from glotmix.fit.parallel import each
+from glotmix.fit.parallel import Tell, each
 from glotmix.fit.solve import equations, solve
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
@@ -284,6 +284,7 @@ def fit(
     seed: int = 0,
     weights: Weighting = None,
     workers: int = 1,
+    tell: Tell | None = None,
 ) -> Fit:
     """Fit a law to every target by robust least squares on the log of the loss.
 
@@ -298,6 +299,7 @@ def fit(
         weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; "repeats" for those
             of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
         workers: processes that share the targets.
+        tell: told how many targets are fitted.
 
     Raises:
         BadInput: fewer runs than parameters, an unknown target, or something that the law needs is not known.
@@ -325,7 +327,8 @@ def fit(
         )
         for target in chosen
     ]
-    fits = dict(zip(chosen, each(_fit_target, tasks, workers), strict=True))
+    done = each(_fit_target, tasks, workers, what=f"Fitting {law.name}", tell=tell)
+    fits = dict(zip(chosen, done, strict=True))
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
     N, D = _largest(measurements.N_R), _largest(measurements.D_R)
     measured = Inputs(measurements.p_RL, measurements.N_R, measurements.D_R)

@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import fit
-from glotmix.fit.parallel import each
+from glotmix.fit.parallel import Tell, each
 from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
@@ -159,6 +159,7 @@ def cross_validate(
     starts: int = STARTS,
     weights: Repeats = None,
     workers: int = 1,
+    tell: Tell | None = None,
 ) -> Holdout:
     """K-fold cross-validation by mixture: all runs of one mixture stand in the same fold.
 
@@ -167,7 +168,7 @@ def cross_validate(
     fold_R = fold_of(measurements, folds, seed)
     parts = [(measurements.where(fold_R != k), measurements.where(fold_R == k)) for k in range(fold_R.max() + 1)]
     how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
-    return _score(laws, parts, measurements, how, f"{fold_R.max() + 1} folds by mixture")
+    return _score(laws, parts, measurements, how, f"{fold_R.max() + 1} folds by mixture", tell)
 
 
 def judge(
@@ -181,6 +182,7 @@ def judge(
     seed: int = 0,
     weights: Repeats = None,
     workers: int = 1,
+    tell: Tell | None = None,
 ) -> Holdout:
     """Fit to some runs, score on others.
 
@@ -194,7 +196,8 @@ def judge(
         if ours != theirs:
             raise BadInput(f"the runs held out have the {what} {', '.join(theirs)}", expected=", ".join(ours))
     how = _How(_chosen(targets, held_out), transfer, starts, seed, weights, workers)
-    return _score(laws, [(fit_on, held_out)], held_out, how, f"{len(fit_on)} runs fitted, {len(held_out)} held out")
+    split = f"{len(fit_on)} runs fitted, {len(held_out)} held out"
+    return _score(laws, [(fit_on, held_out)], held_out, how, split, tell)
 
 
 def extrapolate(
@@ -207,6 +210,7 @@ def extrapolate(
     starts: int = STARTS,
     weights: Repeats = None,
     workers: int = 1,
+    tell: Tell | None = None,
 ) -> dict[str, Holdout]:
     """Fit to the tame runs, score on those beyond: "N" and "D" the largest of them, "corners" those of the simplex.
 
@@ -218,10 +222,10 @@ def extrapolate(
     for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
         if parts := by_size(measurements, x_R):
             what = f"each of the {len(parts)} largest {name} from those below it"
-            found[name] = _score(laws, parts, measurements, how, what)
+            found[name] = _score(laws, parts, measurements, how, what, tell)
     if (split := corners(measurements)) is not None:
         what = f"{len(split[1])} runs in the corners of the simplex from the {len(split[0])} others"
-        found["corners"] = _score(laws, [split], split[1], how, what)
+        found["corners"] = _score(laws, [split], split[1], how, what, tell)
     return found
 
 
@@ -271,14 +275,16 @@ def _chosen(targets: Iterable[str] | None, measurements: Measurements) -> tuple[
     return measurements.targets if targets is None else tuple(targets)
 
 
-def _score(laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str) -> Holdout:
+def _score(
+    laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str, tell: Tell | None
+) -> Holdout:
     """Fit every law to every part, and score what it predicts for the runs held out; ``noisy`` tells the noise."""
     scores: dict[str, dict[str, Score]] = {}
     problems: dict[str, str] = {}
     predicted: dict[str, np.ndarray] = {}
     families = [find_law(law) if isinstance(law, str) else law for law in laws]
     tasks = [(law, train, test, how, _values(law, train, how.transfer)) for law in families for train, test in parts]
-    every = each(_predicted, tasks, how.workers)
+    every = each(_predicted, tasks, how.workers, what=f"Judging laws: {split}", tell=tell)
     columns = [noisy.targets.index(target) for target in how.targets]
     measured_RT = np.concatenate([test.loss_RT[:, columns] for _, test in parts])
     for place, law in enumerate(families):

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
 R = TypeVar("R")
 
 
-def each(function: Callable[..., R], tasks: Sequence[tuple[Any, ...]], workers: int = 1) -> list[R]:
+Tell = Callable[[str, float, float | None], None]
+"""Told what is fitted, how many fits are done, and of how many, for a progress bar."""
+
+
+def each(
+    function: Callable[..., R],
+    tasks: Sequence[tuple[Any, ...]],
+    workers: int = 1,
+    *,
+    what: str = "Fitting",
+    tell: Tell | None = None,
+) -> list[R]:
     """``[function(*task) for task in tasks]``, in as many processes as there are workers; the results are the same.
 
     Processes are started afresh (a second or so each), so this pays from some seconds of work; a script that asks for
     several needs its ``if __name__ == "__main__"``.
     """
     if workers <= 1 or len(tasks) < 2:
-        return [function(*task) for task in tasks]
+        return _told((function(*task) for task in tasks), len(tasks), what, tell)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        return list(pool.map(function, *zip(*tasks, strict=True)))
+        return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
+
+
+def _told(results: Iterable[R], total: int, what: str, tell: Tell | None) -> list[R]:
+    """The results as they come, in order."""
+    done: list[R] = []
+    if tell is not None:
+        tell(what, 0, total)
+    for result in results:
+        done.append(result)
+        if tell is not None:
+            tell(what, len(done), total)
+    return done

@@ -20,6 +20,7 @@ from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
+from glotmix.fit.parallel import Tell
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.report.frames.words import listed
@@ -94,6 +95,7 @@ def fit_table(
     weights: Repeats = None,
     held_out: Path | None = None,
     workers: int | None = None,
+    tell: Tell | None = None,
 ) -> Fitted:
     """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
 
@@ -116,6 +118,7 @@ def fit_table(
         weights=weights,
         held_out=apart,
         workers=workers,
+        tell=tell,
     )
 
 
@@ -129,6 +132,7 @@ def fit_measurements(
     weights: Repeats = None,
     held_out: Measurements | None = None,
     workers: int = 1,
+    tell: Tell | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
     usual: tuple[str, ...] = USUAL_LAWS
@@ -139,20 +143,22 @@ def fit_measurements(
     names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
-    holdout = cross_validate(compared, measurements, folds=folds, seed=seed, weights=weights, workers=workers)
+    holdout = cross_validate(
+        compared, measurements, folds=folds, seed=seed, weights=weights, workers=workers, tell=tell
+    )
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
-    beyond = extrapolate(compared, measurements, seed=seed, weights=weights, workers=workers)
+    beyond = extrapolate(compared, measurements, seed=seed, weights=weights, workers=workers, tell=tell)
     by = _chosen_by(beyond)
     compete = holdout if by is None else beyond[by]
     competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
     chosen = choose(_only(compete, competing or candidates))
-    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, weights=weights, workers=workers)
+    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, weights=weights, workers=workers, tell=tell)
     judged = None
     if held_out is not None:
-        judged = judge(compared, measurements, held_out, seed=seed, weights=weights, workers=workers)
+        judged = judge(compared, measurements, held_out, seed=seed, weights=weights, workers=workers, tell=tell)
     unique = (
         {}
         if measurements.unique_RL is None

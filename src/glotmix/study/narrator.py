@@ -34,7 +34,8 @@ class Narrator:
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=self.console, transient=True) as progress:
+        shown = self.console.is_terminal  # elsewhere rich would leave an empty line for every bar
+        with Progress(*columns, console=self.console, transient=True, disable=not shown) as progress:
             task = progress.add_task(label, total=None)
 
             def advance(what: str, done: float, total: float | None) -> None:

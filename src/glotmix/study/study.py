@@ -372,10 +372,11 @@ class Study:
         fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
         laws = [find_law(name) for name in config.fit.laws]
         seed = config.fit.seed
-        crossed = cross_validate(
-            laws, fit_on, folds=config.fit.folds, seed=seed, transfer=self._values_in_fold(transfer)
-        )
-        judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer) if held else None
+        with self.narrator.bar("Judging laws") as tell:
+            crossed = cross_validate(
+                laws, fit_on, folds=config.fit.folds, seed=seed, transfer=self._values_in_fold(transfer), tell=tell
+            )
+            judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, tell=tell) if held else None
         name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
         if name not in config.fit.laws:
             raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
