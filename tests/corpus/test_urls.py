@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from glotmix.config import CorpusConfig, TokensConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers import open_reader, streams
 from glotmix.errors import BadInput
 from glotmix.tokens.shards import build_store
 
@@ -34,6 +34,22 @@ def test_documents_and_fingerprints_are_the_same(places, tmp_path):
     assert [(d.id, d.text) for d in there.documents("spa_Latn")] == [(d.id, d.text) for d in here.documents("spa_Latn")]
     assert there.inputs() == here.inputs()
     assert "memory" in next(there.documents("spa_Latn")).place
+
+
+def test_files_that_do_not_read_lines_by_themselves_are_read_too(places, tmp_path, monkeypatch):
+    """Those of S3 and its like; those of fsspec's memory are Python's own. Lines of theirs have no bound."""
+    from fsspec.implementations.memory import MemoryFileSystem
+    from fsspec.spec import AbstractBufferedFile
+
+    class Remote(AbstractBufferedFile):
+        def _fetch_range(self, start, end):
+            return self.fs.cat_file(self.path, start, end)
+
+    monkeypatch.setattr(MemoryFileSystem, "open", lambda self, path, mode="rb", **_: Remote(self, path, mode))
+    test_documents_and_fingerprints_are_the_same(places, tmp_path)
+    monkeypatch.setattr(streams, "MAX_LINE_BYTES", 10)
+    with pytest.raises(BadInput, match="line too long"):
+        list(open_reader(CorpusConfig(reader="jsonl", path=places[1]), ["spa_Latn"], tmp_path).documents("spa_Latn"))
 
 
 def test_the_store_is_the_same(places, tmp_path):

@@ -19,6 +19,7 @@ MAX_LINE_BYTES = 64 << 20
 MAX_EXPANSION = 1000
 """Most bytes that one compressed byte may become, once past a gigabyte; text compresses 3 to 50 times."""
 _EXPANSION_FROM = 1 << 30
+_REMOTE_BYTES = 1 << 20
 _MAX_WINDOW = 128 << 20
 """Largest window a zstd file may ask the memory for (``zstd --long=27``)."""
 
@@ -38,12 +39,17 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
         damaged.append(zstandard.ZstdError)
     try:
-        with path.open("rb") as raw, _decompressed(cast(BinaryIO, raw), path.suffix) as file:
+        with path.open("rb") as raw, _decompressed(_buffered(raw), path.suffix) as file:
             yield file
     except tuple(damaged) as error:
         raise BadInput(f"damaged or not {path.suffix[1:]}: {error}", where=path) from None
     except OSError as error:
         raise BadInput(f"cannot be read: {error.strerror or error}", where=path) from None
+
+
+def _buffered(raw: Any) -> BinaryIO:
+    """Files of object stores cannot read at most so many bytes of a line, nor small pieces quickly."""
+    return cast(BinaryIO, raw if isinstance(raw, io.BufferedIOBase) else io.BufferedReader(raw, _REMOTE_BYTES))
 
 
 def _decompressed(raw: BinaryIO, suffix: str) -> IO[bytes]:
