@@ -98,6 +98,24 @@ def test_a_floor_above_a_ceiling_names_the_two():
         Constraints(tuple("ab"), floors={"a": 0.5}, ceilings={"a": 0.4})
 
 
+def test_the_set_that_is_named_is_the_smallest_though_others_could_not_be_cut_either():
+    """Four floors of 0.3 ask for 1.2, and none of the four can be left out; a group that is given too little needs two
+    limits. Deletion from the loosest on keeps the four."""
+    languages = ("a", "b", "c", "d", "e")
+    floors = dict.fromkeys("abcd", 0.3)
+    with pytest.raises(Infeasible) as told:
+        Constraints(languages, floors, groups={"west": Group(("a", "e"), ceiling=0.25)})
+    words = str(told.value)
+    assert "floor 0.3 of a" in words
+    assert "ceiling 0.25 of group west" in words
+    assert words.count("floor") == 1
+    many = tuple(f"l{i}" for i in range(60))
+    with pytest.raises(Infeasible) as told:
+        Constraints(many, {name: 0.01 + 0.0005 * i for i, name in enumerate(many)})
+    # The largest floors, 0.0395 downwards: 32 of them first add up to more than 1.
+    assert str(told.value).count("floor") == 32
+
+
 def test_limits_that_touch_by_rounding_are_feasible():
     third = dict.fromkeys("abc", 1 / 3)
     constraints = Constraints(tuple("abc"), floors=third, ceilings=third)
