@@ -214,6 +214,7 @@ def census(
     from glotmix.config import load_study
     from glotmix.study import Narrator, Study
     from glotmix.study.whole import take_census_of
+    from glotmix.sweep.lock import held
 
     config = load_study(study, scale=scale, overrides=overrides or [])
     whole = Study(config, study.resolve().parent, out or Path("out") / study.stem, Narrator())
@@ -223,7 +224,8 @@ def census(
         sketches = whole.sketches()
         show(as_json, {name: one.to_json() for name, one in sketches.items()}, sketch_table(sketches))
         return
-    counted = take_census_of(whole)
+    with held(whole.directory):
+        counted = take_census_of(whole)
     show(as_json, counted.to_json(), counted.table())
 
 
@@ -307,16 +309,29 @@ def shapley(
         list[str] | None,
         typer.Option("--group", metavar="NAME=A,B", help="A family that bargains as a whole: Owen values inside it."),
     ] = None,
+    law: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="fit.json",
+            help="Values of a fitted law; with RUNS, values that the law tells and the runs correct.",
+        ),
+    ] = None,
+    interactions: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Pairwise interactions for one target in place of the values.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Shapley values of every source for every target, from a table of coalitions; Owen values with --group."""
-    from glotmix.study.imported import shapley_of
-
-    matrix = shapley_of(
-        runs, mixtures=mixtures, losses=losses, empty=empty or [], estimate=estimate, groups=group or []
-    )
+    """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
+    from glotmix.study.games import Asked, families, shapley_of
+    from glotmix.study.imported import measurements_in
     from glotmix.study.tables import transfer_table
 
+    measured = None if law and runs is None and mixtures is None else measurements_in(runs, mixtures, losses)
+    targets = measured.targets if measured else ()
+    fitted = None if law is None else read_fit(law)
+    known = {} if empty is None else losses_of_nobody(empty, targets or (fitted.targets if fitted else ()))
+    asked = Asked(known, estimate, families(group or []), interactions)
+    matrix = shapley_of(measured, asked, fitted)
     show(as_json, matrix.to_json()["values"], transfer_table(matrix))
 
 
@@ -619,6 +634,20 @@ def numbers(option: str, pairs: list[str] | None) -> dict[str, float]:
         if not equals or not name:
             raise BadInput(f"{pair!r}", where=option, expected="NAME=number")
     return result
+
+
+def losses_of_nobody(given: list[str], targets: tuple[str, ...]) -> dict[str, float]:
+    """``["3.5"]`` is the loss of every target, ``["spa=3.5"]`` that of one."""
+    found: dict[str, float] = {}
+    for item in given:
+        if "=" in item:
+            found |= numbers("--empty", [item])
+            continue
+        try:
+            found |= dict.fromkeys(targets, float(item))
+        except ValueError:
+            raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
+    return found
 
 
 def parts(option: str, text: str, form: str, count: int) -> list[float]:

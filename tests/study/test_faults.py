@@ -1,6 +1,7 @@
 """Disks that are full, folders that cannot be written, clocks that jump: one line that says what, and nothing lost."""
 
 import ast
+import os
 import resource
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+
+from glotmix.sweep.lock import held
 
 SOURCE = Path(__file__).parents[2] / "src" / "glotmix"
 STUDY = {
@@ -50,6 +53,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, out):
     assert refused.stderr.strip().startswith("error: ")
     assert out.removesuffix("/out") in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("command", ["census", "run"])
+def test_the_second_driver_of_a_study_is_told_which_process_holds_it(tmp_path, command):
+    YAML(typ="safe").dump(STUDY, tmp_path / "study.yaml")
+    with held(tmp_path / "out"):
+        argv = [sys.executable, "-m", "glotmix", command, str(tmp_path / "study.yaml"), "--out", str(tmp_path / "out")]
+        second = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert second.returncode == 2
+    assert f"is being worked on by process {os.getpid()} on " in second.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == [".lock"]
 
 
 def test_no_decision_hangs_on_a_clock_that_may_jump():

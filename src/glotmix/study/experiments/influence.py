@@ -20,6 +20,7 @@ from glotmix.study.experiments.experiment import Experiment, Price
 from glotmix.study.experiments.influence_config import InfluenceConfig, TaskConfig
 from glotmix.study.experiments.influence_tasks import base_model, texts_of
 from glotmix.study.narrator import Narrator
+from glotmix.sweep.lock import held
 
 if TYPE_CHECKING:
     from glotmix.attribution.influence import InfluenceScores
@@ -281,16 +282,17 @@ class InfluenceExperiment(Experiment[InfluenceConfig]):
         """Everything in order; called again it goes on."""
         from glotmix.study.experiments.influence_page import evidence_of
 
-        _claim(config, directory)
-        model = base_model(config.base, config, base, directory, narrator)
-        studies = [TaskStudy(config, task, model, base, directory) for task in config.tasks]
-        for study in studies:
-            _tune_and_score(study, narrator)
-        tested = {
-            study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
-        }
-        evidence = evidence_of(config, studies, tested)
-        return write_influence_report(evidence, directory / "report.html")
+        with held(directory):
+            _claim(config, directory)
+            model = base_model(config.base, config, base, directory, narrator)
+            studies = [TaskStudy(config, task, model, base, directory) for task in config.tasks]
+            for study in studies:
+                _tune_and_score(study, narrator)
+            tested = {
+                study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
+            }
+            evidence = evidence_of(config, studies, tested)
+            return write_influence_report(evidence, directory / "report.html")
 
 
 def _trainings(config: InfluenceConfig) -> dict[str, Any]:
