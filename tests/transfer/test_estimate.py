@@ -126,3 +126,21 @@ def drawn(n: int, runs: int) -> np.ndarray:
 def test_too_few_coalitions_are_bad_input() -> None:
     with pytest.raises(BadInput, match="5 coalitions of 8 languages"):
         estimated(table(8, spread_coalitions(8, 5, np.random.default_rng(0))), {"t": 5.0})
+
+
+def test_estimators_of_shapiq_see_every_coalition_once_and_are_exact_with_all_of_them() -> None:
+    pytest.importorskip("shapiq")
+    from glotmix.transfer.by_shapiq import by_shapiq
+
+    w_L, asked = np.array([0.5, 1.0, 0.2, 0.1, 0.8]), []
+
+    def payoff(inside: np.ndarray) -> np.ndarray:
+        asked.extend(map(bytes, inside))
+        return np.column_stack([np.log1p(inside @ w_L), (inside @ w_L) ** 2])
+
+    found = by_shapiq("KernelSHAP", payoff, 5, 32)
+    true_TL = (weights(5) @ (payoff(members(5)) - payoff(members(5)[:1]))).T
+    np.testing.assert_allclose(found.value_TL, true_TL, atol=1e-6)
+    assert found.runs == 31
+    with pytest.raises(BadInput, match="no approximator 'Nothing'"):
+        by_shapiq("Nothing", payoff, 5, 32)

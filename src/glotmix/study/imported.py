@@ -25,11 +25,6 @@ from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.report.frames.words import listed
 from glotmix.study.answers import schedule_in
-from glotmix.transfer.estimate import estimated
-from glotmix.transfer.game import game_from
-from glotmix.transfer.interactions import owen
-from glotmix.transfer.matrix import TransferMatrix
-from glotmix.transfer.shapley import exact
 
 USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
 """What ``--law auto`` compares."""
@@ -105,11 +100,11 @@ def fit_table(
     Raises:
         BadInput: whatever is wrong with the tables, or fewer runs than parameters.
     """
-    measured = _measurements(runs, mixtures, losses)
+    measured = measurements_in(runs, mixtures, losses)
     if workers is None:
         workers = (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
     apart = None if held_out is None else read_runs(held_out)
-    return fit_measurements(
+    return fitmeasurements_in(
         measured,
         laws=laws,
         folds=folds,
@@ -122,7 +117,7 @@ def fit_table(
     )
 
 
-def fit_measurements(
+def fitmeasurements_in(
     measurements: Measurements,
     *,
     laws: Sequence[str],
@@ -176,7 +171,7 @@ def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
     return dataclasses.replace(holdout, scores=scores)
 
 
-def _measurements(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
+def measurements_in(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
     if runs is None and mixtures is None:
         raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
     return read_runs(runs or Path(), mixtures=mixtures, losses=losses)
@@ -230,51 +225,6 @@ def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:
         row = int(np.flatnonzero(~np.isfinite(values))[0])
         raise BadInput(f"row {row + 1}, column {column}: {table[column][row]!r}", where=where, expected="a number")
     return values
-
-
-def shapley_of(
-    runs: Path | None,
-    *,
-    mixtures: Path | None,
-    losses: Path | None,
-    empty: Sequence[str],
-    estimate: bool = False,
-    groups: Sequence[str] = (),
-) -> TransferMatrix:
-    """Shapley values from a table: exact where it holds every coalition, or estimated where the user asks for that.
-
-    With ``groups`` (``NAME=A,B``) the languages of a group bargain as a whole, and the values are Owen's; a language
-    in none of them is a group of its own.
-
-    The loss of the empty coalition only shifts each value by the same amount per target; where none is given it is
-    taken to be the worst measured loss of that target, and the notes say so.
-    """
-    measurements = _measurements(runs, mixtures, losses)
-    given: dict[str, float] = {}
-    for item in empty:
-        name, equals, value = item.rpartition("=")
-        try:
-            number = float(value)
-        except ValueError:
-            raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
-        given |= {name: number} if equals else dict.fromkeys(measurements.targets, number)
-    worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
-    if groups:
-        if estimate:
-            raise BadInput("--group with --estimate", expected="one of them: Owen values need every coalition")
-        return owen(game_from(measurements, worst | given), _families(groups, measurements.languages))
-    return estimated(measurements, worst | given) if estimate else exact(game_from(measurements, worst | given))
-
-
-def _families(groups: Sequence[str], languages: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    families = {}
-    for item in groups:
-        name, equals, members = item.partition("=")
-        if not equals or not name or not members:
-            raise BadInput(f"{item!r}", where="--group", expected="NAME=A,B")
-        families[name] = tuple(member.strip() for member in members.split(","))
-    named = {language for family in families.values() for language in family}
-    return families | {language: (language,) for language in languages if language not in named}
 
 
 def export_file(

@@ -148,7 +148,9 @@ def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimat
     return Estimate(base_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
 
 
-def estimated(measurements: Measurements, empty_loss: Mapping[str, float], seed: int = 0) -> TransferMatrix:
+def estimated(
+    measurements: Measurements, empty_loss: Mapping[str, float], seed: int = 0, prior: Payoff | None = None
+) -> TransferMatrix:
     """Shapley values from a table in which not every coalition was run.
 
     Up to ``MOST_MODELLED`` languages by :func:`surrogate`, with intervals; beyond, the saturating curve's values by
@@ -159,6 +161,7 @@ def estimated(measurements: Measurements, empty_loss: Mapping[str, float], seed:
         measurements: runs, among them coalitions as :func:`glotmix.transfer.game.game_from` understands them.
         empty_loss: target to the loss of a model that was trained on nothing.
         seed: of the permutations.
+        prior: payoffs of a fitted law, which then takes the curve's place (*law-adjusted* values).
 
     Raises:
         BadInput: fewer coalitions than languages, or (beyond ``MOST_MODELLED``) too few to tell all values.
@@ -175,21 +178,27 @@ def estimated(measurements: Measurements, empty_loss: Mapping[str, float], seed:
     empty = {target: float(empty_loss[target]) for target in played.targets}
     notes = {"coalitions": different, "runs": len(played), "empty_loss": empty}
     if n <= MOST_MODELLED:
-        found, method = surrogate(inside_RL, payoff_RT), "Shapley, estimated from a model of the game"
+        found = surrogate(inside_RL, payoff_RT, prior)
+        method = "Shapley, estimated from a model of the game" if prior is None else "Shapley, law-adjusted"
     else:
-        found, method = _adjusted(inside_RL, payoff_RT, np.random.default_rng(seed)), "Shapley, regression-adjusted"
+        found, method = (
+            _adjusted(inside_RL, payoff_RT, np.random.default_rng(seed), prior),
+            "Shapley, regression-adjusted",
+        )
     spread_TL = NORMAL_95 * found.deviation_TL
     known = bool(np.isfinite(spread_TL).all())
     low_TL, high_TL = (found.value_TL - spread_TL, found.value_TL + spread_TL) if known else (None, None)
     return TransferMatrix(played.targets, players, found.value_TL, low_TL, high_TL, "bpb", method, notes)
 
 
-def _adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator) -> Estimate:
+def _adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator, prior: Payoff | None) -> Estimate:
     """:func:`regression_adjusted` without a list of all coalitions."""
     n = inside_RL.shape[1]
-    curves = [_saturating(inside_RL, y_R, SPREADS[-1]) for y_R in payoff_RT.T]
+    curves = [_saturating(inside_RL, y_R, SPREADS[-1]) for y_R in payoff_RT.T] if prior is None else []
 
     def payoff(inside: np.ndarray) -> np.ndarray:
+        if prior is not None:
+            return prior(inside)
         return np.column_stack([curve.fitted(inside) for curve in curves])
 
     base = permutation(payoff, n, PERMUTATIONS * n, rng, antithetic=True)
