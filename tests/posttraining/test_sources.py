@@ -148,6 +148,20 @@ def test_own_data_are_split_without_overlap(tmp_path):
         assert not train & validation
 
 
+def test_examples_are_never_those_tested_and_too_few_of_them_are_named(tmp_path):
+    files(tmp_path, spanish_test=range(300, 306))
+    with pytest.raises(BadInput, match=r"tasks.summarisation.shots: summarisation has 2 examples of eng_Latn for 3"):
+        prepared(tmp_path, shots=3)
+    for language in ("eng_Latn", "spa_Latn"):
+        own(tmp_path, language, "shots", range(300, 304), text="{language} example {id}")  # ids of tests, other texts
+    given = SourceConfig(source="chat", path="shots.{language}.jsonl", parallel=True)
+    data = prepared(tmp_path, shots=3, examples=given)
+    assert [s.id for s in data.samples("summarisation", "examples", "spa_Latn")] == [
+        "examples/300", "examples/301", "examples/302",
+    ]  # fmt: skip
+    assert len(data.samples("summarisation", "test", "spa_Latn")) == 4
+
+
 def test_too_few_samples_for_a_cell_are_named(tmp_path):
     files(tmp_path, spanish=range(100, 105))
     with pytest.raises(BadInput, match=r"cell summarisation-b-n4-s0: summarisation has 3 training samples of spa_Latn"):

@@ -217,7 +217,9 @@ def test_what_was_planted_is_what_the_page_says(proxy, here, tmp_path, monkeypat
     assert later in found["apart"]
     assert rows["mathematics"]["gap"][-1]["low"] > 0 > rows["mathematics"]["gap"][0]["low"]
     assert found["ablation"]["best_single"] in ("similarity", "samples", "task")
-    assert "320 samples of each of 2 languages for mathematics (toy)" in report.read_text()
+    page = report.read_text()
+    assert "320 samples of each of 2 languages for mathematics (toy)" in page
+    assert "For mathematics (toy) that is the largest size of the grid" in page
 
 
 def chat_files(folder):
@@ -308,6 +310,37 @@ def test_the_recipe_prices_every_scale_and_the_paper_has_152_models():
     assert len([cell for cell in tiny.cells() if cell.tasks]) == 24
     shown = CliRunner().invoke(app, ["run", str(RECIPE), "--scale", "paper", "--dry-run", "--json"])
     assert json.loads(shown.stdout)["amounts"]["models"] == 152
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_a_model_of_another_make_goes_through_trl_with_its_own_template(tmp_path, here, method):
+    """A Qwen3 of random weights, with the template that TRL keeps of it."""
+    import torch
+    import trl
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    directory, tokenizer = chat_model(tmp_path / "base", width=16, layers=1)
+    tokenizer.chat_template = None
+    tokenizer.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "head_dim": 8}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 512}
+    Qwen3ForCausalLM(Qwen3Config(vocab_size=len(tokenizer), **shape, **heads)).save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    shutil.copy(Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja", tmp_path)
+    data = study(
+        directory,
+        bases={"qwen": {"model": "qwen", "chat_template": "qwen3.jinja"}},
+        finetuning={"batch": 4, "steps": 4, "learning_rate": 3e-3, "context": 256, "method": method},
+        grids=[{"samples": [0, 6], "pivot_samples": 6}],
+        influence={"test_samples": 1, "train_samples": 12, "top": 3},
+    )
+    run(data, tmp_path, tmp_path / "out")
+    assert here.trained == ["base-qwen", "mathematics-qwen-n0-s0", "mathematics-qwen-n6-s0"]
+    record = json.loads((tmp_path / "out" / "cells" / "mathematics-qwen-n6-s0" / "cell.json").read_text())
+    assert record["losses"][-1] < record["losses"][0]
 
 
 @pytest.mark.slow

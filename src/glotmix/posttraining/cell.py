@@ -216,7 +216,7 @@ def _answered(task_name: str, model: Any, tokenizer: Any, setting: Setting) -> l
     rows: list[dict[str, Any]] = []
     for language in setting.languages:
         samples = setting.data.samples(task_name, "test", language)
-        shots = setting.data.samples(task_name, "validation", language)[: config.shots]
+        shots = setting.data.samples(task_name, "examples", language)
         asked = [with_shots(sample, shots) for sample in samples]
         said = answers(model, tokenizer, asked, config.answer_tokens or task.answer_tokens)
         for sample, answer in zip(samples, said, strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +39,10 @@ class TaskConfig(Section):
     validation_samples: int = Field(20, ge=0)
     """Samples of each trained language that choose the checkpoint."""
     shots: int = Field(0, ge=0)
-    """Examples in the language before every test question, from samples that are not trained on."""
+    """Examples in the language before every test question."""
+    examples: SourceConfig | None = None
+    """Where they come from; default: validation samples, and of languages that are not trained on, test samples beyond
+    ``test_samples``."""
     answer_tokens: int | None = Field(None, ge=1)
     """Tokens after which an answer is cut off; default fits the embedded tasks."""
     tokens_per_sample: float | None = Field(None, gt=0)
@@ -159,8 +162,8 @@ def _embedded(
         splits["test", language] = task.embedded(language, "test", config.test_samples, seed)
         if needed[language]:
             splits["train", language] = task.embedded(language, "train", SPARE * needed[language], seed)
-        count = max(config.validation_samples, config.shots)
-        splits["validation", language] = task.embedded(language, "validation", count, seed)
+        splits["validation", language] = task.embedded(language, "validation", config.validation_samples, seed)
+        splits["examples", language] = task.embedded(language, "validation", config.shots, seed)
     return splits
 
 
@@ -179,8 +182,18 @@ def _read(
     for language, samples in read_all(config.test, name, tuple(languages), base).items():
         mixed = ordered(samples, TEST_SEED)
         splits["test", language] = mixed[: config.test_samples]
-        if config.shots:  # examples in the language that are neither tested nor trained on
-            splits["validation", language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+        splits["examples", language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+    if config.examples is not None:
+        for language, samples in read_all(config.examples, name, tuple(languages), base).items():
+            splits["examples", language] = [replace(s, id=f"examples/{s.id}") for s in samples]
+    for language in languages:
+        there = splits["examples", language] = splits["examples", language][: config.shots]
+        if len(there) < config.shots:
+            raise BadInput(
+                f"{name} has {len(there)} examples of {language} for {config.shots} shots",
+                where=f"tasks.{name}.shots",
+                expected="examples: {source, path}, or fewer test_samples",
+            )
     return splits
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from glotmix.errors import BadInput
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "examples"]
 ROLES = ("system", "user", "assistant")
 
 

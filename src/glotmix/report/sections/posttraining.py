@@ -64,7 +64,13 @@ def what_to_do(page: PosttrainingReport) -> Html:
         ]
         for row in page.plans
     ]
-    return join(el("p", answer, css="answer"), table("The least data that does", columns, rows))
+    rising = listed([f"{row.task} ({row.base})" for row in page.plans if row.size and row.samples == row.most], most=8)
+    beyond = f"For {rising} that is the largest size of the grid: the best may lie beyond it."
+    return join(
+        el("p", answer, css="answer"),
+        el("p", beyond, css="lead") if rising else None,
+        table("The least data that does", columns, rows),
+    )
 
 
 def learnt(page: PosttrainingReport) -> Html:
