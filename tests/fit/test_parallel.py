@@ -1,3 +1,8 @@
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 
 from glotmix.fit.parallel import each
@@ -14,3 +19,27 @@ def test_results_keep_their_order_and_a_listener_hears_of_each(workers):
 def test_an_error_in_a_task_is_the_callers_error():
     with pytest.raises(ZeroDivisionError):
         each(divmod, [(1, 1), (1, 0)], 2)
+
+
+FITS = """
+import time
+from glotmix.fit.parallel import each
+if __name__ == "__main__":
+    each(time.sleep, [(600,)] * 2, workers=2)
+"""
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
+    (tmp_path / "fits.py").write_text(FITS)
+    driver = subprocess.Popen([sys.executable, str(tmp_path / "fits.py")])
+    until = time.monotonic() + 60
+    while len(fitting := [p for p in psutil.Process(driver.pid).children() if "spawn_main" in str(p.cmdline())]) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    time.sleep(1)  # until they have begun
+    driver.kill()
+    driver.wait()
+    gone, alive = psutil.wait_procs(fitting, timeout=20)
+    for process in alive:
+        process.kill()
+    assert (len(gone), alive) == (2, [])

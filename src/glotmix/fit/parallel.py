@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
@@ -30,8 +32,19 @@ def each(
     if workers <= 1 or len(tasks) < 2:
         return _told((function(*task) for task in tasks), len(tasks), what, tell)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
+    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_end_with_parent) as pool:
         return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would else finish a fit of minutes that nobody waits for."""
+
+    def wait() -> None:
+        if (parent := multiprocessing.parent_process()) is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _told(results: Iterable[R], total: int, what: str, tell: Tell | None) -> list[R]:
