@@ -141,6 +141,8 @@ class Study:
         config = self.config
         languages = [*config.languages, *config.outside]
         reader = open_reader(config.corpus, languages, self.base)
+        scatter = Scattered(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries)
+        alone = config.sweep.executor == "local" and config.sweep.workers == 1
         with self.narrator.bar("Reading the corpus") as advance:
             return build_store(
                 self.directory / "tokens",
@@ -151,7 +153,7 @@ class Study:
                 min_tokens=config.proxy.context + 1,
                 base=self.base,
                 progress=advance,
-                scatter=Scattered(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries),
+                scatter=None if alone else scatter,
             )
 
     def sketches(self) -> dict[str, Sketch]:
