@@ -3,6 +3,7 @@
 import json
 import shutil
 import zlib
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ class Here(Executor):
 
     def run(self, jobs, tick):
         for job in jobs:
-            code = posttraining_cells.main(Path(job.command[-1]))
+            code = import_module(job.command[2]).main(Path(job.command[-1]))
             yield JobEnd(job, code, "")
             tick()
 

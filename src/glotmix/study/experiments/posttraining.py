@@ -24,6 +24,7 @@ from glotmix.posttraining.judge import JudgeConfig
 from glotmix.posttraining.tasks import all_tasks
 from glotmix.study.experiments.experiment import Experiment, Price
 from glotmix.study.experiments.posttraining_cells import Plan, run_cells
+from glotmix.study.experiments.posttraining_influence import InfluenceConfig
 from glotmix.study.narrator import Narrator
 from glotmix.study.study import Study, gpus, sized
 from glotmix.sweep.executors import open_executor
@@ -51,17 +52,6 @@ class BaseConfig(Section):
         if self.tokenizer is not None and self.model is None:
             raise ValueError("tokenizer goes with model, a proxy's checkpoint")
         return self
-
-
-class InfluenceConfig(Section):
-    """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
-
-    test_samples: int = Field(8, ge=1)
-    """Test samples of each language."""
-    train_samples: int = Field(400, ge=10)
-    """Training samples that are scored at most, evenly from every language."""
-    top: int = Field(20, ge=1)
-    """How many count as the most influential."""
 
 
 class AnalysisConfig(Section):
@@ -219,7 +209,7 @@ class Posttraining(Experiment[PosttrainingConfig]):
         with held(directory):
             write_json(directory / "experiment.json", config.model_dump(mode="json"))
             plan, failed = train(config, base, directory, narrator)
-            return report(config, plan, failed, directory, narrator)
+            return report(config, plan, failed, directory, open_executor(config.sweep), narrator)
 
 
 def train(config: PosttrainingConfig, base: Path, directory: Path, narrator: Narrator) -> tuple[Plan, dict[str, str]]:

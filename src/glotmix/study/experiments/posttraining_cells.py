@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,13 +99,14 @@ def _jobs(plan: Plan, missing: Sequence[Cell], workers: int) -> list[tuple[Job, 
             group = mine[start : start + size]
             title = f"{group[0].name[:80]}-x{len(group)}-{fingerprint([cell.name for cell in group])[:8]}"
             order = plan.directory / "jobs" / f"{title}.json"
-            write_json(order, _order(plan, base, group))
+            write_json(order, order_of(plan, base, group))
             command = (sys.executable, "-m", __name__, str(order.resolve()))
             jobs.append((Job(title, command, order.with_suffix(".log")), group))
     return jobs
 
 
-def _order(plan: Plan, base: Base, group: Sequence[Cell]) -> dict[str, Any]:
+def order_of(plan: Plan, base: Base, group: Sequence[Cell]) -> dict[str, Any]:
+    """What a process needs to know of some cells with one base."""
     setting = plan.setting
     return {
         "folder": str(plan.folder.resolve()),
@@ -121,8 +123,11 @@ def _order(plan: Plan, base: Base, group: Sequence[Cell]) -> dict[str, Any]:
     }
 
 
-def _setting(order: Mapping[str, Any]) -> Setting:
-    return Setting(
+def opened(order: Mapping[str, Any]) -> tuple[list[Cell], Base, Setting]:
+    """What :func:`order_of` gave."""
+    template = Path(order["base"]["template"]) if order["base"]["template"] else None
+    base = Base(**order["base"] | {"template": template})
+    setting = Setting(
         data=Data(Path(order["data"]["directory"]), order["data"]["fingerprint"], {}),
         tasks={name: TaskConfig.model_validate(config) for name, config in order["tasks"].items()},
         pivot=order["pivot"],
@@ -132,25 +137,29 @@ def _setting(order: Mapping[str, Any]) -> Setting:
         weights=order["weights"],
         device=order["device"],
     )
+    return [Cell.from_json(record) for record in order["cells"]], base, setting
 
 
-def main(order_path: Path) -> int:
-    """Train the cells of one order; the exit code is that of the last error, 0 when there was none."""
+@contextmanager
+def working_on(order_path: Path) -> Iterator[dict[str, Any]]:
+    """An order, held so that no second process works on it; ends with the driver."""
     import torch
 
     die_with_driver()
-    code = 0
     with open(order_path, encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         order = read_json(order_path)
         if order["device"] == "cpu":
             torch.set_num_threads(1)
-        given = order["base"]
-        template = Path(given["template"]) if given["template"] else None
-        base = Base(given["name"], given["model"], template, given["is_proxy"], given["identity"])
-        setting = _setting(order)
-        for record in order["cells"]:
-            cell = Cell.from_json(record)
+        yield order
+
+
+def main(order_path: Path) -> int:
+    """Train the cells of one order; the exit code is that of the last error, 0 when there was none."""
+    code = 0
+    with working_on(order_path) as order:
+        cells, base, setting = opened(order)
+        for cell in cells:
             try:
                 run_cell(cell, base, setting, Path(order["folder"]))
                 print(f"{cell.name}: done", flush=True)

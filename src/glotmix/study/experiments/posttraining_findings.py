@@ -44,6 +44,7 @@ from glotmix.study.experiments.posttraining_influence import influences
 from glotmix.study.experiments.posttraining_judge import judged
 from glotmix.study.experiments.posttraining_scores import Scores, write_measurements
 from glotmix.study.narrator import Narrator
+from glotmix.sweep.executors import Executor
 
 if TYPE_CHECKING:
     from glotmix.study.experiments.posttraining import PosttrainingConfig
@@ -52,7 +53,12 @@ LIBRARIES = ("torch", "transformers", "trl", "peft", "sacrebleu", "rouge-score")
 
 
 def report(
-    config: PosttrainingConfig, plan: Plan, failed: Mapping[str, str], directory: Path, narrator: Narrator
+    config: PosttrainingConfig,
+    plan: Plan,
+    failed: Mapping[str, str],
+    directory: Path,
+    executor: Executor,
+    narrator: Narrator,
 ) -> Path:
     """Judge, analyse, and write tables, findings and page; the path of the page."""
     began = time.monotonic()
@@ -61,7 +67,7 @@ def report(
     scores = judged(config, plan, scores, directory, narrator)
     grid = Scores.of(config, done, scores)
     write_measurements(config, plan, grid, failed, directory)
-    page = frame(config, plan, grid, failed, influences(config, plan, done, directory, narrator))
+    page = frame(config, plan, grid, failed, influences(config.influence, plan, done, directory, executor, narrator))
     write_json(directory / "findings.json", findings(page))
     for plan_row in page.plans:
         narrator.say(
