@@ -65,7 +65,7 @@ def payoff_of_law(law: Fit, empty: Mapping[str, float]) -> Payoff:
     empty_T = np.array([empty[target] for target in law.targets])
 
     def payoff(inside: np.ndarray) -> np.ndarray:
-        some_C = inside.any(axis=1)
+        some_C = np.asarray(inside.any(axis=1))
         members_CL = np.where(some_C[:, None], inside, True)
         loss_CT = law.predict(members_CL / members_CL.sum(axis=1, keepdims=True)).value_RT
         return np.where(some_C[:, None], empty_T - loss_CT, 0.0)

@@ -30,8 +30,8 @@ def by_shapiq(name: str, payoff: Payoff, n: int, runs: int, seed: int = 0) -> Es
     except ImportError:
         raise MissingExtra("shapiq", "shapley") from None
     if not hasattr(library, name):
-        known = [one for one in dir(library) if one[0].isupper()]
-        raise BadInput(f"shapiq has no approximator {name!r}", expected=" | ".join(known))
+        names = [one for one in dir(library) if one[0].isupper()]
+        raise BadInput(f"shapiq has no approximator {name!r}", expected=" | ".join(names))
     kept: dict[bytes, np.ndarray] = {}
 
     def known(inside: np.ndarray) -> np.ndarray:
