@@ -93,6 +93,11 @@ def test_a_ladder_adds_sizes_and_checkpoints_are_kept(tmp_path):
     runs = pl.read_parquet(tmp_path / "one" / "measurements" / "runs.parquet")
     assert sorted(runs.filter(pl.col("role") == "ladder")["D"]) == pytest.approx([6000, 6000], rel=0.2)
     assert runs["N"].n_unique() == 2
+    climbed = json.loads((tmp_path / "one" / "scale.json").read_text())["sizes"]
+    assert [one["optimum"]["N"] for one in climbed][-1] == 1e6
+    assert len(climbed) == 3
+    assert any("N = 1e+06 lies far outside" in warning for warning in climbed[-1]["warnings"])
+    assert "N = 1e+06 lies far outside" in (tmp_path / "one" / "report.html").read_text()
     kept = sorted((tmp_path / "one" / "runs" / "coalition-full-s0" / "checkpoints").iterdir())
     assert [path.name for path in kept] == ["step-16", "step-31"]
     assert transformers.LlamaForCausalLM.from_pretrained(kept[-1]).config.hidden_size == 32

@@ -306,6 +306,9 @@ def _warnings(found: Findings) -> tuple[str, ...]:
             warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")
         if vague := [sentence for sentence in fitted.unclear if "prior" not in sentence]:
             warnings.append(f"The fit of {found.judgement.law} for {target}: {'; '.join(vague)}")
+    climb = found.study.directory / "scale.json"
+    if found.study.config.design.ladder and climb.is_file():
+        warnings.extend(read_json(climb)["sizes"][-1]["warnings"])
     if (why := stopped_because(found.study)) and not why.startswith("settled"):
         warnings.append(f"Further runs were chosen until {why}")
     return tuple(warnings)

@@ -24,14 +24,16 @@ from glotmix.mixture.design import PlannedRun, plan
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.baselines import baselines_for
-from glotmix.optimize.constraint import constraints_from
-from glotmix.optimize.objective import objective_from
+from glotmix.optimize.constraint import Constraints, constraints_from
+from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.scale import along
 from glotmix.optimize.solve import minimise
 from glotmix.report.evidence import Evidence
 from glotmix.report.page import write_comparison, write_report
 from glotmix.study import closed_loop
 from glotmix.study.active import affordable, train_chosen, with_active
+from glotmix.study.answers import Climb
 from glotmix.study.closed_loop import ClosedLoop
 from glotmix.study.evidence import Findings, evidence_of
 from glotmix.study.narrator import Narrator
@@ -146,7 +148,28 @@ def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStor
         measured=measured.p_RL,
     )
     write_json(study.directory / "optimum.json", optimum.to_json())
+    if climbed:
+        write_climb(study, chosen, aim, constraints)
     return optimum
+
+
+def write_climb(study: Study, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
+    """The optimum at every size that was trained and at the target's, to ``scale.json``; extrapolation is told."""
+    assert fitted.measured is not None
+    trained = zip(fitted.measured.N_R, fitted.measured.D_R, strict=True)
+    sizes = sorted({(float(f"{N:.3g}"), float(f"{D:.3g}")) for N, D in trained})
+    if study.config.target.parameters:
+        sizes.append((study.config.target.parameters, study.target_tokens()))
+    # Epochs are limited in the target run alone: smaller sizes are asked what they would do with its corpus.
+    free = dataclasses.replace(constraints, max_epochs=None)
+    limits = [*[free] * (len(sizes) - 1), constraints] if study.config.target.parameters else [free] * len(sizes)
+    climbed = [
+        along(fitted, aim, limit, [size], measured=fitted.measured, seed=study.config.fit.seed)[0]
+        for size, limit in zip(sizes, limits, strict=True)
+    ]
+    write_json(study.directory / "scale.json", Climb(tuple(climbed), None).to_json())
+    for warning in climbed[-1].warnings:
+        study.narrator.say(f"  {warning}")
 
 
 def close_loop(
