@@ -114,6 +114,19 @@ def test_a_file_that_decompresses_to_a_thousand_times_its_size_is_stopped_on_the
         list(reader.documents("spa_Latn"))
 
 
+def test_a_column_of_one_text_again_and_again_is_stopped_and_does_not_fill_the_memory(tmp_path, monkeypatch):
+    """Eight hundred gigabytes of text in a few kilobytes; a batch of 256 of its rows would be two of them."""
+    monkeypatch.setattr(streams, "_EXPANSION_FROM", 1 << 25)
+    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), ["a" * 8_000_000])
+    pq.write_table(pa.table({"text": text}), tmp_path / "es.parquet", compression="zstd")
+    assert (tmp_path / "es.parquet").stat().st_size < 50_000
+    reader = open_reader(CorpusConfig(reader="parquet", path=str(tmp_path)), ["spa_Latn"], tmp_path)
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(BadInput, match=r"es\.parquet: decompresses to over"):
+        list(reader.documents("spa_Latn"))
+    assert pa.default_memory_pool().max_memory() - before < 600_000_000
+
+
 def test_a_line_without_end_is_refused_after_a_bounded_part_of_it(tmp_path, monkeypatch):
     monkeypatch.setattr(streams, "MAX_LINE_BYTES", 1000)
     with open(tmp_path / "es.jsonl", "wb") as file:
@@ -150,7 +163,7 @@ def test_a_manifest_cannot_name_a_file_outside_of_its_artifact(tmp_path):
         manifest = {"kind": "run", "fingerprint": "x", "made_from": {}, "files": files}
         (tmp_path / "a").mkdir(exist_ok=True)
         (tmp_path / "a" / "artifact.json").write_text(json.dumps(manifest))
-        with pytest.raises(Corrupt, match="is no file of it|not allowed"):
+        with pytest.raises(Corrupt, match=r"is no file of it|not allowed"):
             open_artifact(tmp_path / "a", "run")
 
 

@@ -12,10 +12,13 @@ import pyarrow.parquet as pq
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import SeparableReader
 from glotmix.corpus.readers.records import document
+from glotmix.corpus.readers.streams import MAX_EXPANSION, Bound
 from glotmix.errors import BadInput
 
 ROWS = 256
-"""Rows in memory at once (beside the pages of the column they come from)."""
+"""Most rows in memory at once (beside the pages of the column they come from)."""
+BATCH_BYTES = 1 << 28
+"""Most bytes of them, whatever they hold: one text of a dictionary may stand in every row."""
 
 
 class ParquetReader(SeparableReader):
@@ -41,11 +44,32 @@ class ParquetReader(SeparableReader):
                         where=path,
                         expected="corpus.text_field to name one",
                     )
-                number = 0
-                for batch in file.iter_batches(batch_size=ROWS, columns=wanted, use_threads=False):
+                number, bound = 0, Bound(path)
+                rows = _rows_at_once(file.metadata, wanted, path)
+                for batch in file.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
+                    bound.take(batch.nbytes)
                     for row in batch.to_pylist():
                         number += 1
                         yield number, row
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             reason = str(error).strip().splitlines()[0]
             raise BadInput(f"cannot be read as Parquet: {reason}", where=path) from None
+
+
+def _rows_at_once(metadata: pq.FileMetaData, wanted: list[str], path: Path) -> int:
+    """So many that they fit into ``BATCH_BYTES`` even if each holds the largest text there may be.
+
+    Raises:
+        BadInput: pages that become more than compression explains.
+    """
+    largest = 1
+    for group in range(metadata.num_row_groups):
+        for number in range(metadata.num_columns):
+            column = metadata.row_group(group).column(number)
+            if column.path_in_schema.partition(".")[0] in wanted:
+                size = column.total_uncompressed_size
+                if size > max(1 << 30, MAX_EXPANSION * column.total_compressed_size):
+                    expected = f"at most {MAX_EXPANSION} times its size"
+                    raise BadInput(f"a column decompresses to {size} bytes", where=path, expected=expected)
+                largest = max(largest, size)
+    return max(1, min(ROWS, BATCH_BYTES // largest))

@@ -105,11 +105,7 @@ def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
             decompresses beyond ``MAX_EXPANSION``.
     """
     offset = number = 0
-    limit = (
-        max(_EXPANSION_FROM, MAX_EXPANSION * path.stat().st_size)
-        if path.suffix in (".gz", ".xz", ".bz2", ".zst")
-        else None
-    )
+    bound = Bound(path)
     with opened(path) as file:
         while raw := file.readline(MAX_LINE_BYTES + 1):
             number += 1
@@ -119,9 +115,26 @@ def lines(path: Path, errors: Errors = "strict") -> Iterator[tuple[int, str]]:
             text = decoded(raw, f"{path}:{number}", errors, offset)
             yield number, text.removeprefix("\ufeff").rstrip("\r\n") if number == 1 else text.rstrip("\r\n")
             offset += len(raw)
-            if limit is not None and offset > limit:
-                message = f"decompresses to over {offset} bytes"
-                raise BadInput(message, where=path, expected=f"at most {MAX_EXPANSION} times its size")
+            bound.take(len(raw))
+
+
+class Bound:
+    """Stops the reading of a file that becomes more text than compression explains."""
+
+    def __init__(self, path: Path):
+        self._path, self._taken = path, 0
+        self._most = max(_EXPANSION_FROM, MAX_EXPANSION * path.stat().st_size)
+
+    def take(self, size: int) -> None:
+        """Count bytes that were read.
+
+        Raises:
+            BadInput: they are too many.
+        """
+        self._taken += size
+        if self._taken > self._most:
+            message = f"decompresses to over {self._taken} bytes"
+            raise BadInput(message, where=self._path, expected=f"at most {MAX_EXPANSION} times its size")
 
 
 def decoded(raw: bytes, where: object, errors: Errors, offset: int = 0, encoding: str = "utf-8") -> str:
