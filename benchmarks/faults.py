@@ -264,11 +264,17 @@ def show() -> bool:
     """Totals of all that was kept; whether nothing was lost, done twice or changed."""
     found = json.loads(RESULTS.read_text())
     kills = Counter((one["engine"], one["victim"]) for one in found["kills"])
-    print(f"{len(found['kills'])} kills in {len(found['studies'])} studies: {dict(kills)}")
+    print("| executor | killed | kills | while runs were there already | orphans |")
+    print("|---|---|---|---|---|")
+    for engine, victim in sorted(kills):
+        own = [one for one in found["kills"] if (one["engine"], one["victim"]) == (engine, victim)]
+        amid, orphans = sum(one["runs_done"] > 0 for one in own), sum(one["orphans"] for one in own)
+        print(f"| {engine} | {victim} | {len(own)} | {amid} | {orphans} |")
     lost = sum(one["lost"] for one in found["studies"])
     twice = sum(one["twice"] for one in found["studies"])
     changed = sum(not all(one["identical"].values()) for one in found["studies"])
     orphans = sum(one["orphans"] for one in found["kills"])
+    print(f"{len(found['kills'])} kills in {len(found['studies'])} studies that came to their end")
     print(f"runs lost {lost}, done twice {twice}, studies with other tables {changed}, orphans {orphans}")
     return not (lost or twice or changed or orphans)
 

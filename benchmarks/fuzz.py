@@ -143,14 +143,14 @@ def fuzz(engine: str, name: str, inputs: int, seed: int, keep: Path) -> dict:
 def show() -> None:
     """Totals of what was kept."""
     rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    for name in TARGETS:
-        own = [row for row in rows if row["target"] == name]
-        by = {engine: sum(row["inputs"] for row in own if row["engine"] == engine) for engine in ENGINES}
+    print(f"| kind | {' | '.join(ENGINES)} | inputs | read | slowest, s |")
+    print("|---" * (len(ENGINES) + 4) + "|")
+    for name in [*TARGETS, "all"]:
+        own = [row for row in rows if name in (row["target"], "all")]
+        by = [sum(row["inputs"] for row in own if row["engine"] == engine) for engine in ENGINES]
         accepted, slowest = sum(row["accepted"] for row in own), max((row["slowest_seconds"] for row in own), default=0)
-        engines = ", ".join(f"{engine} {count:,}" for engine, count in by.items())
-        print(f"{name:<12} {sum(by.values()):>9,} inputs ({engines}), {accepted:,} read; slowest {slowest:.2f} s")
-    failures = sum(row["failures"] for row in rows)
-    print(f"{'all':<12} {sum(row['inputs'] for row in rows):>9,} inputs, {failures} failures")
+        print(f"| {name} | {' | '.join(f'{n:,}' for n in [*by, sum(by), accepted])} | {slowest:.2f} |")
+    print(f"failures: {sum(row['failures'] for row in rows)}")
 
 
 def main() -> None:

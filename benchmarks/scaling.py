@@ -195,15 +195,15 @@ def show(found: dict) -> None:
         cpu, wall = one["sweep_ms_per_run"], one["sweep_wall_ms_per_run"]
         print(f"driver: {cpu:.1f} ms of CPU and {wall:.1f} ms in all per run, at {one['runs']:,} runs; afterwards:")
         print("  " + ", ".join(f"{k.removesuffix('_seconds')} {v:.1f} s" for k, v in one.items() if "seconds" in k))
-    for workers, one in found.get("measured", {}).items():
-        print(
-            f"measured, {workers} workers: {one['seconds']:.0f} s, {one['cpu_seconds']:.0f} CPU s, {one['runs']} runs"
-        )
-    for sweep in found.get("simulated", {}).get("sweeps", []):
-        print(
-            f"simulated, {sweep['workers']:>3} workers: {sweep['seconds'] / 3600:.2f} h, {sweep['speedup']:.1f} times "
-            f"as fast as one; {sweep['efficiency']:.1%} of the workers' time is training that counts"
-        )
+    print("| workers | runs | hours | times as fast as one | of the workers' time, training that counts |")
+    print("|---|---|---|---|---|")
+    rows = {f"{workers} | {one['runs']}, measured": one for workers, one in found.get("measured", {}).items()}
+    simulation = found.get("simulated", {"sweeps": []})
+    rows |= {f"{one['workers']} | {simulation['runs']:,}, simulated": one for one in simulation["sweeps"]}
+    for name, one in rows.items():
+        alone = next(other["seconds"] for first, other in rows.items() if first == f"1 |{name.partition('|')[2]}")
+        counts = f"{one['efficiency']:.1%}" if "efficiency" in one else f"{one['cpu_seconds']:.0f} s of processors"
+        print(f"| {name} | {one['seconds'] / 3600:.2f} | {alone / one['seconds']:.1f} | {counts} |")
 
 
 def main() -> None:

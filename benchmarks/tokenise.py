@@ -213,22 +213,22 @@ def show() -> None:
     groups: dict[tuple[int, int, str], list[dict]] = {}
     for row in rows_kept():
         groups.setdefault((row["megabytes"], row["processes"], row["contestant"]), []).append(row)
-    for (megabytes, processes, name), rows in sorted(groups.items()):
-        rates = sorted(megabytes / row["cpu_seconds"] for row in rows)
-        most, own = (max(row[key] for row in rows) / 1e6 for key in ("memory_bytes", "own_memory_bytes"))
-        print(
-            f"{name:<8} {megabytes:>4} MB, processes: {processes}, repetitions: {len(rows)}; MB per CPU second "
-            f"{statistics.median(rates):.2f} [{rates[0]:.2f}, {rates[-1]:.2f}], per second "
-            f"{statistics.median(megabytes / row['seconds'] for row in rows):.2f}; memory {most:.0f} MB, own {own:.0f}"
-        )
+    print("| contestant | MB | repetitions | MB per CPU second | glotmix is so many times as fast | memory, MB | own |")
+    print("|---|---|---|---|---|---|---|")
     for (megabytes, processes, name), rows in sorted(groups.items()):
         ours = {row["repeat"]: row["cpu_seconds"] for row in groups.get((megabytes, processes, "glotmix"), [])}
-        ratios = sorted(row["cpu_seconds"] / ours[row["repeat"]] for row in rows if row["repeat"] in ours)
-        if ratios and name != "glotmix":
-            print(
-                f"glotmix is {statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}] times as fast as "
-                f"{name} at {megabytes} MB"
-            )
+        rates = [megabytes / row["cpu_seconds"] for row in rows]
+        ratios = [row["cpu_seconds"] / ours[row["repeat"]] for row in rows if row["repeat"] in ours]
+        most, own = (max(row[key] for row in rows) / 1e6 for key in ("memory_bytes", "own_memory_bytes"))
+        times = ranged(ratios) if name != "glotmix" else ""
+        print(f"| {name} | {megabytes} | {len(rows)} | {ranged(rates)} | {times} | {most:.0f} | {own:.0f} |")
+
+
+def ranged(values: list[float]) -> str:
+    """Median and range."""
+    if not values:
+        return ""
+    return f"{statistics.median(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
 
 
 def plan(gigabytes: int = 100, cores: int = 64) -> None:
