@@ -28,7 +28,7 @@ from glotmix.study.answers import schedule_in
 
 USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
 """What ``--law auto`` compares."""
-JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored")
+JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored", "capacity")
 """What it compares beside these where N or D varies."""
 CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 """What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
