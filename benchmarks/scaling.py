@@ -2,7 +2,8 @@
 
     python benchmarks/scaling.py overhead                 # driver at 10,000 runs that take no time; tables; status
     python benchmarks/scaling.py measure                  # real proxies with 1 and 2 workers
-    python benchmarks/scaling.py simulate STUDY           # 1 … 512 workers, from the run times of a finished study
+    python benchmarks/scaling.py simulate [STUDY]         # 1 … 512 workers, from the run times of a finished study,
+                                                          # those that are kept unless one is given
     python benchmarks/scaling.py show
 
 The simulation is the sweep's own order of events: jobs go to the next free worker, the driver starts and ends them one
@@ -178,15 +179,19 @@ def simulated(seconds: Sequence[float], runs: int, workers: int, driver: float, 
     return {"workers": workers, "seconds": now, "efficiency": useful / (now * workers), "deaths": died}
 
 
-def simulate(study: Path, runs: int, driver: float) -> dict:
+def run_seconds(study: Path) -> list[float]:
+    """Seconds of every run of a finished study."""
+    return [read_json(path)["seconds"] for path in sorted((study / "jobs" / "timings").glob("*.json"))]
+
+
+def simulate(seconds: Sequence[float], runs: int, driver: float) -> dict:
     """1 to 512 workers."""
-    seconds = [read_json(path)["seconds"] for path in sorted((study / "jobs" / "timings").glob("*.json"))]
     sweeps = []
     for workers in (1, 2, 8, 64, 512):
         sweeps.append(simulated(seconds, runs, workers, driver, random.Random(workers)))
     for sweep in sweeps:
         sweep["speedup"] = sweeps[0]["seconds"] / sweep["seconds"]
-    return {"run_seconds": seconds, "runs": runs, "driver_seconds_per_run": driver, "sweeps": sweeps}
+    return {"run_seconds": list(seconds), "runs": runs, "driver_seconds_per_run": driver, "sweeps": sweeps}
 
 
 def show(found: dict) -> None:
@@ -218,10 +223,11 @@ def main() -> None:
     elif arguments.what == "measure":
         found["measured"] = measure(arguments.runs or 16)
     elif arguments.what == "simulate":
-        if arguments.study is None or "overhead" not in found:
+        seconds = run_seconds(arguments.study) if arguments.study else found.get("simulated", {}).get("run_seconds")
+        if not seconds or "overhead" not in found:
             parser.error("simulate needs a finished study, and the overhead to be measured first")
-        driver = found["overhead"]["sweep_ms_per_run"] / 1e3
-        found["simulated"] = simulate(arguments.study, arguments.runs or 10_000, driver)
+        driver = found["overhead"]["sweep_wall_ms_per_run"] / 1e3
+        found["simulated"] = simulate(seconds, arguments.runs or 10_000, driver)
     if arguments.what != "show":
         RESULT.write_text(json.dumps(found, indent=1) + "\n")
     show(found)
