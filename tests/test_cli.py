@@ -81,7 +81,7 @@ def test_fit_prints_held_out_error_beside_the_null_and_finds_the_law_that_made_t
     assert mean["shapley_law"] < 0.02 < mean["null"]
 
 
-def test_predict_gives_losses_with_intervals_beside_the_columns_asked_with(glotmix, fit_file, tmp_path):
+def test_predict_gives_losses_with_intervals_beside_the_columns_asked_with(glotmix, fit_file, runs, tmp_path):
     asked = tmp_path / "asked.csv"
     asked.write_text("name,p/spa,p/fra,p/deu\nhalf,0.5,0.25,0.25\n")
     code, _, err = glotmix("predict", fit_file, asked, "--out", tmp_path / "predicted.csv")
@@ -91,6 +91,12 @@ def test_predict_gives_losses_with_intervals_beside_the_columns_asked_with(glotm
     truth = planted(np.array([[0.5, 0.25, 0.25]]))[0, 0]
     assert row["loss/spa"] == pytest.approx(truth, rel=0.02)
     assert row["loss/spa/low"] < row["loss/spa"] < row["loss/spa/high"]
+    code, _, err = glotmix("predict", fit_file, asked, "--jackknife", runs, "--out", tmp_path / "again.csv")
+    assert code == 0, err
+    again = pl.read_csv(tmp_path / "again.csv").row(0, named=True)
+    assert again["loss/spa"] == pytest.approx(row["loss/spa"], rel=1e-3)
+    assert again["loss/spa/low"] < truth < again["loss/spa/high"]
+    assert again["loss/spa/low"] != row["loss/spa/low"]
 
 
 def test_shapley_prints_value_and_interval_by_target_and_source(glotmix, tmp_path):

@@ -169,7 +169,7 @@ class Fit:
             "D": _or_none(self.D),
             "unique": None if self.unique_L is None else self.unique_L.tolist(),
             "measured": None if self.measured is None else _inputs_to_json(self.measured),
-            "transfer": None if (transfer := self._transfer()) is None else transfer.to_json(),
+            "transfer": None if self.transfer is None else self.transfer.to_json(),
             "fits": {
                 target: {
                     "status": at.status,
@@ -226,7 +226,9 @@ class Fit:
                 f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
             ) from None
 
-    def _transfer(self) -> TransferMatrix | None:
+    @property
+    def transfer(self) -> TransferMatrix | None:
+        """Transfer values that the law was given."""
         return next((at.problem.transfer for at in self.fits.values()), None)
 
     def _shares(self, mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray) -> np.ndarray:

@@ -20,7 +20,9 @@ from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
+from glotmix.fit.jackknife import Jackknife, jackknife
 from glotmix.fit.parallel import Tell
+from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, write_csv
 from glotmix.report.frames.words import listed
@@ -35,6 +37,8 @@ CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 ENOUGH_TO_CORRECT = 64
 ENOUGH_TO_SHARE = 100
 """Runs from which the fits are shared out over processes, unless told otherwise."""
+PARTS = 20
+"""Fits without a part of the runs that CV+ makes."""
 
 
 @dataclass(frozen=True)
@@ -185,8 +189,11 @@ def open_fit(path: Path) -> Fit:
     return Fit.from_json(data.get("fit", data), where=path)
 
 
-def predict_table(fitted: Fit, mixtures: Path, out: Path) -> None:
+def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | None = None) -> None:
     """Write ``loss/<target>``, ``…/low`` and ``…/high`` beside the columns of a table of mixtures.
+
+    Intervals are those of the fit's resamples, or with the runs ``jackknifed`` those of jackknife+ (CV+ in 20 parts if
+    there are more mixtures), for which the law is fitted to these runs again.
 
     Raises:
         BadInput: a column is missing, a share is no number, negative, or a row does not sum to one.
@@ -209,7 +216,13 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path) -> None:
             expected="shares of at least 0 that sum to 1",
         )
     given = {name: _numbers(table, name, mixtures) if name in table.columns else None for name in ("N", "D")}
-    prediction = fitted.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
+    by: Fit | Jackknife = fitted
+    if jackknifed is not None:
+        runs = read_runs(jackknifed)
+        parts = PARTS if mixtures_of(runs).max() >= PARTS else None
+        workers = (os.cpu_count() or 1) if len(runs) >= ENOUGH_TO_SHARE else 1
+        by = jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=workers)
+    prediction = by.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
     for t, target in enumerate(prediction.targets):
         table = table.with_columns(
             pl.Series(f"loss/{target}", prediction.value_RT[:, t]),
