@@ -7,6 +7,7 @@ from glotmix.laws.atlas import Atlas
 from glotmix.laws.bimix import BiMix
 from glotmix.laws.capacity import Capacity
 from glotmix.laws.chinchilla import Chinchilla
+from glotmix.laws.committee import Committee
 from glotmix.laws.curse import Curse
 from glotmix.laws.d_cpt import DCPT
 from glotmix.laws.data_constrained import DataConstrained
@@ -53,7 +54,7 @@ def all_laws() -> dict[str, Law]:
 
 def residuals() -> dict[str, Residual]:
     """Black boxes that can learn what a law leaves over: ``LAW+NAME``; alone they correct the null law."""
-    boxes: list[Residual] = [GaussianProcess(), LightGBM()]
+    boxes: list[Residual] = [GaussianProcess(), LightGBM(), Committee()]
     return {box.name: box for box in boxes}
 
 

@@ -1,0 +1,59 @@
+"""Committee: a smooth and a rough black box, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from glotmix.laws.gaussian_process import GaussianProcess
+from glotmix.laws.law import Inputs
+from glotmix.laws.lightgbm import LightGBM
+from glotmix.laws.residual import Learned, Residual
+
+
+@dataclass(frozen=True)
+class Committee(Residual):
+    """Mean of what :class:`GaussianProcess` and :class:`LightGBM` predict of the same residuals.
+
+    The process is smooth in the log of every share, trees are flat between their splits: their errors differ, and the
+    mean has less error than either (docs/methods/laws.md). For prediction: it has steps, so mixtures are better
+    searched on a law with the process alone. Source: Breiman, Stacked regressions (1996), here with equal weights.
+    """
+
+    name: ClassVar[str] = "committee"
+    process: GaussianProcess = field(default_factory=GaussianProcess)
+    """The smooth half."""
+    trees: LightGBM = field(default_factory=LightGBM)
+    """The rough half."""
+
+    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
+        smooth, rough = (box.learn(inputs, residual_R, weight_R, seed) for box in (self.process, self.trees))
+        return Averaged(smooth, rough)
+
+    def from_json(self, data: Mapping[str, Any]) -> Learned:
+        return Averaged(self.process.from_json(data["process"]), self.trees.from_json(data["trees"]))
+
+
+@dataclass(frozen=True)
+class Averaged(Learned):
+    """Two residual models that have seen the same residuals."""
+
+    smooth: Learned
+    """Has a gradient and a deviation."""
+    rough: Learned
+    """Has neither."""
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        return (self.smooth.predict(inputs) + self.rough.predict(inputs)) / 2
+
+    def gradient(self, inputs: Inputs) -> np.ndarray:
+        return self.smooth.gradient(inputs) / 2
+
+    def deviation(self, inputs: Inputs) -> np.ndarray:
+        return self.smooth.deviation(inputs)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"process": self.smooth.to_json(), "trees": self.rough.to_json()}
