@@ -2,11 +2,13 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
 from glotmix.study.experiments import find_experiment
@@ -76,6 +78,14 @@ def test_called_again_nothing_is_done_again(done):
     other = config.model_copy(update={"seed": 1})
     with pytest.raises(BadInput, match="another configuration: seed"):
         experiment.run(other, folder, folder / "out", Narrator())
+
+
+def test_a_tokenizer_is_found_from_a_relative_path(done, monkeypatch):
+    monkeypatch.chdir(done[0])
+    near, far = (
+        TokenizerEncoder(path)(["one text"], None, 16) for path in (Path("out/base"), done[0] / "out" / "base")
+    )
+    assert near == far
 
 
 def test_training_texts_of_the_parallel_task_alone_are_translations(done):

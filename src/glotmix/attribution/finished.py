@@ -203,7 +203,7 @@ class TokenizerEncoder:
             self._special = AutoTokenizer.from_pretrained(found, local_files_only=True)
             self.padding = int(self._special.pad_token_id or 0)
         else:
-            self._plain = load_tokenizer(str(found / "tokenizer.json"), found)
+            self._plain = load_tokenizer("tokenizer.json", found)
             self.padding = self._plain.end_of_document
 
     def __call__(self, texts: Sequence[str], pairs: Sequence[str] | None, length: int) -> list[list[int]]:
