@@ -77,6 +77,18 @@ def test_what_changed_on_the_way_is_refused(here, tmp_path, url):
     assert not (tmp_path / "there" / "runs" / "a").exists()
 
 
+@pytest.mark.parametrize("name", ["runs/a/../../../evil", "../evil", "fits/../../evil"])
+def test_a_key_that_leads_out_of_the_study_is_refused(here, tmp_path, url, name, monkeypatch):
+    """Object stores have keys, not paths: two dots are as good a name as any."""
+    Mirror(url, here, print).push()
+    mirror = Mirror(url, tmp_path / "there" / "study", print)
+    found = [*mirror._store.find(mirror._root), f"{mirror._root}/{name}"]
+    monkeypatch.setattr(mirror._store, "find", lambda root: found)
+    with pytest.raises(Corrupt, match="would lie outside of the study"):
+        mirror.pull()
+    assert not (tmp_path / "there").exists()
+
+
 def test_a_store_that_does_not_answer_is_an_error_at_the_end_and_a_sentence_on_the_way(here, url, monkeypatch):
     said = []
     mirror = Mirror(url, here, said.append)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from glotmix.artifact import MANIFEST, read_manifest
-from glotmix.errors import BadInput, GlotmixError, MissingExtra
+from glotmix.errors import BadInput, Corrupt, GlotmixError, MissingExtra
 
 LOOK_EVERY = 30.0
 """Seconds between two looks for runs that are new."""
@@ -56,22 +56,24 @@ class Mirror:
         """Fetch what is complete there and not here; names of the artifacts.
 
         Raises:
-            Corrupt: an artifact there is not as it was written.
+            Corrupt: an artifact there is not as it was written, or a file has a name that leads out of the study.
             GlotmixError: the store does not answer.
         """
         with self._answering():
             fetched = []
             names = {path.removeprefix(self._root).lstrip("/") for path in self._store.find(self._root)}
+            for name in names:
+                if ".." in name.split("/"):
+                    raise Corrupt(f"{self._url}: a file {name!r} would lie outside of the study")
             artifacts = sorted(name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}"))
             for name in artifacts:
-                if name.split("/")[0] in ARTIFACTS and ".." not in name.split("/") and not self._here(name):
+                if name.split("/")[0] in ARTIFACTS and not self._here(name):
                     self._fetch(name, [n for n in names if n.startswith(f"{name}/")])
                     fetched.append(name)
             for name in sorted(names):
-                if name.split("/")[0] not in (*ARTIFACTS, *LEFT_OUT) and ".." not in name.split("/"):
-                    target = self._directory / name
-                    if not target.exists():
-                        self._get(name, target)
+                target = self._directory / name
+                if name.split("/")[0] not in (*ARTIFACTS, *LEFT_OUT) and not target.exists():
+                    self._get(name, target)
             return fetched
 
     def push(self) -> list[str]:
