@@ -238,6 +238,8 @@ class FitConfig(Section):
     """Folds of cross-validation, by mixture."""
     bootstrap: int = Field(100, ge=0)
     """Resamples for intervals."""
+    weights: Literal["repeats"] | None = None
+    """``repeats``: runs count by how much repeats of their mixtures differ; None: all count alike."""
     seed: int = 0
     """Seed of starts, folds and resamples."""
 

@@ -129,8 +129,8 @@ def read_runs(path: Path, *, mixtures: Path | None = None, losses: Path | None =
             raise BadInput("no measurements/runs.parquet in it", where=path, expected="the directory of a study")
         for name in ("runs.parquet", "losses.parquet"):
             compare(folder / name)
-        return from_tables(_read_table(folder / "runs.parquet"), _read_table(folder / "losses.parquet"))
-    table = _read_table(path)
+        return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
+    table = read_table(path)
     languages, targets = _prefixed(table, "p/"), _prefixed(table, "loss/")
     if "run" not in table.columns:
         raise BadInput("no column 'run'", where=path, expected="run, N, D, seed, p/<group>…, loss/<group>…")
@@ -141,8 +141,12 @@ def read_runs(path: Path, *, mixtures: Path | None = None, losses: Path | None =
     return _from_wide(table, languages, targets, where=path)
 
 
-def _read_table(path: Path) -> pl.DataFrame:
-    """A CSV, TSV or Parquet file as a data frame."""
+def read_table(path: Path) -> pl.DataFrame:
+    """A CSV, TSV or Parquet file as a data frame; its size is bounded.
+
+    Raises:
+        BadInput: it is none of these, or larger than any table of runs.
+    """
     if not path.is_file():
         raise BadInput("no such file", where=path)
     if (size := path.stat().st_size) > MAX_TABLE_BYTES:
@@ -283,7 +287,7 @@ def _as_shares(p_RL: np.ndarray, names: Iterable[str], languages: tuple[str, ...
 
 
 def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:
-    shares, values = _read_table(mixtures), _read_table(losses)
+    shares, values = read_table(mixtures), read_table(losses)
     key_p, key_l = shares.columns[0], values.columns[0]
     shares = shares.with_columns(pl.Series(key_p, _names(shares, key_p, mixtures), pl.String))
     values = values.with_columns(pl.Series(key_l, _names(values, key_l, losses), pl.String))

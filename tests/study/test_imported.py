@@ -5,6 +5,8 @@ import json
 import numpy as np
 import polars as pl
 
+from glotmix.measurements import Measurements
+from glotmix.study.imported import fit_measurements
 from tests.study.test_answers import command
 
 GROUPS = ("web", "code", "books")
@@ -47,3 +49,22 @@ def test_six_sizes_four_fitted_two_predicted_within_eight_tenths_of_a_percent(tm
     assert set(told["beyond"]) == {"N", "D", "corners"}
     means = {law: np.mean([one["error"] for one in of.values()]) for law, of in told["beyond"]["N"]["scores"].items()}
     assert means["shapley_law_joint"] < means["own_ratio_floored"] < 0.1 < means["null"]
+
+
+def test_runs_kept_apart_judge_and_take_no_part_in_the_choice():
+    """Held-out runs that only the null law can predict: the law of the others is chosen all the same."""
+    rng = np.random.default_rng(0)
+
+    def runs(losses_of, count):
+        p_RL = rng.dirichlet(np.ones(2), count)
+        unknown, names = np.full(count, np.nan), tuple(f"r{r}" for r in range(count))
+        return Measurements(names, ("a", "b"), ("a", "b"), p_RL, losses_of(p_RL), unknown, unknown, np.zeros(count, int), ("",) * count)  # fmt: skip
+
+    fitted_to = runs(lambda p_RL: 2 * p_RL**-0.1 * np.exp(rng.normal(0, 0.01, p_RL.shape)), 20)
+    apart = runs(lambda p_RL: np.full(p_RL.shape, fitted_to.loss_RT.mean()), 10)
+    asked = {"laws": ["null", "own_ratio"], "folds": 4, "bootstrap": 0, "seed": 0}
+    alone, judged = fit_measurements(fitted_to, **asked), fit_measurements(fitted_to, held_out=apart, **asked)
+    assert alone.judged is None
+    assert judged.judged is not None
+    assert judged.judged.mean("null") < judged.judged.mean("own_ratio")
+    assert judged.chosen == alone.chosen == "own_ratio"

@@ -24,7 +24,7 @@ from glotmix.fit.jackknife import Jackknife, jackknife
 from glotmix.fit.parallel import Tell
 from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
-from glotmix.measurements import Measurements, read_runs, write_csv
+from glotmix.measurements import Measurements, read_runs, read_table, write_csv
 from glotmix.report.frames.words import listed
 from glotmix.study.answers import schedule_in
 
@@ -108,7 +108,7 @@ def fit_table(
     if workers is None:
         workers = (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
     apart = None if held_out is None else read_runs(held_out)
-    return fitmeasurements_in(
+    return fit_measurements(
         measured,
         laws=laws,
         folds=folds,
@@ -121,7 +121,7 @@ def fit_table(
     )
 
 
-def fitmeasurements_in(
+def fit_measurements(
     measurements: Measurements,
     *,
     laws: Sequence[str],
@@ -198,12 +198,7 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
     Raises:
         BadInput: a column is missing, a share is no number, negative, or a row does not sum to one.
     """
-    if not mixtures.is_file():
-        raise BadInput("no such file", where=mixtures)
-    try:
-        table = pl.read_parquet(mixtures) if mixtures.suffix == ".parquet" else pl.read_csv(mixtures)
-    except (pl.exceptions.PolarsError, UnicodeDecodeError, OSError) as error:
-        raise BadInput(f"cannot be read: {str(error).splitlines()[0]}", where=mixtures, expected="a CSV") from None
+    table = read_table(mixtures)
     columns = [f"p/{language}" for language in fitted.languages]
     if missing := [column for column in columns if column not in table.columns]:
         raise BadInput(f"no column {', '.join(missing)}", where=mixtures, expected=", ".join(columns))

@@ -373,12 +373,13 @@ class Study:
         held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
         fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
         laws = [find_law(name) for name in config.fit.laws]
-        seed = config.fit.seed
+        seed, weights = config.fit.seed, config.fit.weights
         with self.narrator.bar("Judging laws") as tell:
-            crossed = cross_validate(
-                laws, fit_on, folds=config.fit.folds, seed=seed, transfer=self._values_in_fold(transfer), tell=tell
-            )
-            judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, tell=tell) if held else None
+            folds, values = config.fit.folds, self._values_in_fold(transfer)
+            crossed = cross_validate(laws, fit_on, folds=folds, seed=seed, transfer=values, weights=weights, tell=tell)
+            judged = None
+            if held:
+                judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)
         name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
         if name not in config.fit.laws:
             raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
@@ -386,7 +387,7 @@ class Study:
         for law in laws:
             resamples = config.fit.bootstrap if law.name == name else 0
             try:
-                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed)
+                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed, weights=weights)
             except BadInput as error:  # already told by the judgement; another law was chosen
                 self.narrator.say(f"  {error}")
         for law_name, fitted in fits.items():
