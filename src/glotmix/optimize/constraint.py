@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import projection
-
-TOLERANCE = 1e-9
-"""How far a limit may be missed by rounding."""
-CLEAR, PATIENCE = 1e-4, 2.0
-"""How far limits must miss one another for the integer program to see it, and the seconds that it gets."""
+from glotmix.optimize.conflict import TOLERANCE, Limit, feasible, smallest_conflict
 
 
 @dataclass(frozen=True)
@@ -31,27 +26,6 @@ class Group:
     """Least sum of their shares."""
     ceiling: float = 1.0
     """Greatest sum."""
-
-
-@dataclass(frozen=True)
-class Limit:
-    """One side of one limit: ``row · p ≥ bound`` (a floor) or ``row · p ≤ bound`` (a ceiling)."""
-
-    row_L: np.ndarray
-    """Ones for the languages it is about."""
-    bound: float
-    """The share it allows."""
-    is_floor: bool
-    """Whether it is a lower bound."""
-    subject: str
-    """The language or group."""
-    words: str
-    """In words, with numbers."""
-
-    def slack(self, p_L: np.ndarray) -> float:
-        """How far ``p`` is from touching it; negative: how far it is broken."""
-        held = float(self.row_L @ p_L)
-        return held - self.bound if self.is_floor else self.bound - held
 
 
 @dataclass(frozen=True)
@@ -80,7 +54,7 @@ class Constraints:
 
     def __post_init__(self) -> None:
         self._check()
-        if not self._feasible(self.limits):
+        if not feasible(self.limits):
             raise Infeasible(explain(self))
 
     @cached_property
@@ -220,29 +194,10 @@ class Constraints:
                 f"max_epochs without the unique tokens of {', '.join(missing)}", expected="unique tokens of all"
             )
 
-    def _feasible(self, limits: Sequence[Limit]) -> bool:
-        L = len(self.languages)
-        A = np.array([-limit.row_L if limit.is_floor else limit.row_L for limit in limits]).reshape(-1, L)
-        b = np.array([-limit.bound if limit.is_floor else limit.bound for limit in limits])
-        # Scaled slack variable instead of a feasibility test: the solver's own tolerance (1e-7) would blur our 1e-9.
-        A = np.hstack([A, -np.ones((len(A), 1))])
-        cost = np.eye(L + 1)[L]
-        found = linprog(
-            cost,
-            A if len(A) else None,
-            b if len(A) else None,
-            np.array([[1.0] * L + [0.0]]),
-            np.ones(1),
-            [(0, 1)] * L + [(0, None)],
-            method="highs",
-            options={"primal_feasibility_tolerance": 1e-10},
-        )
-        return found.status == 0 and found.fun <= TOLERANCE
-
 
 def explain(constraints: Constraints) -> str:
     """Why no mixture is allowed: the smallest set of limits that cannot all hold."""
-    conflict = _smallest_conflict(constraints)
+    conflict = smallest_conflict(constraints.limits)
     text = "; ".join(limit.words for limit in conflict)
     total = sum(limit.bound for limit in conflict)
     if all(limit.is_floor for limit in conflict):
@@ -254,59 +209,6 @@ def explain(constraints: Constraints) -> str:
             text += f"; at most D = {most:.6g} tokens would fit, or max_epochs = {constraints.max_epochs / total:.6g}"
         return text
     return f"no mixture with shares that sum to 1 meets these limits together: {text}"
-
-
-def _smallest_conflict(constraints: Constraints) -> list[Limit]:
-    """By deletion, and where there are groups by an integer program for the fewest limits.
-
-    Deletion drops limits, the loosest first, as long as the rest stays in conflict: none of those left could be left
-    out. Without groups a conflict is one of three kinds, floors of more than 1, ceilings of less, or a floor above its
-    ceiling, and deletion finds the fewest of each. With groups another set may be smaller. The program looks for that:
-    by Farkas' lemma limits ``A p ≤ b`` conflict on the simplex if and only if multipliers ``y ≥ 0`` have
-    ``Aᵀy + v ≥ 0`` and ``bᵀy + v < 0`` for some v, and those with the fewest ``y > 0`` name the smallest set (Parker &
-    Ryan 1996). It gets ``PATIENCE`` seconds.
-    """
-    limits = constraints.limits
-    names = {limit.subject for limit in limits}
-    pools = [[limit for limit in limits if limit.subject == name] for name in sorted(names)]
-    pools += [[limit for limit in limits if limit.is_floor == floor] for floor in (True, False)]
-    sets = [_without_spare(constraints, pool) for pool in pools if not constraints._feasible(pool)]
-    if not sets or constraints.groups:
-        sets.append(_without_spare(constraints, limits))
-    if constraints.groups and not constraints._feasible(fewest := _fewest(limits, len(constraints.languages))):
-        sets.append(fewest)
-    return min(sets, key=len)
-
-
-def _without_spare(constraints: Constraints, limits: Sequence[Limit]) -> list[Limit]:
-    conflict = sorted(limits, key=lambda limit: limit.bound if limit.is_floor else 1 - limit.bound)
-    for limit in tuple(conflict):
-        rest = [other for other in conflict if other is not limit]
-        if not constraints._feasible(rest):
-            conflict = rest
-    return conflict
-
-
-def _fewest(limits: Sequence[Limit], L: int) -> list[Limit]:
-    """The limits of Farkas' certificate with the fewest of them; none if the program did not end."""
-    M = len(limits)
-    sign_M = np.array([-1.0 if limit.is_floor else 1.0 for limit in limits])
-    A = sign_M[:, None] * np.array([limit.row_L for limit in limits])
-    bound_M = sign_M * np.array([limit.bound for limit in limits])
-    # Variables: y, whether y > 0, v.
-    certifies = LinearConstraint(np.hstack([A.T, np.zeros((L, M)), np.ones((L, 1))]), 0, np.inf)
-    conflicts = LinearConstraint(np.concatenate([bound_M, np.zeros(M), [1.0]]), -np.inf, -CLEAR)
-    counted = LinearConstraint(np.hstack([np.eye(M), -np.eye(M), np.zeros((M, 1))]), -np.inf, 0)
-    found = milp(
-        np.concatenate([np.zeros(M), np.ones(M), [0.0]]),
-        constraints=[certifies, conflicts, counted],
-        integrality=np.concatenate([np.zeros(M), np.ones(M), [0.0]]),
-        bounds=Bounds(np.append(np.zeros(2 * M), -M), np.append(np.ones(2 * M), M)),
-        options={"time_limit": PATIENCE},
-    )
-    if found.x is None:
-        return []
-    return [limit for limit, chosen in zip(limits, found.x[M : 2 * M] > 0.5, strict=True) if chosen]
 
 
 def constraints_from(
