@@ -224,6 +224,8 @@ def headline(found: Comparison) -> str:
     start = f"{best.method} has the least mean loss over the languages"
     if not level:
         return f"{start}, below each of the other {beaten} methods beyond the noise."
+    if not beaten:
+        return f"{start}, but none of the other {len(others)} methods can be told from it."
     return f"{start}; {listed(level)} cannot be told from it, {counted(beaten, 'method')} can."
 
 
