@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import time
+
 import pytest
 
 import glotmix.language
@@ -94,3 +96,12 @@ def test_common_languages_need_no_large_import():
         "sys.exit('langcodes' in sys.modules or 'pydantic' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_name_of_megabytes_is_refused_without_being_compared():
+    """Names come from corpora: ten million letters against eight thousand names would take hours."""
+    began = time.process_time()
+    with pytest.raises(BadInput, match="is no language") as refused:
+        Language.resolve("x" * 10_000_000)
+    assert time.process_time() - began < 1
+    assert len(str(refused.value)) < 300

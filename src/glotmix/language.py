@@ -18,6 +18,8 @@ from pathlib import Path
 from glotmix.errors import BadInput
 
 EXPECTED = "a language tag such as swh_Latn, swh, sw or zh-Hans"
+LONGEST = 100
+"""Characters of a tag in any spelling; names of languages may come from a corpus."""
 
 _REGION_SCRIPTS = {
     ("cmn", "TW"): "Hant",
@@ -81,6 +83,8 @@ class Language:
         """
         if not isinstance(text, str):
             raise BadInput(f"{text!r} is no language", expected=EXPECTED)
+        if len(text) > LONGEST:  # nothing is kept of it, and nothing is compared with it
+            raise BadInput(f"{text[:LONGEST]!r}… is no language", expected=EXPECTED)
         return _resolve(text)
 
 
@@ -172,14 +176,18 @@ def _is_script(script: str) -> bool:
 
 def _unknown(text: str) -> BadInput:
     """The error for what is no language, with the nearest tag by name or by code."""
+    near = _nearest(text.strip().lower())
+    guess = f"; did you mean {near} ({_table()[near[:3]].name})?" if near else ""
+    return BadInput(f"{text!r} is no language{guess}", expected=EXPECTED)
+
+
+@lru_cache(maxsize=1024)
+def _nearest(wanted: str) -> str | None:
+    """The tag whose name or code is most like a word; every name there is is compared, so answers are kept."""
     names = {row.name.lower(): f"{code}_{row.scripts[0]}" for code, row in _table().items()}
     codes = {code: f"{to}_{_table()[to].scripts[0]}" for code, to in _codes().items()}
-    wanted = text.strip().lower()
     for known in (names, codes):
         for word in (wanted, re.split(r"[-_@.]", wanted)[0]):
             if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
-                near = known[close[0]]
-                return BadInput(
-                    f"{text!r} is no language; did you mean {near} ({_table()[near[:3]].name})?", expected=EXPECTED
-                )
-    return BadInput(f"{text!r} is no language", expected=EXPECTED)
+                return known[close[0]]
+    return None
