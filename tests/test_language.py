@@ -3,9 +3,8 @@
 import csv
 import subprocess
 import sys
-from pathlib import Path
-
 import time
+from pathlib import Path
 
 import pytest
 
