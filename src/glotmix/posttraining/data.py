@@ -163,7 +163,8 @@ def _embedded(
         if needed[language]:
             splits["train", language] = task.embedded(language, "train", SPARE * needed[language], seed)
         splits["validation", language] = task.embedded(language, "validation", config.validation_samples, seed)
-        splits["examples", language] = task.embedded(language, "validation", config.shots, seed)
+        if config.shots:
+            splits["examples", language] = task.embedded(language, "validation", config.shots, seed)
     return splits
 
 
@@ -174,6 +175,7 @@ def _read(
     if config.test is None:
         raise BadInput(f"tasks.{name} has no test source", where="tasks", expected="test: {source, path}")
     splits: dict[tuple[Split, str], list[Sample]] = {}
+    spare: dict[str, Sequence[Sample]] = {}
     for language, samples in read_all(config.train, name, tuple(trained), base).items():
         mixed = ordered(samples, VALIDATION_SEED)
         splits["validation", language] = mixed[: config.validation_samples]
@@ -182,19 +184,25 @@ def _read(
     for language, samples in read_all(config.test, name, tuple(languages), base).items():
         mixed = ordered(samples, TEST_SEED)
         splits["test", language] = mixed[: config.test_samples]
-        splits["examples", language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+        spare[language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+    return splits | (_examples(name, config, spare, base) if config.shots else {})
+
+
+def _examples(
+    name: str, config: TaskConfig, spare: Mapping[str, Sequence[Sample]], base: Path
+) -> dict[tuple[Split, str], list[Sample]]:
+    """What stands before every test question: samples of a source of its own, else spare ones of the language."""
     if config.examples is not None:
-        for language, samples in read_all(config.examples, name, tuple(languages), base).items():
-            splits["examples", language] = [replace(s, id=f"examples/{s.id}") for s in samples]
-    for language in languages:
-        there = splits["examples", language] = splits["examples", language][: config.shots]
-        if len(there) < config.shots:
+        read = read_all(config.examples, name, tuple(spare), base)
+        spare = {language: [replace(s, id=f"examples/{s.id}") for s in samples] for language, samples in read.items()}
+    for language, samples in spare.items():
+        if len(samples) < config.shots:
             raise BadInput(
-                f"{name} has {len(there)} examples of {language} for {config.shots} shots",
+                f"{name} has {len(samples)} examples of {language} for {config.shots} shots",
                 where=f"tasks.{name}.shots",
                 expected="examples: {source, path}, or fewer test_samples",
             )
-    return splits
+    return {("examples", language): list(samples[: config.shots]) for language, samples in spare.items()}
 
 
 def _write(path: Path, samples: Sequence[Sample]) -> None:
