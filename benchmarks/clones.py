@@ -1,8 +1,9 @@
 """Cloned languages on man pages: raw results of every run, and the tables of docs/methods/clones.md.
 
     make corpora
-    glotmix run recipes/cloned-languages.yaml --scale small --out out/cloned-languages
-    python benchmarks/clones.py out/cloned-languages
+    glotmix run recipes/cloned-languages.yaml --scale small --out out/small
+    glotmix run recipes/cloned-languages.yaml --scale medium --out out/medium
+    python benchmarks/clones.py out/small out/medium
 
 Reads the directories and writes ``benchmarks/results/clones.json``; without a directory it prints the tables of
 what is written there.
@@ -83,6 +84,12 @@ def show(one: dict) -> None:
     print("\n| alone | tokens | loss |\n|---|---|---|")
     for row in found["alone"]:
         print(f"| {row['arm']} | {row['tokens'] / 1e6:g}M | {number(row['loss'])} |")
+    if found["controls"]:
+        print("\n| share | in the mixture | alone, in as many updates | batch | loss alone minus in the mixture |")
+        print("|---|---|---|---|---|")
+    for row in found["controls"]:
+        cells = [f"{100 * row['share']:g} %", number(row["mixed"], 2), number(row["efficiency"], 2), str(row["batch"])]
+        print(f"| {' | '.join([*cells, number(row['gain'])])} |")
     if found["dials"]:
         print("\n| dial | share | of the text | loss |\n|---|---|---|---|")
     for row in found["dials"]:

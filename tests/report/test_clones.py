@@ -83,7 +83,7 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
     assert ">303M<" in text
     assert "beyond the curve" in text
     assert "a clone alone has an efficiency of 1.50" in text
-    assert "the mixture is worse by 0.200 nats" in text
+    assert "Loss alone minus loss in the mixture is −0.200 nats" in text
     assert "not defined" in text
     assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text

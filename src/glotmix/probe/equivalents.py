@@ -152,9 +152,14 @@ def curve(tokens_R: np.ndarray, loss_R: np.ndarray, method: Method = "law") -> A
 
 
 def misfit(tokens_R: np.ndarray, loss_R: np.ndarray) -> float:
-    """Root mean square of what the law misses its own points by, in nats: beside the noise, whether to use it."""
+    """What the law misses its own points by, in nats: beside the noise, whether to use it.
+
+    ``sqrt(Σ (L_law - L)² / (R - 3))``: were the law true, this would be the noise of a run. NaN for three points, which
+    the law's three parameters always reach.
+    """
     law = power_law(tokens_R, loss_R)
-    return float(np.sqrt(np.mean([(law.loss(n) - loss) ** 2 for n, loss in zip(tokens_R, loss_R, strict=True)])))
+    squares = sum((law.loss(n) - loss) ** 2 for n, loss in zip(tokens_R, loss_R, strict=True))
+    return math.sqrt(squares / (len(tokens_R) - 3)) if len(tokens_R) > 3 else math.nan
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from glotmix.report.evidence import Estimate
 from glotmix.report.figures.drawing import Figure
 from glotmix.report.figures.traces import Trace, traces
-from glotmix.report.frames.clones import NOT_REPRODUCED, REPRODUCED, CloneFindings, LensRow, MixtureRow
+from glotmix.report.frames.clones import NOT_REPRODUCED, REPRODUCED, CloneFindings, ControlRow, LensRow, MixtureRow
 from glotmix.report.frames.words import counted, interval, listed, number, share
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
@@ -62,7 +62,20 @@ def answer(found: CloneFindings) -> Html:
         "other is transfer and nothing else.",
         css="note",
     )
-    return join(el("p", told, css="answer"), text, table("Claims and verdicts", columns, rows))
+    warned = el("p", _transfer_or_updates(found.controls), css="lead") if found.controls else None
+    return join(el("p", told, css="answer"), warned, text, table("Claims and verdicts", columns, rows))
+
+
+def _transfer_or_updates(controls: Sequence[ControlRow]) -> str:
+    """How much of the smallest share's efficiency is transfer."""
+    row = min(controls, key=lambda row: row.share)
+    return (
+        "How much of the efficiency is transfer? A run alone with few tokens also makes few updates. With "
+        f"{share(row.share)} of the tokens in as many updates as the mixture, on batches of "
+        f"{counted(row.batch, 'sequence')}, a clone alone has an efficiency of {_told(row.efficiency)}; in the "
+        f"mixture, where it can also learn from the other clone, {_told(row.mixed)}. Loss alone minus loss "
+        f"in the mixture is {interval(row.gain)} nats per token; only what is above zero is transfer."
+    )
 
 
 def losses(found: CloneFindings) -> Html:
@@ -104,18 +117,9 @@ def losses(found: CloneFindings) -> Html:
 
 
 def _controls(found: CloneFindings) -> Html | None:
-    """Transfer told from updates, in a sentence and a table."""
+    """Transfer told from updates, share by share."""
     if not found.controls:
         return None
-    least = min(found.controls, key=lambda row: row.share)
-    better = "better" if least.gain.value > 0 else "worse"
-    told = (
-        "A run alone with few tokens also makes few updates, which is no lack of transfer. With "
-        f"{share(least.share)} of the tokens in as many updates as the mixture, on batches of "
-        f"{counted(least.batch, 'sequence')}, a clone alone has an efficiency of {_told(least.efficiency)}; in the "
-        f"mixture, where it can also learn from the other clone, {_told(least.mixed)}. Of the two "
-        f"the mixture is {better} by {interval(Estimate(abs(least.gain.value)))} nats per token."
-    )
     columns = [
         Column("share of the tokens"),
         Column("efficiency in the mixture", True),
@@ -131,7 +135,7 @@ def _controls(found: CloneFindings) -> Html | None:
         ]
         for row in sorted(found.controls, key=lambda row: row.share)
     ]
-    return join(el("p", told, css="note"), table("Transfer or updates", columns, rows))
+    return table("Transfer or updates", columns, rows)
 
 
 def _efficiency(found: Estimate | None) -> Html:

@@ -134,7 +134,12 @@ def curve_method(alone: Curves) -> tuple[Method, str]:
             by_budget.setdefault(tokens, []).append(loss)
     repeated = [np.var(losses, ddof=1) for losses in by_budget.values() if len(losses) > 1]
     noise = float(np.sqrt(np.mean(repeated))) if repeated else math.nan
-    if not math.isfinite(missed):
+    if math.isnan(missed):
+        return (
+            "interpolated",
+            "Three budgets cannot test the law 1/PPL = c − a x^−b; equivalents go through the points.",
+        )
+    if math.isinf(missed):
         return "interpolated", "The law 1/PPL = c − a x^−b cannot reach all points; equivalents go through the points."
     told = f"The law 1/PPL = c − a x^−b misses its points by {missed:.3f} nats"
     told += f"; seeds differ by {noise:.3f}." if repeated else ", and one seed tells no noise to compare with."
