@@ -239,7 +239,7 @@ class Shards(Hostile):
         import pyarrow.parquet as pq
 
         from glotmix.artifact import creating, write_json
-        from glotmix.tokens.pieces import INDEX
+        from glotmix.tokens.joining import INDEX
 
         self.store = self.folder / "tokens"
         sides = {side: {"documents": 1, "tokens": 4, "bytes": 9, "words": 2} for side in ("train", "held_out")}

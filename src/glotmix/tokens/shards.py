@@ -30,7 +30,8 @@ from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import Side, split_documents
 from glotmix.errors import BadInput, Corrupt
-from glotmix.tokens.pieces import INDEX, Piece, Progress, Workshop, join, plan_pieces, write_piece
+from glotmix.tokens.joining import INDEX, join
+from glotmix.tokens.pieces import Piece, Progress, Workshop, plan_pieces, write_piece
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 Scatter = Callable[[Workshop, Sequence[Piece], "Progress | None"], None]

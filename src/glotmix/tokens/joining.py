@@ -1,0 +1,171 @@
+"""Joining: the pieces of a language become its flat files, the same whether it was one piece or a thousand.
+
+A document whose text an earlier piece had is dropped, and the held-out documents are those with the lowest hashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+JOIN_ROWS = 1 << 16
+"""Rows of an index that are joined at once."""
+COPY_BYTES = 1 << 22
+
+INDEX = pa.schema([("id", pa.string()), *[(name, pa.int64()) for name in ("offset", "length", "bytes", "words")]])
+"""Columns of a store's index."""
+
+
+def join(
+    folder: Path, language: str, pieces: Sequence[Path], held_out_tokens: int, dtype: str
+) -> dict[str, dict[str, int]]:
+    """Write ``<language>.<side>.bin`` and ``.parquet`` of both sides from the pieces of a language; their totals.
+
+    Memory grows by 8 bytes a document, and by some 24 more where there are several pieces.
+    """
+    width = np.dtype(dtype).itemsize
+    kept = _first_of_equals([_column(piece, "text_hash") for piece in pieces])
+    lowest = _Lowest(held_out_tokens)
+    totals = {"train": dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)}
+    stem = folder / f"{language}.train"
+    with open(f"{stem}.bin", "wb") as out, pq.ParquetWriter(f"{stem}.parquet", INDEX) as index:
+        for piece, keep in zip(pieces, kept, strict=True):
+            at = {False: 0, True: 0}  # tokens of the piece behind us, by side
+            row = 0
+            with open(piece / "train.bin", "rb") as source, pq.ParquetFile(piece / "documents.parquet") as documents:
+                for batch in documents.iter_batches(JOIN_ROWS):
+                    rows = _Rows(batch, keep[row : row + len(batch)])
+                    row += len(batch)
+                    for start, stop in rows.runs(at[False]):
+                        _copy(source, out, start * width, stop * width)
+                    index.write_table(rows.train(totals["train"]))
+                    lowest.offer(piece, rows, at[True])
+                    for side in at:
+                        at[side] += int(rows.length[rows.held == side].sum())
+    totals["held_out"] = _write_held_out(folder / f"{language}.held_out", lowest.fitting(), dtype)
+    return totals
+
+
+def _column(piece: Path, name: str) -> np.ndarray:
+    return np.asarray(pq.read_table(piece / "documents.parquet", columns=[name])[name].to_numpy())
+
+
+def _first_of_equals(hashes: list[np.ndarray]) -> list[np.ndarray]:
+    """For every piece, which of its documents have a text that no earlier piece has."""
+    if len(hashes) == 1:
+        return [np.ones(len(hashes[0]), dtype=bool)]
+    first = np.zeros(sum(map(len, hashes)), dtype=bool)
+    first[np.unique(np.concatenate(hashes), return_index=True)[1]] = True
+    return np.split(first, np.cumsum([len(one) for one in hashes])[:-1])
+
+
+class _Rows:
+    """Some rows of a piece's index as arrays."""
+
+    def __init__(self, batch: pa.RecordBatch, keep: np.ndarray):
+        self.batch, self.keep = batch, keep
+        self.held = batch["held_out"].to_numpy(zero_copy_only=False)
+        self.length = batch["length"].to_numpy()
+
+    def runs(self, start: int) -> Iterator[tuple[int, int]]:
+        """Tokens of ``train.bin`` that are kept, as intervals; the first row's begin at ``start``."""
+        ends = start + np.cumsum(self.length[~self.held])
+        starts = ends - self.length[~self.held]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], self.keep[~self.held], [False]]).astype(np.int8)))
+        for first, behind in edges.reshape(-1, 2).tolist():
+            yield int(starts[first]), int(ends[behind - 1])
+
+    def train(self, totals: dict[str, int]) -> pa.Table:
+        """Rows of the store's index; ``totals`` grow by them."""
+        chosen = pa.array(self.keep & ~self.held)
+        rows = pa.Table.from_batches([self.batch]).filter(chosen)
+        length = rows["length"].to_numpy()
+        rows = rows.append_column("offset", pa.array(totals["tokens"] + np.cumsum(length) - length, pa.int64()))
+        totals["documents"] += len(rows)
+        for total, name in (("tokens", "length"), ("bytes", "bytes"), ("words", "words")):
+            totals[total] += int(rows[name].to_numpy().sum())
+        return rows.select(INDEX.names)
+
+
+@dataclass(frozen=True, order=True)
+class _Measured:
+    """A held-out document; the order is that in which they are taken."""
+
+    id_hash: int
+    arrival: int
+    length: int
+    piece: Path
+    offset: int
+    id: str
+    bytes: int
+    words: int
+
+
+class _Lowest:
+    """The held-out documents with the lowest hashes of their ids: the same as of one stream, whatever the pieces."""
+
+    def __init__(self, tokens: int):
+        self._tokens, self._found, self._arrivals = tokens, list[_Measured](), 0
+
+    def offer(self, piece: Path, rows: _Rows, start: int) -> None:
+        """The held-out documents among some rows, whose tokens begin at ``start`` in the piece's ``held_out.bin``."""
+        held = np.flatnonzero(rows.held)
+        offsets = start + np.cumsum(rows.length[held]) - rows.length[held]
+        place = dict(zip(held.tolist(), offsets.tolist(), strict=True))
+        chosen = np.flatnonzero(rows.held & rows.keep)
+        hashes = rows.batch["id_hash"].to_numpy()
+        chosen = chosen[np.argsort(hashes[chosen], kind="stable")]
+        enough = int(np.searchsorted(np.cumsum(rows.length[chosen]), self._tokens)) + 1
+        for row in chosen[:enough].tolist():
+            one = {name: rows.batch[name][row].as_py() for name in ("id_hash", "length", "id", "bytes", "words")}
+            self._found.append(_Measured(arrival=self._arrivals + row, piece=piece, offset=place[row], **one))
+        self._arrivals += len(rows.batch)
+        self._found.sort()
+        total = 0
+        for number, document in enumerate(self._found):
+            total += document.length
+            if total >= self._tokens:
+                del self._found[number + 1 :]
+                break
+
+    def fitting(self) -> Iterator[_Measured]:
+        """Documents in order while they fit into the limit; the first one always, whole, whatever its length."""
+        taken = 0
+        for document in self._found:
+            if not taken or taken + document.length <= self._tokens:
+                taken += document.length
+                yield document
+
+
+def _write_held_out(stem: Path, documents: Iterator[_Measured], dtype: str) -> dict[str, int]:
+    totals = dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)
+    width = np.dtype(dtype).itemsize
+    rows: list[dict[str, Any]] = []
+    with open(f"{stem}.bin", "wb") as out:
+        for one in documents:
+            with open(one.piece / "held_out.bin", "rb") as source:
+                _copy(source, out, one.offset * width, (one.offset + one.length) * width)
+            rows.append(
+                {"id": one.id, "offset": totals["tokens"], "length": one.length}
+                | {"bytes": one.bytes, "words": one.words}
+            )
+            totals["documents"] += 1
+            totals["tokens"] += one.length
+            totals["bytes"] += one.bytes
+            totals["words"] += one.words
+    pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), f"{stem}.parquet")
+    return totals
+
+
+def _copy(source: BinaryIO, out: BinaryIO, start: int, stop: int) -> None:
+    source.seek(start)
+    while start < stop:
+        block = source.read(min(COPY_BYTES, stop - start))
+        out.write(block)
+        start += len(block)
