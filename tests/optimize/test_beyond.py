@@ -110,7 +110,9 @@ def test_reuse_keeps_the_ratios_of_unaffected_languages():
     assert full["a"] / full["b"] == pytest.approx(5 / 3)
     assert full == Mixture({"a": 0.25, "b": 0.15, "c": 0.25, "d": 0.35})
     assert small.shrink(full)["kept"] == pytest.approx(0.4)
-    assert small.ceiling({"a": 0.25}) == pytest.approx(0.4)
+    limits = small.limits(Constraints(("a", "b", "c", "d"), ceilings={"a": 0.25}, floors={"b": 0.03, "d": 0.1}))
+    assert limits.ceilings["kept"] == pytest.approx(0.4)
+    assert limits.floors == pytest.approx({"kept": 0.08, "c": 0.0, "d": 0.1})
     with pytest.raises(BadInput, match="a is in the earlier mixture"):
         reuse(old, ["a"])
 
