@@ -64,6 +64,11 @@ def test_the_page_has_every_share_beside_its_null_and_the_texts(done):
     ):
         assert words in page
     assert "Traceback" not in page
+    parallel, apart = json.loads((done[0] / "out" / "findings.json").read_text())
+    english = parallel["shares"]["values"]["eng_Latn"]
+    assert english["deu_Latn"]["value"] == pytest.approx(1 - english["eng_Latn"]["value"])
+    assert [row["kind"] for row in parallel["removal"]] == ["top", "random_same_label"]
+    assert not apart["removal"]
 
 
 def test_called_again_nothing_is_done_again(done):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
 
 import numpy as np
 
@@ -150,6 +151,20 @@ class TaskInfluence:
     """Linear datamodeling scores."""
     subsets: int = 0
     """Retrainings behind them."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the texts, as a plain dict."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "asked"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, TransferMatrix):
+        return value.to_json()
+    if is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 
 @dataclass(frozen=True)

@@ -292,6 +292,7 @@ class InfluenceExperiment(Experiment[InfluenceConfig]):
                 study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
             }
             evidence = evidence_of(config, studies, tested)
+            write_json(directory / "findings.json", [task.to_json() for task in evidence.tasks])
             return write_influence_report(evidence, directory / "report.html")
 
 
