@@ -176,6 +176,14 @@ def test_a_manifest_with_numbers_that_are_none_is_refused(tmp_path):
             open_artifact(tmp_path, "run")
 
 
+def test_a_store_of_more_bytes_than_there_are_is_refused(tmp_path):
+    """A whole number of JSON may be larger than any of floating point, which a loss divides by."""
+    hostile = TARGETS["shards"](tmp_path)
+    summary = json.loads(hostile.sound["store.json"])
+    summary["languages"]["spa_Latn"]["held_out"]["bytes"] = 1 << 2000
+    assert not hostile(bytes([1]) + json.dumps(summary).encode())
+
+
 def test_an_index_whose_columns_have_no_names_in_unicode_is_refused(tmp_path):
     hostile = TARGETS["shards"](tmp_path)
     index = hostile.sound["spa_Latn.train.parquet"]

@@ -229,9 +229,9 @@ def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
 class _Totals(BaseModel):
     """One side of a language."""
 
-    documents: int = Field(ge=1, strict=True)
-    tokens: int = Field(ge=2, strict=True)
-    bytes: int = Field(ge=1, strict=True)
+    documents: int = Field(ge=1, le=1 << 62, strict=True)
+    tokens: int = Field(ge=2, le=1 << 62, strict=True)
+    bytes: int = Field(ge=1, le=1 << 62, strict=True)
 
 
 class _Summary(BaseModel):
