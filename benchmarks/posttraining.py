@@ -60,6 +60,15 @@ def row(*cells: object) -> str:
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
+def half(fit: dict[str, Any]) -> str:
+    """A saturation point; only the end that there is where the data leave the other open."""
+    if fit["n50"] is None:
+        return "no gain shown"
+    if fit["high"] is None:
+        return f"more than {fit['low']:.0f}" if fit["low"] else "not bounded"
+    return f"{fit['n50']:.0f} ({fit['low']:.0f} to {fit['high']:.0f})" if fit["low"] else f"less than {fit['high']:.0f}"
+
+
 def markdown(result: dict[str, Any]) -> Iterator[str]:
     """The tables of docs/methods/post-training.md."""
     found = result["findings"]
@@ -86,9 +95,7 @@ def markdown(result: dict[str, Any]) -> Iterator[str]:
         flat = "not shown" if curve["plateau"] is None else curve["plateau"]
         sure = "not shown" if plan["sure_size"] is None else plan["sure_size"]
         for fit in curve["saturation"]:
-            ends = f"{fit['low']:.0f} to " + ("∞" if fit["high"] is None else f"{fit['high']:.0f}")
-            half = "no gain shown" if fit["n50"] is None else f"{fit['n50']:.0f} ({ends})"
-            yield row(curve["task"], fit["languages"], half, flat, plan["size"], sure)
+            yield row(curve["task"], fit["languages"], half(fit), flat, plan["size"], sure)
     yield ""
     for task in found["influence"]:
         yield row(f"{task['task']}: answers in", *task["languages"])

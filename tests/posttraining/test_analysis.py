@@ -107,6 +107,8 @@ def test_rank_correlation_of_seen_and_unseen_languages():
     assert seen_against_unseen(curve(together)).rho == pytest.approx(1)
     against = np.stack([n, n, n, -n], 1)[:, None, :]
     assert seen_against_unseen(curve(against)).rho == pytest.approx(-1)
+    four = seen_against_unseen(curve(together[:4], sizes=SIZES[:4]))
+    assert (four.rho, four.p) == (pytest.approx(1), pytest.approx(2 / 24))  # of 24 orders this one and its reverse
     constant = np.stack([n, n, n, 0 * n], 1)[:, None, :]
     assert np.isnan(seen_against_unseen(curve(constant)).rho)
     assert runs_needed(0.99) < runs_needed(0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from scipy import stats
 
 from glotmix.errors import BadInput
 from glotmix.posttraining.analysis.curve import Curve
+
+EXACT = 8
+"""Sizes up to which a p-value is counted over all their orders: Student's approximation of four sizes says 0."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class RankCorrelation:
     rho: float
     """The coefficient; NaN where one side does not vary."""
     p: float
-    """Two-sided p-value, by Student's approximation."""
+    """Two-sided p-value: over all orders of up to ``EXACT`` sizes, by Student's approximation beyond."""
     runs: int
     """Sizes that it is over."""
 
@@ -116,7 +120,15 @@ def seen_against_unseen(curve: Curve) -> RankCorrelation:
     if np.ptp(seen) == 0 or np.ptp(unseen) == 0:
         return RankCorrelation(float("nan"), float("nan"), len(seen))
     found = stats.spearmanr(seen, unseen)
-    return RankCorrelation(float(found.statistic), float(found.pvalue), len(seen))
+    p = _exact(seen, unseen) if len(seen) <= EXACT else float(found.pvalue)
+    return RankCorrelation(float(found.statistic), p, len(seen))
+
+
+def _exact(x_N: np.ndarray, y_N: np.ndarray) -> float:
+    """Share of all orders of y whose rank correlation with x is at least as strong."""
+    a, b = (stats.rankdata(v) - (len(v) + 1) / 2 for v in (x_N, y_N))
+    orders = np.array(list(permutations(range(len(b)))))
+    return float((np.abs(b[orders] @ a) >= abs(a @ b) - 1e-9).mean())
 
 
 def runs_needed(rho: float, level: float = 0.05) -> int:

@@ -134,11 +134,12 @@ def curves(page: PosttrainingReport) -> Html:
 
 
 def _n50(row: SaturationRow) -> str:
+    """The point with its interval; only the end that there is where the data leave the other open."""
     if row.n50 is None:
         return "no gain shown"
-    low = "0" if row.low == 0 else f"{row.low:,.0f}"
-    high = "∞" if math.isinf(row.high) else f"{row.high:,.0f}"
-    return f"{row.n50:,.0f} ({low} to {high})"
+    if math.isinf(row.high):
+        return f"more than {row.low:,.0f}" if row.low else "not bounded"
+    return f"{row.n50:,.0f} ({row.low:,.0f} to {row.high:,.0f})" if row.low else f"less than {row.high:,.0f}"
 
 
 def along(page: PosttrainingReport) -> Html:
@@ -208,12 +209,12 @@ def _rests(page: PosttrainingReport, row: InfluenceRow) -> str:
     )
     for name, shares in row.shares.items():
         if name not in own:
-            excess = [e.value - chance for e, chance in zip(shares, row.chance, strict=True)]
-            at = excess.index(max(excess))
-            said += (
-                f"; {page.name_of(name)}, which is never trained on, leans most on {page.name_of(row.languages[at])}"
-            )
-            said += f" ({share(shares[at].value)})"
+            leans = [
+                f"{page.name_of(source)} ({share(e.value)})"
+                for source, e in zip(row.languages, shares, strict=True)
+                if e.low is not None and e.low > of_source[source]
+            ]
+            said += f"; {page.name_of(name)}, which is never trained on, leans on {listed(leans) or 'none for sure'}"
     return said + "."
 
 
