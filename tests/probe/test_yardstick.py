@@ -46,6 +46,7 @@ def test_equivalents_say_what_the_published_efficiencies_mean_per_token():
     assert found == Exchange(pytest.approx(0.0), pytest.approx(1.076 / 9))
     whole = of_equivalents((1 / 0.9, 1 / 0.1), (0.9, 0.1))  # as if both were one language
     assert (whole.to_first, whole.to_second) == pytest.approx((1.0, 1.0))
+    assert math.isnan(of_equivalents((math.inf, 2.0), (0.9, 0.1)).asymmetry)  # a loss beyond the measured curve
 
 
 def test_the_laws_weight_is_the_exchange_rate_where_shares_add_up():
