@@ -32,6 +32,7 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
         ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),
         ("docs/methods/active-design.md", ["benchmarks/active.py", "--show"]),
         ("docs/methods/post-training.md", ["benchmarks/posttrainer.py", "--table"]),
+        ("docs/methods/post-training.md", ["benchmarks/posttraining.py", "--table"]),
     ],
 )
 def test_tables_are_those_of_the_results_kept(page, command):
