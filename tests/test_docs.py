@@ -29,10 +29,15 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
         ("docs/exporters.md", ["benchmarks/exporters.py", "--table"]),
         ("docs/engine.md", ["benchmarks/engine.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),
+        ("docs/methods/laws.md", ["benchmarks/climb.py", "--show"]),
         ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),
         ("docs/methods/active-design.md", ["benchmarks/active.py", "--show"]),
+        ("docs/methods/clones.md", ["benchmarks/clones.py"]),
         ("docs/methods/post-training.md", ["benchmarks/posttrainer.py", "--table"]),
         ("docs/methods/post-training.md", ["benchmarks/posttraining.py", "--table"]),
+        ("docs/methods/upsample-or-upweight.md", ["benchmarks/compare.py", "--table"]),
+        ("docs/methods/upsample-or-upweight.md", ["benchmarks/gradient_variance.py", "--table"]),
+        ("docs/methods/influence.md", ["benchmarks/influence.py", "--table"]),
     ],
 )
 def test_tables_are_those_of_the_results_kept(page, command):

@@ -30,8 +30,10 @@ class Exchange:
 
     @property
     def asymmetry(self) -> float:
-        """``log2(to_second / to_first)``: 0 where a lens takes the two for equals; NaN where either is not positive, or beyond what was
-        measured."""
+        """``log2(to_second / to_first)``: 0 where a lens takes the two for equals.
+
+        NaN where either is not positive, or beyond what was measured.
+        """
         if not (0 < self.to_first < math.inf and 0 < self.to_second < math.inf):
             return math.nan
         return math.log2(self.to_second / self.to_first)

@@ -312,7 +312,8 @@ def lenses(found: CloneFindings) -> Html | None:
         el(
             "p",
             "The two are equals by construction. A lens is asked what a token of the other language is worth, "
-            "in tokens of one's own; “measured” is read off token equivalents of the same runs.",
+            "in tokens of one's own; “measured” is read off token equivalents of the same runs, which count what more "
+            "updates give as if the other language had given it.",
             css="note",
         ),
         table("Four lenses on equals", columns, rows),
