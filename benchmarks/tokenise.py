@@ -110,7 +110,7 @@ def glotmix(folder: Path, processes: int) -> dict:
     reader = open_reader(CorpusConfig(reader="jsonl", path="corpus"), tags, folder)
     config = TokensConfig(tokenizer="tokenizer.json", held_out_tokens=50_000)
     scatter = Scattered(lambda: LocalExecutor(processes), out / "jobs") if processes > 1 else None
-    store = build_store(out / "tokens", reader, tags, config, 0.001, base=folder, scatter=scatter)
+    store = build_store(out / "tokens", reader, tags, config, 0.01, base=folder, scatter=scatter)
     tokens = sum(store.unique_tokens(tag) for tag in tags)
     documents = sum(store.totals(tag, "train")["documents"] for tag in tags)
     shutil.rmtree(out)
