@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+COMPARED = ("benchmarks/compare.py", "--table", "--out")
 
 
 def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
@@ -36,6 +37,8 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
         ("docs/methods/post-training.md", ["benchmarks/posttrainer.py", "--table"]),
         ("docs/methods/post-training.md", ["benchmarks/posttraining.py", "--table"]),
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/compare.py", "--table"]),
+        ("docs/methods/upsample-or-upweight.md", [*COMPARED, "benchmarks/results/compare-overfitting.json"]),
+        ("docs/methods/upsample-or-upweight.md", [*COMPARED, "benchmarks/results/compare-medium.json"]),
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/gradient_variance.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/influence.py", "--table"]),
     ],
