@@ -66,7 +66,7 @@ def findings(**changes):
             row("split-50-50", (0.5, 0.5), (1.5, 1.5), (Estimate(0.9), Estimate(0.9, 0.8, 1.0))),
             row("split-90-10", (0.9, 0.1), (1.4, 1.9), (Estimate(1.0), Estimate(math.inf))),
         ),
-        "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4))),
+        "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4)), Moment("schedule-0_100", 2e6, (9.5, 1.5), 0.3, (0.5, 0.4))),
         "alone": (AloneRow("two clones", 257, 1e6, estimate([1.6, 1.7])), AloneRow("two clones", 257, 2e6, estimate([1.4, 1.5]))),
         "controls": (ControlRow(0.1, 1, Estimate(1.5), Estimate(math.inf), Estimate(-0.2)),),
         "dials": (DialRow("anchors", 0.05, 0.09, Estimate(1.45)),),
@@ -85,6 +85,7 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
     assert "a clone alone has an efficiency of 1.50" in text
     assert "Loss alone minus loss in the mixture is −0.200 nats" in text
     assert "not defined" in text
+    assert "schedule 0_100" not in text  # a forgotten language would press all other losses flat
     assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text
     assert "<of>" not in text

@@ -88,7 +88,7 @@ def losses(found: CloneFindings) -> Html:
             + [_by_share(f"second clone, {arm}", rows, 1) for arm, rows in _splits_elsewhere(found).items()],
             "share of the clone (%)",
             "tokens of its own that its loss is worth, over tokens seen",
-            "1: a token is worth a token; above: the other clone helps. " + found.curve,
+            "1: a token is worth a token; above: more, by transfer or by more updates. " + found.curve,
         ),
         _alone(found),
         *[_dial(found, dial) for dial in ("anchors", "relatives")],
@@ -260,7 +260,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def over_time(found: CloneFindings) -> Html | None:
     """Losses and gradient cosines at the checkpoints of splits and schedules."""
-    names = list(dict.fromkeys(moment.name for moment in found.moments))
+    # A language that is left out for a stage is lost, and its loss would be the only thing to see.
+    names = [name for name in dict.fromkeys(moment.name for moment in found.moments) if not _leaves_out(name)]
     if not names:
         return None
     by_name = {name: [m for m in found.moments if m.name == name] for name in names}
@@ -281,8 +282,16 @@ def over_time(found: CloneFindings) -> Html | None:
         drawn("loss-second", "Loss of the second clone over training", "loss (nats per token)", 1),
         drawn("gradient", "Gradient cosine over training", "mean gradient cosine", None),
     ]
-    text = "Means over seeds. A schedule's name lists the second clone's share in its stages."
+    text = (
+        "Means over seeds. A schedule's name lists the second clone's share in its stages; one that leaves a clone out "
+        "for a stage is not drawn."
+    )
     return join(el("p", text, css="note"), *[figure(one) for one in figures if one])
+
+
+def _leaves_out(name: str) -> bool:
+    """Whether a stage of a schedule has one clone alone."""
+    return name.startswith("schedule-") and bool({"0", "100"} & set(name.removeprefix("schedule-").split("_")))
 
 
 def lenses(found: CloneFindings) -> Html | None:
