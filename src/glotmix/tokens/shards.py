@@ -138,11 +138,13 @@ class TokenStore:
         path = self._file(language, split, "parquet")
         try:
             table = pq.read_table(path)
+            table.validate(full=True)  # texts in it may be none, at which polars panics
             if not table.schema.equals(INDEX):
                 raise ValueError(f"columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
         except (pa.ArrowException, OSError, ValueError) as error:  # a name of a column may be no text
             raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
-        return pl.DataFrame(pl.from_arrow(table))
+        plain = pa.Table.from_arrays(table.columns, schema=INDEX)  # without metadata, which may be no text either
+        return pl.DataFrame(pl.from_arrow(plain))
 
     def unique_tokens(self, language: str) -> int:
         """``U``: training tokens of a language, ends of documents included."""
