@@ -21,8 +21,10 @@ def bilingual_transfer_score(
     section 4. Curves are interpolated linearly in ln tokens after the losses are made monotone (running minimum).
 
     Args:
-        mono_tokens, mono_loss: curve of the monolingual model; tokens ascending.
-        pair_tokens, pair_loss: curve of the bilingual model, total tokens.
+        mono_tokens: training tokens along the curve of the monolingual model, ascending.
+        mono_loss: its losses there.
+        pair_tokens: total training tokens along the curve of the bilingual model, ascending.
+        pair_loss: its losses there.
         d_mono: tokens at which the monolingual loss is taken.
 
     Raises:
