@@ -39,7 +39,7 @@ def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     time.sleep(1)  # until they have begun
     driver.kill()
     driver.wait()
-    gone, alive = psutil.wait_procs(fitting, timeout=20)
+    gone, alive = psutil.wait_procs(fitting, timeout=60)
     for process in alive:
         process.kill()
     assert (len(gone), alive) == (2, [])
