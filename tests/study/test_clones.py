@@ -157,7 +157,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     assert made[6].texts == ("fra_Latn", "spa_Latn")
 
 
-@pytest.mark.parametrize("scale", ["tiny", "small", "medium", "crossing", "paper"])
+@pytest.mark.parametrize("scale", ["tiny", "small", "medium", "large", "crossing", "paper"])
 def test_every_scale_of_the_recipe_trains_what_its_claims_and_token_equivalents_compare(scale):
     loaded = find_experiment("clones").load(RECIPE, scale=scale)
     main, *others = arms(loaded)
