@@ -14,14 +14,13 @@ from glotmix.study.mirror import Mirror
 from glotmix.tokens.shards import build_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
-s3fs = pytest.importorskip("s3fs")
-moto_server = pytest.importorskip("moto.server")
 
 LINES = "".join(f'{{"text": "hola número {k}, dice el viento"}}\n' for k in range(300)).encode()
 
 
 @pytest.fixture
 def bucket(monkeypatch):
+    s3fs, moto_server = pytest.importorskip("s3fs"), pytest.importorskip("moto.server")
     server = moto_server.ThreadedMotoServer(port=0)
     server.start()
     host, port = server.get_host_and_port()
