@@ -184,6 +184,13 @@ def test_a_store_of_more_bytes_than_there_are_is_refused(tmp_path):
     assert not hostile(bytes([1]) + json.dumps(summary).encode())
 
 
+def test_a_vocabulary_that_no_tokenizer_has_is_refused(tmp_path):
+    """The fuzzing's find: counts over 2³¹ ids took 16 GB and ten seconds."""
+    hostile = TARGETS["shards"](tmp_path)
+    summary = json.loads(hostile.sound["store.json"])
+    assert not hostile(bytes([1]) + json.dumps(summary | {"vocab_size": 1 << 31}).encode())
+
+
 def test_an_index_whose_metadata_are_no_text_is_read_without_them(tmp_path):
     """The fuzzing's find: polars panics at them."""
     hostile = TARGETS["shards"](tmp_path)

@@ -46,6 +46,8 @@ SAMPLE_REACH = 16
 """The tokenizer's sample is drawn from the first ``SAMPLE_REACH × sample_bytes`` bytes of each language."""
 VERIFY_UP_TO = 1 << 28
 """Bytes of a store whose checksums are compared whenever it is opened: about a second."""
+MOST_IDS = 1 << 24
+"""Ids of the largest vocabulary: counts over it are held in memory. Ten clones of the largest tokenizers have a fifth."""
 UNIGRAM_TOKENS = 1_000_000
 """Most tokens of each language that the unigram distribution is counted on."""
 
@@ -239,7 +241,7 @@ class _Totals(BaseModel):
 class _Summary(BaseModel):
     """What every store tells of itself."""
 
-    vocab_size: int = Field(ge=1, le=1 << 31, strict=True)
+    vocab_size: int = Field(ge=1, le=MOST_IDS, strict=True)
     end_of_document: int = Field(ge=0, strict=True)
     dtype: Literal["<u2", "<u4"]
     languages: dict[str, dict[Side, _Totals]] = Field(min_length=1)
