@@ -47,7 +47,7 @@ SAMPLE_REACH = 16
 VERIFY_UP_TO = 1 << 28
 """Bytes of a store whose checksums are compared whenever it is opened: about a second."""
 MOST_IDS = 1 << 24
-"""Ids of the largest vocabulary: counts over it are held in memory. Ten clones of the largest tokenizer have a fifth."""
+"""Ids of the largest vocabulary, over which counts are held in memory; ten clones of a large tokenizer have a fifth."""
 UNIGRAM_TOKENS = 1_000_000
 """Most tokens of each language that the unigram distribution is counted on."""
 
