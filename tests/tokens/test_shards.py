@@ -157,7 +157,8 @@ def test_too_little_text_is_an_error_that_names_the_language(tmp_path):
 
 
 def test_a_text_longer_than_a_batch_is_encoded_in_pieces_that_join(tmp_path, monkeypatch):
-    monkeypatch.setattr(pieces, "BATCH_BYTES", 500)
+    monkeypatch.setattr(pieces, "LONGEST_TEXT", 500)
+    monkeypatch.setattr(pieces, "BATCH_CHARACTERS", 500)
     write(tmp_path, "es/long.txt", "agua y luna " * 400)
     write(tmp_path, "es/wide.txt", "x" * 3000)
     for k in range(40):
@@ -223,7 +224,7 @@ def test_the_census_prints_as_a_table(store):
 
 def test_documents_are_forgotten_once_they_are_written(tmp_path, monkeypatch):
     """Of 3,000 documents never more than a batch, the sample and the held-out ones are alive at once."""
-    monkeypatch.setattr(pieces, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(pieces, "BATCH_CHARACTERS", 1000)
     monkeypatch.setattr(pieces, "INDEX_ROWS", 32)
     write(tmp_path, "es.txt", "\n\n".join(f"el documento número {k} dice {k * k}" for k in range(3000)))
     alive = []

@@ -29,8 +29,12 @@ Progress = Callable[[str, int, "int | None"], None]
 """Called with (what is being done, how much is done, how much there is or None)."""
 
 KIND = "piece"
-BATCH_BYTES = 1 << 20
-"""Text that is encoded at once; memory holds some twenty times as much while its tokens are Python's."""
+BATCH_CHARACTERS = 1 << 16
+"""Text that is encoded at once: a tenth faster than a megabyte, as the encodings stay in the caches."""
+LONGEST_TEXT = 1 << 20
+"""Characters from which a text is cut; memory holds some twenty times as much while its tokens are Python's."""
+REPORT_EVERY = 1 << 20
+"""Bytes of text between two reports."""
 INDEX_ROWS = 1024
 """Documents whose tokens are written before their rows of the index are."""
 
@@ -166,7 +170,7 @@ Hashed = tuple[Document, Side, int]
 
 
 def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tuple[Document, Side, int, list[int]]]:
-    """Documents with their tokens, encoded in batches of about ``BATCH_BYTES`` characters."""
+    """Documents with their tokens, encoded in batches of about ``BATCH_CHARACTERS``."""
     batch: list[Hashed] = []
     size = 0
 
@@ -178,23 +182,23 @@ def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tupl
     for one in documents:
         batch.append(one)
         size += len(one[0].text)
-        if size >= BATCH_BYTES:
+        if size >= BATCH_CHARACTERS:
             yield from done()
             batch, size = [], 0
     yield from done()
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text. One over ``BATCH_BYTES`` is encoded in pieces, cut after a newline or space if it can."""
-    if all(len(text) <= BATCH_BYTES for text in texts):
+    """Token ids of each text. One over ``LONGEST_TEXT`` is encoded in pieces, cut after a newline or space if it can."""
+    if all(len(text) <= LONGEST_TEXT for text in texts):
         return tokenizer.encode_batch(texts)
     return [list(chain.from_iterable(tokenizer.encode_batch([cut])[0] for cut in _cuts(text))) for text in texts]
 
 
 def _cuts(text: str) -> Iterator[str]:
     start = 0
-    while len(text) - start > BATCH_BYTES:
-        limit = start + BATCH_BYTES
+    while len(text) - start > LONGEST_TEXT:
+        limit = start + LONGEST_TEXT
         cut = 1 + (text.rfind("\n", start, limit) if "\n" in text[start:limit] else text.rfind(" ", start, limit))
         cut = cut if cut > start else limit
         yield text[start:cut]
@@ -208,7 +212,7 @@ def _reported(items: Iterable[Hashed], label: str, total: int | None, progress: 
     for item in items:
         yield item
         read += item[0].bytes
-        if progress and read - told >= BATCH_BYTES:
+        if progress and read - told >= REPORT_EVERY:
             told = read
             progress(label, read, total)
     if progress:

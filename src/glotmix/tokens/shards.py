@@ -281,7 +281,7 @@ def build_store(
 
     The corpus is cut into pieces (:mod:`glotmix.tokens.pieces`), which are kept in ``<directory>.pieces`` until the
     store is complete: interrupted and called again, only missing pieces are made. Text is streamed: memory holds a
-    batch of about a megabyte, the sample a tokenizer is trained on, and some 8-byte hashes of every document.
+    batch of some documents, the sample a tokenizer is trained on, and some 8-byte hashes of every document.
 
     Args:
         directory: where the store will be.
