@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rounding import rounded
 
 from glotmix.artifact import read_json
 from glotmix.report.frames.compare import SURE, about_cooldown, about_the_side, about_the_smallest, headline
@@ -25,16 +26,6 @@ from glotmix.study.narrator import Narrator
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "upsample-or-upweight.yaml"
-DIGITS = 5
-
-
-def rounded(value: Any) -> Any:
-    """The same with numbers of ``DIGITS`` significant digits."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [rounded(one) for one in value]
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def finals(directory: Path) -> dict[str, dict[str, float]]:

@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from rounding import rounded
+
 from glotmix.artifact import read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "post-training.yaml"
 RESULT = Path(__file__).parent / "results" / "posttraining.json"
-DIGITS = 5
 LEFT_OUT = ("config", "fingerprint", "names", "failed", "dropped", "title", "question")
 
 
@@ -38,15 +39,6 @@ def sitting(directory: Path, changes: list[str]) -> dict[str, float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"seconds": time.monotonic() - began, "processor_seconds": used, "exit_code": code}
-
-
-def rounded(value: Any) -> Any:
-    """The same with numbers of ``DIGITS`` significant digits."""
-    if isinstance(value, dict):
-        return {key: rounded(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [rounded(one) for one in value]
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def told(estimate: dict[str, Any], digits: int = 2) -> str:

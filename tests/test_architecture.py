@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
-FOUNDATIONS = {"notation", "errors", "language", "artifact", "config", "notebook", "__init__"}
+FOUNDATIONS = {"notation", "errors", "language", "artifact", "config", "notebook", "progress", "orphan", "__init__"}
 ALLOWED = {
     "corpus": set(),
     "tokens": {"corpus"},

@@ -34,6 +34,7 @@ Runs = Annotated[
 Out = Annotated[Path | None, typer.Option("--out", help="Where the result goes.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="a.b=value", help="Change a field of the study.")]
 Scale = Annotated[str | None, typer.Option("--scale", help="One of the file's scales: tiny, small, paper.")]
+ObjectiveName = Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")]
 Weights = Annotated[list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")]
 Floors = Annotated[list[str] | None, typer.Option("--floor", metavar="GROUP=x", help="Least share.")]
 Ceilings = Annotated[list[str] | None, typer.Option("--ceiling", metavar="GROUP=x", help="Greatest share.")]
@@ -344,7 +345,7 @@ def shapley(
 @app.command()
 def optimize(
     fit_file: FitFile,
-    objective: Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")] = "mean",
+    objective: ObjectiveName = "mean",
     weight: Weights = None,
     floor: Floors = None,
     ceiling: Ceilings = None,
@@ -389,7 +390,7 @@ def scale(
     compute: Annotated[
         float | None, typer.Option(metavar="C", help="Budget in FLOPs: the best N, D and mixture with C = 6 N D.")
     ] = None,
-    objective: Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")] = "mean",
+    objective: ObjectiveName = "mean",
     weight: Weights = None,
     floor: Floors = None,
     ceiling: Ceilings = None,

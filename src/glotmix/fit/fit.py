@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from glotmix.errors import BadInput
 from glotmix.fit.bootstrap import resample
 from glotmix.fit.identify import unclear
-from glotmix.fit.parallel import Tell, each
+from glotmix.fit.parallel import each
 from glotmix.fit.solve import equations, solve
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
@@ -20,6 +20,7 @@ from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
+from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
 Weighting = np.ndarray | Literal["repeats"] | None
@@ -286,7 +287,7 @@ def fit(
     seed: int = 0,
     weights: Weighting = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> Fit:
     """Fit a law to every target by robust least squares on the log of the loss.
 

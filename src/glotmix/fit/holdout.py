@@ -11,12 +11,13 @@ from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import fit
-from glotmix.fit.parallel import Tell, each
+from glotmix.fit.parallel import each
 from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
 from glotmix.notebook import rich_html
+from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
 Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
@@ -159,7 +160,7 @@ def cross_validate(
     starts: int = STARTS,
     weights: Repeats = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> Holdout:
     """K-fold cross-validation by mixture: all runs of one mixture stand in the same fold.
 
@@ -182,7 +183,7 @@ def judge(
     seed: int = 0,
     weights: Repeats = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> Holdout:
     """Fit to some runs, score on others.
 
@@ -210,7 +211,7 @@ def extrapolate(
     starts: int = STARTS,
     weights: Repeats = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> dict[str, Holdout]:
     """Fit to the tame runs, score on those beyond: "N" and "D" the largest of them, "corners" those of the simplex.
 
@@ -276,7 +277,7 @@ def _chosen(targets: Iterable[str] | None, measurements: Measurements) -> tuple[
 
 
 def _score(
-    laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str, tell: Tell | None
+    laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str, tell: Advance | None
 ) -> Holdout:
     """Fit every law to every part, and score what it predicts for the runs held out; ``noisy`` tells the noise."""
     scores: dict[str, dict[str, Score]] = {}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
+from glotmix.orphan import die_with_parent
+from glotmix.progress import Advance
+
 R = TypeVar("R")
-
-
-Tell = Callable[[str, float, float | None], None]
-"""Told what is fitted, how many fits are done, and of how many, for a progress bar."""
 
 
 def each(
@@ -22,7 +20,7 @@ def each(
     workers: int = 1,
     *,
     what: str = "Fitting",
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> list[R]:
     """``[function(*task) for task in tasks]``, in as many processes as there are workers; the results are the same.
 
@@ -32,22 +30,13 @@ def each(
     if workers <= 1 or len(tasks) < 2:
         return _told((function(*task) for task in tasks), len(tasks), what, tell)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_end_with_parent) as pool:
+    # A process whose parent was killed would else finish a fit of minutes that nobody waits for.
+    end, parent = die_with_parent, (os.getpid(),)
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=end, initargs=parent) as pool:
         return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
 
 
-def _end_with_parent() -> None:
-    """A process whose parent was killed would else finish a fit of minutes that nobody waits for."""
-
-    def wait() -> None:
-        if (parent := multiprocessing.parent_process()) is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
-def _told(results: Iterable[R], total: int, what: str, tell: Tell | None) -> list[R]:
+def _told(results: Iterable[R], total: int, what: str, tell: Advance | None) -> list[R]:
     """The results as they come, in order."""
     done: list[R] = []
     if tell is not None:

@@ -21,10 +21,10 @@ from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
 from glotmix.fit.jackknife import Jackknife, jackknife
-from glotmix.fit.parallel import Tell
 from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs, read_table, write_csv
+from glotmix.progress import Advance
 from glotmix.report.frames.words import listed
 from glotmix.study.answers import schedule_in
 
@@ -94,7 +94,7 @@ def fit_table(
     weights: Repeats = None,
     held_out: Path | None = None,
     workers: int | None = None,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> Fitted:
     """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
 
@@ -106,7 +106,7 @@ def fit_table(
     """
     measured = measurements_in(runs, mixtures, losses)
     if workers is None:
-        workers = (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
+        workers = _processes_for(measured)
     apart = None if held_out is None else read_runs(held_out)
     return fit_measurements(
         measured,
@@ -131,7 +131,7 @@ def fit_measurements(
     weights: Repeats = None,
     held_out: Measurements | None = None,
     workers: int = 1,
-    tell: Tell | None = None,
+    tell: Advance | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
     usual: tuple[str, ...] = USUAL_LAWS
@@ -175,7 +175,16 @@ def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
     return dataclasses.replace(holdout, scores=scores)
 
 
+def _processes_for(measured: Measurements) -> int:
+    return (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
+
+
 def measurements_in(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
+    """The runs that a command was given: a study or wide table, or mixtures and losses in two tables.
+
+    Raises:
+        BadInput: neither was given, or a table is not one of runs.
+    """
     if runs is None and mixtures is None:
         raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
     return read_runs(runs or Path(), mixtures=mixtures, losses=losses)
@@ -215,8 +224,8 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
     if jackknifed is not None:
         runs = read_runs(jackknifed)
         parts = PARTS if mixtures_of(runs).max() >= PARTS else None
-        workers = (os.cpu_count() or 1) if len(runs) >= ENOUGH_TO_SHARE else 1
-        by = jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=workers)
+        many = _processes_for(runs)
+        by = jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=many)
     prediction = by.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
     for t, target in enumerate(prediction.targets):
         table = table.with_columns(

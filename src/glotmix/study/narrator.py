@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-Advance = Callable[[str, float, float | None], None]
-"""Receives what is being done, how much is done, and the total (None when unknown)."""
+from glotmix.progress import Advance
 
 
 @dataclass(frozen=True)

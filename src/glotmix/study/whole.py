@@ -155,19 +155,16 @@ def best_mixture(study: Study, fits: dict[str, Fit], name: str, store: TokenStor
 
 def write_climb(study: Study, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
     """The optimum at every size that was trained and at the target's, to ``scale.json``; extrapolation is told."""
-    assert fitted.measured is not None
-    trained = zip(fitted.measured.N_R, fitted.measured.D_R, strict=True)
-    sizes = sorted({(float(f"{N:.3g}"), float(f"{D:.3g}")) for N, D in trained})
-    if study.config.target.parameters:
-        sizes.append((study.config.target.parameters, study.target_tokens()))
+    measured, seed = fitted.measured, study.config.fit.seed
+    assert measured is not None
+    trained = {(float(f"{N:.3g}"), float(f"{D:.3g}")) for N, D in zip(measured.N_R, measured.D_R, strict=True)}
     # Epochs are limited in the target run alone: smaller sizes are asked what they would do with its corpus.
     free = dataclasses.replace(constraints, max_epochs=None)
-    limits = [*[free] * (len(sizes) - 1), constraints] if study.config.target.parameters else [free] * len(sizes)
-    climbed = [
-        along(fitted, aim, limit, [size], measured=fitted.measured, seed=study.config.fit.seed)[0]
-        for size, limit in zip(sizes, limits, strict=True)
-    ]
-    write_json(study.directory / "scale.json", Climb(tuple(climbed), None).to_json())
+    climbed = along(fitted, aim, free, sorted(trained), measured=measured, seed=seed)
+    if study.config.target.parameters:
+        target = (study.config.target.parameters, study.target_tokens())
+        climbed += along(fitted, aim, constraints, [target], measured=measured, seed=seed)
+    write_json(study.directory / "scale.json", Climb(climbed, None).to_json())
     for warning in climbed[-1].warnings:
         study.narrator.say(f"  {warning}")
 

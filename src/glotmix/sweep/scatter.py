@@ -8,8 +8,9 @@ from pathlib import Path
 
 from glotmix.artifact import write_json
 from glotmix.errors import BadInput, GlotmixError
+from glotmix.progress import Advance
 from glotmix.sweep.executors.executor import Executor, Job
-from glotmix.tokens.pieces import Piece, Progress, Workshop
+from glotmix.tokens.pieces import Piece, Workshop
 
 
 class Scattered:
@@ -24,7 +25,7 @@ class Scattered:
         """
         self._executor, self._jobs, self._retries = executor, jobs, retries
 
-    def __call__(self, workshop: Workshop, pieces: Sequence[Piece], progress: Progress | None) -> None:
+    def __call__(self, workshop: Workshop, pieces: Sequence[Piece], progress: Advance | None) -> None:
         """Make all pieces.
 
         Raises:

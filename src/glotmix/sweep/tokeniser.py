@@ -7,8 +7,8 @@ from pathlib import Path
 
 from glotmix.artifact import read_json
 from glotmix.errors import GlotmixError
+from glotmix.orphan import die_with_driver
 from glotmix.sweep.lock import alone
-from glotmix.sweep.orphan import die_with_driver
 from glotmix.tokens.pieces import follow
 
 

@@ -22,7 +22,7 @@ from glotmix.artifact import creating, open_artifact, read_json, write_json, wri
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
-from glotmix.sweep.orphan import die_with_driver
+from glotmix.orphan import die_with_driver
 from glotmix.tokens.shards import TokenStore, open_store
 
 if TYPE_CHECKING:

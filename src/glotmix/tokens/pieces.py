@@ -6,7 +6,7 @@ token ids of both sides, and a row per document with the hash of its text (see :
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -22,11 +22,9 @@ from glotmix.corpus.document import Document
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.reader import Part, Reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
+from glotmix.progress import Advance
 from glotmix.tokens.fertility import count_words
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
-
-Progress = Callable[[str, int, "int | None"], None]
-"""Called with (what is being done, how much is done, how much there is or None)."""
 
 KIND = "piece"
 BATCH_CHARACTERS = 1 << 16
@@ -118,7 +116,7 @@ def plan_pieces(folder: Path, reader: Reader, languages: Sequence[str], made_fro
     return pieces
 
 
-def follow(order: dict[str, Any], progress: Progress | None = None) -> None:
+def follow(order: dict[str, Any], progress: Advance | None = None) -> None:
     """Make the piece that an order of :meth:`Workshop.order` describes, in a process of its own."""
     base = Path(order["base"])
     reader = open_reader(CorpusConfig.model_validate(order["corpus"]), order["languages"], base)
@@ -129,7 +127,7 @@ def follow(order: dict[str, Any], progress: Progress | None = None) -> None:
 
 
 def write_piece(
-    piece: Piece, reader: Reader, tokenizer: Tokenizer, dtype: str, held_out: float, progress: Progress | None = None
+    piece: Piece, reader: Reader, tokenizer: Tokenizer, dtype: str, held_out: float, progress: Advance | None = None
 ) -> None:
     """Tokenise one part of a language. Text is streamed: memory holds one batch of it."""
     if piece.is_complete():
@@ -189,7 +187,7 @@ def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tupl
 
 
 def encode(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of each text. One over ``LONGEST_TEXT`` is encoded in pieces, cut after a newline or space if it can."""
+    """Token ids of each text. One over ``LONGEST_TEXT`` is encoded in pieces, cut after a newline or space if any."""
     if all(len(text) <= LONGEST_TEXT for text in texts):
         return tokenizer.encode_batch(texts)
     return [list(chain.from_iterable(tokenizer.encode_batch([cut])[0] for cut in _cuts(text))) for text in texts]
@@ -206,7 +204,7 @@ def _cuts(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-def _reported(items: Iterable[Hashed], label: str, total: int | None, progress: Progress | None) -> Iterator[Hashed]:
+def _reported(items: Iterable[Hashed], label: str, total: int | None, progress: Advance | None) -> Iterator[Hashed]:
     """The same items, with the bytes read so far told to ``progress`` about once per megabyte."""
     read = told = 0
     for item in items:

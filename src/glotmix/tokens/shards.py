@@ -30,11 +30,12 @@ from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import Side, split_documents
 from glotmix.errors import BadInput, Corrupt
+from glotmix.progress import Advance
 from glotmix.tokens.joining import INDEX, join
-from glotmix.tokens.pieces import Piece, Progress, Workshop, plan_pieces, write_piece
+from glotmix.tokens.pieces import Piece, Workshop, plan_pieces, write_piece
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
-Scatter = Callable[[Workshop, Sequence[Piece], "Progress | None"], None]
+Scatter = Callable[[Workshop, Sequence[Piece], Advance | None], None]
 """Makes pieces in other processes; returns when all are there."""
 
 KIND, CLONES = "tokens", "clones"
@@ -274,7 +275,7 @@ def build_store(
     *,
     base: Path = Path(),
     min_tokens: int = 2,
-    progress: Progress | None = None,
+    progress: Advance | None = None,
     scatter: Scatter | None = None,
 ) -> TokenStore:
     """Tokenise a corpus, or open what was tokenised before from the same corpus with the same settings.
@@ -345,7 +346,7 @@ def build_store(
 
 
 def _trained(
-    reader: Reader, languages: Iterable[str], config: TokensConfig, held_out: float, progress: Progress | None
+    reader: Reader, languages: Iterable[str], config: TokensConfig, held_out: float, progress: Advance | None
 ) -> Tokenizer:
     """A tokenizer trained on a fair sample of the training documents of every language."""
     texts: dict[str, list[str]] = {}

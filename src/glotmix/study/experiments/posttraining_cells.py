@@ -19,12 +19,12 @@ from typing import Any
 from glotmix.artifact import fingerprint, read_json, write_json
 from glotmix.errors import GlotmixError
 from glotmix.mixture.schedule import Schedule
+from glotmix.orphan import die_with_driver
 from glotmix.posttraining.cell import Base, Setting, is_done, run_cell
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell
 from glotmix.sweep.executors import Executor, Job
-from glotmix.sweep.orphan import die_with_driver
 
 CELLS = "cells"
 Progress = Callable[[int, int, int], None]

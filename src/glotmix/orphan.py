@@ -1,4 +1,4 @@
-"""A worker ends with the driver that started it: on Linux the kernel kills it, elsewhere a thread watches."""
+"""A process ends with the one that started it: on Linux the kernel kills it, elsewhere a thread watches."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ def die_with_driver() -> None:
         return
     if "WORLD_SIZE" in os.environ:  # torchrun stands between the driver and this process
         threading.Thread(target=_watch, args=(driver, _alive), daemon=True).start()
-        return
+    else:
+        die_with_parent(driver)
+
+
+def die_with_parent(parent: int) -> None:
+    """Arrange that this process is killed when the process ``parent``, which started it, dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != driver:  # it died before the line above
+    if os.getppid() != parent:  # it died before the line above
         os._exit(1)
-    threading.Thread(target=_watch, args=(driver, _is_parent), daemon=True).start()
+    threading.Thread(target=_watch, args=(parent, _is_parent), daemon=True).start()
 
 
 def _is_parent(driver: int) -> bool:
