@@ -190,7 +190,7 @@ def markdown() -> list[str]:
                 (train, test), batch = counts, result["batch"]
                 # Peers compute the test gradients again for every training batch.
                 again = (train + -(-train // batch) * test) / (train + test)
-                cells = [size, f"{train} × {test}", f"{batch}", peer, f"{again:.2f}"]
+                cells = [f"{result['parameters'] / 1e6:.2g}M", f"{train} × {test}", f"{batch}", peer, f"{again:.2f}"]
                 lines.append("| " + " | ".join([*cells, times, f"{mine:.3g}", f"{least:.3g}"]) + " |")
     return lines
 

@@ -225,6 +225,18 @@ def test_a_gradient_that_hooks_do_not_see_is_a_named_error_not_a_wrong_score():
 
 
 @pytest.mark.slow
+def large_loss(model, batch):
+    return 1e6 * classification_loss(model, batch)
+
+
+def test_a_gradient_that_is_rounding_error_is_no_misread_module(classifier):
+    """Softmax does not see a bias of the keys, so what autograd leaves there differs from what hooks see there."""
+    test, train = classified(3, 5), classified(4, 6)
+    found = gradient_products(classifier, large_loss, [Checkpoint("a", state(classifier))], test, train, batch=2)
+    small = gradient_products(classifier, classification_loss, [Checkpoint("a", state(classifier))], test, train)
+    assert error(found.dot_EQN / 1e12, small.dot_EQN) < 1e-5
+
+
 def test_processes_side_by_side_give_the_same_scores(classifier):
     test, train = classified(4, 1), classified(11, 2)
     kept = [Checkpoint("one", state(classifier)), Checkpoint("two", moved(classifier, 1))]

@@ -1,6 +1,7 @@
 """What a study's directory tells of it, from another terminal, while it runs and when it was killed."""
 
 import json
+import shutil
 import time
 
 import pytest
@@ -51,6 +52,23 @@ def test_what_a_killed_driver_left_is_not_running_but_begun(study):
     assert not status.is_worked_on
     assert (status.running, status.losses, status.seconds_left) == ({}, {}, None)
     assert status.partial == ("r3-x1-ab",)
+
+
+def test_an_experiment_of_several_arms_is_told_as_one(study, tmp_path_factory):
+    whole = tmp_path_factory.mktemp("experiment")
+    write_json(whole / "study.json", {})
+    for arm in ("main", "updates"):
+        shutil.copytree(study, whole / "arms" / arm)
+    Progress(whole / "arms" / "main", "Training main", 4e10)(Tally(5, 0, 5, 500.0, 500.0))
+    Progress(whole / "arms" / "updates", "Training updates", 1e10)(Tally(2, 0, 5, 200.0, 500.0))
+    with held(whole):
+        status = status_of(whole)
+    assert (status.planned, status.complete, status.diverged) == (10, 2, ("r1", "r1"))
+    assert (status.flops, status.flops_planned) == (2e10, 5e10)
+    assert status.running == {"r3-x1-ab": 0.25}
+    write_json(whole / "compare.json", {})
+    (whole / "study.json").unlink()
+    assert status_of(whole).planned == 10
 
 
 def test_a_run_of_a_plan_cannot_lie_outside_of_its_study(study):

@@ -17,6 +17,10 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.sweep.lock import LOCK
 from glotmix.sweep.sweep import RUN, Tally, failure_of, running
 
+CONFIGURATIONS = ("study.json", "compare.json", "experiment.json")
+"""What the directory of a study, a comparison or an experiment has."""
+ARMS = "arms"
+"""Folder of the sweeps of an experiment that has several."""
 NOTE = "progress.json"
 NOTE_EVERY = 2.0
 """Seconds between two notes."""
@@ -93,7 +97,8 @@ class Status:
     def table(self) -> Table:
         """For a terminal."""
         table = Table(show_header=False)
-        table.add_row("runs complete", f"{self.complete} of {self.planned}")
+        if self.planned:
+            table.add_row("runs complete", f"{self.complete} of {self.planned}")
         table.add_row("at work", "yes" if self.is_worked_on else "no; `glotmix run` goes on where it stopped")
         if self.seconds_left is not None:
             table.add_row("time left", _duration(self.seconds_left))
@@ -119,13 +124,49 @@ def _duration(seconds: float) -> str:
 
 
 def status_of(directory: Path) -> Status:
-    """Read the state of a study.
+    """Read the state of a study, a comparison or an experiment.
 
     Raises:
-        BadInput: the directory holds no study.
+        BadInput: the directory holds none.
     """
-    if not (directory / "study.json").is_file():
-        raise BadInput("no study.json in it", where=directory, expected="the directory of a study")
+    if not any((directory / name).is_file() for name in CONFIGURATIONS):
+        raise BadInput(f"no {CONFIGURATIONS[0]} in it", where=directory, expected="the directory of a study")
+    worked_on, report = _is_held(directory), directory / "report.html"
+    sweeps = [_sweep(place, worked_on) for place in (directory, *sorted(directory.glob(f"{ARMS}/*")))]
+    begun = [sweep.flops_planned for sweep in sweeps if sweep.flops_planned is not None]
+    return Status(
+        planned=sum(sweep.planned for sweep in sweeps),
+        complete=sum(sweep.complete for sweep in sweeps),
+        diverged=tuple(run for sweep in sweeps for run in sweep.diverged),
+        failed={run: reason for sweep in sweeps for run, reason in sweep.failed.items()},
+        partial=tuple(job for sweep in sweeps for job in sweep.partial),
+        running={job: share for sweep in sweeps for job, share in sweep.running.items()},
+        losses={run: loss for sweep in sweeps for run, loss in sweep.losses.items()},
+        flops=sum(sweep.flops for sweep in sweeps),
+        flops_planned=sum(begun) if begun else None,
+        seconds_left=next((sweep.seconds_left for sweep in sweeps if sweep.seconds_left), None),
+        is_worked_on=worked_on,
+        report=str(report) if report.is_file() else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Sweep:
+    """What :class:`Status` tells, of the runs under one directory."""
+
+    planned: int
+    complete: int
+    diverged: list[str]
+    failed: dict[str, str]
+    partial: list[str]
+    running: Mapping[str, float]
+    losses: Mapping[str, float]
+    flops: float
+    flops_planned: float | None
+    seconds_left: float | None
+
+
+def _sweep(directory: Path, worked_on: bool) -> _Sweep:
     runs: list[str] = []
     for name in ("plan.json", "closed_loop_plan.json"):
         if (directory / name).is_file():
@@ -142,22 +183,19 @@ def status_of(directory: Path) -> Status:
         flops += result["C"]
         complete += result["status"] == "complete"
         diverged += [run] * (result["status"] != "complete")
-    jobs, worked_on = directory / "jobs", _is_held(directory)
+    jobs = directory / "jobs"
     told = read_json(directory / NOTE) if (directory / NOTE).is_file() else {}
-    report = directory / "report.html"
-    return Status(
+    return _Sweep(
         planned=len(runs),
         complete=complete,
-        diverged=tuple(diverged),
+        diverged=diverged,
         failed=failed,
-        partial=() if worked_on else tuple(path.stem for path in sorted(jobs.glob("*.state"))),
+        partial=[] if worked_on else [path.stem for path in sorted(jobs.glob("*.state"))],
         running=running(jobs) if worked_on else {},
         losses=_losses(jobs) if worked_on else {},
         flops=flops,
         flops_planned=told.get("flops_total"),
         seconds_left=told.get("seconds_left") if worked_on else None,
-        is_worked_on=worked_on,
-        report=str(report) if report.is_file() else None,
     )
 
 

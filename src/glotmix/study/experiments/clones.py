@@ -283,7 +283,10 @@ class CloneExperiment(Experiment[CloneStudyConfig]):
         laboratory = Laboratory(config, base, directory, narrator)
         with held(directory):
             laboratory.claim()
-            for arm in arms(config):
+            planned = arms(config)
+            for arm in planned:
+                write_json(laboratory.place(arm) / "plan.json", [run.to_json() for run in arm.runs])
+            for arm in planned:
                 laboratory.probe(arm, laboratory.train(arm))
             found = laboratory.findings()
             write_json(directory / "clones.json", found.to_json())
