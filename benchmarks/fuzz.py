@@ -25,8 +25,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import own_tests  # noqa: F401 - before anything of the tests
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
 
 GUIDED = (
     "artifact config corpus.readers.jsonl corpus.readers.records corpus.readers.manpages corpus.readers.roff "
@@ -48,7 +49,7 @@ with watched():
     for module in GUIDED:
         importlib.import_module(f"glotmix.{module}")
 
-from tests.hostile import TARGETS, Hostile  # noqa: E402 - the repository's root is no package
+from tests.hostile import TARGETS, Hostile  # noqa: E402 - what it imports is watched
 
 RESULT = ROOT / "benchmarks/results/fuzz.json"
 LONGEST = 10.0

@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import own_tests  # noqa: F401 - before anything of the tests
 import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from glotmix.attribution.influence import InfluenceScores
 from glotmix.attribution.removal import removal

@@ -177,6 +177,7 @@ def test_every_scale_of_the_recipe_trains_what_its_claims_and_token_equivalents_
         ({"clones": {"n": 3}}, "main arm has two clones"),
         ({"n": 2}, "n"),
         ({"alone": [0.5, 1.0]}, "2 budgets; token equivalents need 3"),
+        ({"splits": [], "alone": []}, "splits and alone are both empty"),
         ({"updates": [0.1]}, "0.1 of a batch of 16 are not whole sequences"),
         ({"lenses": {"splits": [0.3]}}, r"lenses\.splits: 0\.3 is none of the splits"),
         ({"lenses": {"splits": [0.5]}, "proxy": {"evaluations": 1}}, "in-run scores of the lenses need at least 2"),

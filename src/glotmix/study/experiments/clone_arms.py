@@ -166,6 +166,8 @@ class CloneStudyConfig(Section):
     def _what_is_read_is_trained(self) -> CloneStudyConfig:
         if self.clones.n != 2:
             raise ValueError("clones.n: the main arm has two clones; more are asked for in `many`")
+        if not self.splits and not self.alone:
+            raise ValueError("splits and alone are both empty: the main arm has no runs")
         if 0 < len(set(self.alone)) < FEWEST_BUDGETS:
             raise ValueError(f"alone: {len(set(self.alone))} budgets; token equivalents need {FEWEST_BUDGETS}, or none")
         for share in self.updates:
