@@ -224,7 +224,6 @@ def test_a_gradient_that_hooks_do_not_see_is_a_named_error_not_a_wrong_score():
     gradient_products(model, lambda m, b: m(b["x"]), [checkpoint], data, data, parameters=["seen.*"])
 
 
-@pytest.mark.slow
 def large_loss(model, batch):
     return 1e6 * classification_loss(model, batch)
 
@@ -237,6 +236,7 @@ def test_a_gradient_that_is_rounding_error_is_no_misread_module(classifier):
     assert error(found.dot_EQN / 1e12, small.dot_EQN) < 1e-5
 
 
+@pytest.mark.slow
 def test_processes_side_by_side_give_the_same_scores(classifier):
     test, train = classified(4, 1), classified(11, 2)
     kept = [Checkpoint("one", state(classifier)), Checkpoint("two", moved(classifier, 1))]

@@ -8,6 +8,7 @@ per-sample gradients from that module alone. LoRA adapters are linear layers and
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -159,8 +160,8 @@ class PerSampleGradients:
         with torch.enable_grad():
             total = self.loss(self.model, batch).sum()
             truth = torch.autograd.grad(total, list(self.parameters.values()), allow_unused=True)
-        whole = torch.stack([true.double().norm().cpu() for true in truth if true is not None] or [torch.zeros(())])
-        least = max(1e-6, NEGLIGIBLE * float(whole.norm()))
+        whole = math.hypot(*(float(true.double().norm()) for true in truth if true is not None))
+        least = max(1e-6, NEGLIGIBLE * whole)
         for (name, parameter), true in zip(self.parameters.items(), truth, strict=True):
             true = torch.zeros_like(parameter) if true is None else true
             caught = torch.zeros(parameter.numel(), device=parameter.device)

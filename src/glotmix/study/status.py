@@ -131,72 +131,44 @@ def status_of(directory: Path) -> Status:
     """
     if not any((directory / name).is_file() for name in CONFIGURATIONS):
         raise BadInput(f"no {CONFIGURATIONS[0]} in it", where=directory, expected="the directory of a study")
-    worked_on, report = _is_held(directory), directory / "report.html"
-    sweeps = [_sweep(place, worked_on) for place in (directory, *sorted(directory.glob(f"{ARMS}/*")))]
-    begun = [sweep.flops_planned for sweep in sweeps if sweep.flops_planned is not None]
-    return Status(
-        planned=sum(sweep.planned for sweep in sweeps),
-        complete=sum(sweep.complete for sweep in sweeps),
-        diverged=tuple(run for sweep in sweeps for run in sweep.diverged),
-        failed={run: reason for sweep in sweeps for run, reason in sweep.failed.items()},
-        partial=tuple(job for sweep in sweeps for job in sweep.partial),
-        running={job: share for sweep in sweeps for job, share in sweep.running.items()},
-        losses={run: loss for sweep in sweeps for run, loss in sweep.losses.items()},
-        flops=sum(sweep.flops for sweep in sweeps),
-        flops_planned=sum(begun) if begun else None,
-        seconds_left=next((sweep.seconds_left for sweep in sweeps if sweep.seconds_left), None),
-        is_worked_on=worked_on,
-        report=str(report) if report.is_file() else None,
-    )
-
-
-@dataclass(frozen=True)
-class _Sweep:
-    """What :class:`Status` tells, of the runs under one directory."""
-
-    planned: int
-    complete: int
-    diverged: list[str]
-    failed: dict[str, str]
-    partial: list[str]
-    running: Mapping[str, float]
-    losses: Mapping[str, float]
-    flops: float
-    flops_planned: float | None
-    seconds_left: float | None
-
-
-def _sweep(directory: Path, worked_on: bool) -> _Sweep:
-    runs: list[str] = []
-    for name in ("plan.json", "closed_loop_plan.json"):
-        if (directory / name).is_file():
-            runs += [PlannedRun.from_json(run, where=directory / name).run for run in read_json(directory / name)]
+    places = (directory, *sorted(directory.glob(f"{ARMS}/*")))
+    runs = [(place, run) for place in places for run in _planned(place)]
     complete, diverged, flops = 0, list[str](), 0.0
     failed: dict[str, str] = {}
-    for run in runs:
+    for place, run in runs:
         try:
-            result = read_json(directory / "runs" / run / RUN)
+            result = read_json(place / "runs" / run / RUN)
         except BadInput:
-            if (path := failure_of(directory, run)).is_file():
+            if (path := failure_of(place, run)).is_file():
                 failed[run] = str(read_json(path)["reason"])
             continue
         flops += result["C"]
         complete += result["status"] == "complete"
         diverged += [run] * (result["status"] != "complete")
-    jobs = directory / "jobs"
-    told = read_json(directory / NOTE) if (directory / NOTE).is_file() else {}
-    return _Sweep(
+    folders, worked_on = [place / "jobs" for place in places], _is_held(directory)
+    notes = [read_json(place / NOTE) for place in places if (place / NOTE).is_file()]
+    begun = [note["flops_total"] for note in notes if note.get("flops_total") is not None]
+    report = directory / "report.html"
+    return Status(
         planned=len(runs),
         complete=complete,
-        diverged=diverged,
+        diverged=tuple(diverged),
         failed=failed,
-        partial=[] if worked_on else [path.stem for path in sorted(jobs.glob("*.state"))],
-        running=running(jobs) if worked_on else {},
-        losses=_losses(jobs) if worked_on else {},
+        partial=() if worked_on else tuple(path.stem for jobs in folders for path in sorted(jobs.glob("*.state"))),
+        running={job: share for jobs in folders for job, share in running(jobs).items()} if worked_on else {},
+        losses={run: loss for jobs in folders for run, loss in _losses(jobs).items()} if worked_on else {},
         flops=flops,
-        flops_planned=told.get("flops_total"),
-        seconds_left=told.get("seconds_left") if worked_on else None,
+        flops_planned=sum(begun) if begun else None,
+        seconds_left=next((n["seconds_left"] for n in notes if n.get("seconds_left")), None) if worked_on else None,
+        is_worked_on=worked_on,
+        report=str(report) if report.is_file() else None,
     )
+
+
+def _planned(directory: Path) -> list[str]:
+    """Runs of the sweeps of one directory."""
+    paths = [directory / name for name in ("plan.json", "closed_loop_plan.json")]
+    return [PlannedRun.from_json(run, where=p).run for p in paths if p.is_file() for run in read_json(p)]
 
 
 def _losses(jobs: Path) -> dict[str, float]:

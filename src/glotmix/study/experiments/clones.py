@@ -22,6 +22,7 @@ from glotmix.study.experiments.clone_findings import ArmOutcome
 from glotmix.study.experiments.clone_lenses import Lenses
 from glotmix.study.experiments.experiment import Experiment, Price
 from glotmix.study.narrator import Narrator
+from glotmix.study.status import ARMS
 from glotmix.study.study import Study, on_rung
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import SweepSpec
@@ -89,7 +90,7 @@ class Laboratory:
 
     def place(self, arm: Arm) -> Path:
         """Directory of an arm."""
-        return self.directory / "arms" / arm.name
+        return self.directory / ARMS / arm.name
 
     def store(self, arm: Arm) -> ClonedStore:
         """The arm's languages as tokens."""
