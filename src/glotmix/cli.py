@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from glotmix.config import OptimizeConfig
     from glotmix.fit.fit import Fit
+    from glotmix.study.experiments.experiment import Price
+    from glotmix.study.whole import Cost
 
 app = typer.Typer(
     name="glotmix",
@@ -84,6 +86,18 @@ def show(as_json: bool, data: Any, *tables: RenderableType) -> None:
         console.print(table, markup=False) if isinstance(table, str) else console.print(table)
 
 
+def show_cost(as_json: bool, cost: Cost | Price, directory: Path) -> None:
+    """Print what a study costs as a whole, and what of it an earlier call has done already."""
+    from rich.markup import escape
+
+    from glotmix.study.status import complete_in
+
+    done, table = complete_in(directory), cost.table()
+    if done:
+        table.add_row("done already", escape(f"{done} runs in {directory}, which are not trained again"))
+    show(as_json, cost.to_json() | {"complete": done}, table)
+
+
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
@@ -120,8 +134,7 @@ def run(
     config = load_study(study, scale=scale, overrides=changes)
     whole = Study(config, study.resolve().parent, directory, Narrator())
     if dry_run:
-        cost = tell_cost(whole)
-        show(as_json, cost.to_json(), cost.table())
+        show_cost(as_json, tell_cost(whole), directory)
         return
     report = run_study(whole)
     show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
@@ -144,8 +157,7 @@ def run_experiment(
     config = experiment.load(study, scale=scale, overrides=overrides)
     base = study.resolve().parent
     if dry_run:
-        price = experiment.price(config, base)
-        show(as_json, price.to_json(), price.table())
+        show_cost(as_json, experiment.price(config, base), directory)
         return
     report = experiment.run(config, base, directory, Narrator())
     show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
@@ -176,8 +188,7 @@ def compare(
     config = EXPERIMENT.load(study, scale=scale, overrides=changes)
     base, directory = study.resolve().parent, out or Path("out") / study.stem
     if dry_run:
-        price = EXPERIMENT.price(config, base)
-        show(as_json, price.to_json(), price.table())
+        show_cost(as_json, EXPERIMENT.price(config, base), directory)
         return
     found, report = EXPERIMENT.compare(config, base, directory, Narrator())
     show(as_json, found.to_json(), *tables(found), str(report))

@@ -63,9 +63,10 @@ def test_an_experiment_of_several_arms_is_told_as_one(study, tmp_path_factory):
     Progress(whole / "arms" / "updates", "Training updates", 1e10)(Tally(2, 0, 5, 200.0, 500.0))
     with held(whole):
         status = status_of(whole)
-    assert (status.planned, status.complete, status.diverged) == (10, 2, ("r1", "r1"))
+    assert (status.planned, status.complete, status.diverged) == (10, 2, ("main/r1", "updates/r1"))
+    assert set(status.failed) == {"main/r2", "updates/r2"}
     assert (status.flops, status.flops_planned) == (2e10, 5e10)
-    assert status.running == {"r3-x1-ab": 0.25}
+    assert status.running == {"main/r3-x1-ab": 0.25, "updates/r3-x1-ab": 0.25}
     write_json(whole / "compare.json", {})
     (whole / "study.json").unlink()
     assert status_of(whole).planned == 10

@@ -13,9 +13,12 @@ import polars as pl
 import pytest
 
 from glotmix import cli
-from glotmix.artifact import checksum
+from glotmix.artifact import checksum, write_json
 from glotmix.config import check
 from glotmix.errors import BadInput
+from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
 from glotmix.study import Narrator, Study
 from glotmix.study.study import sized
 from glotmix.study.whole import run_study
@@ -217,7 +220,21 @@ def test_a_dry_run_tells_runs_tokens_and_time_and_writes_nothing(tmp_path, monke
     assert (cost["runs"], cost["closed_loop_runs"], cost["tokens"]) == (7, 6, 13 * 8000)
     assert cost["flops"] > 6 * cost["N"] * cost["tokens"]
     assert cost["seconds"] > 0
+    assert cost["complete"] == 0
     assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_tells_what_an_earlier_call_has_done(tmp_path, monkeypatch, capsys):
+    path, out = tmp_path / "study.json", tmp_path / "out"
+    path.write_text(json.dumps(STUDY))
+    plan = [PlannedRun(f"r{i}", "swarm", Schedule.constant(Mixture({"spa_Latn": 1.0})), 100, i) for i in range(3)]
+    write_json(out / "study.json", {})
+    write_json(out / "plan.json", [run.to_json() for run in plan])
+    for run in plan[:2]:
+        write_json(out / "runs" / run.run / "run.json", {"status": "complete", "C": 1.0})
+    monkeypatch.setattr(sys, "argv", ["glotmix", "run", str(path), "--out", str(out), "--dry-run"])
+    succeed()
+    assert "2 runs in" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -129,9 +129,10 @@ def status_of(directory: Path) -> Status:
     Raises:
         BadInput: the directory holds none.
     """
-    if not any((directory / name).is_file() for name in CONFIGURATIONS):
+    if not _is_study(directory):
         raise BadInput(f"no {CONFIGURATIONS[0]} in it", where=directory, expected="the directory of a study")
-    places = (directory, *sorted(directory.glob(f"{ARMS}/*")))
+    # Arms may name their runs alike: what is of an arm is told with its name before it.
+    places = {directory: ""} | {arm: f"{arm.name}/" for arm in sorted(directory.glob(f"{ARMS}/*"))}
     runs = [(place, run) for place in places for run in _planned(place)]
     complete, diverged, flops = 0, list[str](), 0.0
     failed: dict[str, str] = {}
@@ -140,12 +141,12 @@ def status_of(directory: Path) -> Status:
             result = read_json(place / "runs" / run / RUN)
         except BadInput:
             if (path := failure_of(place, run)).is_file():
-                failed[run] = str(read_json(path)["reason"])
+                failed[places[place] + run] = str(read_json(path)["reason"])
             continue
         flops += result["C"]
         complete += result["status"] == "complete"
-        diverged += [run] * (result["status"] != "complete")
-    folders, worked_on = [place / "jobs" for place in places], _is_held(directory)
+        diverged += [places[place] + run] * (result["status"] != "complete")
+    folders, worked_on = [(place / "jobs", arm) for place, arm in places.items()], _is_held(directory)
     notes = [read_json(place / NOTE) for place in places if (place / NOTE).is_file()]
     begun = [note["flops_total"] for note in notes if note.get("flops_total") is not None]
     report = directory / "report.html"
@@ -154,15 +155,24 @@ def status_of(directory: Path) -> Status:
         complete=complete,
         diverged=tuple(diverged),
         failed=failed,
-        partial=() if worked_on else tuple(path.stem for jobs in folders for path in sorted(jobs.glob("*.state"))),
-        running={job: share for jobs in folders for job, share in running(jobs).items()} if worked_on else {},
-        losses={run: loss for jobs in folders for run, loss in _losses(jobs).items()} if worked_on else {},
+        partial=() if worked_on else tuple(arm + path.stem for f, arm in folders for path in sorted(f.glob("*.state"))),
+        running={arm + job: share for f, arm in folders for job, share in running(f).items()} if worked_on else {},
+        losses={arm + run: loss for f, arm in folders for run, loss in _losses(f).items()} if worked_on else {},
         flops=flops,
         flops_planned=sum(begun) if begun else None,
         seconds_left=next((n["seconds_left"] for n in notes if n.get("seconds_left")), None) if worked_on else None,
         is_worked_on=worked_on,
         report=str(report) if report.is_file() else None,
     )
+
+
+def complete_in(directory: Path) -> int:
+    """Runs that are complete in a directory; none where it is not a study's."""
+    return status_of(directory).complete if _is_study(directory) else 0
+
+
+def _is_study(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in CONFIGURATIONS)
 
 
 def _planned(directory: Path) -> list[str]:
