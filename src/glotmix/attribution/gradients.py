@@ -185,7 +185,7 @@ def _live(x_BTI: Tensor, delta_BTO: Tensor) -> tuple[Tensor, Tensor]:
     """Without the positions that no sample's loss depends on: padding, and in a classifier's last layer all but one."""
     if delta_BTO[0].any(1).all():  # as a rule, and told by one sample
         return x_BTI, delta_BTO
-    live_T = delta_BTO.any(2).any(0)
+    live_T = delta_BTO.abs().amax((0, 2)) != 0  # three times as fast as any(); NaN is not zero either
     live_T[0] = True  # sums over no position at all have no shape
     return x_BTI[:, live_T], delta_BTO[:, live_T]
 
