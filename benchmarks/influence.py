@@ -1,21 +1,26 @@
 """Influence scores against captum and dattri, and what in-run Shapley adds to a training: CPU-seconds on one thread.
 
-    python benchmarks/influence.py [--size 0.2M|4M|30M] [--repeats 3]
+    python benchmarks/influence.py [--size 0.2M|3M|30M] [--repeats 3] [--fresh]
     python benchmarks/influence.py --in-run
     python benchmarks/influence.py --memory
-    python benchmarks/influence.py --profile [--size 4M]
+    python benchmarks/influence.py --errors
+    python benchmarks/influence.py --profile [--size 3M]
     python benchmarks/influence.py --table
 
-Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-4
-before a time is added to benchmarks/results/influence_<size>.json. We and a peer take turns, so that a ratio is of
-neighbours in time. In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of
-training samples in results/influence_memory.json.
+Same model, samples, checkpoints, parameters (all of them) and batch size for everyone; the scores must agree to 1e-3
+before a time is added to benchmarks/results/influence_<size>.json (not to 1e-4: peers sum norms in fp32, which are
+off by more than that at 3M parameters; ``--errors`` measures everyone against gradients in fp64). We and a peer take
+turns, so that a ratio is of neighbours in time. The process keeps the memory it frees: dattri makes gigabytes of
+short-lived tensors for every batch, and what fresh pages cost varies by ten on shared machines (``--fresh`` measures
+with them). In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of training
+samples in results/influence_memory.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,14 +40,16 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.proxy.model import Shape
 from glotmix.proxy.train import StackRun, train_stack
 
-SIZES = {"0.2M": (64, 2, 2000), "4M": (256, 4, 3000), "30M": (512, 8, 25_000)}
+SIZES = {"0.2M": (64, 2, 2000), "3M": (256, 4, 3000), "30M": (512, 8, 25_000)}
 """Width, layers, vocabulary."""
-SAMPLES = {"0.2M": (512, 128), "4M": (192, 64), "30M": (16, 8)}
+SAMPLES = {"0.2M": (512, 128), "3M": (192, 64), "30M": (16, 8)}
 """Training and test samples: as many as fit into the minutes that peers take."""
-BATCHES = {"0.2M": 64, "4M": 64, "30M": 8}
+BATCHES = {"0.2M": 64, "3M": 64, "30M": 8}
 """Samples of a pass: peers hold so many gradients of the whole model at once, some of them twice."""
 T = 64
 RESULTS = Path(__file__).parent / "results"
+KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 28)}
+"""glibc's settings with which a process keeps what it frees."""
 LANGUAGES = tuple("abcdefgh")
 
 
@@ -194,7 +201,7 @@ def measure(size: str, peers: list[str], n_train: int, n_test: int, path: Path) 
             row[f"{who}_cpu_seconds"] = round(time.process_time() - began, 3)
         mine, theirs = found
         worst = max(float(np.abs(v - mine[k]).max() / np.abs(mine[k]).max()) for k, v in theirs.items())
-        assert worst < 1e-4, (name, worst)
+        assert worst < 1e-3, (name, worst)
         row |= {"largest_difference": worst, "times_as_fast": row["peer_cpu_seconds"] / row["glotmix_cpu_seconds"]}
         row["glotmix_ms_per_gradient"] = 500 * row["glotmix_cpu_seconds"] / (n_train + n_test)
         row["least_ms_per_gradient"] = floor(model, train, batch)
@@ -207,13 +214,13 @@ def measure(size: str, peers: list[str], n_train: int, n_test: int, path: Path) 
         print(f"{size}, {name}: {row['times_as_fast']:.1f} times as fast {row}", flush=True)
 
 
-def markdown() -> list[str]:
-    """The table of docs/methods/influence.md: rows of one peer and one number of samples together."""
+def markdown(kind: str) -> list[str]:
+    """A table of docs/methods/influence.md: rows of one peer and one number of samples together."""
     columns = ["parameters", "train × test", "batch", "against", "its gradients per ours", "times as fast, each repeat"]
     columns += ["ours, ms per gradient", "forward and backward alone, ms"]
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     for size in SIZES:
-        path = RESULTS / f"influence_{size}.json"
+        path = RESULTS / f"influence_{size}{kind}.json"
         result = json.loads(path.read_text()) if path.is_file() else {"repeats": {}}
         for peer, rows in result["repeats"].items():
             for counts in dict.fromkeys((row["train"], row["test"]) for row in rows):
@@ -248,6 +255,37 @@ def floor(model: torch.nn.Module, train: Samples, batch: int) -> float:
     for p in trainable:
         p.requires_grad_(True)
     return 1000 * min(times) / len(train)
+
+
+def errors() -> dict:
+    """Largest error of each method's scores, as a share of the largest score, against a loop in double precision."""
+    found: dict[str, dict[str, float]] = {}
+    for size in ("0.2M", "3M"):
+        width, layers, vocab = SIZES[size]
+        model, batch = classifier(width, layers, vocab), BATCHES[size]
+        checkpoints = states(model)[:1]
+        test, train = samples(8, 1, vocab), samples(16, 2, vocab)
+        exact = classifier(width, layers, vocab)
+        exact.load_state_dict(checkpoints[0])
+        test_QP, train_NP = (double_gradients(exact.double(), some) for some in (test, train))
+        truth = {"dot": test_QP @ train_NP.T}
+        truth["cosine"] = truth["dot"] / (test_QP.norm(dim=1, keepdim=True) * train_NP.norm(dim=1))
+        for name, method in {"glotmix": ours, **PEERS}.items():
+            for similarity, scores in method(model, checkpoints, test, train, batch).items():
+                worst = float(np.abs(scores - truth[similarity].numpy()).max() / truth[similarity].abs().max())
+                key = name.partition(",")[0] + f", {similarity}"
+                found.setdefault(size, {})[key] = float(f"{worst:.2g}")
+                print(f"{size} {key}: {worst:.2g}", flush=True)
+    return found
+
+
+def double_gradients(model: torch.nn.Module, some: Samples) -> torch.Tensor:
+    """Gradients of samples one by one, [N, P]."""
+    rows = []
+    for _, inputs in some.batches(1):
+        loss = torch.nn.functional.cross_entropy(model(input_ids=inputs["input_ids"]).logits, inputs["labels"])
+        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))]))
+    return torch.stack(rows)
 
 
 def profiled(size: str) -> dict:
@@ -326,22 +364,28 @@ def main() -> None:
     parser.add_argument("--table", action="store_true", help="print the kept results as Markdown and stop")
     parser.add_argument("--in-run", action="store_true", help="time in-run Shapley instead")
     parser.add_argument("--memory", action="store_true", help="measure memory instead")
+    parser.add_argument("--errors", action="store_true", help="measure the errors of scores instead")
     parser.add_argument("--profile", action="store_true", help="tell where our own time goes instead")
+    parser.add_argument("--fresh", action="store_true", help="take and give back memory as glibc does by default")
     options = parser.parse_args()
+    if not options.fresh and not os.environ.keys() >= KEPT.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT)  # malloc reads them at its start
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
+    kind = "_fresh" if options.fresh else ""
     if options.table:
-        print("\n".join(markdown()))
+        print("\n".join(markdown(kind)))
         return
-    if options.in_run or options.memory:
-        name, look = ("in_run", in_run) if options.in_run else ("memory", memory)
+    looks = {"in_run": in_run, "memory": memory, "errors": errors}
+    if asked := [name for name in looks if getattr(options, name)]:
+        name, look = asked[0], looks[asked[0]]
         (RESULTS / f"influence_{name}.json").write_text(json.dumps(look(), indent=1) + "\n")
         return
     if options.profile:
         path = RESULTS / f"influence_profile_{options.size}.json"
         path.write_text(json.dumps(profiled(options.size), indent=1) + "\n")
         return
-    path = RESULTS / f"influence_{options.size}.json"
+    path = RESULTS / f"influence_{options.size}{kind}.json"
     n_train, n_test = SAMPLES[options.size]
     for _ in range(options.repeats):
         measure(options.size, options.peer or list(PEERS), options.train or n_train, options.test or n_test, path)

@@ -1,6 +1,7 @@
 """The command line: results for people and machines, and every wrong input refused with its place and exit code 2."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -68,6 +69,16 @@ def test_help_is_quick_and_imports_nothing_heavy():
     check = "heavy = {'torch', 'numpy', 'polars', 'scipy', 'plotly'} & set(sys.modules); assert not heavy, heavy"
     subprocess.run([sys.executable, "-c", code + check], check=True, capture_output=True)
     assert time.monotonic() - began < 5  # 0.3 s on a quiet machine; what is asserted is that nothing heavy loads
+
+
+@pytest.mark.parametrize("asked", [None, "active"])
+def test_threads_that_wait_sleep_unless_the_user_says_otherwise(asked):
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    environment |= {"OMP_WAIT_POLICY": asked} if asked else {}
+    code = "import os, sys; sys.argv = ['glotmix', '--version']\ntry:\n from glotmix.cli import main; main()\n"
+    code += "except SystemExit: print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.split()[-1] == (asked or "passive")
 
 
 def test_fit_prints_held_out_error_beside_the_null_and_finds_the_law_that_made_the_table(glotmix, runs):

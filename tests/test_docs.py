@@ -41,6 +41,7 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
         ("docs/methods/upsample-or-upweight.md", [*COMPARED, "benchmarks/results/compare-medium.json"]),
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/gradient_variance.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/influence.py", "--table"]),
+        ("docs/methods/influence.md", ["benchmarks/influence.py", "--table", "--fresh"]),
         ("docs/scaling.md", ["benchmarks/faults.py", "show"]),
         ("docs/scaling.md", ["benchmarks/scaling.py", "show"]),
         ("docs/scaling.md", ["benchmarks/tokenise.py", "show"]),

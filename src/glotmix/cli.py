@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -58,6 +59,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def main() -> None:
     """Entry point: errors become one line and an exit code (1 failed, 2 bad input)."""
+    # Before torch is loaded. By default threads that wait for each other spin; where another process has their core
+    # (a sweep's workers, a browser), a small model's pass then takes 50 times as long (benchmarks/threads.py).
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except GlotmixError as error:

@@ -21,7 +21,11 @@ from torch.nn.functional import pad
 
 BLOCK = 1 << 14
 """Entries of a gradient multiplied at once: so few that a batch's block stays in the processor's cache. Blocks are
-summed in fp64: one fp32 product over millions of aligned entries is off by 1e-4 and more, over a block by 1e-7."""
+summed in fp64: one fp32 product over millions of aligned entries is off by 1e-4 and more, over a block by 1e-6."""
+LONGEST = 4 * BLOCK
+"""Entries at once in small batches, whose blocks fit the cache all the same."""
+CACHED = 64 * BLOCK
+"""Entries of all samples' blocks together that stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class Gradient:
             for start in range(0, rows * columns, BLOCK):
                 yield slice(start, start + BLOCK), whole_BP[:, start : start + BLOCK]
             return
-        step = max(1, BLOCK // columns)
+        step = max(1, min(LONGEST, max(BLOCK, CACHED // self.samples)) // columns)
         for start in range(0, rows, step):
             stop = min(rows, start + step)
             place = slice(start * columns, stop * columns)
