@@ -2,9 +2,9 @@
 
     python benchmarks/threads.py
 
-The alignment of two clones in a model of the size of ``recipes/cloned-languages.yaml --scale small``, in a fresh process
-each: one thread or all, waiting as OpenMP does by default (spinning) or asleep (``OMP_WAIT_POLICY=passive``, which the
-command line sets), alone or beside one busy process per core. Writes ``benchmarks/results/threads.json``.
+The alignment of two clones in a model of the size of ``recipes/cloned-languages.yaml --scale small``, in a fresh
+process each: one thread or all, waiting as OpenMP does by default (spinning) or asleep (``OMP_WAIT_POLICY=passive``,
+which the command line sets), alone or beside one busy process per core. Writes ``benchmarks/results/threads.json``.
 """
 
 from __future__ import annotations
