@@ -72,15 +72,14 @@ def show(one: dict) -> None:
         cells = [row["name"], row["arm"], f"{row['tokens'] / 1e6:g}M", str(row["seeds"])]
         cells += [number(x) for x in row["loss"]] + [number(x, 2) for x in row["efficiency"]]
         print(f"| {' | '.join([*cells, number(row['gradient'])])} |")
-    print(
-        "\n| mixture | arm | gradients | hidden, raw, by block | centred | retrieval, best block | clone pairs (all) |"
-    )
-    print("|---|---|---|---|---|---|---|")
+    columns = ["mixture", "arm", "gradients", "hidden, raw, by block", "centred", "retrieval, best block (chance)"]
+    print("\n| " + " | ".join([*columns, "clone pairs (all)"]) + " |\n|---|---|---|---|---|---|---|")
     for row in (row for row in found["mixtures"] if row["gradient"]):
         cells = [row["name"], row["arm"], number(row["gradient"])]
         cells += [" ".join(f"{value:.2f}" for value in row[kind]) for kind in ("raw", "centred")]
         embedding = "{:.3f} ({:.3f})".format(*row["embedding"]) if row["embedding"] else "–"
-        print(f"| {' | '.join([*cells, format(max(row['retrieval']), '.2f'), embedding])} |")
+        retrieval = f"{max(row['retrieval']):.2f} ({row['chance']:.2f})" if row["chance"] < 1 else "one sentence"
+        print(f"| {' | '.join([*cells, retrieval, embedding])} |")
     print("\n| alone | tokens | loss |\n|---|---|---|")
     for row in found["alone"]:
         print(f"| {row['arm']} | {row['tokens'] / 1e6:g}M | {number(row['loss'])} |")

@@ -47,6 +47,8 @@ SAMPLES = {"0.2M": (512, 128), "3M": (192, 64), "30M": (16, 8)}
 BATCHES = {"0.2M": 64, "3M": 64, "30M": 8}
 """Samples of a pass: peers hold so many gradients of the whole model at once, some of them twice."""
 T = 64
+QUERY_BYTES = 1 << 33
+"""Memory for our test gradients; captum holds its own twice, 12 GB of 48 samples at 30M."""
 RESULTS = Path(__file__).parent / "results"
 KEPT = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40), "MALLOC_TOP_PAD_": str(1 << 28)}
 """glibc's settings with which a process keeps what it frees."""
@@ -96,7 +98,7 @@ def states(model: torch.nn.Module) -> list[dict[str, torch.Tensor]]:
 
 def ours(model, checkpoints, test, train, batch):
     moments = [Checkpoint(str(i), state, 1.0) for i, state in enumerate(checkpoints)]
-    products = gradient_products(model, classification_loss, moments, test, train, batch=batch)
+    products = gradient_products(model, classification_loss, moments, test, train, batch=batch, query_bytes=QUERY_BYTES)
     return {"dot": products.scores("dot").sum(0), "cosine": products.scores("cosine").sum(0)}
 
 

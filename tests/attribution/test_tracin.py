@@ -3,6 +3,7 @@ import pytest
 import torch
 from torch import nn
 
+from glotmix.attribution.gradients import PerSampleGradients
 from glotmix.attribution.samples import Samples, classification_loss, next_token_loss
 from glotmix.attribution.tracin import Checkpoint, gradient_products
 from glotmix.errors import BadInput
@@ -50,8 +51,6 @@ def test_scores_of_an_encoder_equal_a_plain_autograd_loop(classifier, parameters
 
 def test_positions_that_no_loss_depends_on_cost_nothing(classifier):
     """A classifier reads its last layer at one position; that scores stay exact is held by the test above."""
-    from glotmix.attribution.gradients import PerSampleGradients
-
     ((_, inputs),) = classified(6, 1).batches(6)
     found = PerSampleGradients(classifier, classification_loss)(inputs)
     assert found["roberta.encoder.layer.1.output.dense.weight"].positions == 1
@@ -124,7 +123,6 @@ def wide_loss(model, batch):
 
 
 def test_the_ghost_form_is_exact_for_matrices_lookups_and_both_at_once():
-    from glotmix.attribution.gradients import PerSampleGradients
     from glotmix.attribution.queries import GhostQueries, queries_of
 
     model = Wide()
@@ -138,7 +136,19 @@ def test_the_ghost_form_is_exact_for_matrices_lookups_and_both_at_once():
 
 def test_little_memory_for_queries_changes_no_score(classifier):
     test, train = classified(7, 1), classified(6, 2)
-    compare(classifier, classification_loss, test, train, query_bytes=3 * 4 * 200_000)
+    matrices = PerSampleGradients(classifier, classification_loss).matrices
+    size = sum(p.numel() for p in matrices.values())
+    told: list[tuple[int, int]] = []
+    options = {"query_bytes": 3 * 4 * size, "on_progress": lambda done, of: told.append((done, of))}
+    compare(classifier, classification_loss, test, train, **options)
+    assert told[-1] == (3 * len(train), 3 * len(train))  # seven test samples, three at once
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+def test_tables_that_are_only_looked_up_take_no_memory_for_queries(tied, tmp_path):
+    model = llama(tied, tmp_path)
+    embedding = next(name for name, _ in model.named_parameters() if "embed" in name)
+    assert (embedding in PerSampleGradients(model, next_token_loss).matrices) == tied
 
 
 def test_checkpoints_are_weighted_and_the_model_keeps_its_weights(classifier):
@@ -266,7 +276,6 @@ def test_tables_with_common_and_rare_rows_and_samples_of_many_lengths_are_exact(
     test, train = classified(20, 1, vocab=40), classified(9, 2, vocab=400)
     test.inputs["input_ids"][:, 0] = 7
     train.inputs["input_ids"][:, 2] = 7
-    from glotmix.attribution.gradients import PerSampleGradients
     from glotmix.attribution.queries import TableQueries, queries_of
 
     ((_, batch),) = test.batches(20)

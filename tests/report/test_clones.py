@@ -1,5 +1,6 @@
 """Verdicts on the paper's claims follow from intervals, and the page says what the numbers say."""
 
+import dataclasses
 import json
 import math
 
@@ -52,7 +53,7 @@ def test_what_would_decide_is_the_number_of_seeds_where_the_sign_agrees():
 def row(name, shares, loss, efficiency):
     return MixtureRow(
         "two clones", name, shares, 2e6, 3, tuple(map(Estimate, loss)), efficiency, Estimate(0.3, 0.2, 0.4),
-        (0.9, 0.8), (0.5, 0.4), (0.6, 0.7), (0.1, 0.0),
+        (0.9, 0.8), (0.5, 0.4), (0.6, 0.7), 1 / 32, (0.1, 0.0),
     )  # fmt: skip
 
 
@@ -89,6 +90,15 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
     assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text
     assert "<of>" not in text
+
+
+def test_retrieval_stands_beside_chance_and_of_one_sentence_is_not_told():
+    text = page(findings())
+    assert "70.0" in text
+    assert "3.1" in text
+    alone = dataclasses.replace(findings().mixtures[0], chance=1.0)
+    assert "one sentence" in page(findings(mixtures=(alone,)))
+    assert "70.0" not in page(findings(mixtures=(alone,)))
 
 
 def test_parts_without_data_are_left_out_of_the_page():

@@ -88,6 +88,12 @@ class PerSampleGradients:
         }
         self._checked = False
 
+    @property
+    def matrices(self) -> dict[str, nn.Parameter]:
+        """Parameters whose gradients are held whole: not of tables that are only looked up, of which a few rows are."""
+        tables = _owned(self.model, nn.Embedding) - _owned(self.model, nn.Linear)
+        return {name: p for name, p in self.parameters.items() if id(p) not in tables}
+
     def __call__(self, batch: Batch) -> dict[str, Gradient]:
         """
         Raises:

@@ -145,8 +145,8 @@ def gradient_products(
         options = {"parameters": parameters, "batch": batch, "query_bytes": query_bytes}
         return in_processes(processes, model, loss, checkpoints, test, train, options, on_progress)
     gradients = PerSampleGradients(model, loss, parameters)
-    size = sum(p.numel() for p in gradients.parameters.values())
-    at_once = max(1, min(len(test), query_bytes // (4 * size)))
+    size = sum(p.numel() for p in gradients.matrices.values())
+    at_once = max(1, min(len(test), query_bytes // (4 * max(1, size))))
     E, Q, N = len(checkpoints), len(test), len(train)
     dot_EQN, test_EQ, train_EN = np.zeros((E, Q, N)), np.zeros((E, Q)), np.zeros((E, N))
     passes = E * -(-Q // at_once) * N

@@ -43,6 +43,8 @@ class MixtureRow:
     """The same, mean-centred."""
     retrieval: tuple[float, ...] = ()
     """Retrieval accuracy by layer."""
+    chance: float | None = None
+    """That of a model that knows nothing, 1 / sentences; of one sentence retrieval says nothing."""
     embedding: tuple[float, float] | None = None
     """Cosine of the input embeddings of clone pairs, and of all pairs."""
 

@@ -206,6 +206,14 @@ def _dial(found: CloneFindings, dial: str) -> Figure | None:
     )
 
 
+def _retrieval(row: MixtureRow) -> list[Html]:
+    """Of one sentence, whose own clone is nearest whatever the model, nothing is told."""
+    if row.chance is None or row.chance == 1:
+        return [cell("one sentence", math.nan), cell("–", math.nan)]
+    best = max(row.retrieval)
+    return [cell(share(best), best), cell(share(row.chance), row.chance)]
+
+
 def alignment(found: CloneFindings) -> Html | None:
     """Gradients, hidden states by layer, embeddings and retrieval at the end of training."""
     rows = [row for row in found.mixtures if row.gradient is not None]
@@ -229,6 +237,7 @@ def alignment(found: CloneFindings) -> Html | None:
         Column("hidden, centred", True, "mean over blocks"),
         Column("hidden, raw", True, "as published; high where nothing is shared"),
         Column("retrieval", True, "best block: nearest sentence is its own clone"),
+        Column("by chance", True, "one in so many sentences"),
         Column("embeddings: pairs", True),
         Column("all pairs", True),
     ]
@@ -237,7 +246,7 @@ def alignment(found: CloneFindings) -> Html | None:
             _named(row),
             cell(interval(row.gradient), row.gradient.value),
             *[cell(number(_mean(v)), _mean(v)) for v in (row.centred, row.raw)],
-            cell(share(max(row.retrieval)), max(row.retrieval)),
+            *_retrieval(row),
             *[cell(number(v), v) for v in row.embedding or (math.nan, math.nan)],
         ]
         for row in rows

@@ -192,6 +192,7 @@ def mixture_rows(outcome: ArmOutcome, alone: Curves, method: Method) -> list[Mix
                 raw=_by_layer(last, "raw"),
                 centred=_by_layer(last, "centred"),
                 retrieval=_by_layer(last, "retrieval"),
+                chance=float(np.mean([one["hidden"]["chance"] for one in last])) if last else None,
                 embedding=_embedding(last),
             )
         )
