@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from glotmix.report.evidence import Estimate
 from glotmix.report.figures.drawing import Figure
-from glotmix.report.figures.traces import Trace, traces
+from glotmix.report.figures.traces import Axes, Trace, traces
 from glotmix.report.frames.clones import NOT_REPRODUCED, REPRODUCED, CloneFindings, ControlRow, LensRow, MixtureRow
 from glotmix.report.frames.words import counted, interval, listed, number, share
 from glotmix.report.html import Html, el, join
@@ -86,8 +86,7 @@ def losses(found: CloneFindings) -> Html:
             "Token efficiency by a clone's share",
             [_by_share("second clone", _splits(found), 1), _by_share("first clone", _splits(found), 0)]
             + [_by_share(f"second clone, {arm}", rows, 1) for arm, rows in _splits_elsewhere(found).items()],
-            "share of the clone (%)",
-            "tokens of its own that its loss is worth, over tokens seen",
+            Axes("share of the clone (%)", "tokens of its own that its loss is worth, over tokens seen", log_y=True),
             "1: a token is worth a token; above: more, by transfer or by more updates. " + found.curve,
         ),
         _alone(found),
@@ -186,7 +185,7 @@ def _alone(found: CloneFindings) -> Figure | None:
         Trace(arm, tuple(r.tokens / 1e6 for r in rows), tuple(r.loss for r in rows)) for arm, rows in by_arm.items()
     ]
     finding = "One language alone: what token equivalents are read off"
-    return traces("alone", finding, drawn, "training tokens (millions)", "loss (nats per token)", log_x=True)
+    return traces("alone", finding, drawn, Axes("training tokens (millions)", "loss (nats per token)", log_x=True))
 
 
 def _dial(found: CloneFindings, dial: str) -> Figure | None:
@@ -202,7 +201,7 @@ def _dial(found: CloneFindings, dial: str) -> Figure | None:
     )
     note = f"Shares of the vocabulary: {mass}." if dial == "anchors" else f"Written alike: {mass}."
     return traces(
-        dial, words[dial][0], [Trace("mean of both clones", x, y)], words[dial][1], "loss (nats per token)", note
+        dial, words[dial][0], [Trace("mean of both clones", x, y)], Axes(words[dial][1], "loss (nats per token)"), note
     )
 
 
@@ -226,8 +225,7 @@ def alignment(found: CloneFindings) -> Html | None:
             f"hidden-{kind}",
             title,
             [Trace(_shares(row), layers, tuple(Estimate(v) for v in getattr(row, kind))) for row in splits],
-            "block",
-            "cosine",
+            Axes("block", "cosine", counts_x=True),
         )
         for kind, title in (("raw", "Hidden states, raw cosine"), ("centred", "Hidden states, mean-centred"))
     ]
@@ -284,7 +282,7 @@ def over_time(found: CloneFindings) -> Html | None:
             )
             for name, moments in by_name.items()
         ]
-        return traces(key, title, lines_, "training tokens (millions)", unit)
+        return traces(key, title, lines_, Axes("training tokens (millions)", unit))
 
     figures = [
         drawn("loss-first", "Loss of the first clone over training", "loss (nats per token)", 0),
