@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from glotmix.report.evidence import Estimate
+from glotmix.report.figures.traces import Axes, Trace, traces
 from glotmix.report.frames.clones import (
     NOT_DECIDABLE,
     NOT_REPRODUCED,
@@ -112,3 +113,12 @@ def test_findings_are_plain_json_with_infinite_numbers_as_text():
     told = json.loads(json.dumps(findings().to_json(), allow_nan=False))
     assert told["mixtures"][1]["efficiency"][1]["value"] == "inf"
     assert told["claims"][0]["verdict"] == "reproduced"
+
+
+def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_counts_are_whole():
+    line = Trace("line", (1.0, 2.0, 3.0), (Estimate(0.0), Estimate(1.0), Estimate(10.0, -1.0, 20.0)))
+    drawn = traces("key", "finding", [line], Axes("block", "times", log_y=True, counts_x=True)).drawings[0]
+    assert "nan" not in drawn
+    assert drawn.count("data-tip") == 2
+    assert all(f">{number}<" in drawn for number in ("1", "2", "3", "5", "10", "20"))
+    assert ">1.5<" not in drawn
