@@ -11,9 +11,9 @@ Same model, samples, checkpoints, parameters (all of them) and batch size for ev
 before a time is added to benchmarks/results/influence_<size>.json (not to 1e-4: peers sum norms in fp32, which are
 off by more than that at 3M parameters; ``--errors`` measures everyone against gradients in fp64). We and a peer take
 turns, so that a ratio is of neighbours in time. The process keeps the memory it frees: dattri makes gigabytes of
-short-lived tensors for every batch, and what fresh pages cost varies by ten on shared machines (``--fresh`` measures
-with them). In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of training
-samples in results/influence_memory.json.
+short-lived tensors for every batch, and what fresh pages cost varies severalfold on shared machines (``--fresh``
+measures with them). In-run Shapley is timed in results/influence_in_run.json, the peak of memory over the number of
+training samples in results/influence_memory.json.
 """
 
 from __future__ import annotations
