@@ -59,8 +59,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 def main() -> None:
     """Entry point: errors become one line and an exit code (1 failed, 2 bad input)."""
-    # Before torch is loaded. By default threads that wait for each other spin; where another process has their core
-    # (a sweep's workers, a browser), a small model's pass then takes 50 times as long (benchmarks/threads.py).
+    # Before torch is loaded. By default threads that wait for each other spin, also for one whose core another
+    # process has (a sweep's worker, a browser): a pass then takes many times as long (benchmarks/threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from glotmix.errors import BadInput
+from glotmix.probe import alignment
 from glotmix.probe.alignment import (
     align,
     embedding_alignment,
@@ -136,3 +137,21 @@ def test_no_sentences_or_too_long_ones_are_bad_input(parameters):
     for shape in ((0, 13), (2, 14)):
         with pytest.raises(BadInput, match="sentences of shape"):
             align(parameters, SHAPE, np.zeros(shape, int), EN1, EN2)
+
+
+def test_small_models_are_read_with_one_thread_and_the_caller_keeps_its_own(parameters, sentences, monkeypatch):
+    seen = []
+    read = alignment.hidden_states
+    monkeypatch.setattr(
+        alignment, "hidden_states", lambda *args: (seen.append(torch.get_num_threads()), read(*args))[1]
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        align(parameters, SHAPE, sentences, EN1, EN2)
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(alignment, "SMALL", 0)
+        align(parameters, SHAPE, sentences, EN1, EN2)
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1, 2, 2]

@@ -13,7 +13,8 @@ Shape letters: B sentences, T positions, D width; a pair's two sides are read by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ from glotmix.proxy import kernels, model
 from glotmix.proxy.model import Parameters, Shape
 
 EPSILON = 1e-12
+SMALL = 20_000_000
+"""Parameters below which a model is read with one thread."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,18 @@ class Alignment:
         """A plain dict."""
         told: dict[str, Any] = dataclasses.asdict(self)
         return told
+
+
+@contextmanager
+def _few_threads(parameters: Parameters) -> Iterator[None]:
+    """One thread for a small model, whose steps are shorter than waiting for a second one (benchmarks/threads.py)."""
+    threads = torch.get_num_threads()
+    if sum(tensor.numel() for tensor in parameters.values()) < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.no_grad()
@@ -205,13 +220,14 @@ def align(
     seen = np.unique(tokens_BS)
     apart = seen[np.asarray(map_V)[seen] != np.asarray(other_map_V)[seen]]
     ids = np.asarray(map_V)[apart], np.asarray(other_map_V)[apart]
-    states = hidden_states(parameters, one_BS[:, :-1], shape), hidden_states(parameters, other_BS[:, :-1], shape)
-    return Alignment(
-        hidden_alignment(*states),
-        gradient_alignment(parameters, one_BS, other_BS, shape),
-        embedding_alignment(parameters["embedding"][0], *ids),
-        embedding_alignment(model.output_matrix(parameters)[0], *ids),
-    )
+    with _few_threads(parameters):
+        states = hidden_states(parameters, one_BS[:, :-1], shape), hidden_states(parameters, other_BS[:, :-1], shape)
+        return Alignment(
+            hidden_alignment(*states),
+            gradient_alignment(parameters, one_BS, other_BS, shape),
+            embedding_alignment(parameters["embedding"][0], *ids),
+            embedding_alignment(model.output_matrix(parameters)[0], *ids),
+        )
 
 
 def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Alignment:
@@ -228,8 +244,9 @@ def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.n
     if not pairs:
         raise BadInput("no text with its translation", where="probe", expected="documents that share their id")
     sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None] for side in pair] for pair in pairs]
-    states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
-    found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]
+    with _few_threads(parameters):
+        states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
+        found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]
     by_tensor = {name: float(np.mean([one.by_tensor[name] for one in found])) for name in found[0].by_tensor}
     gradient = GradientAlignment(float(np.mean([one.mean for one in found])), by_tensor)
     return Alignment(matched_alignment([(one, other) for one, other in states]), gradient)
