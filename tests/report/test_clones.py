@@ -122,3 +122,6 @@ def test_a_logarithmic_axis_leaves_out_what_is_not_above_zero_and_counts_are_who
     assert drawn.count("data-tip") == 2
     assert all(f">{number}<" in drawn for number in ("1", "2", "3", "5", "10", "20"))
     assert ">1.5<" not in drawn
+    nothing = Trace("nothing", (1.0, 2.0), (Estimate(0.0), Estimate(0.0)))
+    assert traces("key", "finding", [nothing], Axes("block", "times", log_y=True)) is None
+    assert traces("key", "finding", [nothing], Axes("block", "times")) is not None

@@ -70,7 +70,7 @@ class Axes:
 
 def traces(key: str, finding: str, lines: Sequence[Trace], axes: Axes, note: str = "") -> Figure | None:
     """A figure of at most six lines; None where there is nothing to draw."""
-    lines = [line for line in lines if any(math.isfinite(point.value) for point in line.y)][: len(LOOKS)]
+    lines = [line for line in lines if any(math.isfinite(axes.y(point.value)) for point in line.y)][: len(LOOKS)]
     if not lines:
         return None
     about = f"{finding}. " + "; ".join(
