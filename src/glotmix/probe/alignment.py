@@ -13,8 +13,8 @@ Shape letters: B sentences, T positions, D width; a pair's two sides are read by
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,16 +85,9 @@ class Alignment:
         return told
 
 
-@contextmanager
-def _few_threads(parameters: Parameters) -> Iterator[None]:
-    """One thread for a small model, whose steps are shorter than waiting for a second one (benchmarks/threads.py)."""
-    threads = torch.get_num_threads()
-    if sum(tensor.numel() for tensor in parameters.values()) < SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _few_threads(parameters: Parameters) -> AbstractContextManager[None]:
+    small = sum(tensor.numel() for tensor in parameters.values()) < SMALL
+    return kernels.one_thread() if small else nullcontext()
 
 
 @torch.no_grad()

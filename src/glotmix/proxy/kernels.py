@@ -36,6 +36,18 @@ def plain() -> Iterator[None]:
         _local.plain = before
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread inside, and as many as before afterwards: steps of small models are shorter than waiting for a second
+    one (benchmarks/threads.py)."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _is_plain() -> bool:
     return getattr(_local, "plain", False)
 

@@ -20,7 +20,7 @@ import torch
 
 from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
-from glotmix.proxy import flops, precision
+from glotmix.proxy import flops, kernels, precision
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import Stack
 
@@ -142,18 +142,15 @@ def _measure_together(
 
 def _measure(shape: Shape, training: ProxyConfig, sizes: list[int], device: str, seconds: float) -> dict[int, float]:
     """Tokens per second of one process with one thread, by K, as far as memory goes."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     measured = {}
-    try:
-        for K in sizes:
-            if not _fits(shape, training, K, device):
-                break
-            measured[K] = _speed(shape, training, K, device, seconds)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-    finally:
-        torch.set_num_threads(threads)
+    with kernels.one_thread():
+        try:
+            for K in sizes:
+                if not _fits(shape, training, K, device):
+                    break
+                measured[K] = _speed(shape, training, K, device, seconds)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
     return measured
 
 
