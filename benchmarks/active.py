@@ -25,7 +25,7 @@ from glotmix.fit.active import next_batch
 from glotmix.measurements import Measurements
 from glotmix.optimize import Constraints, Mean, Objective, Worst, minimise
 from glotmix.optimize.question import standing
-from glotmix.study.active import shapley_question
+from glotmix.studies.mixture.active import shapley_question
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 

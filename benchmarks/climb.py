@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.fit import choose, extrapolate, fit
+from glotmix.fit.choice import JOINT_LAWS, USUAL_LAWS
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Problem
 from glotmix.measurements import Measurements
-from glotmix.study.imported import JOINT_LAWS, USUAL_LAWS
 
 RESULTS = Path(__file__).parent / "results" / "climb.json"
 GROUPS = ("a", "b", "c")

@@ -20,8 +20,8 @@ from rich.console import Console
 from rounding import rounded
 
 from glotmix.artifact import read_json
-from glotmix.report.frames.compare import SURE, about_cooldown, about_the_side, about_the_smallest, headline
-from glotmix.study.experiments.compare import EXPERIMENT, tables
+from glotmix.studies.compare.findings import SURE, about_cooldown, about_the_side, about_the_smallest, headline
+from glotmix.studies.compare.kind import EXPERIMENT, tables
 from glotmix.study.narrator import Narrator
 
 ROOT = Path(__file__).parents[1]

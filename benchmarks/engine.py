@@ -347,7 +347,7 @@ def work(contestant: str, name: str, proxies: list[int], steps: int, stack: int)
 
 def chosen_stack(name: str, proxies: int) -> int:
     """K as a sweep would choose it on this machine."""
-    from glotmix.config import ProxyConfig
+    from glotmix.proxy.config import ProxyConfig
     from glotmix.proxy.pack import choose
 
     proxy = ProxyConfig(**SHAPES[name], context=CONTEXT, batch=BATCH)

@@ -31,18 +31,19 @@ import numpy as np
 import torch
 
 from glotmix.attribution.samples import next_token_loss
-from glotmix.config import ProxyConfig
 from glotmix.mixture.balancing import proportional, temperature
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting, variance_factor
 from glotmix.probe.gradient_variance import BLOCKS, Moments, Sums, drawn_ratio, of_model
 from glotmix.proxy.checkpoint import load_checkpoint
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape
+from glotmix.proxy.run import StackRun, steps_of
 from glotmix.proxy.stack import Stack
-from glotmix.proxy.train import StackRun, steps_of, train_stack
-from glotmix.tokens.shards import open_store
+from glotmix.proxy.train import train_stack
+from glotmix.tokens.opening import open_store
 
 SKEWS = (5.0, 20.0, 60.0)
 """Size of the first language over that of the last."""

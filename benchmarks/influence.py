@@ -36,11 +36,12 @@ import torch
 from glotmix.attribution.inrun import InRunShapley, targets_of
 from glotmix.attribution.samples import Samples, classification_loss
 from glotmix.attribution.tracin import Checkpoint, gradient_products
-from glotmix.config import ProxyConfig
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
-from glotmix.proxy.train import StackRun, train_stack
+from glotmix.proxy.run import StackRun
+from glotmix.proxy.train import train_stack
 
 SIZES = {"0.2M": (64, 2, 2000), "3M": (256, 4, 3000), "30M": (512, 8, 25_000)}
 """Width, layers, vocabulary."""

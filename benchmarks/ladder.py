@@ -15,13 +15,14 @@ import json
 import statistics
 from pathlib import Path
 
-from glotmix.config import ProxyConfig
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.ladder import REFERENCE, rung
 from glotmix.proxy.loader import MixtureBatches
-from glotmix.proxy.train import StackRun, train_stack
-from glotmix.tokens.shards import open_store
+from glotmix.proxy.run import StackRun
+from glotmix.proxy.train import train_stack
+from glotmix.tokens.opening import open_store
 
 RATES = (0.0025, 0.005, 0.01, 0.02, 0.04)
 

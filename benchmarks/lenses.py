@@ -25,17 +25,18 @@ from glotmix.attribution.inrun import InRunShapley, targets_of
 from glotmix.attribution.samples import Samples, next_token_loss
 from glotmix.attribution.shares import language_shares
 from glotmix.attribution.tracin import Checkpoint, gradient_products
-from glotmix.config import check
 from glotmix.mixture.design import PlannedRun
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape
-from glotmix.proxy.train import StackRun, train_stack
-from glotmix.report.frames.influence import InfluenceEvidence
-from glotmix.report.sections.influence import write_influence_report
+from glotmix.proxy.run import StackRun
+from glotmix.proxy.train import train_stack
+from glotmix.studies.influence.analysis import names_of
+from glotmix.studies.influence.findings import InfluenceEvidence
+from glotmix.studies.influence.lenses import law_weights, side_by_side
+from glotmix.studies.influence.page import write_influence_report
+from glotmix.studies.mixture.config import check
 from glotmix.study import Narrator, Study
-from glotmix.study.experiments.influence_page import names_of
-from glotmix.study.lenses import law_weights, side_by_side
-from glotmix.tokens.shards import open_store
+from glotmix.tokens.opening import open_store
 from glotmix.transfer.matrix import TransferMatrix
 
 RESULTS = Path(__file__).parent / "results"

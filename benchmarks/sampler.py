@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule
 
 SHARES = Mixture({"eng_Latn": 0.6, "spa_Latn": 0.25, "swh_Latn": 0.1, "yor_Latn": 0.05})
@@ -179,10 +179,10 @@ def share_of_a_step(steps: int = 512) -> dict[str, float]:
     """Processor microseconds of the order and of the whole update, per step of the quickstart's proxy on one thread."""
     import torch
 
-    from glotmix.config import load_study
     from glotmix.proxy.loader import STEPS_AT_ONCE
     from glotmix.proxy.model import Shape
     from glotmix.proxy.stack import Stack
+    from glotmix.studies.mixture.config import load_study
 
     torch.set_num_threads(1)
     study = load_study(Path(__file__).parents[1] / "recipes" / "quickstart.yaml")

@@ -24,11 +24,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from glotmix.artifact import creating, read_json, write_json
-from glotmix.config import ProxyConfig
 from glotmix.measurements import from_tables, read_runs
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.sweep.executors import Executor, Job, JobEnd
 from glotmix.sweep.executors.local import LocalExecutor
 from glotmix.sweep.sweep import SweepSpec, run_sweep, tables, write_tables
@@ -133,9 +133,10 @@ def measure(runs: int) -> dict:
     """Seconds of a sweep of real proxies with one and with two workers, and CPU seconds: the cores may be shared."""
     import resource
 
-    from glotmix.config import CorpusConfig, TokensConfig
+    from glotmix.corpus.config import CorpusConfig
     from glotmix.corpus.readers import open_reader
-    from glotmix.tokens.shards import build_store
+    from glotmix.tokens.build import build_store
+    from glotmix.tokens.config import TokensConfig
 
     found = {}
     with tempfile.TemporaryDirectory() as name:

@@ -32,8 +32,9 @@ import threading
 import time
 from pathlib import Path
 
-from glotmix.config import CorpusConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
+from glotmix.tokens.config import TokensConfig
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks/results/tokenise.json"
@@ -101,8 +102,8 @@ def make_tokenizer(folder: Path) -> Path:
 def glotmix(folder: Path, processes: int) -> dict:
     """A token store, made as a study makes it: over local processes, or in this one where there is one."""
     from glotmix.sweep.executors.local import LocalExecutor
-    from glotmix.sweep.scatter import Scattered
-    from glotmix.tokens.shards import build_store
+    from glotmix.sweep.tokenising import Scattered
+    from glotmix.tokens.build import build_store
 
     out = folder / "glotmix"
     shutil.rmtree(out, ignore_errors=True)

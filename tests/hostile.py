@@ -16,13 +16,15 @@ import polars as pl
 from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
-from glotmix.config import CorpusConfig, StudyConfig, load_study, read_yaml
+from glotmix.config import read_yaml
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
+from glotmix.studies.mixture.config import StudyConfig, load_study
 from glotmix.study.experiments import find_experiment, kinds
-from glotmix.tokens.shards import open_store
+from glotmix.tokens.opening import open_store
 from tests.mutants import Tree, mutant
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from glotmix.config import StudyConfig, load_study
 from glotmix.errors import BadInput
+from glotmix.studies.mixture.config import StudyConfig, load_study
 
 STUDY = """
 name: test

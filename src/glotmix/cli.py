@@ -15,10 +15,10 @@ from glotmix.errors import BadInput, GlotmixError
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from glotmix.config import OptimizeConfig
     from glotmix.fit.fit import Fit
-    from glotmix.study.experiments.experiment import Price
-    from glotmix.study.whole import Cost
+    from glotmix.optimize.config import OptimizeConfig
+    from glotmix.studies.mixture.price import Cost
+    from glotmix.study.kind import Price
 
 app = typer.Typer(
     name="glotmix",
@@ -123,10 +123,11 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a whole study; interrupted and called again, it goes on where it stopped."""
-    from glotmix.config import load_study, read_yaml
+    from glotmix.config import read_yaml
+    from glotmix.studies.mixture.config import load_study
+    from glotmix.studies.mixture.kind import run_study
+    from glotmix.studies.mixture.price import dry_run as tell_cost
     from glotmix.study import Narrator, Study
-    from glotmix.study.whole import dry_run as tell_cost
-    from glotmix.study.whole import run_study
 
     dials = {"sweep.executor": executor, "sweep.address": address}
     changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
@@ -182,8 +183,8 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train balancing methods and schedules at equal tokens and lay them side by side, with significance."""
+    from glotmix.studies.compare.kind import EXPERIMENT, tables
     from glotmix.study import Narrator
-    from glotmix.study.experiments.compare import EXPERIMENT, tables
 
     changes = list(overrides or [])
     if methods:
@@ -201,8 +202,8 @@ def compare(
 @app.command()
 def methods(as_json: Json = False) -> None:
     """Every way of balancing languages that `compare` trains."""
+    from glotmix.commands.listings import listing
     from glotmix.mixture.methods import METHODS
-    from glotmix.study.tables import listing
 
     rows = [
         {
@@ -227,15 +228,15 @@ def census(
     as_json: Json = False,
 ) -> None:
     """Documents, bytes, unique tokens, fertility and epochs at the target budget, per language."""
-    from glotmix.config import load_study
+    from glotmix.studies.mixture.config import load_study
+    from glotmix.studies.mixture.kind import take_census_of
     from glotmix.study import Narrator, Study
-    from glotmix.study.whole import take_census_of
     from glotmix.sweep.lock import held
 
     config = load_study(study, scale=scale, overrides=overrides or [])
     whole = Study(config, study.resolve().parent, out or Path("out") / study.stem, Narrator())
     if quick:
-        from glotmix.study.tables import sketch_table
+        from glotmix.corpus.sketch import sketch_table
 
         sketches = whole.sketches()
         show(as_json, {name: one.to_json() for name, one in sketches.items()}, sketch_table(sketches))
@@ -270,7 +271,7 @@ def fit(
 ) -> None:
     """Fit laws to runs and judge them on mixtures they have not seen, beside the mixture-blind null."""
     from glotmix.artifact import write_json
-    from glotmix.study.imported import fit_table
+    from glotmix.fit.choice import fit_table
     from glotmix.study.narrator import Narrator
 
     with Narrator().bar("Fitting") as tell:
@@ -307,7 +308,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predict losses, with 95 % intervals, for the mixtures of a table."""
-    from glotmix.study.imported import predict_table
+    from glotmix.commands.predict import predict_table
 
     predict_table(read_fit(fit_file), mixtures, out, jackknife)
     print(out)
@@ -344,9 +345,9 @@ def shapley(
     as_json: Json = False,
 ) -> None:
     """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
-    from glotmix.study.games import Asked, families, shapley_of
-    from glotmix.study.imported import measurements_in
-    from glotmix.study.tables import transfer_table
+    from glotmix.commands.shapley import Asked, families, shapley_of
+    from glotmix.fit.choice import measurements_in
+    from glotmix.transfer.matrix import transfer_table
 
     measured = None if law and runs is None and mixtures is None else measurements_in(runs, mixtures, losses)
     targets = measured.targets if measured else ()
@@ -384,7 +385,7 @@ def optimize(
 ) -> None:
     """The best mixture under your limits, its interval, the active limits, and every baseline on the same law."""
     from glotmix.artifact import write_json
-    from glotmix.study.answers import kept_of, optimum_of
+    from glotmix.commands.optimize import kept_of, optimum_of
 
     fitted = read_fit(fit_file)
     config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
@@ -417,8 +418,7 @@ def scale(
 ) -> None:
     """The optimum as a function of model size and tokens, with intervals, and the best way to spend a budget."""
     from glotmix.artifact import write_json
-    from glotmix.study.answers import climb_of
-    from glotmix.study.tables import climb_table
+    from glotmix.commands.scale import climb_of, climb_table
 
     sizes = [(pair[0], pair[1]) for pair in (parts("--at", text, "N:D", 2) for text in at or [])]
     config = limits(objective, weight, floor, ceiling, max_epochs, further)
@@ -440,7 +440,7 @@ def reuse(
     out: Annotated[Path, typer.Option("--out", help="Table to write.")] = Path("design.csv"),
 ) -> None:
     """Which mixtures to train when languages join: the unaffected ones keep their ratios (Olmix's mixture reuse)."""
-    from glotmix.study.answers import reuse_design
+    from glotmix.commands.optimize import reuse_design
 
     reuse_design(mixture, new, affected or [], runs, seed, out)
     print(out)
@@ -466,8 +466,8 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a trainer's own files and realised.json, the shares that the trainer will really give."""
-    from glotmix.study.imported import export_file
-    from glotmix.study.tables import realised_table
+    from glotmix.commands.export import export_file
+    from glotmix.exporters.exporter import realised_table
 
     realised = export_file(
         mixture,
@@ -522,7 +522,7 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Which languages' training samples predictions rest on: shares beside their nulls, with intervals."""
-    from glotmix.study.influence import Asking, influence_of
+    from glotmix.studies.influence.finished_runs import Asking, influence_of
     from glotmix.study.narrator import Narrator
 
     chosen = parameters or ["all"]
@@ -565,7 +565,7 @@ def report(
 ) -> None:
     """Write the report of a study again, or of your own runs; or lay a study beside another one."""
     if study is None or not study.is_dir():
-        from glotmix.study.report_on_runs import report_on_runs
+        from glotmix.commands.report import report_on_runs
 
         if compare is not None:
             raise BadInput("--compare with a table", where=study, expected="directories of two studies")
@@ -575,7 +575,7 @@ def report(
             )
         )
         return
-    from glotmix.study.whole import compare_studies, report_again
+    from glotmix.studies.mixture.kind import compare_studies, report_again
 
     print(report_again(study, out) if compare is None else compare_studies(compare, study, out))
 
@@ -609,7 +609,7 @@ def sky(
 @app.command()
 def laws(as_json: Json = False) -> None:
     """Every law: formula, parameters, what it needs, whether a share may be zero, source."""
-    from glotmix.study.tables import law_rows, listing
+    from glotmix.commands.listings import law_rows, listing
 
     rows = law_rows()
     show(as_json, rows, listing("Laws", rows))
@@ -618,8 +618,8 @@ def laws(as_json: Json = False) -> None:
 @app.command()
 def exporters(as_json: Json = False) -> None:
     """Every trainer that a mixture can be exported to."""
+    from glotmix.commands.listings import listing
     from glotmix.exporters import all_exporters
-    from glotmix.study.tables import listing
 
     rows = [
         {
@@ -637,8 +637,8 @@ def exporters(as_json: Json = False) -> None:
 @app.command()
 def recipes(as_json: Json = False) -> None:
     """Study files to start from."""
-    from glotmix.study.recipes import all_recipes
-    from glotmix.study.tables import listing
+    from glotmix.commands.listings import listing
+    from glotmix.commands.recipes import all_recipes
 
     rows = all_recipes()
     show(as_json, rows, listing("Recipes", rows))
@@ -693,7 +693,7 @@ def limits(
     **more: Any,
 ) -> OptimizeConfig:
     """Objective and limits from the options that the commands share."""
-    from glotmix.study.answers import asked
+    from glotmix.commands.optimize import asked
 
     given = {
         "objective": objective,
@@ -712,6 +712,6 @@ def read_back(path: Path) -> Any:
 
 def read_fit(path: Path) -> Fit:
     """The chosen law in a fit file."""
-    from glotmix.study.imported import open_fit
+    from glotmix.fit.choice import open_fit
 
     return open_fit(path)

@@ -5,14 +5,15 @@ import pytest
 import torch
 
 from glotmix.attribution.inrun import InRunShapley, Target, targets_of
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.proxy import model
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
+from glotmix.proxy.run import StackRun
 from glotmix.proxy.stack import Stack
-from glotmix.proxy.train import StackRun, train_stack
+from glotmix.proxy.train import train_stack
 
 SHAPE = Shape(width=32, layers=2, heads=2, feed_forward=48, vocab=90, context=16)
 TRAINING = ProxyConfig(width=32, layers=2, heads=2, context=16, batch=9, learning_rate=2e-3)

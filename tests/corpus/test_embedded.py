@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.embedded.scene import draw, list_lengths, scenes
 from glotmix.corpus.embedded.speaker import Speaker, embedded_languages
 from glotmix.corpus.readers import open_reader

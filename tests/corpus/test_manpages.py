@@ -5,7 +5,7 @@ import lzma
 
 import pytest
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.errors import BadInput

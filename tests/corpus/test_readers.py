@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader, streams
 from glotmix.corpus.readers import plain as plain_module
 from glotmix.errors import BadInput

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes

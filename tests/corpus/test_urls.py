@@ -5,10 +5,11 @@ import uuid
 
 import pytest
 
-from glotmix.config import CorpusConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader, streams
 from glotmix.errors import BadInput
-from glotmix.tokens.shards import build_store
+from glotmix.tokens.build import build_store
+from glotmix.tokens.config import TokensConfig
 
 fsspec = pytest.importorskip("fsspec")
 pytest.importorskip("upath")

@@ -10,7 +10,7 @@ from glotmix.errors import BadInput  # noqa: E402
 from glotmix.live import GlotmixIterableDataset, LossWeighting, TokenSequences  # noqa: E402
 from glotmix.live.callback import MixtureCallback  # noqa: E402
 from glotmix.mixture.mixture import Mixture  # noqa: E402
-from glotmix.mixture.sampler import Sampler  # noqa: E402
+from glotmix.mixture.samplers.scheduled import Sampler  # noqa: E402
 from glotmix.mixture.schedule import Schedule, Stage  # noqa: E402
 
 SCHEDULE = Schedule((Stage(0, Mixture({"swh": 0.75, "no": 0.25})), Stage(0.5, Mixture({"swh": 0.25, "no": 0.75}))))

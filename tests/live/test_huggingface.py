@@ -6,7 +6,7 @@ import pytest
 from glotmix.errors import BadInput
 from glotmix.live.huggingface import in_training_order
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule, Stage
 
 SIZES = {"swh_Latn": 7, "deu_Latn": 40, "fra_Latn": 30}

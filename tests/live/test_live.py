@@ -8,7 +8,7 @@ from torch.utils.data import ConcatDataset, DataLoader
 from glotmix.errors import BadInput
 from glotmix.live import GlotmixIterableDataset, GlotmixSampler, LossWeighting, TokenSequences, weighted_loss
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.mixture.weighting import Weighting
 

@@ -6,7 +6,6 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glotmix.config import check
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.design import (
@@ -14,13 +13,14 @@ from glotmix.mixture.design import (
     anchors,
     coalitions,
     dirichlet_swarm,
-    plan,
     round_tokens,
     sampled_coalitions,
     simulated_epoching,
     spread_coalitions,
 )
 from glotmix.mixture.mixture import Mixture
+from glotmix.studies.mixture.config import check
+from glotmix.studies.mixture.plan import plan
 
 LANGUAGES = ("spa_Latn", "por_Latn", "fin_Latn", "rus_Cyrl")
 NATURAL = Mixture({"spa_Latn": 0.4, "por_Latn": 0.3, "fin_Latn": 0.2, "rus_Cyrl": 0.1})

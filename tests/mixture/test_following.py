@@ -7,8 +7,8 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.mixture.balancing import uniform
-from glotmix.mixture.following import Following
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.samplers.adaptive import Following
 
 AVAILABLE = {"a": 50, "b": 7, "c": 2000}
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.one_text import OneText
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.clones import OneText
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule, Stage
 
 TOTAL, AVAILABLE = 3000, 4001

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from glotmix.mixture.permutation import SORTED, hashed, key_of, permuted, shuffled
+from glotmix.mixture.samplers.permutation import SORTED, hashed, key_of, permuted, shuffled
 
 
 @given(st.integers(1, 3000), st.integers(0, 2**64 - 1))

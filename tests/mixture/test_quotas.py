@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.quotas import Quotas
+from glotmix.mixture.samplers.quotas import Quotas
 from glotmix.mixture.schedule import Schedule, Stage
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule, Stage, cooldown, order_matters
 
 

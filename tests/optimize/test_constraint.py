@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput, Infeasible
+from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints, Group, constraints_from
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput
+from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.objective import Mean, Normalised, Objective, Penalty, Quantile, Regret, Worst, objective_from
 from tests.optimize.planted import equal
 

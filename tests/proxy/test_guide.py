@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.adaptives import AdaptivePlan
 from glotmix.mixture.balancing import proportional, temperature, uniform
@@ -15,12 +14,14 @@ from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.mixture.weighting import Weighting, mixed, scalarization
 from glotmix.proxy import flops
 from glotmix.proxy.checkpoint import load_checkpoint
-from glotmix.proxy.guide import LOOK, Guide
+from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.controller import LOOK, Guide
+from glotmix.proxy.evaluation_texts import Watched
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape, init_parameters
+from glotmix.proxy.run import StackRun
 from glotmix.proxy.stack import Stack
-from glotmix.proxy.train import StackRun, train_stack
-from glotmix.proxy.watch import Watched
+from glotmix.proxy.train import train_stack
 
 torch.set_num_threads(1)
 V, T, B = 64, 16, 6

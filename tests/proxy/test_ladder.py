@@ -2,8 +2,8 @@ import itertools
 
 import pytest
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.ladder import SIZES, rung
 
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.loader import MixtureBatches
-from glotmix.proxy.train import StackRun
+from glotmix.proxy.run import StackRun
 
 TRAINING = ProxyConfig(context=8, batch=4)
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from glotmix.config import ProxyConfig
 from glotmix.proxy import pack
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 from glotmix.proxy.pack import Packing, choose
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 from glotmix.proxy.parallel import Team, join, leave
+from glotmix.proxy.run import StackRun
 from glotmix.proxy.stack import Stack
-from glotmix.proxy.train import StackRun, train_stack
+from glotmix.proxy.train import train_stack
 
 torch.set_num_threads(1)
 SHAPE = Shape(width=32, layers=2, heads=2, feed_forward=48, vocab=97, context=16)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from glotmix.config import ProxyConfig
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.loader import MixtureBatches
-from glotmix.proxy.train import StackRun
+from glotmix.proxy.run import StackRun
 
 T, THERE, AVAILABLE = 8, 100, 20
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from glotmix.report.evidence import Estimate
-from glotmix.report.figures.traces import Axes, Trace, traces
-from glotmix.report.frames.clones import (
+from glotmix.studies.clones.figures import Axes, Trace, traces
+from glotmix.studies.clones.findings import (
     NOT_DECIDABLE,
     NOT_REPRODUCED,
     REPRODUCED,
@@ -24,7 +24,7 @@ from glotmix.report.frames.clones import (
     judged,
     seeds_needed,
 )
-from glotmix.report.sections.clones import page
+from glotmix.studies.clones.page import page
 
 
 def verdict(values):

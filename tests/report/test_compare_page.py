@@ -6,7 +6,7 @@ import math
 import pytest
 
 from glotmix.report.evidence import Estimate
-from glotmix.report.frames.compare import (
+from glotmix.studies.compare.findings import (
     Comparison,
     Moment,
     Pair,
@@ -18,7 +18,7 @@ from glotmix.report.frames.compare import (
     about_the_smallest,
     headline,
 )
-from glotmix.report.sections.compare import write_page
+from glotmix.studies.compare.page import write_page
 
 SIZES = {"<b>big": 1e6, "small": 1e3}
 SIDE = Side(

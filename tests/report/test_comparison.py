@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from glotmix.report.frames.comparison import (
+from glotmix.report.frames.two_studies import (
     agreement_words,
     agreements,
     gain_pairs,

@@ -8,15 +8,15 @@ import pytest
 from sample import sample
 from scipy import stats
 
+from glotmix.report import wording as words
 from glotmix.report.evidence import Advice, Candidate, Cost, Estimate, Evidence, HeldOut, RunRow, Trained
 from glotmix.report.figures.trade import front_figure, timeline
-from glotmix.report.frames import words
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows
 from glotmix.report.frames.cautions import cautions, nearest_run
 from glotmix.report.frames.loop import loop_rows, summary, verdicts
+from glotmix.report.frames.timeline import lanes
 from glotmix.report.frames.transfer import clustered, finding, waterfall
-from glotmix.report.frames.work import lanes
 from glotmix.transfer.matrix import TransferMatrix
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glotmix.report.evidence import Estimate
-from glotmix.report.frames.influence import (
+from glotmix.studies.influence.findings import (
     Asked,
     InfluenceEvidence,
     Lenses,
@@ -21,7 +21,7 @@ from glotmix.report.frames.influence import (
     headline,
     leaning,
 )
-from glotmix.report.sections.influence import write_influence_report
+from glotmix.studies.influence.page import write_influence_report
 from glotmix.transfer.agreement import agreements, partings
 from glotmix.transfer.matrix import TransferMatrix
 

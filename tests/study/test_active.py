@@ -8,15 +8,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from glotmix.config import check
 from glotmix.errors import BadInput
 from glotmix.fit import fit
 from glotmix.measurements import Measurements
-from glotmix.mixture.design import plan
 from glotmix.mixture.mixture import Mixture
+from glotmix.studies.mixture.active import shapley_question, train_chosen
+from glotmix.studies.mixture.config import check
+from glotmix.studies.mixture.kind import run_study
+from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.price import dry_run
 from glotmix.study import Narrator, Study
-from glotmix.study.active import shapley_question, train_chosen
-from glotmix.study.whole import dry_run, run_study
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
@@ -73,7 +74,7 @@ class Planted(Study):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr("glotmix.study.active.RESAMPLES", 20)
+    monkeypatch.setattr("glotmix.studies.mixture.active.RESAMPLES", 20)
 
 
 def planted(directory, seconds=lambda: 0.0, **active):

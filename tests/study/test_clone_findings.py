@@ -9,8 +9,7 @@ import pytest
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.probe.equivalents import PowerLaw
-from glotmix.study.experiments.clone_arms import CloneStudyConfig, LensesConfig, arms
-from glotmix.study.experiments.clone_findings import (
+from glotmix.studies.clones.analysis import (
     ArmOutcome,
     Outcome,
     claims,
@@ -20,7 +19,9 @@ from glotmix.study.experiments.clone_findings import (
     efficiencies,
     mixture_rows,
 )
-from glotmix.study.experiments.clone_lenses import Lenses
+from glotmix.studies.clones.arms import arms
+from glotmix.studies.clones.config import CloneStudyConfig, LensesConfig
+from glotmix.studies.clones.lenses import Lenses
 from glotmix.study.narrator import Narrator
 
 GPT_SMALL = PowerLaw(0.03868389, 0.20725335, 0.08406524, 1.0)

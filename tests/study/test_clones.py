@@ -8,10 +8,11 @@ import pytest
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.mixture.schedule import Schedule
+from glotmix.studies.clones.arms import arms
+from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.study.experiments import find_experiment
-from glotmix.study.experiments.clone_arms import CloneStudyConfig, arms
 from glotmix.study.narrator import Narrator
-from glotmix.study.study import Study
+from glotmix.study.training import Study
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.worker import work
 

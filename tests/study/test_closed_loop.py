@@ -7,7 +7,7 @@ import pytest
 
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
-from glotmix.study.closed_loop import compare, drawable, planned
+from glotmix.studies.mixture.closed_loop import compare, drawable, planned
 
 LANGUAGES = ("a", "b")
 MIXTURES = {

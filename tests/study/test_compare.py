@@ -14,8 +14,8 @@ from glotmix.artifact import read_json
 from glotmix.cli import app
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.methods import METHODS, Situation, balance, parse
-from glotmix.study.comparison import Layout, holm, rises, tokens_to
-from glotmix.study.experiments.compare import EXPERIMENT
+from glotmix.studies.compare.analysis import Layout, holm, rises, tokens_to
+from glotmix.studies.compare.kind import EXPERIMENT
 from glotmix.study.narrator import Narrator
 
 STUDY = """

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import polars as pl
 
+from glotmix.fit.choice import fit_measurements
 from glotmix.measurements import Measurements
-from glotmix.study.imported import fit_measurements
 from tests.study.test_answers import command
 
 GROUPS = ("web", "code", "books")

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
+from glotmix.studies.influence.finished_runs import Asking, influence_of
 from glotmix.study.experiments import find_experiment
-from glotmix.study.influence import Asking, influence_of
 from glotmix.study.narrator import Narrator
 
 pytest.importorskip("transformers")
@@ -190,8 +190,8 @@ def test_a_study_file_that_makes_no_sense_is_named(tmp_path, change, words):
 
 
 def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
-    from glotmix.config import check
-    from glotmix.study.study import Study
+    from glotmix.studies.mixture.config import check
+    from glotmix.study.training import Study
 
     config = check(
         {
@@ -228,8 +228,8 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     assert shares.value_TL.sum(1) == pytest.approx(1)
     # What was read as training data is what the run read: sequences of its own batches.
     from glotmix.proxy.loader import MixtureBatches
-    from glotmix.proxy.train import StackRun
-    from glotmix.study.influence import _windows
+    from glotmix.proxy.run import StackRun
+    from glotmix.studies.influence.finished_runs import _windows
 
     train, _ = _windows(run.resolve(), tmp_path / "out", Asking(train_samples=12))
     batches = MixtureBatches(

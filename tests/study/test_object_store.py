@@ -8,10 +8,11 @@ import uuid
 import pytest
 
 from glotmix.artifact import checksum, creating
-from glotmix.config import CorpusConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
 from glotmix.study.mirror import Mirror
-from glotmix.tokens.shards import build_store
+from glotmix.tokens.build import build_store
+from glotmix.tokens.config import TokensConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

@@ -16,7 +16,9 @@ from glotmix.cli import app
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.posttraining.cell import KIND, scored
 from glotmix.posttraining.judge import Unreachable
-from glotmix.study.experiments import find_experiment, posttraining, posttraining_cells
+from glotmix.studies.posttraining import cells as posttraining_cells
+from glotmix.studies.posttraining import kind as posttraining
+from glotmix.study.experiments import find_experiment
 from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.posttraining.toy import chat_model

@@ -14,14 +14,14 @@ import pytest
 
 from glotmix import cli
 from glotmix.artifact import checksum, write_json
-from glotmix.config import check
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.studies.mixture.config import check
+from glotmix.studies.mixture.kind import run_study
 from glotmix.study import Narrator, Study
-from glotmix.study.study import sized
-from glotmix.study.whole import run_study
+from glotmix.study.training import sized
 
 STUDY = {
     "name": "Small",

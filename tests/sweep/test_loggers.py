@@ -12,7 +12,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.sweep.loggers import LOGGERS, open_logger
-from glotmix.sweep.shown import Shown
+from glotmix.sweep.tracking import Shown
 
 PLAN = [
     PlannedRun(f"r{i}", "swarm", Schedule.constant(Mixture({"spa_Latn": 0.25, "rus_Cyrl": 0.75})), 100, i)

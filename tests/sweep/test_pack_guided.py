@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from glotmix.config import ProxyConfig
 from glotmix.mixture.adaptives import AdaptivePlan
 from glotmix.mixture.balancing import proportional, uniform
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.schedule import Schedule, cooldown, order_matters
 from glotmix.mixture.weighting import scalarization
+from glotmix.proxy.config import ProxyConfig
 from glotmix.sweep.sweep import SweepSpec, pack
 
 SIZES = {"a": 100.0, "b": 10.0}

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from glotmix.artifact import fingerprint, write_json
-from glotmix.config import ProxyConfig
 from glotmix.measurements import from_tables, read_runs
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
 from glotmix.study.status import status_of
 from glotmix.sweep.sweep import SweepSpec, run_sweep, tables, write_tables
 

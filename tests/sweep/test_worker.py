@@ -6,17 +6,19 @@ import pytest
 import torch
 
 from glotmix.artifact import read_json
-from glotmix.config import CorpusConfig, ProxyConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
 from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.proxy import train
+from glotmix.proxy.config import ProxyConfig
 from glotmix.sweep import worker
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.sweep import SweepSpec, failure_of, run_sweep, tables
-from glotmix.tokens.shards import build_store
+from glotmix.tokens.build import build_store
+from glotmix.tokens.config import TokensConfig
 
 LANGUAGES = ("spa_Latn", "rus_Cyrl")
 PROXY = ProxyConfig(width=16, layers=1, heads=1, tokens=640, context=16, batch=4)

@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from glotmix.config import CorpusConfig, ProxyConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.proxy import model
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.evaluate import Evaluation
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape
-from glotmix.proxy.train import StackRun, train_stack
+from glotmix.proxy.run import StackRun
+from glotmix.proxy.train import train_stack
+from glotmix.tokens.build import build_store
 from glotmix.tokens.clone import ClonesConfig, clone_maps, clone_store, shared_mass
-from glotmix.tokens.shards import build_store, open_store
+from glotmix.tokens.config import TokensConfig
+from glotmix.tokens.opening import open_store
 
 TRAINING = ProxyConfig(width=16, layers=1, heads=1, context=16, batch=4, precision="float32")
 COUNTS = np.array([0, 5, 9, 1, 0, 30, 2, 8, 4, 7])

@@ -5,14 +5,15 @@ import random
 import polars as pl
 import pytest
 
-from glotmix.config import CorpusConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader, reader
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.sweep.executors.local import LocalExecutor
-from glotmix.sweep.scatter import Scattered
-from glotmix.tokens import shards
+from glotmix.sweep.tokenising import Scattered
+from glotmix.tokens import store as shards
+from glotmix.tokens.build import build_store
+from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.pieces import plan_pieces
-from glotmix.tokens.shards import build_store
 
 TOKENS = TokensConfig(vocab_size=400, sample_bytes=5000, held_out_tokens=1000)
 

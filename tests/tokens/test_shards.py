@@ -10,14 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from glotmix.config import CorpusConfig, TokensConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.split import is_held_out, split_documents
+from glotmix.corpus.words import count_words
 from glotmix.errors import BadInput, Corrupt, GlotmixError
-from glotmix.tokens import pieces, shards
-from glotmix.tokens.fertility import count_words, take_census
-from glotmix.tokens.shards import build_store, open_store
+from glotmix.tokens import pieces
+from glotmix.tokens import store as shards
+from glotmix.tokens.build import build_store
+from glotmix.tokens.census import take_census
+from glotmix.tokens.config import TokensConfig
+from glotmix.tokens.opening import open_store
 
 LANGUAGES = ("spa_Latn", "rus_Cyrl", "cmn_Hans")
 TOKENS = TokensConfig(vocab_size=500, sample_bytes=20_000, held_out_tokens=3000)
@@ -249,7 +253,7 @@ import resource, sys
 from pathlib import Path
 from glotmix.config import CorpusConfig, TokensConfig
 from glotmix.corpus.readers import open_reader
-from glotmix.tokens.shards import build_store
+from glotmix.tokens.store import build_store
 base = Path(sys.argv[1])
 reader = open_reader(CorpusConfig(reader="plain", path="corpus"), ["spa_Latn"], base)
 config = TokensConfig(vocab_size=400, sample_bytes=100_000, held_out_tokens=2000)

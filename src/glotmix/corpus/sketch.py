@@ -8,11 +8,12 @@ merged into that of the whole, whatever the parts have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from glotmix.corpus.document import Document
 from glotmix.corpus.split import hash64
@@ -76,3 +77,15 @@ def sketch(documents: Iterable[Document]) -> Sketch:
 
 def _lowest(known: np.ndarray, fresh: list[int]) -> np.ndarray:
     return np.union1d(known, np.array(fresh, dtype=np.uint64))[:KEPT]
+
+
+def sketch_table(sketches: Mapping[str, Sketch]) -> Table:
+    """What a quick census found."""
+    table = Table(title="Quick census", title_justify="left", caption="nothing was tokenised")
+    for column in ("language", "documents", "MB", "distinct texts", "duplicates"):
+        table.add_column(column, justify="left" if column == "language" else "right")
+    for language, one in sketches.items():
+        about = "" if one.to_json()["exact"] else "about "
+        cells = f"{one.documents:,}", f"{one.bytes / 1e6:.2f}", f"{about}{one.distinct:,.0f}", f"{one.duplicates:.1%}"
+        table.add_row(language, *cells)
+    return table

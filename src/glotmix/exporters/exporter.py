@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from rich.table import Table
 
 from glotmix.artifact import read_json, write_json, write_text
 from glotmix.errors import BadInput
@@ -416,3 +417,15 @@ def _compare(exporter: Exporter, request: ExportRequest, simulation: Simulation,
 def _weighted(parts: Sequence[tuple[float, Mapping[str, float]]], members: Sequence[str]) -> dict[str, float]:
     total = math.fsum(weight for weight, _ in parts)
     return {name: math.fsum(weight * shares[name] for weight, shares in parts) / total for name in members}
+
+
+def realised_table(realised: Realised) -> Table:
+    """Wanted and realised shares of an export."""
+    title = f"{realised.exporter} ({realised.target_version}): total variation {realised.total_variation:.2g}"
+    table = Table(title=title, title_justify="left")
+    for column in ("language", "wanted", "realised", "epochs"):
+        table.add_column(column, justify="left" if column == "language" else "right")
+    for language, share in realised.wanted.items():
+        cells = f"{share:.4%}", f"{realised.realised[language]:.4%}", f"{realised.epochs[language]:.3g}"
+        table.add_row(language, *cells)
+    return table

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.live.place import checked_position
-from glotmix.mixture.sampler import Sampler
+from glotmix.live.rank import checked_position
+from glotmix.mixture.samplers.scheduled import Sampler
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from glotmix.live.place import Place, checked_position, position_of, state_of
-from glotmix.mixture.sampler import Sampler
+from glotmix.live.rank import Place, checked_position, position_of, state_of
+from glotmix.mixture.samplers.scheduled import Sampler
 
 
 class GlotmixSampler(torch.utils.data.Sampler[int]):

@@ -10,8 +10,8 @@ import torch
 from torch.utils.data import get_worker_info
 
 from glotmix.errors import BadInput
-from glotmix.live.place import Place, checked_position, position_of, state_of
-from glotmix.mixture.sampler import Sampler
+from glotmix.live.rank import Place, checked_position, position_of, state_of
+from glotmix.mixture.samplers.scheduled import Sampler
 
 
 class TokenSequences(Sequence[dict[str, torch.Tensor]]):

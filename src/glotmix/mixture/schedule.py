@@ -6,8 +6,10 @@ import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from glotmix.artifact import read_json
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.balancing import proportional, temperature
 from glotmix.mixture.mixture import Mixture
@@ -271,3 +273,22 @@ def towards(
 def _check_switch(switch: float) -> None:
     if not 0 < switch < 1:
         raise BadInput(f"switch = {switch}", where="schedule", expected="a share of the run between 0 and 1")
+
+
+def schedule_in(path: Path) -> Schedule:
+    """The mixture or schedule in a JSON file: an optimum, ``{"mixture": …}``, a list of stages, or plain shares."""
+    data = read_json(path)
+    if isinstance(data, dict):
+        data = data.get("schedule", data.get("mixture", data))
+    try:
+        return Schedule.from_json(data, where=path)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BadInput("holds no mixture", where=path, expected="shares by language, or a list of stages") from None
+
+
+def mixture_in(path: Path) -> Mixture:
+    """The one mixture in a JSON file."""
+    schedule = schedule_in(path)
+    if len(schedule.stages) != 1:
+        raise BadInput(f"holds {len(schedule.stages)} stages", where=path, expected="one mixture")
+    return schedule.average()

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import projection
+from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.conflict import TOLERANCE, Limit, feasible, smallest_conflict
 
 

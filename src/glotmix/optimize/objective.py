@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from glotmix.config import OptimizeConfig
 from glotmix.errors import BadInput
+from glotmix.optimize.config import OptimizeConfig
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -186,3 +187,28 @@ def beyond(measured: Measured | None, N: float, D: float) -> tuple[str, ...]:
         if len(known_R) and known_R.max() < 1.01 * known_R.min():
             found.append(f"{name} was the same in all runs, so nothing was learned about it")
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Climb:
+    """The optimum at several sizes, and the best way to spend a budget."""
+
+    sizes: tuple[Scaled, ...]
+    """The optimum at each size asked for."""
+    best: Allocation | None
+    """The compute-optimal size, tokens and mixture; None where no budget was given."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        best = self.best
+        return {
+            "sizes": [{"optimum": one.optimum.to_json(), "warnings": list(one.warnings)} for one in self.sizes],
+            "best": None
+            if best is None
+            else {
+                "N": best.N.to_json(),
+                "D": best.D.to_json(),
+                "optimum": best.optimum.to_json(),
+                "warnings": list(best.warnings),
+            },
+        }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.sampler import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule
 
 

@@ -18,9 +18,9 @@ import math
 import re
 from dataclasses import dataclass
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.proxy import flops
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import TOKENS_AT_ONCE
 

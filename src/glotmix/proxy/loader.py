@@ -7,20 +7,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
-from glotmix.mixture.following import Following
-from glotmix.mixture.one_text import OneText
-from glotmix.mixture.permutation import hashed, key_of, permuted
-from glotmix.mixture.sampler import Sampler
-from glotmix.proxy.train import StackRun, steps_of
+from glotmix.mixture.samplers.adaptive import Following
+from glotmix.mixture.samplers.clones import OneText
+from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
+from glotmix.mixture.samplers.scheduled import Sampler
+from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.run import StackRun, steps_of
 
 STEPS_AT_ONCE = 64
 """Steps of a run that are drawn and gathered together; one draw costs as much Python as sixty-four."""
 
 
 class Tokens(Protocol):
-    """What is read of a :class:`glotmix.tokens.shards.TokenStore`."""
+    """What is read of a :class:`glotmix.tokens.store.TokenStore`."""
 
     def train(self, language: str) -> np.ndarray: ...
 

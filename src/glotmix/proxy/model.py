@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
 from glotmix.proxy import kernels
+from glotmix.proxy.config import ProxyConfig
 
 Parameters = Mapping[str, Tensor]
 

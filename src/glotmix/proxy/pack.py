@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.proxy import flops, kernels, precision
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 from glotmix.proxy.stack import Stack
 

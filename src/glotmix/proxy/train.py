@@ -9,107 +9,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from glotmix.config import ProxyConfig
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives.adaptive import Adaptive
-from glotmix.mixture.schedule import Schedule
-from glotmix.mixture.weighting import Weighting
 from glotmix.proxy import flops, precision
 from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.evaluate import Evaluation, HeldOut
 from glotmix.proxy.model import Shape
 from glotmix.proxy.parallel import Team
+from glotmix.proxy.run import Batches, LossRow, RunResult, StackRun, learning_rate, steps_of
 from glotmix.proxy.stack import Stack
 
 if TYPE_CHECKING:
-    from glotmix.proxy.guide import Guide
-
-
-@dataclass(frozen=True)
-class StackRun:
-    """One planned run: a member of a stack."""
-
-    run: str
-    """Its name."""
-    schedule: Schedule
-    """Mixture over training; a stage may restart optimiser and learning rate. An adaptive method has its own."""
-    tokens: int
-    """Training tokens D."""
-    seed: int
-    """Seed of the initial weights and of the data order."""
-    weighting: Weighting | None = None
-    """Loss weights of the languages; None where every sequence counts the same."""
-    adaptive: Adaptive | None = None
-    """A method that changes mixture or weights while the run goes on."""
-
-    @property
-    def is_guided(self) -> bool:
-        """Whether it needs a :class:`glotmix.proxy.guide.Guide`."""
-        return self.weighting is not None or self.adaptive is not None
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        """Languages that it may be trained on."""
-        return self.schedule.average().support if self.adaptive is None else self.adaptive.languages
-
-    @property
-    def restarts(self) -> tuple[float, ...]:
-        """Shares of the run at which optimiser and learning rate begin anew."""
-        return tuple(stage.start for stage in self.schedule.stages[1:] if stage.restart)
-
-
-@dataclass(frozen=True)
-class LossRow:
-    """One number of the losses table."""
-
-    step: int
-    """Updates made before the measurement."""
-    tokens: int
-    """Training tokens seen before the measurement."""
-    language: str
-    """Language of the held-out text."""
-    metric: str
-    """"nats" per token or "bpb", bits per byte, of held-out text; "train", nats per token of text that is trained on;
-    "seen", training tokens of the language read so far."""
-    value: float
-    """The loss, or the count."""
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What became of one run."""
-
-    run: str
-    """Its name."""
-    status: str
-    """"complete" or "diverged"."""
-    reason: str
-    """Why it diverged; empty otherwise."""
-    N: int
-    """Parameters without embeddings."""
-    D: int
-    """Training tokens really seen."""
-    C: float
-    """Training compute in FLOPs."""
-    tokens: Mapping[str, int]
-    """Training tokens of each language."""
-    losses: tuple[LossRow, ...]
-    """Held-out losses over the run, the last ones at its end."""
-    seconds: float
-    """Wall time of the run's share of its stack."""
-    guided: Mapping[str, Any] = field(default_factory=dict)
-    """What an adaptive method did, :meth:`glotmix.proxy.guide.Guide.record`."""
-
-
-class Batches(Protocol):
-    """Where training data comes from: token ids [B, T + 1] for a run of the stack and a step, in any order."""
-
-    def __call__(self, run_index: int, step: int) -> np.ndarray: ...
+    from glotmix.proxy.controller import Guide
 
 
 @dataclass
@@ -119,21 +35,6 @@ class _Member:
     losses: list[LossRow] = field(default_factory=list)
     reason: str = ""
     steps: int = 0
-
-
-def steps_of(tokens: float, training: ProxyConfig) -> int:
-    """Updates of a run of ``tokens`` training tokens: whole batches, at least one."""
-    return max(1, round(tokens / (training.batch * training.context)))
-
-
-def learning_rate(step: int, steps: int, training: ProxyConfig) -> float:
-    """Rate of update ``step`` (from 0): linear warm-up, then a cosine to ``final_learning_rate`` of the peak."""
-    warmup = math.ceil(training.warmup * steps)
-    if step < warmup:
-        return training.learning_rate * (step + 1) / warmup
-    progress = (step - warmup + 1) / max(1, steps - warmup)
-    low = training.final_learning_rate
-    return training.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def train_stack(
@@ -164,7 +65,7 @@ def train_stack(
         training: batch, context, learning rate and the rest.
         held_out: language to held-out text; None measures nothing.
         trained_on: language to training text that is measured beside it, for the gap between the two.
-        guide: steers the runs that have loss weights or an adaptive method (:mod:`glotmix.proxy.guide`).
+        guide: steers the runs that have loss weights or an adaptive method (:mod:`glotmix.proxy.controller`).
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
         team: the processes that share the work, this one among them (:mod:`glotmix.proxy.parallel`); every process

@@ -14,7 +14,10 @@ from glotmix.report.evidence import Evidence
 from glotmix.report.figures import palette
 from glotmix.report.figures.heatmap import STEPS
 from glotmix.report.html import Html, el
-from glotmix.report.sections import answer, comparison, reasons, record
+from glotmix.report.sections import answer
+from glotmix.report.sections import appendix as record
+from glotmix.report.sections import two_studies as comparison
+from glotmix.report.sections import why as reasons
 
 SECTIONS = (
     ("do", "What to do", answer.what_to_do),

@@ -1,4 +1,4 @@
 """A study: corpus → tokens → design → proxies → measurements → transfer → laws → optimum → closed loop → report."""
 
 from glotmix.study.narrator import Narrator as Narrator
-from glotmix.study.study import Study as Study
+from glotmix.study.training import Study as Study

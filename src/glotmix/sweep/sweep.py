@@ -21,10 +21,10 @@ from typing import Any
 import polars as pl
 
 from glotmix.artifact import canonical_json, fingerprint, open_artifact, put, read_json, write_json
-from glotmix.config import ProxyConfig
 from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
+from glotmix.proxy.config import ProxyConfig
 from glotmix.sweep.executors.executor import Executor, Job
 
 RUN = "run.json"

@@ -19,19 +19,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json, write_text
-from glotmix.config import ProxyConfig
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.orphan import die_with_driver
-from glotmix.tokens.shards import TokenStore, open_store
+from glotmix.proxy.config import ProxyConfig
+from glotmix.tokens.opening import open_store
+from glotmix.tokens.store import TokenStore
 
 if TYPE_CHECKING:
-    from glotmix.proxy.guide import Guide
+    from glotmix.proxy.controller import Guide
+    from glotmix.proxy.evaluation_texts import Watched
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
     from glotmix.proxy.parallel import Team
-    from glotmix.proxy.train import RunResult, StackRun
-    from glotmix.proxy.watch import Watched
+    from glotmix.proxy.run import RunResult, StackRun
 
 
 def main(order_path: Path) -> int:
@@ -89,10 +90,11 @@ def _train(
     order: Mapping[str, Any], planned: Sequence[PlannedRun], store: TokenStore, team: Team, progress: Path
 ) -> None:
     """Train some of an order's runs as one stack, unless all of them are done."""
+    from glotmix.proxy.evaluation_texts import Watched
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.train import StackRun, steps_of, train_stack
-    from glotmix.proxy.watch import Watched
+    from glotmix.proxy.run import StackRun, steps_of
+    from glotmix.proxy.train import train_stack
 
     runs_directory = Path(order["runs_directory"])
     if all(_is_done(order, run.run) for run in planned):
@@ -165,8 +167,8 @@ def _guide(
 ) -> Guide | None:
     """What steers runs with loss weights or adaptive methods; None where there are none."""
     from glotmix.proxy.checkpoint import load_checkpoint
-    from glotmix.proxy.guide import Guide
-    from glotmix.proxy.train import steps_of
+    from glotmix.proxy.controller import Guide
+    from glotmix.proxy.run import steps_of
 
     if not any(run.is_guided for run in runs):
         return None

@@ -31,7 +31,8 @@ from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.config import Section
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput
-from glotmix.tokens.shards import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, TokenStore, open_store
+from glotmix.tokens.opening import open_store
+from glotmix.tokens.store import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, TokenStore
 from glotmix.tokens.tokenizer import Tokenizer
 
 MAPS = "maps.npy"
@@ -119,10 +120,10 @@ class MappedTokens:
 
 
 class ClonedStore(TokenStore):
-    """The token store of clones; made by :func:`clone_store`, opened by :func:`glotmix.tokens.shards.open_store`.
+    """The token store of clones; made by :func:`clone_store`, opened by :func:`glotmix.tokens.opening.open_store`.
 
     Every clone has the whole text for its own (``unique_tokens``); that a run reads each sequence in one language only
-    is seen to by :class:`glotmix.mixture.one_text.OneText`, which the batches use because the store has a ``text``.
+    is seen to by :class:`glotmix.mixture.samplers.clones.OneText`, which the batches use because the store has a ``text``.
     """
 
     texts: tuple[str, ...]

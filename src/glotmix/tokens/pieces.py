@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glotmix.artifact import creating, open_artifact
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.reader import Part, Reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
+from glotmix.corpus.words import count_words
 from glotmix.progress import Advance
-from glotmix.tokens.fertility import count_words
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 KIND = "piece"

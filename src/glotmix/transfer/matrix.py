@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from glotmix.errors import BadInput
 from glotmix.notebook import table_html
@@ -91,3 +92,19 @@ class TransferMatrix:
         return cls(
             targets, sources, value, grid("low"), grid("high"), data["unit"], data["method"], dict(data["notes"])
         )
+
+
+def transfer_table(matrix: TransferMatrix) -> Table:
+    """One row per target, one column per source; half-widths of the intervals where there are any."""
+    table = Table(title=f"{matrix.method} ({matrix.unit}): rows are targets", title_justify="left")
+    table.add_column("target")
+    for source in matrix.sources:
+        table.add_column(source, justify="right")
+    for target in matrix.targets:
+        cells = []
+        for source in matrix.sources:
+            interval = matrix.interval(target, source)
+            half = f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+            cells.append(f"{matrix[target, source]:+.3f}{half}")
+        table.add_row(target, *cells)
+    return table

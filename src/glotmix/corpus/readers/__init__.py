@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import Reader
 
 READERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from glotmix.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.errors import BadInput
 from glotmix.language import Language

@@ -8,7 +8,7 @@ from glotmix.report.evidence import Evidence, HeldOut
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, shortened, x_axis, y_axis
 from glotmix.report.frames.accuracy import relative_error
 from glotmix.report.frames.transfer import waterfall
-from glotmix.report.frames.words import NBSP, interval, number, share, signed
+from glotmix.report.wording import NBSP, interval, number, share, signed
 from glotmix.transfer.matrix import TransferMatrix
 
 WIDTH, SMALL = 340, 250

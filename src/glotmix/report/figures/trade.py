@@ -16,8 +16,8 @@ from glotmix.report.figures.drawing import (
     x_axis,
     y_axis,
 )
-from glotmix.report.frames.words import counted, duration, number, share
-from glotmix.report.frames.work import lanes
+from glotmix.report.frames.timeline import lanes
+from glotmix.report.wording import counted, duration, number, share
 
 ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation")
 """Roles of runs in the order in which they take the colours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glotmix.report.evidence import Advice, Estimate, Evidence
-from glotmix.report.frames.words import NBSP, interval, listed, number, share, signed
+from glotmix.report.wording import NBSP, interval, listed, number, share, signed
 
 OBJECTIVES = {
     "mean": "mean loss",

@@ -9,7 +9,7 @@ from scipy import stats
 
 from glotmix.report.evidence import Advice, Estimate, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
-from glotmix.report.frames.words import NBSP, counted, listed, number
+from glotmix.report.wording import NBSP, counted, listed, number
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from glotmix.report.evidence import About, Estimate, Evidence
-from glotmix.report.frames.words import counted, signed
+from glotmix.report.wording import counted, signed
 from glotmix.transfer.matrix import TransferMatrix
 
 BY_FAMILY_FROM = 31

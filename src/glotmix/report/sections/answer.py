@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from glotmix.report.components import Column, cell, figure, named, table
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.bars import mixture_bars
 from glotmix.report.figures.intervals import closed_loop
@@ -11,9 +12,8 @@ from glotmix.report.figures.trade import timeline
 from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows, objective_unit
 from glotmix.report.frames.loop import summary, verdicts
-from glotmix.report.frames.words import NBSP, duration, interval, large, listed, number, scientific, share, signed
 from glotmix.report.html import Html, el, join
-from glotmix.report.sections.pieces import Column, cell, figure, named, table
+from glotmix.report.wording import NBSP, duration, interval, large, listed, number, scientific, share, signed
 
 VERDICTS = {"better": "✓ optimum better", "worse": "✗ optimum worse", "within the noise": "≈ within the noise"}
 

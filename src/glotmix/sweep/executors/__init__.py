@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glotmix.config import SweepConfig
+from glotmix.sweep.config import SweepConfig
 from glotmix.sweep.executors.executor import Executor as Executor
 from glotmix.sweep.executors.executor import Job as Job
 from glotmix.sweep.executors.executor import JobEnd as JobEnd

@@ -1,0 +1,38 @@
+"""The section `corpus` of a study: where the text comes from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from glotmix.config import Section
+
+
+class CorpusConfig(Section):
+    """Where the text comes from."""
+
+    reader: Literal["embedded", "plain", "jsonl", "parquet", "manpages", "hub"] = "embedded"
+    """Format of the corpus; ``embedded`` needs no files."""
+    path: str | None = None
+    """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
+    sources: dict[str, str] = Field(default_factory=dict)
+    """Language tag to its own directory, file pattern, or hub configuration, where the layout does not tell."""
+    text_field: str = "text"
+    """Field or column with the text (JSON Lines, Parquet, hub)."""
+    language_field: str | None = None
+    """Field or column with the language tag, when one file holds several languages."""
+    id_field: str | None = None
+    """Field or column with a document id; parallel documents share ids. Default: the document's place in the file."""
+    split: str = "train"
+    """Split of a hub data set."""
+    bytes_per_language: int | dict[str, int] | None = None
+    """Stop reading a language after so many bytes of text; for ``embedded`` the amount to generate."""
+    errors: Literal["strict", "replace"] = "strict"
+    """What to do with bytes that are not UTF-8: stop with file and offset, or put U+FFFD in their place."""
+    held_out: float = Field(0.05, gt=0, lt=0.5)
+    """Share of documents, chosen by a hash of their id, that is measured on and never trained on."""
+    drop_untranslated: bool = True
+    """Man pages: leave out paragraphs that were left in English."""
+    seed: int = 0
+    """Seed of the embedded corpus."""

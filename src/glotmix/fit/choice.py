@@ -1,0 +1,187 @@
+"""From files to results: what the single commands do with tables and results that already exist. No torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from glotmix.artifact import read_json
+from glotmix.errors import BadInput
+from glotmix.fit.fit import Fit, fit, varying
+from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
+from glotmix.laws import find_law
+from glotmix.measurements import Measurements, read_runs
+from glotmix.progress import Advance
+
+USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
+"""What ``--law auto`` compares."""
+JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored", "capacity")
+"""What it compares beside these where N or D varies."""
+CORRECTED_LAWS = ("shapley_law+gaussian_process",)
+"""What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
+ENOUGH_TO_CORRECT = 64
+ENOUGH_TO_SHARE = 100
+"""Runs from which the fits are shared out over processes, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What ``glotmix fit`` found."""
+
+    chosen: str
+    """Law with the least held-out error."""
+    fit: Fit
+    """That law, fitted to all runs."""
+    holdout: Holdout
+    """Held-out errors of all laws, by mixture."""
+    beyond: Mapping[str, Holdout]
+    """Errors of laws that saw the other runs: on those of the largest "N" and "D", and in the "corners" of the simplex;
+    what the table cannot show is left out."""
+    unique: Mapping[str, float]
+    """Unique tokens per group where the table tells them, else empty."""
+    judged: Holdout | None = None
+    """Errors on runs that were kept apart, which took no part in the choice; None where there are none."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of fit.json."""
+        return {
+            "chosen": self.chosen,
+            "fit": self.fit.to_json(),
+            "holdout": self.holdout.to_json(),
+            "beyond": {name: one.to_json() for name, one in self.beyond.items()},
+            "judged": None if self.judged is None else self.judged.to_json(),
+            "unique": dict(self.unique),
+        }
+
+    def tables(self) -> list[Table | str]:
+        """Held-out errors, which law was chosen and why, and what the runs do not tell of its parameters."""
+        unclear = [
+            f"{target}: {'; '.join(at.unclear)}" for target, at in self.fit.fits.items() if at.usable and at.unclear
+        ]
+        told = ["What the runs do not tell of its parameters:", *unclear] if unclear else []
+        by = _chosen_by(self.beyond)
+        chosen = f"Chosen by {'held-out error' if by is None else f'the error on the largest {by}'}: {self.chosen}"
+        judged = [] if self.judged is None else [self.judged.table()]
+        return [self.holdout.table(), *[one.table() for one in self.beyond.values()], chosen, *judged, *told]
+
+
+def fit_table(
+    runs: Path | None,
+    *,
+    mixtures: Path | None,
+    losses: Path | None,
+    laws: Sequence[str],
+    folds: int,
+    bootstrap: int,
+    seed: int,
+    weights: Repeats = None,
+    held_out: Path | None = None,
+    workers: int | None = None,
+    tell: Advance | None = None,
+) -> Fitted:
+    """Fit laws to a table of runs, judge them by cross-validation over mixtures, and keep the best.
+
+    A table over at least three sizes is there to be extrapolated, so there the law is chosen by its error on the
+    largest runs after a fit to the others. Runs of ``held_out`` only judge, after the choice.
+
+    Raises:
+        BadInput: whatever is wrong with the tables, or fewer runs than parameters.
+    """
+    measured = measurements_in(runs, mixtures, losses)
+    if workers is None:
+        workers = _processes_for(measured)
+    apart = None if held_out is None else read_runs(held_out)
+    return fit_measurements(
+        measured,
+        laws=laws,
+        folds=folds,
+        bootstrap=bootstrap,
+        seed=seed,
+        weights=weights,
+        held_out=apart,
+        workers=workers,
+        tell=tell,
+    )
+
+
+def fit_measurements(
+    measurements: Measurements,
+    *,
+    laws: Sequence[str],
+    folds: int,
+    bootstrap: int,
+    seed: int,
+    weights: Repeats = None,
+    held_out: Measurements | None = None,
+    workers: int = 1,
+    tell: Advance | None = None,
+) -> Fitted:
+    """The same for runs that are at hand, in so many processes."""
+    usual: tuple[str, ...] = USUAL_LAWS
+    if varying(measurements) & {"N", "D"}:
+        usual = (*usual, *JOINT_LAWS)
+    elif len(measurements) >= ENOUGH_TO_CORRECT:
+        usual = (*usual, *CORRECTED_LAWS)
+    names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
+    families = [find_law(name) for name in names]
+    compared = families if "null" in names else [find_law("null"), *families]
+    holdout = cross_validate(
+        compared, measurements, folds=folds, seed=seed, weights=weights, workers=workers, tell=tell
+    )
+    candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
+    if not candidates:
+        problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
+        raise BadInput(f"no law could be fitted: {problems}")
+    beyond = extrapolate(compared, measurements, seed=seed, weights=weights, workers=workers, tell=tell)
+    by = _chosen_by(beyond)
+    compete = holdout if by is None else beyond[by]
+    competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
+    chosen = choose(_only(compete, competing or candidates))
+    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, weights=weights, workers=workers, tell=tell)
+    judged = None
+    if held_out is not None:
+        judged = judge(compared, measurements, held_out, seed=seed, weights=weights, workers=workers, tell=tell)
+    unique = (
+        {}
+        if measurements.unique_RL is None
+        else dict(zip(measurements.languages, measurements.unique_RL[0].tolist(), strict=True))
+    )
+    return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+
+
+def _chosen_by(beyond: Mapping[str, Holdout]) -> str | None:
+    """A table over sizes is there to be extrapolated along them; None: cross-validation chooses."""
+    return next((name for name in ("N", "D") if name in beyond), None)
+
+
+def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
+    return dataclasses.replace(holdout, scores=scores)
+
+
+def _processes_for(measured: Measurements) -> int:
+    return (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
+
+
+def measurements_in(runs: Path | None, mixtures: Path | None, losses: Path | None) -> Measurements:
+    """The runs that a command was given: a study or wide table, or mixtures and losses in two tables.
+
+    Raises:
+        BadInput: neither was given, or a table is not one of runs.
+    """
+    if runs is None and mixtures is None:
+        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
+    return read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+
+
+def open_fit(path: Path) -> Fit:
+    """The law in a ``fit.json`` (or in a study's ``fits/<law>.json``)."""
+    data = read_json(path)
+    if not isinstance(data, dict):
+        raise BadInput(f"holds a {type(data).__name__}", where=path, expected="a fit.json")
+    return Fit.from_json(data.get("fit", data), where=path)

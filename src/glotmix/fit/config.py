@@ -1,0 +1,32 @@
+"""The section `fit` of a study: which laws, how judged."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from glotmix.config import Section
+
+
+class FitConfig(Section):
+    """Which laws, how judged."""
+
+    laws: list[str] = Field(default_factory=lambda: ["null", "own_ratio", "log_linear", "shapley_law"])
+    """Laws to fit (see ``glotmix laws``)."""
+    choose: str = "auto"
+    """Law that the optimum is taken on: a name, or ``auto`` for the least held-out error."""
+    folds: int = Field(5, ge=2)
+    """Folds of cross-validation, by mixture."""
+    bootstrap: int = Field(100, ge=0)
+    """Resamples for intervals."""
+    weights: Literal["repeats"] | None = None
+    """``repeats``: runs count by how much repeats of their mixtures differ; None: all count alike."""
+    seed: int = 0
+    """Seed of starts, folds and resamples."""
+
+    @field_validator("laws", mode="before")
+    @classmethod
+    def _null_is_a_law(cls, value: object) -> object:
+        """A bare ``null`` in YAML is nothing; among laws it can only mean the law of that name."""
+        return ["null" if item is None else item for item in value] if isinstance(value, list) else value

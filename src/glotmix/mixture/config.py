@@ -1,0 +1,71 @@
+"""The section `design` of a study: which mixtures to train."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from glotmix.config import Section
+
+
+class ActiveConfig(Section):
+    """Runs added batch by batch, each chosen by what the runs so far leave open, until that is settled or the budget is
+    spent. At least one of ``runs``, ``flops`` and ``hours`` is given; the first that is reached ends it."""
+
+    aim: Literal["optimum", "shapley"] = "optimum"
+    """What is to become certain: the optimum against its rivals, or the Shapley values of the law."""
+    batch: int = Field(4, ge=1)
+    """Runs between two decisions; as many as run side by side cost no time."""
+    runs: int | None = Field(None, ge=1)
+    """Most runs of the design in all, the first ones included."""
+    flops: float | None = Field(None, gt=0)
+    """Most training FLOPs of the design in all."""
+    hours: float | None = Field(None, gt=0)
+    """Most hours that the study may have worked when the last batch ends."""
+    tolerance: float | None = Field(None, gt=0)
+    """Settled below this. Optimum: what another choice could win, relative to the objective (default 0.001). Shapley
+    values: half-width of their intervals relative to the values, root mean square (default 0.1)."""
+
+    @model_validator(mode="after")
+    def _some_budget(self) -> ActiveConfig:
+        if self.runs is None and self.flops is None and self.hours is None:
+            raise ValueError("no budget: give runs, flops or hours")
+        return self
+
+
+class DesignConfig(Section):
+    """Which mixtures to train."""
+
+    coalitions: Literal["all", "sampled", "none"] = "all"
+    """``all`` 2^n - 1 subsets of the languages (at most 6 of them), ``sampled`` ones, or none."""
+    sampled_coalitions: int = Field(32, ge=1)
+    """How many subsets when ``coalitions: sampled``."""
+    budget: Literal["fixed", "own"] = "fixed"
+    """``fixed``: every coalition trains on the same D, shares renormalised. ``own``: absent languages take their
+    tokens away and the run is shorter."""
+    base: Literal["uniform", "natural"] = "uniform"
+    """Mixture of the full coalition, from which the others are cut."""
+    empty: Literal["uniform_tokens", "unigram"] = "unigram"
+    """Loss of the empty coalition: ln V per token (what an untrained proxy scores), or a unigram over all languages."""
+    swarm: int = Field(12, ge=0)
+    """Mixtures drawn from a Dirichlet distribution."""
+    swarm_concentration: float = Field(1.0, gt=0)
+    """Dirichlet concentration per language: 1 is uniform on the simplex, below 1 prefers its corners and edges."""
+    swarm_roles: Literal["fit", "held_out"] = "held_out"
+    """Whether the swarm is fitted to or held out to judge the laws."""
+    anchors: int = Field(2, ge=0)
+    """Mixtures that are repeated to measure the noise (the full coalition first, then single languages)."""
+    anchor_seeds: int = Field(2, ge=1)
+    """Extra seeds of each anchor."""
+    seeds: int = Field(1, ge=1)
+    """Seeds of every other mixture."""
+    ladder: list[str] = Field(default_factory=list)
+    """Other sizes ("0.1M", "1M") at which mixtures are trained too, so that laws see N and D vary; shapes, batches,
+    learning rates and tokens follow the ladder's rules."""
+    ladder_tokens: float = Field(20.0, gt=0)
+    """Training tokens per parameter on the ladder; 20 is near compute-optimal (Hoffmann et al. 2022)."""
+    ladder_mixtures: int = Field(6, ge=1)
+    """How many mixtures at each of these sizes: the full coalition first, then those of the swarm."""
+    active: ActiveConfig | None = None
+    """Further runs, chosen by what the runs above leave open."""

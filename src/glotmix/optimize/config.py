@@ -1,0 +1,45 @@
+"""The section `optimize` of a study: what a good mixture is, and its limits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from glotmix.config import Section
+
+
+class OptimizeConfig(Section):
+    """What a good mixture is, and its limits."""
+
+    objective: Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"] = "mean"
+    """Mean loss, weighted mean, mean of losses relative to each language's own best, the worst of these, the greatest
+    difference to the own best, or a quantile of the relative ones."""
+    quantile: float = Field(0.75, gt=0, le=1)
+    """Which quantile, under ``objective: quantile``: the share of languages that must do well."""
+    weights: dict[str, float] = Field(default_factory=dict)
+    """Weight of each target language; default 1 for the languages in the mixture and 0 for those outside."""
+    floors: dict[str, float] = Field(default_factory=dict)
+    """Least share of a language."""
+    ceilings: dict[str, float] = Field(default_factory=dict)
+    """Greatest share of a language."""
+    max_epochs: float | None = Field(4.0, gt=0)
+    """Most passes over a language's unique tokens in the target run; None for no limit."""
+    groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Name to ``{languages: [...], floor: x, ceiling: y}`` for the sum of their shares."""
+    current: dict[str, float] = Field(default_factory=dict)
+    """The mixture in use today, shown beside the optimum."""
+    kl: float = Field(0.0, ge=0)
+    """Weight of the KL divergence to the mixture ``near``, which holds the optimum near where there is data."""
+    l1: float = Field(0.0, ge=0)
+    """Weight of the sum of absolute differences to it, which leaves as many shares as they are as it can."""
+    near: Literal["natural", "current"] = "natural"
+    """The mixture that ``kl`` and ``l1`` hold on to."""
+
+    @model_validator(mode="after")
+    def _one_distance(self) -> OptimizeConfig:
+        if self.kl and self.l1:
+            raise ValueError("kl and l1 at once; give one of them")
+        if self.near == "current" and not self.current:
+            raise ValueError("near: current, but no current mixture is given")
+        return self

@@ -1,0 +1,60 @@
+"""The section `proxy` of a study: the small models that stand in for the target."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from glotmix.config import Section
+
+
+class ProxyConfig(Section):
+    """The small models that stand in for the target."""
+
+    size: str | None = None
+    """Non-embedding parameters ("1M"): width, layers, heads, batch, learning rate and tokens follow from it by the
+    ladder's published rules, except those that the file sets itself."""
+    width: int = Field(64, ge=16)
+    """Model width d."""
+    layers: int = Field(3, ge=1)
+    """Transformer blocks."""
+    heads: int = Field(4, ge=1)
+    """Attention heads; divides the width."""
+    feed_forward: int | None = None
+    """Width of the SwiGLU layer; default 8/3 of the width, rounded up to a multiple of 16."""
+    tied: bool = True
+    """Whether the output matrix is the input embedding."""
+    tokens: float = Field(1e6, gt=0)
+    """Training tokens D of a proxy."""
+    context: int = Field(128, ge=8)
+    """Tokens per sequence T."""
+    batch: int = Field(16, ge=1)
+    """Sequences per step."""
+    learning_rate: float = Field(4e-3, gt=0)
+    """Peak of AdamW's learning rate."""
+    final_learning_rate: float = Field(0.1, ge=0, le=1)
+    """Learning rate at the end of the cosine, as a share of the peak."""
+    warmup: float = Field(0.05, ge=0, lt=1)
+    """Share of steps in linear warm-up."""
+    weight_decay: float = Field(0.1, ge=0)
+    """AdamW's decoupled weight decay, on matrices only."""
+    clip: float = Field(1.0, gt=0)
+    """Largest norm of the gradient."""
+    evaluations: int = Field(1, ge=1)
+    """How many times in a run held-out losses are measured (the last one at the end)."""
+    simulate_epochs: bool = True
+    """Give a proxy so little of each language that it repeats it as often as the target run would."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Matrix products in bf16 where the hardware is faster at it, or always in one of the two."""
+    recompute_activations: bool = False
+    """Keep only each block's input for the backward pass and compute the rest again: a third more compute, a fraction
+    of the memory, for proxies whose activations do not fit."""
+    keep_checkpoints: bool = False
+    """Whether the weights are kept (safetensors, loadable as a transformers Llama)."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> ProxyConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads})")
+        return self

@@ -1,0 +1,263 @@
+"""Guide: the one hook through which loss weights and adaptive methods steer runs while they train.
+
+It takes the place of the plain backward pass: weighs the losses, shows each method what it needs to see
+(:class:`glotmix.mixture.adaptives.Observation`), and counts what the looking costs in FLOPs. What a method asks for is
+sampled from then on by :class:`glotmix.mixture.samplers.adaptive.Following`, through the loader. Runs without weights or method
+may be in the same stack; a stack without any has no guide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glotmix.errors import BadInput
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation
+from glotmix.proxy import flops, model
+from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.loader import MixtureBatches
+from glotmix.proxy.model import Parameters, Shape
+from glotmix.proxy.run import StackRun, steps_of
+from glotmix.proxy.stack import Stack
+
+LOOK = 4
+"""Sequences of each language from which methods that read gradients estimate them."""
+RECORDED = 50
+"""Times in a run that a method's mixture is noted down."""
+
+
+class Guide:
+    """Steers the members of one stack. Give it to ``train_stack`` together with the batches it was made with."""
+
+    def __init__(
+        self,
+        runs: Sequence[StackRun],
+        batches: MixtureBatches,
+        shape: Shape,
+        training: ProxyConfig,
+        *,
+        references: Mapping[str, Parameters] | None = None,
+        development: Mapping[str, np.ndarray] | None = None,
+    ):
+        """
+        Args:
+            runs: members of the stack.
+            batches: what they read; draws by the methods' mixtures.
+            shape: of the proxies.
+            training: batch, context and the rest.
+            references: run to the weights (K = 1) of its reference model, for methods that read ``excess``.
+            development: language to token ids [n, T + 1] that no run is trained or judged on, for methods that read
+                ``cosine``.
+
+        Raises:
+            BadInput: a method lacks its reference or development text, or one that acts on the gradients at hand
+                (GradVac) shares its stack.
+        """
+        self.batches, self.shape, self.training = batches, shape, training
+        self._per_sequence = training.context * flops.per_token(shape, training.context)
+        self._at_once = [run.adaptive for run in runs if run.adaptive is not None and run.adaptive.applies_at_once]
+        if self._at_once and len(runs) > 1:
+            raise BadInput(f"{self._at_once[0].name} in a stack of {len(runs)}", expected="a run of its own")
+        self.members = [
+            _Member(k, run, self, (references or {}).get(run.run), development) for k, run in enumerate(runs)
+        ]
+
+    def backward(self, stack: Stack, step: int, tokens_KBS: Tensor) -> Tensor:
+        """The stack's gradients of a step (from 0), weighted, and each method's update; the losses, [K]."""
+        if self._at_once:
+            return self.members[0].backward_by_language(stack, step, tokens_KBS[0])
+        weight_KB = torch.tensor([member.weights(step) for member in self.members], dtype=torch.float32)
+        loss_KBT = stack.backward_weighted(tokens_KBS, weight_KB.to(stack.device))
+        for member in self.members:
+            if member.adaptive is not None:
+                member.observe(stack, step, tokens_KBS[member.k], loss_KBT[member.k])
+        return loss_KBT.mean((1, 2))
+
+    def sequence_flops(self, forward_only: float = 0.0, both: float = 0.0) -> float:
+        """FLOPs of so many sequences through the model, forward or forward and backward."""
+        return self._per_sequence * (both + forward_only / 3)
+
+    def flops(self, k: int) -> float:
+        """What a run's method has cost beside the training itself."""
+        return self.members[k].flops
+
+    def record(self, k: int) -> dict[str, Any]:
+        """Method, its resulting mixture, its mixture and weights over the run, and its FLOPs; empty without one."""
+        return self.members[k].record()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that has changed since the start, as JSON."""
+        return {"members": [member.state() for member in self.members], "batches": self.batches.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        for member, stored in zip(self.members, state["members"], strict=True):
+            member.restore(stored)
+        self.batches.restore(state["batches"])
+
+
+class _Member:
+    """One run: what its method has seen since its last update."""
+
+    def __init__(
+        self,
+        k: int,
+        run: StackRun,
+        guide: Guide,
+        reference: Parameters | None,
+        development: Mapping[str, np.ndarray] | None,
+    ):
+        self.k, self.run, self.guide, self.adaptive = k, run, guide, run.adaptive
+        self.flops, self._number = 0.0, 0
+        self._path: list[list[Any]] = []
+        self._sums: dict[str, dict[str, float]] = {"loss": {}, "excess": {}, "sequences": {}}
+        self._reference, self._development = reference, development or {}
+        self._note_every = max(1, steps_of(run.tokens, guide.training) // RECORDED)
+        if run.adaptive is not None:
+            self._check(run.adaptive)
+
+    def _check(self, adaptive: Adaptive) -> None:
+        if "excess" in adaptive.needs and self._reference is None:
+            raise BadInput(f"{adaptive.name} without a reference model", where=self.run.run, expected="its weights")
+        missing = [name for name in adaptive.languages if not len(self._development.get(name, ()))]
+        if "cosine" in adaptive.needs and missing:
+            raise BadInput(
+                f"{adaptive.name} without development text of {', '.join(missing)}",
+                where=self.run.run,
+                expected=f"at least {self.guide.training.context + 1} held-out tokens that are not measured on",
+            )
+
+    def weights(self, step: int) -> list[float]:
+        """Weight of every sequence of a step, [B]."""
+        weighting = self.run.weighting if self.adaptive is None else self.adaptive.weighting
+        languages_B = self.guide.batches.languages_of(self.k, step)
+        return [1.0] * len(languages_B) if weighting is None else [weighting[name] for name in languages_B]
+
+    def observe(self, stack: Stack, step: int, tokens_BS: Tensor, loss_BT: Tensor) -> None:
+        """Add a step to what was seen, and let the method learn from it when its time has come."""
+        assert self.adaptive is not None
+        needs, every = self.adaptive.needs, self.adaptive.cost.every
+        languages_B = self.guide.batches.languages_of(self.k, step)
+        self._add("sequences", languages_B, [1.0] * len(languages_B))
+        self._add("loss", languages_B, loss_BT.mean(1).tolist())
+        if "excess" in needs:
+            assert self._reference is not None
+            reference_BT = model.token_losses(self._reference, tokens_BS.unsqueeze(0), self.guide.shape)[0]
+            self._add("excess", languages_B, (loss_BT - reference_BT).clamp(min=0).mean(1).tolist())
+            self.flops += self.guide.sequence_flops(forward_only=len(languages_B))
+        if (step + 1) % every == 0:
+            looked = self._looked(stack) if needs & {"square_norm", "variance", "cosine"} else {}
+            self._update(step, **looked)
+
+    def backward_by_language(self, stack: Stack, step: int, tokens_BS: Tensor) -> Tensor:
+        """For a method that weighs the very gradients it saw: one backward pass per language, then their sum.
+
+        What it sees of a language is that language's part of the batch's gradient, ``Σ_{b in l} ∇loss_b / B``.
+        """
+        assert self.adaptive is not None
+        languages_B = self.guide.batches.languages_of(self.k, step)
+        present = [name for name in self.adaptive.languages if name in languages_B]
+        parts, total = {}, torch.zeros(1, device=stack.device)
+        for name in present:
+            rows = [b for b, language in enumerate(languages_B) if language == name]
+            loss, gradients = _gradients(stack, self.k, tokens_BS[rows])
+            share = len(rows) / len(languages_B)
+            parts[name], total = [share * g for g in gradients], total + share * loss
+        gram = {one: {other: _product(parts[one], parts[other]) for other in present} for one in present}
+        self._update(step, gram=gram)
+        weighting = self.adaptive.weighting
+        for name in present:
+            weight = 1.0 if weighting is None else weighting[name]
+            torch._foreach_add_(stack.gradients, [weight * g for g in parts[name]])
+        return total
+
+    def _add(self, what: str, languages_B: Sequence[str], values_B: Sequence[float]) -> None:
+        sums = self._sums[what]
+        for name, value in zip(languages_B, values_B, strict=True):
+            sums[name] = sums.get(name, 0.0) + value
+
+    def _update(self, step: int, **looked: Any) -> None:
+        assert self.adaptive is not None
+        count = self._sums["sequences"]
+        loss, excess = ({n: v / count[n] for n, v in self._sums[what].items()} for what in ("loss", "excess"))
+        sequences = {name: int(value) for name, value in count.items()}
+        self.adaptive.update(Observation(step + 1, loss, excess, sequences, **looked))
+        self._sums = {what: {} for what in self._sums}
+        if (step + 1) % self._note_every < self.adaptive.cost.every:
+            weighting = self.adaptive.weighting
+            self._path.append([step + 1, self.adaptive.mixture.to_json(), dict(weighting) if weighting else None])
+
+    def _looked(self, stack: Stack) -> dict[str, Mapping[str, Any]]:
+        """What gradients of ``LOOK`` fresh training sequences of each language say."""
+        assert self.adaptive is not None
+        languages, needs = self.adaptive.languages, self.adaptive.needs
+        number, self._number = self._number, self._number + 1
+        sample = {name: self.guide.batches.sample(self.k, name, number, LOOK) for name in languages}
+        if "cosine" in needs:
+            training = {name: self._seen_gradients(stack, sample[name]) for name in languages}
+            held = {name: self._seen_gradients(stack, self._turn(name, number)) for name in languages}
+            return {"cosine": {one: {m: _cosine(training[one], held[m]) for m in languages} for one in languages}}
+        found = {name: self._moments(stack, sample[name]) for name in languages}
+        return {
+            "square_norm": {name: square for name, (square, _) in found.items()},
+            "variance": {name: variance for name, (_, variance) in found.items()},
+        }
+
+    def _turn(self, name: str, number: int) -> np.ndarray:
+        """The ``number``-th ``LOOK`` windows of a language's development text, round and round."""
+        text = self._development[name]
+        return text[(number * LOOK + np.arange(LOOK)) % len(text)]
+
+    def _seen_gradients(self, stack: Stack, tokens_BS: np.ndarray) -> list[Tensor]:
+        self.flops += self.guide.sequence_flops(both=len(tokens_BS))
+        return _gradients(stack, self.k, torch.from_numpy(tokens_BS.astype(np.int64)).to(stack.device))[1]
+
+    def _moments(self, stack: Stack, tokens_BS: np.ndarray) -> tuple[float, float]:
+        """Unbiased ``‖E g‖²`` and ``tr Cov(g)`` of single-sequence gradients."""
+        n = len(tokens_BS)
+        each = [self._seen_gradients(stack, row[None]) for row in tokens_BS]
+        mean = [sum(tensors) / n for tensors in zip(*each, strict=True)]
+        square = _product(mean, mean)
+        variance = (sum(_product(one, one) for one in each) - n * square) / (n - 1)
+        return square - variance / n, variance
+
+    def record(self) -> dict[str, Any]:
+        if self.adaptive is None:
+            return {}
+        return {
+            "method": self.adaptive.name,
+            "result": self.adaptive.result.to_json(),
+            "path": self._path,
+            "flops": self.flops,
+        }
+
+    def state(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"flops": self.flops, "path": self._path, "number": self._number, "sums": self._sums}
+        return found | ({"adaptive": self.adaptive.state()} if self.adaptive is not None else {})
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.flops, self._path, self._number = float(state["flops"]), list(state["path"]), int(state["number"])
+        self._sums = {what: dict(sums) for what, sums in state["sums"].items()}
+        if self.adaptive is not None:
+            self.adaptive.restore(state["adaptive"])
+
+
+def _gradients(stack: Stack, k: int, tokens_BS: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Mean loss of sequences under member k, [1], and its gradients in the order of the stack's tensors."""
+    leaves = {name: tensor[k : k + 1].detach().requires_grad_() for name, tensor in stack.parameters.items()}
+    loss_K = model.loss(leaves, tokens_BS.unsqueeze(0), stack.shape)
+    return loss_K.detach(), list(torch.autograd.grad(loss_K.sum(), list(leaves.values())))
+
+
+def _product(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    return sum(float((a.double() * b.double()).sum()) for a, b in zip(one, other, strict=True))
+
+
+def _cosine(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
+    norms = math.sqrt(_product(one, one) * _product(other, other))
+    return _product(one, other) / norms if norms > 0 else 0.0

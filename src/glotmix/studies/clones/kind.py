@@ -1,0 +1,309 @@
+"""Cloned languages as a laboratory (arXiv 2404.07982): train its arms, read the probes, judge the claims, report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glotmix.artifact import first_difference, read_json, write_json, write_text
+from glotmix.errors import BadInput, GlotmixError
+from glotmix.proxy.config import ProxyConfig
+from glotmix.report.wording import counted, duration
+from glotmix.studies.clones import analysis as clone_findings
+from glotmix.studies.clones.analysis import ArmOutcome
+from glotmix.studies.clones.arms import Arm, arms
+from glotmix.studies.clones.config import CloneStudyConfig
+from glotmix.studies.clones.findings import CloneFindings
+from glotmix.studies.clones.lenses import Lenses
+from glotmix.studies.clones.page import page
+from glotmix.studies.mixture.config import StudyConfig, TargetConfig
+from glotmix.study.kind import Experiment, Price
+from glotmix.study.narrator import Narrator
+from glotmix.study.status import ARMS
+from glotmix.study.training import Study, on_rung
+from glotmix.sweep.lock import held
+from glotmix.sweep.sweep import SweepSpec
+from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
+
+if TYPE_CHECKING:
+    from glotmix.probe.alignment import Alignment
+
+TRAINS = ("language", "seed", "corpus", "tokens", "clones", "proxy")
+"""Sections that determine what a run is; which runs there are may change between calls on one directory."""
+
+FLOPS_OF_A_STEP = 5e10
+"""Work of a step whose speed is measured for a price: about a second of a core."""
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """A study file of clones, and the directory of its results."""
+
+    config: CloneStudyConfig
+    """What is asked."""
+    base: Path
+    """Directory that relative paths of the file start from."""
+    directory: Path
+    """Where results go."""
+    narrator: Narrator
+    """Where progress goes."""
+
+    def claim(self) -> None:
+        """Write the configuration into the directory, or check that the one in it trains what it trained.
+
+        Raises:
+            BadInput: the directory belongs to another configuration; the message names the first difference.
+        """
+        path = self.directory / "study.json"
+        mine = self.config.model_dump(mode="json")
+        if path.exists():
+            stored = {key: value for key, value in read_json(path).items() if key in TRAINS}
+            # Checked again, so that a field that is newer than the directory has its default there.
+            theirs = CloneStudyConfig.model_validate({"name": "stored"} | stored).model_dump(mode="json")
+            old, new = ({key: one[key] for key in TRAINS} for one in (theirs, mine))
+            if old != new:
+                raise BadInput(
+                    f"holds a study made by another configuration: {first_difference(old, new)}",
+                    where=self.directory,
+                    expected="the same configuration, or another --out directory",
+                )
+        write_json(path, mine)
+
+    def study(self, arm: Arm) -> Study:
+        """The stages that a study has, for the text of an arm; arms with one tokenizer share their tokens."""
+        texts = "+".join(dict.fromkeys(arm.texts))
+        config = StudyConfig(
+            name=self.config.name,
+            languages=list(dict.fromkeys(arm.texts)),
+            seed=self.config.seed,
+            corpus=self.config.corpus,
+            tokens=arm.tokens,
+            proxy=arm.proxy,
+            target=TargetConfig(),
+            sweep=self.config.sweep,
+        )
+        where = self.directory / "text" / f"{texts}-{arm.tokens.vocab_size}"
+        return Study(config, self.base, where, self.narrator)
+
+    def place(self, arm: Arm) -> Path:
+        """Directory of an arm."""
+        return self.directory / ARMS / arm.name
+
+    def store(self, arm: Arm) -> ClonedStore:
+        """The arm's languages as tokens."""
+        base = self.study(arm).tokens()
+        text = arm.texts[0] if len(arm.texts) == 1 else arm.texts
+        return clone_store(self.place(arm) / "clones", base, text, arm.clones)
+
+    def spec(self, arm: Arm, store: ClonedStore) -> SweepSpec:
+        """What the arm's runs have in common."""
+        study = self.study(arm)
+        sequences = {name: (store.unique_tokens(name) - 1) // arm.proxy.context for name in arm.languages}
+        sizes = {size: self.sized(arm, size) for size in dict.fromkeys(run.size for run in arm.runs) if size}
+        return dataclasses.replace(
+            study.sweep_spec(store.base, len(arm.runs)),
+            directory=self.place(arm),
+            store=store.directory,
+            store_fingerprint=store.fingerprint,
+            available=sequences,
+            targets=arm.languages,
+            sizes=sizes,
+            available_at=dict.fromkeys(sizes, sequences),
+        )
+
+    def sized(self, arm: Arm, size: str) -> ProxyConfig:
+        """The arm's proxy at another size: shape, batch and learning rate by the ladder's rules."""
+        told = {"tokens", "keep_checkpoints", "simulate_epochs", "evaluations", "weight_decay", "tied"}
+        return on_rung(arm.proxy, size, 2 * arm.tokens.vocab_size, told)
+
+    def train(self, arm: Arm) -> ClonedStore:
+        """Train what is missing of an arm.
+
+        Raises:
+            GlotmixError: a run that failed on every try.
+        """
+        store = self.store(arm)
+        spec = self.spec(arm, store)
+        study = dataclasses.replace(self.study(arm), directory=self.place(arm))
+        failed = study.run(list(arm.runs), spec, f"Training {arm.about}")
+        if failed:
+            raise GlotmixError(f"{len(failed)} runs of {self.place(arm)} failed; the logs are in its jobs/")
+        study.measure(list(arm.runs), spec, failed)
+        return store
+
+    def probe(self, arm: Arm, store: ClonedStore) -> None:
+        """Read the alignment of the first two languages off every checkpoint, once."""
+        from glotmix.proxy.checkpoint import load_checkpoint
+
+        look, sentences = self._look(arm, store)
+        for run in [run for run in arm.runs if len(run.schedule.average().support) > 1]:
+            path = self.place(arm) / "probes" / f"{run.run}.json"
+            if path.exists() and read_json(path)["sentences"] == sentences:
+                continue
+            found: dict[str, Any] = {}
+            folder = self.place(arm) / "runs" / run.run / "checkpoints"
+            for kept in sorted(folder.iterdir(), key=lambda one: int(one.name.removeprefix("step-"))):
+                shape, parameters = load_checkpoint(kept)
+                found[kept.name.removeprefix("step-")] = look(parameters, shape).to_json()
+            write_json(path, {"sentences": sentences, "steps": found})
+
+    def _look(self, arm: Arm, store: ClonedStore) -> tuple[Callable[..., Alignment], int]:
+        """What reads a checkpoint, and how many sentences it reads: of clones the text, of a real pair translations."""
+        from glotmix.probe.alignment import align, align_pairs
+
+        if len(arm.texts) > 1:
+            pairs = _translations(store, arm.proxy.context, self.config.probe.sentences)
+            return lambda parameters, shape: align_pairs(parameters, shape, pairs), len(pairs)
+        sentences_BS = _sentences(store, arm.proxy.context, self.config.probe.sentences)
+        maps = store.maps_nV[0], store.maps_nV[1]
+        return lambda parameters, shape: align(parameters, shape, sentences_BS, *maps), len(sentences_BS)
+
+    def findings(self) -> CloneFindings:
+        """Everything that the complete runs say."""
+        outcomes = [ArmOutcome.read(arm, self.place(arm)) for arm in arms(self.config)]
+        main = outcomes[0]
+        alone = main.alone(main.arm.languages[0])
+        method, told = clone_findings.curve_method(alone)
+        mixtures, alone_rows, controls, dials = [], [], [], []
+        for outcome in outcomes:
+            # An arm with another tokenizer counts other tokens, and has runs on one language alone of its own.
+            own = outcome.alone(outcome.arm.languages[0])
+            same = outcome.arm.tokens == main.arm.tokens and len(outcome.arm.texts) == 1
+            curves = own or (alone if same else {})
+            mixtures += clone_findings.mixture_rows(outcome, curves, clone_findings.curve_method(curves)[0])
+            alone_rows += clone_findings.alone_rows(outcome)
+            kind = outcome.arm.name.partition("-")[0]
+            if kind == "updates":
+                controls.append(clone_findings.control_row(main, outcome, alone, method))
+            if kind in ("anchors", "relatives"):
+                mass = shared_mass(self.store(outcome.arm), outcome.arm.languages[1])
+                dials.append(clone_findings.dial_row(outcome, mass))
+        if any(row.dial == "anchors" for row in dials):
+            dials += clone_findings.dial_ends(main)
+        return CloneFindings(
+            title=self.config.name,
+            question=self.config.description,
+            languages=main.arm.languages,
+            facts=self._facts(main),
+            mixtures=tuple(mixtures),
+            moments=tuple(clone_findings.moments(main)),
+            alone=tuple(alone_rows),
+            controls=tuple(row for row in controls if row),
+            dials=tuple(dials),
+            claims=tuple(clone_findings.claims(main, outcomes[1:], alone, method)),
+            lenses=tuple(self.lenses(main).rows(alone, method)),
+            curve=told,
+        )
+
+    def lenses(self, main: ArmOutcome) -> Lenses:
+        """The four lenses on the main arm."""
+        return Lenses(self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.narrator)
+
+    def _facts(self, main: ArmOutcome) -> dict[str, str]:
+        from glotmix.proxy.model import Shape
+
+        store, proxy = self.store(main.arm), main.arm.proxy
+        shape = Shape.of(proxy, store.vocab_size)
+        return {
+            "text": f"{store.unique_tokens(main.arm.languages[0]):,} tokens of {self.config.language}",
+            "vocabulary": f"{store.base.vocab_size:,} ids of the text, {store.vocab_size:,} of both clones",
+            "model": f"{shape.N:,} parameters without embeddings, {shape.layers} blocks of width {shape.width}",
+            "training": f"{proxy.tokens:,.0f} tokens, {proxy.batch} sequences of {proxy.context} a step, "
+            f"rate {proxy.learning_rate:g}",
+            "runs": f"{sum(len(arm.runs) for arm in arms(self.config))}",
+        }
+
+
+def _sentences(store: ClonedStore, context: int, count: int) -> np.ndarray:
+    """Held-out sequences of the text, evenly spread, [B, T + 1]."""
+    tokens = store.base.held_out(store.texts[0]).tokens
+    there = (len(tokens) - 1) // context
+    which = np.unique(np.linspace(0, there - 1, min(count, there)).astype(int))
+    return np.asarray(tokens[which[:, None] * context + np.arange(context + 1)])
+
+
+def _translations(store: ClonedStore, context: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The beginnings of held-out documents and of their translations, which share the document's id."""
+    sides = []
+    for language in store.languages[:2]:
+        tokens, rows = store.held_out(language).tokens, store.documents(language, "held_out").iter_rows(named=True)
+        sides.append({r["id"]: tokens[r["offset"] : r["offset"] + min(r["length"], context)] for r in rows})
+    both = sorted(sides[0].keys() & sides[1].keys())[:count]
+    return [(sides[0][one], sides[1][one]) for one in both]
+
+
+class CloneExperiment(Experiment[CloneStudyConfig]):
+    """``kind: clones``."""
+
+    kind = "clones"
+    config = CloneStudyConfig
+
+    def price(self, config: CloneStudyConfig, base: Path) -> Price:
+        """Runs, tokens, FLOPs, and the time here by a measurement of a few steps."""
+        from glotmix.proxy import flops
+        from glotmix.proxy.model import Shape
+        from glotmix.proxy.pack import choose
+
+        runs = tokens = 0
+        compute = 0.0
+        planned = arms(config)
+        laboratory = Laboratory(config, base, Path("unused"), Narrator())
+        for arm in planned:
+            vocab = _vocabulary(arm)
+            for run in arm.runs:
+                proxy = laboratory.sized(arm, run.size) if run.size else arm.proxy
+                runs, tokens = runs + 1, tokens + run.tokens
+                compute += run.tokens * flops.per_token(Shape.of(proxy, vocab), proxy.context)
+        main = planned[0]
+        shape = Shape.of(main.proxy, _vocabulary(main))
+        study = laboratory.study(main)
+        workers = study.processes_here()
+        measured, stack = main.proxy, config.sweep.stack
+        if study.device() == "cpu":  # a whole batch of a large proxy would take minutes, and stacks add little
+            sequence = flops.per_token(shape, main.proxy.context) * main.proxy.context
+            batch = max(1, min(main.proxy.batch, round(FLOPS_OF_A_STEP / sequence)))
+            measured, stack = main.proxy.model_copy(update={"batch": batch}), stack or 1
+        packing = choose(shape, measured, runs, device=study.device(), stack=stack, processes=workers, seconds=1.0)
+        seconds = compute / flops.per_token(shape, main.proxy.context) / packing.tokens_per_second
+        told = ", ".join(dict.fromkeys(arm.about for arm in planned))
+        lines = {
+            "proxies": f"{runs} in {counted(len(planned), 'arm')}: {told}",
+            "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
+            "training tokens": f"{tokens:,.0f}",
+            "training compute": f"{compute:.3g} FLOP",
+            "time here": f"about {duration(seconds)} with {counted(workers, 'worker')}"
+            + ", besides the lenses" * bool(config.lenses.splits),
+        }
+        return Price(lines, {"runs": runs, "tokens": tokens, "flops": compute, "seconds": seconds})
+
+    def run(self, config: CloneStudyConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
+        """Train, probe, judge, report; what is complete is not done again."""
+        laboratory = Laboratory(config, base, directory, narrator)
+        with held(directory):
+            laboratory.claim()
+            planned = arms(config)
+            for arm in planned:
+                write_json(laboratory.place(arm) / "plan.json", [run.to_json() for run in arm.runs])
+            for arm in planned:
+                laboratory.probe(arm, laboratory.train(arm))
+            found = laboratory.findings()
+            write_json(directory / "clones.json", found.to_json())
+            for claim in found.claims:
+                narrator.say(f"  {claim.verdict}: {claim.claim} ({claim.measured.value:+.3f})")
+            write_text(directory / "report.html", page(found))
+            return directory / "report.html"
+
+
+def _vocabulary(arm: Arm) -> int:
+    """Ids of an arm, as far as they can be told without its text."""
+    V = arm.tokens.vocab_size
+    n = max(arm.clones.n, len(arm.texts))
+    return V + round((n - 1) * V * (1 - arm.clones.anchors))
+
+
+EXPERIMENT = CloneExperiment()

@@ -1,0 +1,198 @@
+"""What a trial of methods says: losses with intervals, every pair with its significance, and who overfits when."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import t as student
+
+from glotmix.laws.data_constrained import PUBLISHED
+from glotmix.mixture.methods import parse
+from glotmix.report.evidence import Estimate
+from glotmix.studies.compare.findings import MEAN, WORST, Comparison, Moment, Pair, Row, Side, Watch
+from glotmix.studies.compare.runs import Outcome, Results
+
+Curves = Mapping[str, Mapping[str, np.ndarray]]
+"""Metric to language to values at the evaluations, of one run."""
+
+
+def compare(results: Results, side: Side | None = None) -> Comparison:
+    """Put the outcomes of a trial side by side.
+
+    Intervals and tests come from the additive layout method x seed: methods share their seeds, so what a seed does to
+    all of them is no noise of a difference, and the residual variance is pooled over methods, with (M - 1)(S - 1)
+    degrees of freedom. Only seeds that all methods completed count. Pairs are corrected by Holm's method per language.
+    """
+    languages = list(results.situation.unique)
+    by_method = {text: [o for o in results.outcomes if o.method == text] for text in results.methods}
+    methods = [text for text in results.methods if by_method[text]]
+    seeds = sorted(set.intersection(*({o.seed for o in by_method[text]} for text in methods)))
+    runs = {text: {o.seed: o for o in by_method[text]} for text in methods}
+    curves = {text: [curves_of(runs[text][seed]) for seed in seeds] for text in methods}
+    loss_MSL = np.array([[[c["bpb"][name][-1] for name in languages] for c in curves[text]] for text in methods])
+    values = dict(zip(languages, np.moveaxis(loss_MSL, 2, 0), strict=True))
+    values |= {MEAN: loss_MSL.mean(2), WORST: loss_MSL.max(2)}
+    layouts = {name: Layout(value_MS) for name, value_MS in values.items()}
+    return Comparison(
+        baseline=methods[0],
+        sizes=dict(results.situation.unique),
+        tokens=results.situation.D,
+        seeds=len(seeds),
+        rows=tuple(
+            _row(results, text, m, [runs[text][seed] for seed in seeds], layouts, curves, methods[0], languages)
+            for m, text in enumerate(methods)
+        ),
+        pairs=tuple(pair for name, layout in layouts.items() for pair in layout.pairs(methods, name)),
+        watches=tuple(_watch(results, text, name, curves[text]) for text in methods for name in languages),
+        predicted_epochs=1 + PUBLISHED["R_D"],
+        side=side,
+        lost=dict(results.lost),
+    )
+
+
+class Layout:
+    """Values of methods x seeds, with the noise that is left after both."""
+
+    def __init__(self, value_MS: np.ndarray):
+        self.value_MS, self.mean_M = value_MS, value_MS.mean(1)
+        M, S = value_MS.shape
+        self.freedom, self.deviation = (M - 1) * (S - 1), math.nan
+        if self.freedom > 0:
+            residual_MS = value_MS - self.mean_M[:, None] - value_MS.mean(0) + value_MS.mean()
+            self.deviation = math.sqrt(float((residual_MS**2).sum()) / self.freedom)
+
+    def estimate(self, m: int) -> Estimate:
+        """Mean of a method over seeds; its interval is for comparing methods, and leaves out what seeds do to all."""
+        return self._around(float(self.mean_M[m]), 1.0)
+
+    def pairs(self, methods: Sequence[str], language: str) -> list[Pair]:
+        """Every pair of methods, with Holm's p."""
+        chosen = list(itertools.combinations(range(len(methods)), 2))
+        difference_P = np.array([self.mean_M[a] - self.mean_M[b] for a, b in chosen])
+        p_P = holm(self._p(difference_P))
+        return [
+            Pair(methods[a], methods[b], language, self._around(float(d), math.sqrt(2)), float(p))
+            for (a, b), d, p in zip(chosen, difference_P, p_P, strict=True)
+        ]
+
+    def _around(self, value: float, scale: float) -> Estimate:
+        if math.isnan(self.deviation):
+            return Estimate(value)
+        S = self.value_MS.shape[1]
+        half = float(student.ppf(0.975, self.freedom)) * scale * self.deviation / math.sqrt(S)
+        return Estimate(value, value - half, value + half)
+
+    def _p(self, difference_P: np.ndarray) -> np.ndarray:
+        if math.isnan(self.deviation):
+            return np.full(len(difference_P), math.nan)
+        error = self.deviation * math.sqrt(2 / self.value_MS.shape[1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t_P = np.nan_to_num(np.abs(difference_P) / error, nan=0.0)
+        return 2 * student.sf(t_P, self.freedom)
+
+
+def holm(p_P: np.ndarray) -> np.ndarray:
+    """p values adjusted for their number (Holm 1979): the k-th least times what is left, never falling, at most 1."""
+    order = np.argsort(p_P)
+    stepped = np.maximum.accumulate(p_P[order] * np.arange(len(p_P), 0, -1))
+    adjusted = np.empty_like(p_P)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def curves_of(outcome: Outcome) -> Curves:
+    """The losses table of a run as arrays; "tokens" holds the evaluations' training tokens under ""."""
+    found: dict[str, dict[str, list[float]]] = {}
+    tokens: dict[int, float] = {}
+    for row in outcome.record["losses"]:
+        found.setdefault(row["metric"], {}).setdefault(row["language"], []).append(row["value"])
+        tokens[row["step"]] = float(row["tokens"])
+    arrays = {metric: {name: np.array(v) for name, v in by.items()} for metric, by in found.items()}
+    return arrays | {"tokens": {"": np.array([tokens[step] for step in sorted(tokens)])}}
+
+
+def tokens_to(tokens_E: np.ndarray, loss_E: np.ndarray, target: float) -> float | None:
+    """Tokens at which a loss first is at most ``target``, straight lines between evaluations; None if it never is."""
+    below = np.flatnonzero(loss_E <= target)
+    if not below.size:
+        return None
+    e = int(below[0])
+    if e == 0:
+        return float(tokens_E[0])
+    share = (loss_E[e - 1] - target) / (loss_E[e - 1] - loss_E[e])
+    return float(tokens_E[e - 1] + share * (tokens_E[e] - tokens_E[e - 1]))
+
+
+def _row(
+    results: Results,
+    text: str,
+    m: int,
+    outcomes: Sequence[Outcome],
+    layouts: Mapping[str, Layout],
+    curves: Mapping[str, Sequence[Curves]],
+    baseline: str,
+    languages: Sequence[str],
+) -> Row:
+    loss = {name: layout.estimate(m) for name, layout in layouts.items()}
+    method, _ = parse(text)
+    tokens_E = curves[text][0]["tokens"][""]
+
+    def course(of: str, name: str) -> np.ndarray:
+        names = languages if name == MEAN else [name]
+        return np.mean([[c["bpb"][one] for one in names] for c in curves[of]], axis=(0, 1))
+
+    read = {name: float(np.mean([o.record["tokens"].get(name, 0) for o in outcomes])) for name in languages}
+    total, unique = sum(read.values()), results.situation.unique
+    chosen, schedule = results.balances[text], outcomes[0].schedule
+    return Row(
+        method=text,
+        formula=method.formula,
+        source=method.source,
+        is_static=chosen.schedule.is_constant and chosen.weighting is None and chosen.adaptive is None,
+        seeds=len(outcomes),
+        loss=loss,
+        worst_language=max(languages, key=lambda name: loss[name].value),
+        tokens_to={
+            name: tokens_to(tokens_E, course(text, name), float(course(baseline, name)[-1]))
+            for name in [*languages, MEAN]
+        },
+        flops=float(np.mean([o.flops for o in outcomes])),
+        epochs={name: count / unique[name] for name, count in read.items()},
+        shares={name: count / total for name, count in read.items()},
+        stages=tuple((s.start, schedule.epochs_at(s.start, results.situation.D, unique)) for s in schedule.stages),
+    )
+
+
+def _watch(results: Results, text: str, name: str, curves: Sequence[Curves]) -> Watch:
+    tokens_E = curves[0]["tokens"][""]
+    held_SE, trained_SE, seen_SE = (np.array([c[what][name] for c in curves]) for what in ("nats", "train", "seen"))
+    epochs_E = seen_SE.mean(0) / results.situation.unique[name]
+    moments = [
+        Moment(*map(float, row)) for row in zip(tokens_E, epochs_E, trained_SE.mean(0), held_SE.mean(0), strict=True)
+    ]
+    best = int(np.argmin(held_SE.mean(0)))
+    gap = held_SE[:, -1] - trained_SE[:, -1]
+    return Watch(text, name, tuple(moments), moments[best], over_seeds(rises(held_SE)), over_seeds(gap))
+
+
+def rises(held_SE: np.ndarray) -> np.ndarray:
+    """Each seed's loss at the end minus that at the evaluation that was best for the other seeds, [S].
+
+    The least of noisy losses is too low; chosen by the others, it is not.
+    """
+    S = len(held_SE)
+    total_E = held_SE.sum(0)
+    best_S = [int(np.argmin(total_E - held_SE[s])) if S > 1 else int(np.argmin(total_E)) for s in range(S)]
+    return np.array([held_SE[s, -1] - held_SE[s, best] for s, best in enumerate(best_S)])
+
+
+def over_seeds(value_S: np.ndarray) -> Estimate:
+    """Mean with its t interval over seeds."""
+    mean, S = float(value_S.mean()), len(value_S)
+    if S < 2:
+        return Estimate(mean)
+    half = float(student.ppf(0.975, S - 1)) * float(value_S.std(ddof=1)) / math.sqrt(S)
+    return Estimate(mean, mean - half, mean + half)

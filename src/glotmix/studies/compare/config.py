@@ -1,0 +1,105 @@
+"""A comparison of balancing methods as a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+
+from pydantic import Field, field_validator
+
+from glotmix.config import Section
+from glotmix.corpus.config import CorpusConfig
+from glotmix.errors import BadInput
+from glotmix.language import Language
+from glotmix.mixture.methods import parse
+from glotmix.proxy.config import ProxyConfig
+from glotmix.studies.mixture.config import StudyConfig, check
+from glotmix.sweep.config import SweepConfig
+from glotmix.tokens.config import TokensConfig
+
+V = TypeVar("V")
+
+
+PAPER = (
+    "proportional temperature:5 temperature:100 scalarization:5 unimax order_matters increasing cooldown doremi odm"
+).split()
+"""The methods that "Upsample or Upweight?" compares, and two more."""
+
+
+MAY_CHANGE = {"name", "description", "methods", "seeds", "sweep", "max_epochs", "probe", "kind"}
+"""Fields that may differ between calls on one directory; the others decide what a run is."""
+
+
+class ProbeConfig(Section):
+    """The gradient variance on these corpora, measured at the end of the proportional run."""
+
+    sequences: int = Field(64, ge=0)
+    """Training sequences of each language; 0 leaves it out."""
+    tau: float = Field(5.0, gt=0)
+    """Temperature that sampling and weighting are compared at."""
+
+
+def _resolved(values: Mapping[str, V]) -> dict[str, V]:
+    """The same keyed by tags: "sw" and "swh" are "swh_Latn"."""
+    try:
+        return {Language.resolve(name).tag: value for name, value in values.items()}
+    except BadInput as error:  # pydantic adds the field, the caller the file
+        raise ValueError(str(error)) from None
+
+
+class CompareConfig(Section):
+    """Which methods, on what, with how many seeds."""
+
+    kind: Literal["compare"] = "compare"
+    """Kind of the study file."""
+    name: str = Field(min_length=1, max_length=100)
+    """Title of the report."""
+    description: str = ""
+    """What it asks, in a sentence."""
+    languages: list[str] = Field(min_length=2)
+    """Languages, as tags."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    corpus: CorpusConfig = CorpusConfig()
+    tokens: TokensConfig = TokensConfig()
+    proxy: ProxyConfig = ProxyConfig(evaluations=12)
+    sweep: SweepConfig = SweepConfig()
+    methods: list[str] = Field(default_factory=lambda: list(PAPER), min_length=1)
+    """Methods with their numbers (see ``glotmix methods``); the first is what the others are held against."""
+    seeds: int = Field(3, ge=1)
+    """Proxies of each method, the same seeds for all."""
+    unique_tokens: dict[str, float] = Field(default_factory=dict)
+    """Read no more than so many training tokens of a language, a fair sample of its text: how a long tail is made of
+    corpora that have none."""
+    high_resource: list[str] = Field(default_factory=list)
+    """Languages of Order Matters' first stage; default those of at least the median size."""
+    max_epochs: float | None = Field(None, gt=0)
+    """Most passes over any language over a whole schedule; a method that needs more is an error. None: no limit."""
+    probe: ProbeConfig = ProbeConfig()
+
+    @field_validator("languages", "high_resource")
+    @classmethod
+    def _tags(cls, names: list[str]) -> list[str]:
+        return list(_resolved(dict.fromkeys(names)))
+
+    @field_validator("unique_tokens")
+    @classmethod
+    def _keys(cls, tokens: dict[str, float]) -> dict[str, float]:
+        return _resolved(tokens)
+
+    @field_validator("methods")
+    @classmethod
+    def _known(cls, methods: list[str]) -> list[str]:
+        for method in methods:
+            try:
+                parse(method)
+            except BadInput as error:
+                raise ValueError(str(error)) from None
+        if len(set(methods)) < len(methods):
+            raise ValueError("a method stands there twice")
+        return methods
+
+    def as_study(self) -> StudyConfig:
+        """The part that a study of mixtures has too."""
+        shared = {"languages", "seed", "name", "description", "corpus", "tokens", "proxy", "sweep"}
+        return check(self.model_dump(include=shared), where="compare")

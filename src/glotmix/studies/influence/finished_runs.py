@@ -1,0 +1,363 @@
+"""``glotmix influence RUN…``: which languages' training samples the predictions of finished runs rest on.
+
+A run is a proxy of a study that kept its checkpoints, a run of the experiment of kind ``influence``, a directory of a
+transformers model (a classifier or a causal language model, with its trainer's checkpoints or without) or of a LoRA
+adapter. Several runs are repeats that differ in their seed: intervals are then over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.table import Table
+
+from glotmix.artifact import read_json, write_json
+from glotmix.errors import BadInput
+from glotmix.mixture.design import PlannedRun
+from glotmix.studies.influence.lenses import game_values, in_run_values, law_weights, side_by_side
+from glotmix.studies.mixture.config import StudyConfig, check
+from glotmix.study.narrator import Narrator
+from glotmix.study.training import Study
+from glotmix.tokens.opening import open_store
+from glotmix.transfer.matrix import transfer_table
+
+if TYPE_CHECKING:
+    from glotmix.attribution.by_language import InfluenceByLanguage
+    from glotmix.attribution.finished import FinishedRun
+    from glotmix.attribution.index import ProjectionError
+    from glotmix.attribution.influence import InfluenceScores
+    from glotmix.attribution.samples import Samples
+    from glotmix.attribution.texts import Texts
+    from glotmix.studies.influence.findings import Lenses
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked of the runs."""
+
+    train: Path | None = None
+    """Table of training texts; default what lies beside the run, or the sequences that a proxy was trained on."""
+    test: Path | None = None
+    """Table of test texts; default as above, held-out text of a proxy."""
+    train_samples: int = 100
+    """Most training samples of each language."""
+    test_samples: int = 10
+    """Most test samples of each language."""
+    similarity: str = "cosine"
+    """``cosine`` or ``dot``."""
+    weighting: str = "uniform"
+    """``uniform``, ``learning_rate`` or ``last``."""
+    parameters: str | list[str] = "all"
+    """``all``, ``linear``, ``embeddings``, or patterns of parameter names."""
+    checkpoints: Sequence[str] | None = None
+    """Names of the checkpoints to use; default all."""
+    top: int | None = None
+    """How many samples count as the top; default a tenth of the training samples, at most 100."""
+    length: int = 128
+    """Most tokens of a text."""
+    batch: int = 16
+    """Samples of one pass."""
+    processes: int = 1
+    """Processes side by side over the training samples."""
+    index: Path | None = None
+    """Directory of a projected index to score with; made if it is not there."""
+    dimensions: int = 16
+    """Sides of a projected matrix."""
+    lenses: bool = False
+    """Lay the shares of a study's proxies beside its game, its law's weights and in-run Shapley of the same runs, which
+    are trained again for that."""
+    seed: int = 0
+    """Seed of the choice of samples, of nulls, intervals and projections."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was found."""
+
+    runs: tuple[Path, ...]
+    """The runs."""
+    by_language: InfluenceByLanguage
+    """Shares, translation shares and their course."""
+    scores: tuple[InfluenceScores, ...]
+    """The scores, one per run."""
+    report: Path
+    """The page."""
+    errors: tuple[ProjectionError, ...] = field(default=())
+    """Error of the projection of each run, where an index was asked."""
+    lenses: Lenses | None = None
+    """The shares beside other lenses, where asked."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict."""
+        found = self.by_language.to_json()
+        found["runs"] = [str(run) for run in self.runs]
+        found["method"] = dict(self.scores[0].method)
+        found["projection"] = [vars(error) for error in self.errors]
+        found["report"] = str(self.report)
+        if self.lenses is not None:
+            found["lenses"] = {
+                "agreements": [vars(agreement) for agreement in self.lenses.agreements],
+                "matrices": {name: matrix.to_json()["values"] for name, matrix in self.lenses.matrices.items()},
+            }
+        return found
+
+    def tables(self) -> list[Table | str]:
+        """For a terminal: shares beside their null, then translation shares."""
+        positive = self.by_language.positive
+        null = positive.chance if positive.same_label is None else positive.same_label
+        tables: list[Table | str] = [transfer_table(positive.shares), transfer_table(null)]
+        if (translations := self.by_language.translations) is not None:
+            table = Table(title="Translations among the foreign top samples", title_justify="left")
+            for column in ("test language", "share", "95 % interval", "identities shuffled", "independent"):
+                table.add_column(column)
+            for name, value in translations.overall.items():
+                table.add_row(
+                    name,
+                    f"{value.value:.3f}",
+                    f"{value.low:.3f} to {value.high:.3f}",
+                    f"{translations.shuffled[name].value:.3f}",
+                    f"{translations.chance[name]:.3f}",
+                )
+            tables.append(table)
+        for run, error in zip(self.runs, self.errors, strict=False):
+            tables.append(
+                f"{run.name}: projected cosines are off by {error.rms:.3f} (root mean square; exact ones are "
+                f"{error.scale:.3f}), rank correlation {error.correlation:.2f}, {error.overlap:.0%} of the exact top "
+                f"{error.top} found ({error.chance:.0%} at random)"
+            )
+        if self.lenses is not None:
+            table = Table(title="Rank correlations between lenses", title_justify="left")
+            for column in ("lenses", "pairs of languages", "Spearman", "95 % interval", "shuffled"):
+                table.add_column(column)
+            for a in self.lenses.agreements:
+                ends = f"{a.low:+.2f} to {a.high:+.2f}", f"{a.null_low:+.2f} to {a.null_high:+.2f}"
+                table.add_row(f"{a.one}, {a.other}", f"{a.pairs} ({a.count})", f"{a.value:+.2f}", *ends)
+            tables.append(table)
+        return [*tables, str(self.report)]
+
+
+def influence_of(runs: Sequence[Path], asking: Asking, out: Path, narrator: Narrator) -> Answer:
+    """Score runs by language, save the scores and write the page.
+
+    Raises:
+        BadInput: no run or model there, no samples, samples that do not fit the model, an index of other checkpoints.
+    """
+    from glotmix.attribution.by_language import by_language
+    from glotmix.studies.influence.analysis import browser, method_of, names_of, shown
+    from glotmix.studies.influence.findings import InfluenceEvidence, TaskInfluence
+    from glotmix.studies.influence.page import write_influence_report
+
+    if not runs:
+        raise BadInput("no runs", expected="directories of finished runs")
+    scores, errors = [], []
+    for run in runs:
+        found, error, texts = _scores(run, asking, narrator)
+        found.save(out / "scores" / run.resolve().name)
+        scores.append(found)
+        errors += [] if error is None else [error]
+    train = scores[0].train
+    m = asking.top or max(1, min(100, len(train) // 10))
+    answer = by_language(scores, m, asking.seed)
+    sample = _first(scores[0].test.languages, 4)
+    task = TaskInfluence(
+        ", ".join(run.resolve().name for run in runs),
+        f"{len(train)} training samples and {len(scores[0].test)} test samples.",
+        train.ids is not None,
+        m,
+        len(runs),
+        {},
+        **shown(answer),
+        asked=() if texts is None else browser(scores[0], *texts, sample),
+    )
+    names = names_of([*dict.fromkeys((*train.names, *scores[0].test.names))])
+    method = method_of(scores[0].method, {"runs": ", ".join(map(str, runs))})
+    title = "Influence across languages"
+    question = "Which training samples do predictions rest on?"
+    lenses = _lenses(runs, scores, m, asking, narrator) if asking.lenses else None
+    evidence = InfluenceEvidence(title, question, names, (task,), lenses, method)
+    report = write_influence_report(evidence, out / "report.html")
+    result = Answer(tuple(runs), answer, tuple(scores), report, tuple(errors), lenses)
+    write_json(out / "influence.json", _finite(result.to_json()))
+    return result
+
+
+def _lenses(
+    runs: Sequence[Path], scores: Sequence[InfluenceScores], m: int, asking: Asking, narrator: Narrator
+) -> Lenses:
+    """TracIn shares beside what else the runs' study says of transfer."""
+    from glotmix.attribution.shares import language_shares
+
+    study = runs[0].resolve().parent.parent
+    if not (study / "plan.json").is_file() or any(run.resolve().parent.parent != study for run in runs):
+        raise BadInput("no runs of one study", where=runs[0], expected="proxies of one study, for the lenses")
+    found = {
+        "TracIn shares": [language_shares([one], m, np.random.default_rng(asking.seed)).shares for one in scores],
+        "in-run Shapley": in_run_values(study, [run.resolve().name for run in runs], narrator),
+    }
+    for name, matrix in (("game Shapley", game_values(study)), ("law weights", law_weights(study))):
+        if matrix is not None:
+            found[name] = [matrix]
+    return side_by_side(found, asking.seed)
+
+
+def _scores(
+    run: Path, asking: Asking, narrator: Narrator
+) -> tuple[InfluenceScores, ProjectionError | None, tuple[Texts, Texts] | None]:
+    from glotmix.attribution.finished import open_run
+    from glotmix.attribution.index import build_index, open_index
+    from glotmix.attribution.influence import Described, InfluenceScores
+    from glotmix.attribution.tracin import gradient_products
+
+    finished = open_run(run, asking.checkpoints)
+    train, test, texts = _samples(finished, asking)
+    parts = (finished.model, finished.loss, finished.checkpoints)
+    method = {"similarity": asking.similarity, "weighting": asking.weighting, "seed": asking.seed}
+    with narrator.bar(f"Influence in {run.name}") as advance:
+
+        def progress(done: int, total: int) -> None:
+            advance(f"Influence in {run.name}", done, total)
+
+        if asking.index is None:
+            products = gradient_products(
+                *parts,
+                test,
+                train,
+                parameters=asking.parameters,
+                batch=asking.batch,
+                processes=asking.processes,
+                on_progress=progress,
+            )
+            error = None
+        else:
+            place = asking.index / run.resolve().name
+            if (place / "artifact.json").is_file():
+                index = open_index(place)
+                if index.train != Described.of(train):
+                    raise BadInput("made of other training samples", where=place, expected="the same, or another index")
+            else:
+                index = build_index(
+                    place,
+                    *parts,
+                    train,
+                    parameters=asking.parameters,
+                    dimensions=asking.dimensions,
+                    seed=asking.seed,
+                    batch=asking.batch,
+                    on_progress=progress,
+                )
+            products, error = index.products(*parts, test, batch=asking.batch), index.error
+            method |= {"projection": f"{index.dimensions} × {index.dimensions} entries of a matrix"}
+    value_EQN = products.scores(asking.similarity, asking.weighting)
+    method |= {"parameters": ", ".join(products.parameters) if len(products.parameters) < 9 else str(asking.parameters)}
+    described = Described.of(test), Described.of(train)
+    return InfluenceScores(value_EQN, *described, products.checkpoints, method), error, texts
+
+
+def _samples(finished: FinishedRun, asking: Asking) -> tuple[Samples, Samples, tuple[Texts, Texts] | None]:
+    """Training and test samples, with their texts where there are any."""
+    from glotmix.attribution.finished import TokenizerEncoder
+    from glotmix.attribution.texts import read_texts
+
+    run = finished.directory
+    paths = [
+        given or beside
+        for given, beside in ((asking.train, run / "train.parquet"), (asking.test, run / "test.parquet"))
+    ]
+    if not asking.train and not asking.test and not paths[0].is_file():
+        study = run.resolve().parent.parent
+        if (study / "plan.json").is_file():
+            return *_windows(run.resolve(), study, asking), None
+        raise BadInput(
+            "nothing says what it was trained on",
+            where=run,
+            expected="--train and --test: tables with columns text and language (and maybe id, label, pair)",
+        )
+    texts = [read_texts(path) for path in paths]
+    rng = np.random.default_rng(asking.seed)
+    few = [_few(side, most, rng) for side, most in zip(texts, (asking.train_samples, asking.test_samples), strict=True)]
+    last = finished.checkpoints[-1].weights
+    encoder = TokenizerEncoder(last if isinstance(last, Path) else run)
+    length = min(asking.length, finished.context or asking.length)
+    train, test = (side.encoded(encoder, length, finished.classes) for side in few)
+    return train, test, (few[0], few[1])
+
+
+def _few(texts: Texts, most: int, rng: np.random.Generator) -> Texts:
+    """At most so many of each language, the same ids of all where there are ids."""
+    keys = texts.ids or tuple(str(i) for i in range(len(texts)))
+    rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
+    chosen: list[int] = []
+    for language in dict.fromkeys(texts.languages):
+        mine = [i for i, name in enumerate(texts.languages) if name == language]
+        chosen += sorted(sorted(mine, key=lambda i: rank[keys[i]])[:most])
+    return texts.take(chosen)
+
+
+def _windows(run: Path, directory: Path, asking: Asking) -> tuple[Samples, Samples]:
+    """Sequences that a proxy was trained on, as it read them, and windows of every target's held-out text."""
+    import torch
+
+    from glotmix.attribution.samples import Samples
+    from glotmix.proxy.loader import MixtureBatches
+    from glotmix.proxy.run import StackRun, steps_of
+
+    planned = {row["run"]: PlannedRun.from_json(row) for row in read_json(directory / "plan.json")}
+    if run.name not in planned:
+        raise BadInput(f"no run {run.name}", where=directory / "plan.json", expected="a run of this study")
+    plan, config = planned[run.name], _study_config(directory)
+    study = Study(config, directory, directory, Narrator())
+    store = open_store(directory / "tokens")
+    proxy = study.ladder()[plan.size] if plan.size else config.proxy
+    stack_run = StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)
+    batches = MixtureBatches(store, [stack_run], proxy, study.available(store, proxy))
+    rng, T = np.random.default_rng(asking.seed), proxy.context
+    trained_on = plan.schedule.average().support
+    steps = rng.permutation(steps_of(plan.tokens, proxy))[
+        : 3 * asking.train_samples * len(trained_on) // proxy.batch + 1
+    ]
+    read: dict[str, list[np.ndarray]] = {language: [] for language in trained_on}
+    for step in np.sort(steps).tolist():
+        for ids, language in zip(batches(0, step), batches.languages_of(0, step), strict=True):
+            read[language].append(ids[:T])
+    chosen = {
+        name: [rows[i] for i in rng.permutation(len(rows))[: asking.train_samples]] for name, rows in read.items()
+    }
+    train = Samples(
+        {"input_ids": torch.from_numpy(np.stack([ids for rows in chosen.values() for ids in rows]).astype(np.int64))},
+        tuple(name for name, rows in chosen.items() for _ in rows),
+    )
+    windows, of = [], []
+    for target in (*config.languages, *config.outside):
+        tokens = np.asarray(store.held_out(target).tokens)
+        places = len(tokens) // T
+        if places < 1:
+            raise BadInput(f"{target} has {len(tokens)} held-out tokens", where=directory, expected=f"at least {T}")
+        for start in T * np.sort(rng.permutation(places)[: asking.test_samples]):
+            windows.append(tokens[start : start + T])
+            of.append(target)
+    test = Samples({"input_ids": torch.from_numpy(np.stack(windows).astype(np.int64))}, tuple(of))
+    return train, test
+
+
+def _study_config(directory: Path) -> StudyConfig:
+    return check(read_json(directory / "study.json"), where=directory / "study.json")
+
+
+def _first(languages: Sequence[str], most: int) -> list[int]:
+    """Places of the first samples of each language."""
+    return [
+        i for name in dict.fromkeys(languages) for i in [i for i, lang in enumerate(languages) if lang == name][:most]
+    ]
+
+
+def _finite(value: Any) -> Any:
+    """NaN as null, which JSON has."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,132 @@
+"""Influence across languages (arXiv 2305.13286): tune classifiers, score, remove, retrain on subsets, report.
+
+What is complete in the directory is not done again: the base model, every tuning, its scores, every retraining.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from glotmix.artifact import first_difference, read_json, write_json
+from glotmix.errors import BadInput
+from glotmix.studies.influence.config import InfluenceConfig
+from glotmix.studies.influence.page import write_influence_report
+from glotmix.studies.influence.task_runs import TaskStudy
+from glotmix.studies.influence.tasks import base_model
+from glotmix.study.kind import Experiment, Price
+from glotmix.study.narrator import Narrator
+from glotmix.sweep.lock import held
+
+if TYPE_CHECKING:
+    pass
+
+
+class InfluenceExperiment(Experiment[InfluenceConfig]):
+    """``kind: influence``."""
+
+    kind: ClassVar[str] = "influence"
+    config = InfluenceConfig
+
+    def price(self, config: InfluenceConfig, base: Path) -> Price:
+        """Counted, not measured: how many trainings, on how many samples."""
+        counts = _trainings(config)
+        samples = {task.name: task.train * len(config.languages) for task in config.tasks}
+        passes = sum(counts["tunings"][name] * size for name, size in samples.items()) * config.tuning.epochs
+        first = config.tasks[0].name
+        again = counts["retrainings"] * samples[first] * config.tuning.epochs
+        scored = sum(
+            counts["tunings"][t.name] * config.tuning.epochs * (samples[t.name] + t.test * len(config.languages))
+            for t in config.tasks
+        )
+        tunings = sum(counts["tunings"].values())
+        lines = {
+            "tunings with checkpoints": f"{tunings}",
+            "retrainings (removal, subsets)": f"{counts['retrainings']}",
+            "samples trained on": f"{passes + again:,}",
+            "gradients": f"{scored:,}",
+            "base model": config.base.model or f"a proxy, {config.base.proxy.tokens:,.0f} tokens",
+        }
+        amounts = {
+            "tunings": float(tunings),
+            "retrainings": float(counts["retrainings"]),
+            "samples": float(passes + again),
+            "gradients": float(scored),
+        }
+        return Price(lines, amounts)
+
+    def run(self, config: InfluenceConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
+        """Everything in order; called again it goes on."""
+        from glotmix.studies.influence.analysis import evidence_of
+
+        with held(directory):
+            _claim(config, directory)
+            model = base_model(config.base, config, base, directory, narrator)
+            studies = [TaskStudy(config, task, model, base, directory) for task in config.tasks]
+            for study in studies:
+                _tune_and_score(study, narrator)
+            tested = {
+                study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
+            }
+            evidence = evidence_of(config, studies, tested)
+            write_json(directory / "findings.json", [task.to_json() for task in evidence.tasks])
+            return write_influence_report(evidence, directory / "report.html")
+
+
+def _trainings(config: InfluenceConfig) -> dict[str, Any]:
+    tunings = {task.name: config.seeds * (1 + len(config.zero_shot)) for task in config.tasks}
+    how = config.removal
+    once = how.seeds * (1 + how.tests * len(how.kinds)) if how.tests else 0
+    return {
+        "tunings": tunings,
+        "retrainings": (once + config.subsets) * (1 if config.test_first else len(config.tasks)),
+    }
+
+
+def _claim(config: InfluenceConfig, directory: Path) -> None:
+    """A directory belongs to one set of languages, base model and way of tuning."""
+    path = directory / "study.json"
+    mine = config.model_dump(mode="json")
+    if path.is_file():
+        stored = read_json(path)
+        for key in ("languages", "seed", "base", "tuning"):
+            if stored.get(key) != mine[key]:
+                raise BadInput(
+                    f"was made by another configuration: {first_difference(stored.get(key), mine[key], key)}",
+                    where=directory,
+                    expected="the same configuration, or another --out directory",
+                )
+    write_json(path, mine)
+
+
+def _tune_and_score(study: TaskStudy, narrator: Narrator) -> None:
+    config, name = study.config, study.task.name
+    wanted: list[tuple[int, str | None]] = [(seed, None) for seed in range(config.seeds)]
+    wanted += [(seed, language) for language in config.zero_shot for seed in range(config.seeds)]
+    with narrator.bar(f"Tuning and scoring {name}") as advance:
+        for i, (seed, without) in enumerate(wanted):
+            advance(f"Tuning and scoring {name}", i, len(wanted))
+            study.scores(seed, without)
+    right = [np.mean(list(read_json(study.run(s) / "accuracy.json").values())) for s in range(config.seeds)]
+    narrator.say(f"{name}: {config.seeds} tunings, accuracy {np.mean(right):.0%}")
+
+
+def _tested(study: TaskStudy, narrator: Narrator) -> Mapping[str, Any]:
+    """Removal and subsets of one task."""
+    label = f"Training {study.task.name} again"
+    total = _trainings(study.config)["retrainings"] // (1 if study.config.test_first else len(study.config.tasks))
+    done = 0
+    with narrator.bar(label) as advance:
+
+        def progress() -> None:
+            nonlocal done
+            done += 1
+            advance(label, done, total)
+
+        return {"removal": study.removal(progress), "lds": study.datamodeling(progress)}
+
+
+EXPERIMENT = InfluenceExperiment()

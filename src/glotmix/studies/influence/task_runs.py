@@ -1,0 +1,249 @@
+"""The runs of one task: tuned, scored and retrained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.studies.influence.config import InfluenceConfig, TaskConfig
+from glotmix.studies.influence.tasks import texts_of
+
+if TYPE_CHECKING:
+    from glotmix.attribution.influence import InfluenceScores
+    from glotmix.attribution.lds import LinearDatamodelingScore
+    from glotmix.attribution.removal import Removal
+    from glotmix.attribution.texts import Texts
+
+
+RUN = "tuned run"
+
+
+@dataclass(frozen=True)
+class TaskStudy:
+    """One task of the experiment, and its part of the directory."""
+
+    config: InfluenceConfig
+    """The study file."""
+    task: TaskConfig
+    """The task."""
+    base: Path
+    """Directory of the model that is tuned."""
+    root: Path
+    """Directory that relative paths of the file start from."""
+    directory: Path
+    """The experiment's directory."""
+
+    @cached_property
+    def texts(self) -> tuple[Texts, Texts]:
+        """Training and test texts, kept as tables beside the runs."""
+        from glotmix.attribution.texts import read_texts
+
+        place = self.directory / "tasks" / self.task.name
+        made_from = {
+            "task": self.task.model_dump(mode="json"),
+            "languages": self.config.languages,
+            "seed": self.config.seed,
+        }
+        if open_artifact(place, "texts", made_from) is None:
+            train, test = texts_of(self.task, self.config, self.root)
+            with creating(place, "texts", made_from) as part:
+                train.save(part / "train.parquet")
+                test.save(part / "test.parquet")
+        return read_texts(place / "train.parquet"), read_texts(place / "test.parquet")
+
+    def fresh(self, seed: int) -> Any:
+        """The base model with a new head."""
+        import torch
+        from transformers import AutoModelForSequenceClassification
+
+        from glotmix.attribution.finished import quiet
+
+        torch.manual_seed(seed)
+        names = dict(enumerate(self.classes))
+        try:
+            with quiet():
+                return AutoModelForSequenceClassification.from_pretrained(
+                    self.base,
+                    num_labels=len(names),
+                    id2label=names,
+                    label2id={name: i for i, name in names.items()},
+                    pad_token_id=self.encoder.padding,
+                    local_files_only=True,
+                )
+        except (OSError, ValueError) as error:
+            raise BadInput(f"cannot be opened: {str(error).splitlines()[0]}", where=self.base) from None
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """Labels of the task."""
+        return self.texts[0].classes
+
+    @cached_property
+    def encoder(self) -> Any:
+        """Tokenizer of the base model."""
+        from glotmix.attribution.finished import TokenizerEncoder
+
+        return TokenizerEncoder(self.base)
+
+    def samples(self, texts: Texts) -> Any:
+        """Texts as the model reads them."""
+        return texts.encoded(self.encoder, self.config.tuning.length, self.classes)
+
+    @cached_property
+    def train(self) -> Any:
+        """Training samples."""
+        return self.samples(self.texts[0])
+
+    @cached_property
+    def test(self) -> Any:
+        """Test samples."""
+        return self.samples(self.texts[1])
+
+    def run(self, seed: int, without: str | None = None) -> Path:
+        """Directory of a tuning, done if it is not; ``glotmix influence`` opens it too."""
+        from glotmix.attribution.classifier import accuracies, tune
+        from glotmix.attribution.finished import quiet
+
+        left_out = "" if without is None else f"-without-{without}"
+        place = self.directory / "runs" / f"{self.task.name}{left_out}-s{seed}"
+        made_from = self._made_from() | {"run": seed, "without": without}
+        if open_artifact(place, RUN, made_from) is None:
+            texts = self.texts[0] if without is None else self.texts[0].without(without)
+            model = self.fresh(seed)
+            with creating(place, RUN, made_from) as part, quiet():
+                tune(model, self.samples(texts), self.config.tuning, seed, keep=part / "checkpoints")
+                write_json(part / "accuracy.json", accuracies(model, self.test))
+                texts.save(part / "train.parquet")
+                self.texts[1].save(part / "test.parquet")
+                for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+                    if (self.base / name).is_file():
+                        (part / name).write_bytes((self.base / name).read_bytes())
+        return place
+
+    def _made_from(self) -> dict[str, Any]:
+        config = self.config.model_dump(mode="json")
+        keys = ("languages", "seed", "base", "tuning")
+        return {"task": self.task.model_dump(mode="json"), **{key: config[key] for key in keys}}
+
+    def scores(self, seed: int, without: str | None = None, **changes: str) -> InfluenceScores:
+        """Influence in a run, computed if it is not; ``changes`` to how (similarity, weighting)."""
+        from glotmix.attribution.finished import open_run
+        from glotmix.attribution.influence import InfluenceScores
+        from glotmix.attribution.tracin import gradient_products
+
+        run = self.run(seed, without)
+        how = self.config.scores.model_copy(update=changes)
+        made_from = {
+            "run": run.name,
+            **self._made_from(),
+            "scores": how.model_dump(mode="json", exclude={"top", "processes", "batch"}),
+        }
+        place = self.directory / "scores" / f"{run.name}-{how.similarity}-{how.weighting}"
+        if open_artifact(place, "scores", made_from) is None:
+            finished = open_run(run)
+            texts = self.texts[0] if without is None else self.texts[0].without(without)
+            train = self.samples(texts)
+            products = gradient_products(
+                finished.model,
+                finished.loss,
+                finished.checkpoints,
+                self.test,
+                train,
+                parameters=how.parameters,
+                batch=how.batch,
+                processes=how.processes,
+            )
+            found = InfluenceScores.of(products, self.test, train, similarity=how.similarity, weighting=how.weighting)
+            with creating(place, "scores", made_from) as part:
+                found.save(part)
+        return InfluenceScores.load(place)
+
+    def retrained(self, kept: np.ndarray, seed: int) -> np.ndarray:
+        """Confidence in every test sample's class after tuning on the training samples at these places."""
+        from glotmix.attribution.classifier import confidences, tune
+
+        made_from = self._made_from() | {"kept": [int(i) for i in kept], "run": seed}
+        path = self.directory / "retrained" / f"{self.task.name}-{fingerprint(made_from)}.json"
+        if not path.is_file():
+            model = self.fresh(seed)
+            tune(model, self.train.take(kept.tolist()), self.config.tuning, seed)
+            write_json(path, confidences(model, self.test).tolist())
+        return np.array(read_json(path))
+
+    def removal(self, progress: Callable[[], None]) -> Removal | None:
+        """Retraining without the top samples of a few test samples, of languages in turn."""
+        from glotmix.attribution.removal import removal
+
+        how = self.config.removal
+        if not how.tests:
+            return None
+        languages = self.texts[1].languages
+        places = {name: [i for i, lang in enumerate(languages) if lang == name] for name in self.config.languages}
+        rounds = max(map(len, places.values()))
+        turns = [places[name][i] for i in range(rounds) for name in places if i < len(places[name])]
+
+        def retrain(kept: np.ndarray, seed: int) -> np.ndarray:
+            progress()
+            return self.retrained(kept, seed)
+
+        # The first seeds are those of the runs, whose full training is then known.
+        return removal(self.scores(0), retrain, how.samples, range(how.seeds), test=turns[: how.tests], kinds=how.kinds)
+
+    def datamodeling(self, progress: Callable[[], None]) -> dict[str, LinearDatamodelingScore]:
+        """Linear datamodeling score of each score: TracIn in both similarities, EK-FAC where kronfluence is installed,
+        the label alone, and chance."""
+        from glotmix.attribution.lds import draw_subsets, linear_datamodeling_score
+
+        if not self.config.subsets:
+            return {}
+        rng = np.random.default_rng(self.config.seed)
+        subset_RN = draw_subsets(len(self.train), self.config.subsets, rng)
+        output_RQ = []
+        for r, mask in enumerate(subset_RN):
+            progress()
+            p_Q = np.clip(self.retrained(np.flatnonzero(mask), r), 1e-9, 1 - 1e-9)
+            output_RQ.append(np.log(p_Q) - np.log1p(-p_Q))
+        values = {f"TracIn, {kind}": self.scores(0, similarity=kind).value_QN for kind in ("cosine", "dot")}
+        same_QN = np.equal.outer(np.array(self.test.labels), np.array(self.train.labels))
+        values["same label"] = same_QN + 1e-6 * rng.standard_normal(same_QN.shape)
+        values["random"] = rng.standard_normal(same_QN.shape)
+        if (curved := self._ekfac()) is not None:
+            values = {"EK-FAC": curved} | values
+        return {
+            name: linear_datamodeling_score(value_QN, subset_RN, np.array(output_RQ))
+            for name, value_QN in values.items()
+        }
+
+    def _ekfac(self) -> np.ndarray | None:
+        from glotmix.attribution.ekfac import ekfac_scores
+        from glotmix.attribution.finished import open_run
+        from glotmix.attribution.influence import InfluenceScores
+
+        run = self.run(0)
+        place, made_from = self.directory / "scores" / f"{run.name}-ekfac", {"run": run.name, **self._made_from()}
+        if open_artifact(place, "scores", made_from) is None:
+            finished = open_run(run)
+            try:
+                found = ekfac_scores(finished.model, finished.loss, self.test, self.train)
+            except MissingExtra:
+                return None
+            with creating(place, "scores", made_from) as part:
+                found.save(part)
+        return InfluenceScores.load(place).value_QN
+
+
+def chosen_tests(study: TaskStudy) -> Sequence[int]:
+    """Test samples for the browser: the first of each language."""
+    languages = study.texts[1].languages
+    return [
+        i
+        for name in study.config.languages
+        for i in [i for i, lang in enumerate(languages) if lang == name][: study.config.browse]
+    ]

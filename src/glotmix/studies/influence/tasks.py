@@ -1,0 +1,192 @@
+"""Texts of the tasks whose influence is studied, and the model that is tuned on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from glotmix.artifact import creating, open_artifact
+from glotmix.corpus.config import CorpusConfig
+from glotmix.corpus.readers import open_reader
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.studies.influence.config import BaseConfig, InfluenceConfig, TaskConfig
+from glotmix.study.narrator import Narrator
+from glotmix.tokens.build import build_store
+
+if TYPE_CHECKING:
+    from glotmix.attribution.texts import Texts
+
+
+def texts_of(task: TaskConfig, config: InfluenceConfig, base: Path) -> tuple[Texts, Texts]:
+    """Training and test texts of a task; the test texts of all languages are translations where the task has any.
+
+    Raises:
+        BadInput: too few texts, texts without labels, or a language without text.
+        MissingExtra: a data set of the hub without ``datasets``.
+    """
+    if task.source == "embedded":
+        return _embedded(task, config.languages, config.seed)
+    if task.source == "hub":
+        return _hub(task, config.languages, "train", task.train), _hub(
+            task, config.languages, task.test_split, task.test
+        )
+    assert task.path is not None
+    assert task.test_path is not None
+    return (
+        _file(base / task.path, task, config.languages, task.train, config.seed),
+        _file(base / task.test_path, task, config.languages, task.test, config.seed),
+    )
+
+
+def _embedded(task: TaskConfig, languages: Sequence[str], seed: int) -> tuple[Texts, Texts]:
+    """Documents and the scenes that they are about. Test documents come first, the same in every language; training
+    documents are the same in every language too, or else each language has its own."""
+    reader = open_reader(CorpusConfig(bytes_per_language=2**62, seed=seed), languages, Path())
+    needed = task.test + task.train * (1 if task.parallel else len(languages))
+    rows: dict[str, list[tuple[str, str, str, str]]] = {"train": [], "test": []}
+    for place, language in enumerate(languages):
+        first = task.test + (0 if task.parallel else place * task.train)
+        labelled = ((document.text, document.id.partition("/")[0]) for document in reader.documents(language))
+        kept = ((text, scene) for text, scene in labelled if not task.classes or scene in task.classes)
+        for k, (text, scene) in enumerate(islice(kept, needed)):
+            if k < task.test:
+                rows["test"].append((text, language, f"test {k}", scene))
+            elif first <= k < first + task.train:
+                # Without translations identities are places: joined by nothing, they show what chance gives.
+                rows["train"].append((text, language, f"{k - first}", scene))
+    train, test = _joined(rows["train"]), _joined(rows["test"])
+    if unseen := set(test.classes) - set(train.classes):
+        raise BadInput(f"no training text of class {min(unseen)}", where=f"task {task.name}", expected="a larger train")
+    return train, test
+
+
+def _joined(rows: Sequence[tuple[str, str, str, str]]) -> Texts:
+    """From (text, language, id, label)."""
+    from glotmix.attribution.texts import Texts
+
+    texts, languages, ids, labels = (tuple(column) for column in zip(*rows, strict=True))
+    return Texts(texts, languages, None, ids, labels)
+
+
+def _hub(task: TaskConfig, languages: Sequence[str], split: str, samples: int) -> Texts:
+    from glotmix.attribution.texts import Texts
+
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise MissingExtra("datasets", "hub") from None
+    columns: dict[str, list[str]] = {name: [] for name in ("text", "language", "pair", "id", "label")}
+    for language in languages:
+        if language not in task.configurations:
+            raise BadInput(f"no configuration of {language}", where=f"task {task.name}", expected="configurations")
+        data = load_dataset(task.path, task.configurations[language], split=split)
+        found = 0
+        for place, row in enumerate(data):
+            if found == samples:
+                break
+            if row[task.label_field] == -1 or (task.classes and str(row[task.label_field]) not in task.classes):
+                continue
+            found += 1
+            columns["text"].append(str(row[task.text_field]))
+            columns["language"].append(language)
+            columns["pair"].append(str(row[task.pair_field]) if task.pair_field else "")
+            columns["id"].append(str(row[task.id_field]) if task.id_field else f"{split} {place}")
+            columns["label"].append(str(row[task.label_field]))
+        if found < samples:
+            raise BadInput(f"{found} texts of {language} in {split}", where=task.path, expected=f"{samples}")
+    texts, names, pairs, ids, labels = (tuple(columns[n]) for n in ("text", "language", "pair", "id", "label"))
+    return Texts(texts, names, pairs if task.pair_field else None, ids, labels)
+
+
+def _file(path: Path, task: TaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
+    """The same ids of every language, so far as there are any; else a random choice."""
+    from glotmix.attribution.texts import read_texts
+
+    texts = read_texts(path)
+    if texts.labels is None:
+        raise BadInput("no column 'label'", where=path, expected="the class of every text")
+    if task.classes:
+        texts = texts.take([i for i, label in enumerate(texts.labels) if label in task.classes])
+    rng = np.random.default_rng(seed)
+    keys = texts.ids or tuple(str(i) for i in range(len(texts)))
+    rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
+    chosen: list[int] = []
+    for language in languages:
+        mine = [i for i, name in enumerate(texts.languages) if name == language]
+        if len(mine) < samples:
+            raise BadInput(f"{len(mine)} texts of {language}", where=path, expected=f"{samples}")
+        chosen += sorted(mine, key=lambda i: rank[keys[i]])[:samples]
+    return texts.take(chosen)
+
+
+def base_model(base: BaseConfig, config: InfluenceConfig, root: Path, directory: Path, narrator: Narrator) -> Path:
+    """Directory of the model that is tuned; a proxy is trained first, on equal shares of the languages."""
+    if base.model is not None:
+        return fetched(base.model, root, directory)
+    place = directory / "base"
+    made_from = {"languages": config.languages, "seed": config.seed, "base": base.model_dump(mode="json")}
+    if open_artifact(place, "base", made_from) is not None:
+        return place
+    from glotmix.proxy.checkpoint import save_checkpoint
+    from glotmix.proxy.loader import MixtureBatches
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.run import StackRun
+    from glotmix.proxy.stack import Stack
+    from glotmix.proxy.train import train_stack
+
+    reader = open_reader(base.corpus, config.languages, root)
+    store = build_store(
+        directory / "tokens",
+        reader,
+        config.languages,
+        base.tokens,
+        held_out=base.corpus.held_out,
+        min_tokens=base.proxy.context + 1,
+        base=root,
+    )
+    shape = Shape.of(base.proxy, store.vocab_size)
+    share = 1 / len(config.languages)
+    schedule = Schedule.constant(Mixture(dict.fromkeys(config.languages, share)))
+    run = StackRun("base", schedule, int(base.proxy.tokens), config.seed)
+    trained: list[Stack] = []
+    with narrator.bar("Training the base model") as advance, creating(place, "base", made_from) as part:
+        train_stack(
+            [run],
+            MixtureBatches(store, [run], base.proxy),
+            shape,
+            base.proxy,
+            on_start=trained.append,
+            on_step=lambda done, total, _: advance("Training the base model", done, total),
+        )
+        stack = trained[0]
+        save_checkpoint(part, stack.views(stack.master_KP), shape, end_of_document=store.end_of_document)
+        store.tokenizer().save(part)
+    return place
+
+
+def fetched(name: str, root: Path, directory: Path) -> Path:
+    """A model's directory: on this machine, or fetched from the hub into the experiment's directory."""
+    local = root / name
+    if local.is_dir():
+        return local
+    place = directory / "base"
+    if open_artifact(place, "base", {"model": name}) is not None:
+        return place
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise MissingExtra("huggingface_hub", "posttrain") from None
+    wanted = ["*.json", "*.safetensors", "*.model"]
+    with creating(place, "base", {"model": name}) as part:
+        try:
+            snapshot_download(name, local_dir=part, allow_patterns=wanted)
+        except Exception as error:  # the network's and the hub's own kinds are many
+            message = str(error).splitlines()[0]
+            raise BadInput(f"model {name!r} cannot be fetched: {message}", where="base.model") from None
+    return place

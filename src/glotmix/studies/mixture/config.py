@@ -1,0 +1,150 @@
+"""A mixture study as a file: every section, its default and one sentence on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from glotmix.config import Section, checked, read_study
+from glotmix.corpus.config import CorpusConfig
+from glotmix.errors import BadInput
+from glotmix.fit.config import FitConfig
+from glotmix.mixture.config import DesignConfig
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.proxy.config import ProxyConfig
+from glotmix.sweep.config import SweepConfig
+from glotmix.tokens.config import TokensConfig
+
+
+class TargetConfig(Section):
+    """The expensive run that the study is for."""
+
+    tokens: float | None = Field(None, gt=0)
+    """Training tokens D of the target run; default: so many that proxies repeat data as they are (no scaling)."""
+    parameters: float | None = Field(None, gt=0)
+    """Parameters N (without embeddings) of the target model; used by laws that know N."""
+    unique_tokens: dict[str, float] = Field(default_factory=dict)
+    """Unique tokens U of a language in the target's corpus, where the study's own corpus is only a sample of it."""
+
+
+class ValidateConfig(Section):
+    """The closed loop: optimum and baselines trained and measured."""
+
+    seeds: int = Field(3, ge=0)
+    """Proxies per mixture; 0 leaves the loop open, and the report says so."""
+    baselines: list[str] = Field(default_factory=lambda: ["natural", "uniform", "temperature", "unimax"])
+    """Baselines that are trained beside the optimum."""
+    temperature: float = Field(3.33, gt=0)
+    """τ of the temperature baseline (XLM-R and mT5 use α = 0.3, τ = 3.33)."""
+
+
+LANGUAGE_KEYS = {
+    "corpus": ("sources", "bytes_per_language"),
+    "target": ("unique_tokens",),
+    "optimize": ("weights", "floors", "ceilings", "current"),
+}
+"""Fields of a study whose keys are languages."""
+
+
+def _resolved(value: Any, field: str) -> Any:
+    """The same mapping keyed by tags."""
+    from glotmix.language import Language
+
+    if not isinstance(value, dict):
+        return value
+    tags: dict[str, Any] = {}
+    for name, one in value.items():
+        try:
+            tag = Language.resolve(str(name)).tag
+        except BadInput as error:
+            raise ValueError(f"{field}: {error}") from None
+        if tag in tags:
+            raise ValueError(f"{field}: {tag} stands there twice")
+        tags[tag] = one
+    return tags
+
+
+class StudyConfig(Section):
+    """A whole study: corpus → … → report."""
+
+    name: str = Field(min_length=1, max_length=100)
+    """Title of the report."""
+    description: str = ""
+    """What the study asks, in a sentence."""
+    languages: list[str] = Field(min_length=1)
+    """Languages whose share is sought, as tags ("swh_Latn"; "sw" and "swh" resolve)."""
+    outside: list[str] = Field(default_factory=list)
+    """Languages that are measured but never trained on."""
+    seed: int = 0
+    """Seed of everything that is drawn."""
+    corpus: CorpusConfig = CorpusConfig()
+    tokens: TokensConfig = TokensConfig()
+    design: DesignConfig = DesignConfig()
+    proxy: ProxyConfig = ProxyConfig()
+    target: TargetConfig = TargetConfig()
+    sweep: SweepConfig = SweepConfig()
+    fit: FitConfig = FitConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
+    validation: ValidateConfig = ValidateConfig()
+    export: list[str] = Field(default_factory=list)
+    """Exporters to run (see ``glotmix exporters``)."""
+
+    @field_validator("languages", "outside")
+    @classmethod
+    def _resolve(cls, tags: list[str]) -> list[str]:
+        from glotmix.language import Language
+
+        try:
+            return [Language.resolve(tag).tag for tag in tags]
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _resolve_keys(cls, data: Any) -> Any:
+        """Languages as keys ("sw", "swh") are the same as in the list of languages."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        for section, fields in LANGUAGE_KEYS.items():
+            if isinstance(data.get(section), dict):
+                data[section] = {
+                    name: _resolved(value, f"{section}.{name}") if name in fields else value
+                    for name, value in data[section].items()
+                }
+        return data
+
+    @model_validator(mode="after")
+    def _languages_once(self) -> StudyConfig:
+        names = [*self.languages, *self.outside]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"language {name} stands there twice (languages and outside together)")
+        for field in ("floors", "ceilings", "current"):
+            for name in getattr(self.optimize, field):
+                if name not in self.languages:
+                    raise ValueError(f"optimize.{field}: {name} is none of the languages whose share is sought")
+        return self
+
+
+def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read a study file, apply a scale and ``a.b=value`` overrides, and check every field.
+
+    A file may hold ``scales: {tiny: {...}, small: {...}}``; the chosen one is merged over the rest before the check.
+    ``scale`` in the file names the default.
+
+    Raises:
+        BadInput: file, line or field, the value and what was expected.
+    """
+    data = read_study(path, scale=scale, overrides=overrides)
+    if data.pop("kind", "mixture") != "mixture":
+        raise BadInput("asks for another experiment than a mixture", where=path, expected="kind: mixture, or no kind")
+    return check(data, where=path)
+
+
+def check(data: Mapping[str, Any], *, where: object = None) -> StudyConfig:
+    """Validate a study given as a plain dict."""
+    return checked(StudyConfig, data, where=where)

@@ -1,0 +1,324 @@
+"""What the stages found, as the plain data that the report shows."""
+
+from __future__ import annotations
+
+import math
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from glotmix import __version__
+from glotmix.artifact import fingerprint, read_json
+from glotmix.corpus.census import Census
+from glotmix.errors import GlotmixError
+from glotmix.exporters.exporter import Realised
+from glotmix.fit.fit import Fit
+from glotmix.fit.holdout import Holdout
+from glotmix.language import Language
+from glotmix.measurements import Measurements
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.constraint import Constraints, constraints_from
+from glotmix.optimize.objective import Mean
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.pareto import front
+from glotmix.report.evidence import (
+    About,
+    Advice,
+    Candidate,
+    CensusRow,
+    Cost,
+    Estimate,
+    Evidence,
+    Front,
+    HeldOut,
+    Interactions,
+    RunRow,
+    Trained,
+)
+from glotmix.report.fitted import law_fit
+from glotmix.studies.mixture.active import stopped_because
+from glotmix.studies.mixture.closed_loop import ClosedLoop, Difference
+from glotmix.study.training import Judgement, Study
+from glotmix.tokens.store import TokenStore
+from glotmix.transfer.game import game_from
+from glotmix.transfer.interactions import interactions
+from glotmix.transfer.matrix import TransferMatrix
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Results of all stages of one study."""
+
+    study: Study
+    """Configuration and directory."""
+    store: TokenStore
+    """The tokens."""
+    census: Census
+    """The corpus in numbers."""
+    measurements: Measurements
+    """All complete runs, those of the closed loop among them."""
+    transfer: TransferMatrix | None
+    """Shapley values, when every coalition was run."""
+    judgement: Judgement
+    """The laws and what they are worth."""
+    optimum: Optimum
+    """The optimum and its baselines."""
+    loop: ClosedLoop | None
+    """What the closed loop measured."""
+    exports: Mapping[str, Realised]
+    """Exporter to what it realised."""
+    seconds: float
+    """Wall-clock seconds of all calls."""
+
+
+def evidence_of(found: Findings) -> Evidence:
+    """Everything that the report shows."""
+    study, config = found.study, found.study.config
+    return Evidence(
+        title=config.name,
+        description=config.description,
+        about={tag: about(tag) for tag in (*config.languages, *config.outside)},
+        measurements=found.measurements,
+        runs=_runs(found),
+        census=_census(found),
+        transfer={} if found.transfer is None else {"Shapley values": found.transfer},
+        interactions=_interactions(found),
+        front=_front(found),
+        held_out=held_out_of(found.judgement.held_out),
+        law=law_fit(found.judgement.fits[found.judgement.law]),
+        advice=_advice(found),
+        trained=_trained(found),
+        noise=study.noise(found.measurements),
+        cost=_cost(found),
+        simulated_epochs=bool(config.proxy.simulate_epochs and config.target.tokens),
+        warnings=_warnings(found),
+        config=config.model_dump(mode="json"),
+        provenance=versions()
+        | {
+            "corpus and tokens": found.store.fingerprint,
+            "configuration": fingerprint(found.study.config.model_dump(mode="json")),
+        },
+        exports={name: str(study.directory / "export" / name) for name in found.exports},
+    )
+
+
+def about(tag: str) -> About:
+    """Name, family and script of a language."""
+    language = Language.resolve(tag)
+    return About(language.name, language.family, language.tag.rpartition("_")[2])
+
+
+def _estimate(estimate: Any) -> Estimate:
+    return Estimate(estimate.value, estimate.low, estimate.high)
+
+
+def _runs(found: Findings) -> tuple[RunRow, ...]:
+    table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
+    rows = []
+    for row in table.iter_rows(named=True):
+        path = found.study.directory / "jobs" / "timings" / f"{row['run']}.json"
+        times = read_json(path) if path.is_file() else {}
+        took = (times.get(name) for name in ("seconds", "began", "ended"))
+        rows.append(RunRow(row["run"], row["role"], row["status"], row["seed"], row["N"], row["D"], *took))
+    return tuple(rows)
+
+
+def _interactions(found: Findings) -> Interactions | None:
+    """Of the coalition game, where every coalition was run."""
+    study, config = found.study, found.study.config
+    if config.design.coalitions != "all" or len(config.languages) < 2:
+        return None
+    game = game_from(found.measurements.with_role("coalition", "anchor"), study.empty_loss(found.store))
+    inside = [t for t, target in enumerate(game.targets) if target in game.players]
+    return Interactions(game.players, interactions(game)[inside].mean(axis=0))
+
+
+def front_of(
+    fitted: Fit,
+    optimum: Optimum,
+    constraints: Constraints,
+    name_of: Callable[[str], str],
+    N: float | None = None,
+    D: float | None = None,
+) -> Front | None:
+    """What languages outside the mixture cost those inside; without any, what the largest one costs the others.
+
+    None where the law says nothing of one of them, or there is only one language.
+    """
+    inside = [target for target in fitted.targets if target in fitted.languages]
+    outside = [target for target in fitted.targets if target not in fitted.languages]
+    natural = next((b.mixture for b in optimum.baselines if b.name in ("natural", "current")), None)
+    if outside:
+        names = ("mean loss inside the mixture", "mean loss of the languages outside")
+        weights = (dict.fromkeys(inside, 1.0), dict.fromkeys(outside, 1.0))
+    elif natural is not None and len(inside) > 1:
+        largest = max(inside, key=lambda target: natural.get(target, 0.0))
+        names = ("mean loss of the others", f"loss of {name_of(largest)}")
+        weights = (dict.fromkeys([t for t in inside if t != largest], 1.0), {largest: 1.0})
+    else:
+        return None
+    first, second = (Mean(fitted.targets, weight) for weight in weights)
+    known = {"optimum": optimum.mixture} | {baseline.name: baseline.mixture for baseline in optimum.baselines}
+    try:
+        points = front(fitted, first, second, constraints, N=N, D=D, points=9, starts=2)
+    except GlotmixError:
+        return None
+    values = {}
+    for name, mixture in known.items():
+        losses = fitted.loss(mixture.vector(fitted.languages), N, D)
+        values[name] = (float(first.value(losses)), float(second.value(losses)))
+    return Front(*names, tuple((point.first, point.second, dict(point.mixture)) for point in points), values)
+
+
+def _front(found: Findings) -> Front | None:
+    study, fitted = found.study, found.judgement.fits[found.judgement.law]
+    D = study.target_tokens()
+    constraints = constraints_from(study.config.optimize, fitted.languages, unique=study.unique(found.store), D=D)
+    climbed = bool(study.config.design.ladder)
+    N = study.config.target.parameters if climbed else None
+    return front_of(fitted, found.optimum, constraints, lambda tag: about(tag).name, N, D if climbed else None)
+
+
+def _census(found: Findings) -> tuple[CensusRow, ...]:
+    epochs = found.optimum.epochs
+    return tuple(
+        CensusRow(
+            language=row.language,
+            documents=row.documents,
+            bytes=row.bytes,
+            unique_tokens=row.unique_tokens,
+            fertility=row.fertility,
+            bytes_per_token=row.bytes_per_token,
+            byte_premium=row.byte_premium,
+            epochs=epochs.get(row.language),
+        )
+        for row in found.census.rows
+    )
+
+
+def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:
+    """Every law's predictions of runs that it was not fitted to; nothing where none were held out."""
+    if holdout is None or holdout.predictions is None:
+        return ()
+    made = holdout.predictions
+    return tuple(
+        HeldOut(law, target, made.runs, predicted_RT[:, t], made.measured_RT[:, t])
+        for law, predicted_RT in made.predicted.items()
+        for t, target in enumerate(holdout.targets)
+        if np.isfinite(predicted_RT[:, t]).any()
+    )
+
+
+def _advice(found: Findings) -> Advice:
+    store, study = found.store, found.study
+    return advice(
+        found.judgement.law, found.optimum, study.config.optimize, D=study.target_tokens(), unique=study.unique(store)
+    )
+
+
+def advice(
+    law: str, optimum: Optimum, config: OptimizeConfig, *, D: float | None, unique: Mapping[str, float]
+) -> Advice:
+    """The optimum beside every baseline.
+
+    Args:
+        law: name of the law that it was taken on.
+        optimum: the optimum.
+        config: its limits and objective.
+        D: training tokens of the target run, if known.
+        unique: unique tokens of each language; empty where they are not known.
+    """
+    ceilings = dict(config.ceilings)
+    if config.max_epochs is not None and D is not None:
+        for language, tokens in unique.items():
+            ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
+
+    def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
+        losses = {target: _estimate(loss) for target, loss in predicted.items()}
+        epochs = mixture.epochs(D, unique) if D is not None and unique else {}
+        return Candidate(name, dict(mixture), _estimate(objective), losses, epochs)
+
+    return Advice(
+        law=law,
+        objective=config.objective,
+        optimum=candidate("optimum", optimum.mixture, optimum.objective, optimum.predicted),
+        baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
+        weights=dict(optimum.aim.weights),
+        reference=dict(optimum.aim.best),
+        gains={name: _estimate(gain) for name, gain in optimum.gains.items()},
+        active=tuple(active.words for active in optimum.active),
+        floors=dict(config.floors),
+        ceilings=ceilings,
+        status=optimum.status,
+        honest=optimum.honest,
+        spread=optimum.spread or {},
+        extrapolates=optimum.nearest.extrapolates if optimum.nearest else None,
+    )
+
+
+def _trained(found: Findings) -> tuple[Trained, ...]:
+    if found.loop is None:
+        return ()
+    predicted = {b.name: (b.predicted, b.objective) for b in found.optimum.baselines}
+    tested = {d.baseline: _measured(d) for d in found.loop.differences}
+    predicted["optimum"] = (found.optimum.predicted, found.optimum.objective)
+    return tuple(
+        Trained(
+            name=name,
+            measured=losses,
+            predicted={target: _estimate(loss) for target, loss in predicted[name][0].items()},
+            objective=_estimate(predicted[name][1]),
+            objectives=found.loop.objective[name],
+            difference=tested.get(name),
+        )
+        for name, losses in found.loop.measured.items()
+    )
+
+
+def _measured(difference: Difference) -> Estimate:
+    low, high = difference.low, difference.high
+    known = math.isfinite(low) and math.isfinite(high)
+    return Estimate(difference.value, low if known else None, high if known else None)
+
+
+def _cost(found: Findings) -> Cost:
+    table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
+    counts = table.group_by("status").len().sort("status")
+    target = found.study.config.target
+    return Cost(
+        runs=dict(counts.iter_rows()),
+        tokens=float(table["D"].sum()),
+        flops=float(table["C"].sum()),
+        seconds=found.seconds,
+        target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
+    )
+
+
+def _warnings(found: Findings) -> tuple[str, ...]:
+    warnings = [f"Law {law} could not be fitted: {why}" for law, why in found.judgement.crossed.problems.items()]
+    for target, fitted in found.judgement.fits[found.judgement.law].fits.items():
+        if fitted.usable and fitted.status != "converged":
+            warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")
+        if vague := [sentence for sentence in fitted.unclear if "prior" not in sentence]:
+            warnings.append(f"The fit of {found.judgement.law} for {target}: {'; '.join(vague)}")
+    climb = found.study.directory / "scale.json"
+    if found.study.config.design.ladder and climb.is_file():
+        warnings.extend(read_json(climb)["sizes"][-1]["warnings"])
+    if (why := stopped_because(found.study)) and not why.startswith("settled"):
+        warnings.append(f"Further runs were chosen until {why}")
+    return tuple(warnings)
+
+
+def versions() -> dict[str, str]:
+    """What made the page."""
+    return {
+        "glotmix": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

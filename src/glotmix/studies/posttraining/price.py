@@ -1,0 +1,127 @@
+"""What a post-training grid will cost, counted before anything is read or downloaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from glotmix.posttraining.grid import Cell
+from glotmix.posttraining.order import steps_of
+from glotmix.posttraining.tasks import find_task
+from glotmix.proxy.config import ProxyConfig
+from glotmix.study.kind import Price
+
+if TYPE_CHECKING:
+    from glotmix.studies.posttraining.config import PosttrainingConfig
+
+BYTES_PER_TOKEN = 3.0
+"""Of embedded samples whose tokenizer is not there yet; the price is told as "about"."""
+SAMPLED = 10
+
+
+def price(config: PosttrainingConfig) -> Price:
+    """Models, samples, training tokens, compute, and hours of a GPU or of this machine."""
+    planned = [cell for cell in config.cells() if cell.tasks]
+    lengths = {task: tokens_per_sample(config, task) for task in config.tasks}
+    samples = sum(read(cell, config) for cell in planned)
+    unknown = sorted({task for cell in planned for task in cell.tasks if lengths[task] is None})
+    lines = {
+        "models": f"{len(planned)} fine-tunings of {', '.join(config.bases)}",
+        "training samples": f"{samples:,}, the largest model reads {max(read(c, config) for c in planned):,}",
+        "languages": f"{1 + len(config.languages)} trained on, {len(config.outside)} only measured",
+        "test questions": f"{questions(config, planned):,}",
+    }
+    amounts: dict[str, float] = {"models": len(planned), "samples": samples}
+    if unknown:
+        lines["training tokens"] = f"not known: tasks.{unknown[0]}.tokens_per_sample is not told"
+        return Price(lines, amounts)
+    tokens = {cell.name: read(cell, config) * _mean(cell, lengths) for cell in planned}
+    amounts["tokens"] = sum(tokens.values())
+    lines["training tokens"] = f"about {amounts['tokens']:,.0f}"
+    sizes = {name: _parameters(config, name) for name in config.bases}
+    if missing := [name for name, size in sizes.items() if size is None]:
+        lines["compute"] = f"not known: bases.{missing[0]}.parameters is not told"
+        return Price(lines, amounts)
+    flops = sum(6.0 * (sizes[cell.base] or 0) * tokens[cell.name] for cell in planned)
+    pretraining = sum(
+        6.0 * (sizes[name] or 0) * base.proxy.tokens for name, base in config.bases.items() if base.proxy is not None
+    )
+    amounts |= {"flops": flops + pretraining}
+    lines["training compute"] = f"about {flops + pretraining:.3g} FLOP (6 N D)"
+    if all(base.proxy is not None for base in config.bases.values()):
+        seconds, workers = _here(config, tokens)
+        amounts |= {"seconds": seconds}
+        lines["time here"] = f"about {seconds / 60:.0f} minutes with {workers} workers, answers included"
+    else:
+        amounts |= {"gpu_hours": (flops + pretraining) / config.gpu_flops / 3600}
+        lines["GPU-hours"] = f"about {amounts['gpu_hours']:,.1f} at {config.gpu_flops:.3g} FLOP/s, without the answers"
+    return Price(lines, amounts)
+
+
+def read(cell: Cell, config: PosttrainingConfig) -> int:
+    """Samples that a cell reads, repetitions counted."""
+    settings = config.finetuning
+    steps = settings.steps or steps_of(cell.samples, settings.batch, settings.epochs)
+    return steps * settings.batch
+
+
+def questions(config: PosttrainingConfig, planned: list[Cell]) -> int:
+    """Answers that all models give."""
+    return sum(
+        config.tasks[task].test_samples * len(config.measured)
+        for cell in [*planned, *[c for c in config.cells() if not c.tasks]]
+        for task in cell.tasks or config.tasks
+    )
+
+
+def tokens_per_sample(config: PosttrainingConfig, task: str) -> float | None:
+    """Mean length of a training sample: as told, or of a few embedded ones; None where neither is there."""
+    told = config.tasks[task].tokens_per_sample
+    if told is not None or config.tasks[task].train.source != "embedded":
+        return told
+    sizes = [
+        len(sample.text.encode()) / BYTES_PER_TOKEN + 3
+        for language in (config.pivot, *config.languages)
+        for sample in find_task(task).embedded(language, "train", SAMPLED, config.seed)
+    ]
+    return sum(sizes) / len(sizes)
+
+
+def _mean(cell: Cell, lengths: dict[str, float | None]) -> float:
+    return sum(lengths[task] or 0.0 for task in cell.tasks) / len(cell.tasks)
+
+
+def _parameters(config: PosttrainingConfig, name: str) -> float | None:
+    base = config.bases[name]
+    if base.proxy is None:
+        return base.parameters
+    from glotmix.proxy.model import Shape
+
+    return Shape.of(_sized(config, base.proxy), config.tokens.vocab_size).parameters
+
+
+def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:
+    from glotmix.study.training import sized
+
+    return sized(config.as_study(proxy)).proxy
+
+
+def _here(config: PosttrainingConfig, tokens: dict[str, float]) -> tuple[float, int]:
+    """Seconds on this machine, from the speed of a few steps of each proxy, and workers."""
+    from glotmix.proxy.model import Shape
+    from glotmix.proxy.pack import choose
+    from glotmix.sweep.executors import open_executor
+
+    workers = open_executor(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
+    total = 0.0
+    for name, base in config.bases.items():
+        assert base.proxy is not None
+        proxy = _sized(config, base.proxy)
+        shape = Shape.of(proxy, config.tokens.vocab_size)
+        speed = choose(shape, proxy, 1, device="cpu", stack=1, processes=workers).tokens_per_second / workers
+        mine = sum(count for cell, count in tokens.items() if f"-{name}-" in cell)
+        total += proxy.tokens / speed + ANSWERS * mine / speed / workers
+    return total, workers
+
+
+ANSWERS = 1.3
+"""A cell's time over that of its training: measured at tiny, where answering takes a quarter of a cell."""

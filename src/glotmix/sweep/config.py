@@ -1,0 +1,40 @@
+"""The section `sweep` of a study: where and how the proxies run."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from glotmix.config import Section
+
+
+class SweepConfig(Section):
+    """Where and how the proxies run."""
+
+    executor: Literal["local", "ray", "slurm"] = "local"
+    """What runs them."""
+    workers: int | None = Field(None, ge=1)
+    """Processes side by side; default one per core."""
+    stack: int | None = Field(None, ge=1)
+    """Proxies trained as one program; default measured on this machine."""
+    retries: int = Field(1, ge=0)
+    """How many times a run that died is tried again."""
+    address: str | None = None
+    """Ray: the cluster's address, or ``auto``; none starts Ray on this machine."""
+    cpus: float = Field(1.0, gt=0)
+    """Ray: CPUs of a job."""
+    gpus: float = Field(0.0, ge=0)
+    """Ray: GPUs of a job; a fraction lets several share one."""
+    slurm: dict[str, str] = Field(default_factory=dict)
+    """SLURM: options of ``sbatch`` without their dashes (partition, time, account, gres)."""
+    array: int = Field(1000, ge=1)
+    """SLURM: most tasks in one array."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where proxies train; ``auto`` takes the GPUs where there are any."""
+    devices_per_run: int = Field(1, ge=1)
+    """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
+    logger: Literal["trackio", "wandb", "mlflow"] | None = None
+    """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
+    mirror: str | None = None
+    """URL (``s3://bucket/study`` and whatever else fsspec knows) that finished results are sent to and fetched from."""

@@ -1,0 +1,155 @@
+"""Tokenise a corpus into a store, piece by piece."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from glotmix.artifact import creating, fingerprint, open_artifact, write_json
+from glotmix.corpus.document import Document
+from glotmix.corpus.readers.reader import Reader
+from glotmix.corpus.sample import LowestHashes
+from glotmix.corpus.split import split_documents
+from glotmix.errors import BadInput
+from glotmix.progress import Advance
+from glotmix.tokens.config import TokensConfig
+from glotmix.tokens.joining import join
+from glotmix.tokens.opening import open_store
+from glotmix.tokens.pieces import Piece, Workshop, plan_pieces, write_piece
+from glotmix.tokens.store import KIND, SUMMARY, TokenStore
+from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+
+Scatter = Callable[[Workshop, Sequence[Piece], Advance | None], None]
+"""Makes pieces in other processes; returns when all are there."""
+
+
+SCATTER_FROM = 32 << 20
+"""Bytes on disk from which pieces are worth processes of their own."""
+
+
+SAMPLE_REACH = 16
+"""The tokenizer's sample is drawn from the first ``SAMPLE_REACH × sample_bytes`` bytes of each language."""
+
+
+def build_store(
+    directory: Path,
+    reader: Reader,
+    languages: Sequence[str],
+    tokens_config: TokensConfig,
+    held_out: float,
+    *,
+    base: Path = Path(),
+    min_tokens: int = 2,
+    progress: Advance | None = None,
+    scatter: Scatter | None = None,
+) -> TokenStore:
+    """Tokenise a corpus, or open what was tokenised before from the same corpus with the same settings.
+
+    The corpus is cut into pieces (:mod:`glotmix.tokens.pieces`), which are kept in ``<directory>.pieces`` until the
+    store is complete: interrupted and called again, only missing pieces are made. Text is streamed: memory holds a
+    batch of some documents, the sample a tokenizer is trained on, and some 8-byte hashes of every document.
+
+    Args:
+        directory: where the store will be.
+        reader: the corpus.
+        languages: tags; their order is kept.
+        tokens_config: the ``tokens`` section of a study.
+        held_out: share of documents that is measured on.
+        base: directory that a tokenizer's relative path starts from.
+        min_tokens: fewest tokens, in training and held out, that are of any use (one sequence and one token more).
+        progress: told the language, the bytes of text read so far and, where known, the bytes there will be.
+        scatter: makes pieces in other processes, where there are several of them and much text.
+
+    Raises:
+        BadInput: a language without text or with fewer than ``min_tokens`` tokens; a store made by other settings.
+        Corrupt: the store that is there changed since it was written.
+        GlotmixError: the disk is full; nothing is left under ``directory``.
+    """
+    languages = tuple(languages)
+    given = None if tokens_config.tokenizer == "train" else load_tokenizer(tokens_config.tokenizer, base)
+    made_from = {
+        "corpus": reader.inputs(),
+        "languages": list(languages),
+        "tokens": tokens_config.model_dump(),
+        "tokenizer": given.fingerprint if given else "train",
+        "held_out": held_out,
+    }
+    if open_artifact(directory, KIND, made_from) is not None:
+        return open_store(directory, verify=True)
+    folder = directory.with_name(f"{directory.name}.pieces")
+    mine = fingerprint(made_from)
+    pieces = plan_pieces(folder / mine, reader, languages, mine)
+    trained = folder / mine / "tokenizer"
+    if open_artifact(trained, "tokenizer", {"store": mine}) is None:
+        with creating(trained, "tokenizer", {"store": mine}) as part:
+            (given or _trained(reader, languages, tokens_config, held_out, progress)).save(part)
+    tokenizer = load_tokenizer(str(trained.resolve()), base)
+    dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
+    missing = [piece for piece in pieces if not piece.is_complete()]
+    if scatter and len(missing) > 1 and sum(piece.part.bytes for piece in missing if piece.part) >= SCATTER_FROM:
+        workshop = Workshop(reader.config, reader.languages, reader.base, trained, dtype, held_out)
+        scatter(workshop, missing, progress)
+    for piece in missing:
+        write_piece(piece, reader, tokenizer, dtype, held_out, progress)
+    with creating(directory, KIND, made_from) as part:
+        tokenizer.save(part)
+        summary: dict[str, Any] = {
+            "vocab_size": tokenizer.vocab_size,
+            "end_of_document": tokenizer.end_of_document,
+            "dtype": dtype,
+            "tokenizer": tokenizer.fingerprint,
+            "languages": {},
+        }
+        for language in languages:
+            own = [piece.directory for piece in pieces if piece.language == language]
+            totals = join(part, language, own, tokens_config.held_out_tokens, dtype)
+            _enough(language, totals, min_tokens, held_out)
+            summary["languages"][language] = totals
+        write_json(part / SUMMARY, summary)
+    shutil.rmtree(folder, ignore_errors=True)
+    return open_store(directory)
+
+
+def _trained(
+    reader: Reader, languages: Iterable[str], config: TokensConfig, held_out: float, progress: Advance | None
+) -> Tokenizer:
+    """A tokenizer trained on a fair sample of the training documents of every language."""
+    texts: dict[str, list[str]] = {}
+    for language in languages:
+        train = (d for d, side in split_documents(reader, language, held_out) if side == "train")
+        reach = _until(train, SAMPLE_REACH * config.sample_bytes)
+        kept = LowestHashes(config.sample_bytes)
+        if progress:
+            progress(f"sampling {language}", 0, None)
+        for document in reach:
+            kept.add(document, document.bytes)
+        texts[language] = [document.text for document in kept.in_order()]
+    if progress:
+        progress("training the tokenizer", 0, None)
+    return train_tokenizer(texts, config.vocab_size, config.sample_bytes)
+
+
+def _until(documents: Iterable[Document], limit: int) -> Iterator[Document]:
+    """Documents until they hold ``limit`` characters."""
+    read = 0
+    for document in documents:
+        yield document
+        read += len(document.text)
+        if read >= limit:
+            return
+
+
+def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> None:
+    """A language that cannot fill one sequence, on either side, stops the study here and not in a proxy."""
+    train, measured = totals["train"]["tokens"], totals["held_out"]["tokens"]
+    if train < min_tokens:
+        raise BadInput(f"{language} has {train} training tokens", where="corpus", expected=f"at least {min_tokens}")
+    if measured < min_tokens:
+        documents = totals["train"]["documents"]
+        raise BadInput(
+            f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out)",
+            where="corpus.held_out",
+            expected=f"a share that leaves at least {min_tokens} tokens to measure on",
+        )

@@ -1,0 +1,21 @@
+"""The section `tokens` of a study: how text becomes tokens."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from glotmix.config import Section
+
+
+class TokensConfig(Section):
+    """How text becomes tokens."""
+
+    tokenizer: str = "train"
+    """``train`` for a byte-level BPE trained on a balanced sample; else a tokenizer.json, a SentencePiece model, or a
+    Hugging Face name (the latter needs the network)."""
+    vocab_size: int = Field(2048, ge=257, le=1_000_000)
+    """Vocabulary of a trained tokenizer; 257 is bytes and the end of a document, nothing merged."""
+    sample_bytes: int = Field(2_000_000, ge=1000)
+    """Bytes of each language that the tokenizer is trained on."""
+    held_out_tokens: int = Field(50_000, ge=1000)
+    """Most held-out tokens per language that losses are measured on."""

@@ -1,0 +1,209 @@
+"""Shards: every language's token ids in flat files that are mapped into memory, with an index of documents.
+
+``<lang>.train.bin`` and ``<lang>.held_out.bin`` hold token ids, little-endian uint16 (uint32 from 65,536 ids on), each
+document **followed by** ``end_of_document``. ``<lang>.<split>.parquet`` is the index: one row per document.
+
+Held-out losses are bits per byte: all tokens are predicted, the ends of documents too, and the nats are divided by
+``ln 2`` and by the UTF-8 bytes of the text, which hold no end-of-document bytes. So the number does not depend on the
+tokenizer, and a model pays for not knowing where a text ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, Field
+
+from glotmix.artifact import Artifact, read_json
+from glotmix.corpus.split import Side
+from glotmix.errors import BadInput, Corrupt
+from glotmix.tokens.joining import INDEX
+from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
+
+KIND, CLONES = "tokens", "clones"
+SUMMARY = "store.json"
+SIDES: tuple[Side, ...] = ("train", "held_out")
+MOST_IDS = 1 << 24
+"""Ids of the largest vocabulary, over which counts are held in memory; ten clones of a large tokenizer have a fifth."""
+UNIGRAM_TOKENS = 1_000_000
+"""Most tokens of each language that the unigram distribution is counted on."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What a language's loss is measured on: whole documents."""
+
+    tokens: np.ndarray
+    """Token ids, [n]; every document is followed by ``end_of_document``, which is predicted too."""
+    bytes: int
+    """UTF-8 bytes of the documents' text, the denominator of bits per byte."""
+    documents: int
+    """How many documents."""
+    end_of_document: int | None = None
+    """Id that the text is predicted from, where it is not the store's (clones have their own)."""
+
+
+class TokenStore:
+    """Token ids of every language of a study, on disk. Opened by :func:`open_store`, made by :func:`build_store`."""
+
+    text: str | None = None
+    """Text that all languages are written from, where they are clones (:mod:`glotmix.tokens.clone`)."""
+
+    def __init__(self, artifact: Artifact):
+        self.directory = artifact.directory
+        self._artifact = artifact
+        summary = read_json(artifact.checked(SUMMARY))
+        _check(summary, self.directory / SUMMARY)
+        self.languages: tuple[str, ...] = tuple(summary["languages"])
+        """Tags, in the order in which they were asked for."""
+        self.vocab_size: int = summary["vocab_size"]
+        """Number of token ids."""
+        self.end_of_document: int = summary["end_of_document"]
+        """Id that follows every document."""
+        self.dtype = np.dtype(summary["dtype"])
+        """Type of the ids on disk."""
+        self._summary = summary
+        self._open()
+
+    def _open(self) -> None:
+        """Read what else a store of this kind has."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when corpus, tokenizer or split change."""
+        return self._artifact.fingerprint
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        return load_tokenizer(str(self.directory.resolve()), self.directory)
+
+    def tokenizer(self) -> Tokenizer:
+        """The tokenizer that made the ids."""
+        return self._tokenizer
+
+    def train(self, language: str) -> np.ndarray:
+        """All training tokens of a language, mapped read-only, [U]."""
+        return self._ids(language, "train")
+
+    def held_out(self, language: str) -> HeldOut:
+        """What the loss of a language is measured on."""
+        side = self._summary["languages"][language]["held_out"]
+        return HeldOut(self._ids(language, "held_out"), side["bytes"], side["documents"])
+
+    def _ids(self, language: str, side: Side) -> np.ndarray:
+        path = self._file(language, side, "bin")
+        told, size = self._summary["languages"][language][side]["tokens"], path.stat().st_size
+        if size != told * self.dtype.itemsize or not size:
+            raise Corrupt(f"{path}: {size} bytes, but {SUMMARY} tells of {told} tokens of {self.dtype.itemsize}")
+        return np.memmap(path, dtype=self.dtype, mode="r")
+
+    def check_ids(self) -> None:
+        """Read all tokens.
+
+        Raises:
+            Corrupt: one is not in the vocabulary.
+        """
+        for language in self.languages:
+            for side in SIDES:
+                if int(self._ids(language, side).max()) >= self.vocab_size:
+                    path = self._path(language, side, "bin")
+                    raise Corrupt(f"{path}: holds an id outside of the vocabulary of {self.vocab_size}")
+
+    def documents(self, language: str, split: Side) -> pl.DataFrame:
+        """The index: ``id``, ``offset`` and ``length`` in tokens (its end included), ``bytes`` and ``words`` of text.
+
+        ``words`` counts characters in scripts without spaces between words (see :mod:`glotmix.tokens.census`).
+        """
+        path = self._file(language, split, "parquet")
+        try:
+            table = pq.read_table(path)
+            table.validate(full=True)  # texts in it may be none, at which polars panics
+            if not table.schema.equals(INDEX):
+                raise ValueError(f"columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
+        except (pa.ArrowException, OSError, ValueError) as error:  # a name of a column may be no text
+            raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
+        plain = pa.Table.from_arrays(table.columns, schema=INDEX)  # without metadata, which may be no text either
+        return pl.DataFrame(pl.from_arrow(plain))
+
+    def unique_tokens(self, language: str) -> int:
+        """``U``: training tokens of a language, ends of documents included."""
+        return int(self._summary["languages"][language]["train"]["tokens"])
+
+    def totals(self, language: str, split: Side) -> dict[str, int]:
+        """``documents``, ``tokens``, ``bytes`` and ``words`` of one side of a language."""
+        return dict(self._summary["languages"][language][split])
+
+    def uniform_bits_per_byte(self, language: str) -> float:
+        """Loss of the model that knows nothing: ``n log2(V) / bytes`` over the n held-out tokens."""
+        held = self.held_out(language)
+        return float(len(held.tokens) * np.log2(self.vocab_size) / held.bytes)
+
+    def unigram_bits_per_byte(self, language: str) -> float:
+        """Loss of the model that knows frequencies only, the same for every language.
+
+        ``-Σ_i log2 q(x_i) / bytes`` over the held-out tokens, with ``q(v) = (c_v + 1) / (Σ c + V)`` counted on equally
+        many training tokens of every language in the store (the first of each; as many as the smallest language has,
+        at most ``UNIGRAM_TOKENS``).
+        """
+        held = self.held_out(language)
+        counts = np.bincount(held.tokens, minlength=self.vocab_size)
+        return float(-(counts @ np.log2(self._unigram)) / held.bytes)
+
+    @cached_property
+    def _unigram(self) -> np.ndarray:
+        n = min(UNIGRAM_TOKENS, *(self.unique_tokens(language) for language in self.languages))
+        counts = np.ones(self.vocab_size)
+        for language in self.languages:
+            counts += np.bincount(self.train(language)[:n], minlength=self.vocab_size)
+        return counts / counts.sum()
+
+    def verify(self) -> None:
+        """Compare every file with its checksum.
+
+        Raises:
+            Corrupt: naming the file that changed.
+        """
+        self._artifact.verify()
+
+    def _path(self, language: str, split: str, ending: str) -> Path:
+        if language not in self._summary["languages"]:
+            raise BadInput(f"no tokens of {language}", where=self.directory, expected=" | ".join(self.languages))
+        return self.directory / f"{language}.{split}.{ending}"
+
+    def _file(self, language: str, split: str, ending: str) -> Path:
+        """The same of a file that must be there; only what the manifest lists is opened."""
+        self._path(language, split, ending)
+        return self._artifact.checked(f"{language}.{split}.{ending}", content=False)
+
+
+class _Totals(BaseModel):
+    """One side of a language."""
+
+    documents: int = Field(ge=1, le=1 << 62, strict=True)
+    tokens: int = Field(ge=2, le=1 << 62, strict=True)
+    bytes: int = Field(ge=1, le=1 << 62, strict=True)
+
+
+class _Summary(BaseModel):
+    """What every store tells of itself."""
+
+    vocab_size: int = Field(ge=1, le=MOST_IDS, strict=True)
+    end_of_document: int = Field(ge=0, strict=True)
+    dtype: Literal["<u2", "<u4"]
+    languages: dict[str, dict[Side, _Totals]] = Field(min_length=1)
+
+
+def _check(summary: object, where: Path) -> None:
+    try:
+        found = _Summary.model_validate(summary)
+        if found.end_of_document >= found.vocab_size or any(len(sides) < 2 for sides in found.languages.values()):
+            raise ValueError("sides or end of document missing")
+    except ValueError as error:
+        raise Corrupt(f"{where}: describes no store: {'; '.join(str(error).splitlines()[:3])}") from None
