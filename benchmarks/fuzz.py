@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 
 GUIDED = (
     "artifact config corpus.readers.jsonl corpus.readers.records corpus.readers.manpages corpus.readers.roff "
-    "corpus.readers.roff_escapes corpus.readers.mdoc corpus.readers.streams measurements tokens.shards proxy.checkpoint"
+    "corpus.readers.roff_escapes corpus.readers.mdoc corpus.readers.streams measurements tokens.store proxy.checkpoint"
 ).split()
 """Modules whose branches guide atheris; it must see them being imported."""
 

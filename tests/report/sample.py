@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
 from glotmix.report.evidence import (
     About,
@@ -9,7 +10,6 @@ from glotmix.report.evidence import (
     Candidate,
     CensusRow,
     Cost,
-    Estimate,
     Evidence,
     Front,
     HeldOut,

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.studies.clones.figures import Axes, Trace, traces
 from glotmix.studies.clones.findings import (
     NOT_DECIDABLE,

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.studies.compare.findings import (
     Comparison,
     Moment,

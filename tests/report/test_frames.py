@@ -8,8 +8,9 @@ import pytest
 from sample import sample
 from scipy import stats
 
-from glotmix.report import wording as words
-from glotmix.report.evidence import Advice, Candidate, Cost, Estimate, Evidence, HeldOut, RunRow, Trained
+from glotmix import wording as words
+from glotmix.estimate import Estimate
+from glotmix.report.evidence import Advice, Candidate, Cost, Evidence, HeldOut, RunRow, Trained
 from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows

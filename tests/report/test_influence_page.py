@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.studies.influence.findings import (
     Asked,
     InfluenceEvidence,

@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 
 from glotmix.cli import main
-from glotmix.commands.optimize import asked, kept_of, optimum_of
-from glotmix.commands.scale import climb_of
 from glotmix.errors import BadInput
 from glotmix.fit import fit
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import Constraints, Mean, minimise, reuse
+from glotmix.optimize.request import asked, kept_of, optimum_of
 from glotmix.optimize.reuse import Kept, minimise_kept
+from glotmix.optimize.scale import climb_of
 from tests.optimize.planted import equal, log_linear
 
 A, ALPHA, B, BETA = 0.8, 0.34, 1.1, 0.28

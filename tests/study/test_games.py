@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from glotmix.commands.shapley import Asked, families, shapley_of, values_of_law
 from glotmix.errors import BadInput
 from glotmix.fit import fit
+from glotmix.fit.games import Asked, families, shapley_of, values_of_law
 from glotmix.measurements import Measurements
 from glotmix.transfer.game import game_of, members
 from glotmix.transfer.interactions import interactions

@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from glotmix.cli import app
-from glotmix.commands.report import report_on_runs
 from glotmix.errors import BadInput
+from glotmix.report.runs import report_on_runs
 
 
 def table(path, runs=30, seed=0):

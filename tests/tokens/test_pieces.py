@@ -10,7 +10,7 @@ from glotmix.corpus.readers import open_reader, reader
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.sweep.executors.local import LocalExecutor
 from glotmix.sweep.tokenising import Scattered
-from glotmix.tokens import store as shards
+from glotmix.tokens import build
 from glotmix.tokens.build import build_store
 from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.pieces import plan_pieces
@@ -33,7 +33,7 @@ def corpus(tmp_path):
     return tmp_path
 
 
-def build(base, name, **more):
+def store_of(base, name, **more):
     spanish = open_reader(CorpusConfig(reader="plain", path="corpus"), ["spa_Latn"], base)
     return build_store(base / name, spanish, ["spa_Latn"], TOKENS, 0.3, **more)
 
@@ -46,11 +46,11 @@ def contents(store):
 @pytest.mark.parametrize("part_bytes", [1, 5000, 1 << 40])
 def test_the_cut_changes_nothing(corpus, monkeypatch, part_bytes):
     """One piece is deduplicated as one stream; a join without deduplication would hold several hundred texts more."""
-    whole = build(corpus, "whole")
+    whole = store_of(corpus, "whole")
     monkeypatch.setattr(reader, "PART_BYTES", part_bytes)
     spanish = open_reader(CorpusConfig(reader="plain", path="corpus"), ["spa_Latn"], corpus)
     assert len(plan_pieces(corpus, spanish, ["spa_Latn"], "")) == {1: 12, 5000: 11, 1 << 40: 1}[part_bytes]
-    for mine, theirs in zip(contents(build(corpus, "cut")), contents(whole), strict=True):
+    for mine, theirs in zip(contents(store_of(corpus, "cut")), contents(whole), strict=True):
         assert mine.equals(theirs) if isinstance(mine, pl.DataFrame) else mine == theirs
     assert whole.documents("spa_Latn", "train")["id"].is_unique().all()
     assert sorted(path.name for path in corpus.iterdir()) == ["corpus", "cut", "whole"]
@@ -58,7 +58,7 @@ def test_the_cut_changes_nothing(corpus, monkeypatch, part_bytes):
 
 def test_pieces_that_are_there_are_not_made_again(corpus, monkeypatch):
     monkeypatch.setattr(reader, "PART_BYTES", 5000)
-    made, write = [], shards.write_piece
+    made, write = [], build.write_piece
 
     def interrupted(piece, *arguments):
         if len(made) == 4:
@@ -66,31 +66,31 @@ def test_pieces_that_are_there_are_not_made_again(corpus, monkeypatch):
         made.append(piece.directory.name)
         write(piece, *arguments)
 
-    monkeypatch.setattr(shards, "write_piece", interrupted)
+    monkeypatch.setattr(build, "write_piece", interrupted)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
-            build(corpus, "t")
+            store_of(corpus, "t")
         assert not (corpus / "t").exists()
     monkeypatch.setattr(
-        shards, "write_piece", lambda piece, *arguments: (made.append(piece.directory.name), write(piece, *arguments))
+        build, "write_piece", lambda piece, *arguments: (made.append(piece.directory.name), write(piece, *arguments))
     )
-    build(corpus, "t")
+    store_of(corpus, "t")
     assert sorted(made) == sorted(set(made))
     assert len(made) == 11
 
 
 def test_pieces_made_by_other_processes_give_the_same_store(corpus, monkeypatch):
     monkeypatch.setattr(reader, "PART_BYTES", 1 << 20)
-    here = contents(build(corpus, "here"))
-    monkeypatch.setattr(shards, "SCATTER_FROM", 0)
+    here = contents(store_of(corpus, "here"))
+    monkeypatch.setattr(build, "SCATTER_FROM", 0)
     monkeypatch.setattr(
-        shards,
+        build,
         "write_piece",
         lambda piece, *arguments: pytest.fail(f"{piece} was left") if not piece.is_complete() else None,
     )
     told = []
     scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
-    there = contents(build(corpus, "there", scatter=scatter, progress=lambda *one: told.append(one)))
+    there = contents(store_of(corpus, "there", scatter=scatter, progress=lambda *one: told.append(one)))
     for mine, theirs in zip(there, here, strict=True):
         assert mine.equals(theirs) if isinstance(mine, pl.DataFrame) else mine == theirs
     assert told[-1][0] == "tokenising"
@@ -98,17 +98,17 @@ def test_pieces_made_by_other_processes_give_the_same_store(corpus, monkeypatch)
 
 
 def test_a_corpus_that_is_at_fault_is_bad_input_wherever_it_is_read(corpus, monkeypatch):
-    monkeypatch.setattr(shards, "SCATTER_FROM", 0)
+    monkeypatch.setattr(build, "SCATTER_FROM", 0)
     monkeypatch.setattr(reader, "PART_BYTES", 1 << 20)
-    build(corpus, "sound")
+    store_of(corpus, "sound")
     (corpus / "corpus" / "es" / "part10.txt").write_bytes(b"a" * 70_000 + b"\xff")
     scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
     with pytest.raises(BadInput, match=r"part10\.txt: not valid UTF-8: byte 0xff at offset 70000"):
-        build(corpus, "t", scatter=scatter)
+        store_of(corpus, "t", scatter=scatter)
 
 
 def test_a_piece_whose_process_dies_every_time_is_an_error_with_its_log(corpus, monkeypatch):
-    monkeypatch.setattr(shards, "SCATTER_FROM", 0)
+    monkeypatch.setattr(build, "SCATTER_FROM", 0)
     monkeypatch.setattr(reader, "PART_BYTES", 1 << 20)
     scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
     job = Scattered._job
@@ -119,4 +119,4 @@ def test_a_piece_whose_process_dies_every_time_is_an_error_with_its_log(corpus, 
 
     monkeypatch.setattr(Scattered, "_job", broken)
     with pytest.raises(GlotmixError, match=r"2 pieces .* could not be tokenised, the last because: no memory"):
-        build(corpus, "t", scatter=scatter)
+        store_of(corpus, "t", scatter=scatter)

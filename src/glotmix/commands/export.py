@@ -1,64 +1,49 @@
-"""`glotmix export`: a mixture as a trainer's own files."""
+"""`glotmix export`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
-from glotmix.errors import BadInput
-from glotmix.exporters import all_exporters
-from glotmix.exporters.exporter import ExportRequest, Realised
-from glotmix.exporters.exporter import export as write_export
-from glotmix.mixture.schedule import schedule_in
-from glotmix.report.wording import listed
+import typer
+
+from glotmix.commands.options import Json, numbers
+from glotmix.commands.output import show
 
 
-def export_file(
-    mixture: Path,
-    to: str,
-    out: Path,
-    *,
-    tokens: float,
-    sequence_length: int,
-    batch: int,
-    path: str,
-    unique: Mapping[str, float],
-    tokens_per_document: Mapping[str, float],
-) -> Realised:
-    """Export a mixture file to one trainer.
+def export(
+    mixture: Annotated[Path, typer.Argument(metavar="mixture.json", help="An optimum, a mixture or a schedule.")],
+    to: Annotated[str, typer.Option("--to", help="Exporter (see `glotmix exporters`).")],
+    out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("export"),
+    tokens: Annotated[float, typer.Option(help="Training tokens D of the run.")] = 1e9,
+    sequence_length: Annotated[int, typer.Option(min=8, help="Tokens per sequence.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 512,
+    path: Annotated[
+        str, typer.Option(help="Where your data lies, {language} standing for the language.")
+    ] = "data/{language}",
+    unique: Annotated[
+        list[str] | None, typer.Option("--unique", metavar="LANGUAGE=tokens", help="Unique tokens.")
+    ] = None,
+    tokens_per_document: Annotated[
+        list[str] | None, typer.Option("--tokens-per-document", metavar="LANGUAGE=x", help="Mean tokens of a document.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a trainer's own files and realised.json, the shares that the trainer will really give."""
+    from glotmix.exporters.exporter import realised_table
+    from glotmix.exporters.request import export_file
 
-    Raises:
-        BadInput: an unknown exporter, or whatever the trainer cannot be given.
-    """
-    exporters = all_exporters()
-    if to not in exporters:
-        raise BadInput(f"no exporter {to!r}", where="--to", expected=" | ".join(exporters))
-    schedule = schedule_in(mixture)
-    languages = schedule.languages
-    request = ExportRequest(
-        schedule=schedule,
+    realised = export_file(
+        mixture,
+        to,
+        out,
         tokens=tokens,
         sequence_length=sequence_length,
         batch=batch,
-        unique={language: unique.get(language, tokens) for language in languages},
-        tokens_per_document={language: tokens_per_document.get(language, sequence_length) for language in languages},
-        paths=path,
-        assumed=tuple(_assumptions(languages, unique, tokens_per_document)),
+        path=path,
+        unique=numbers("--unique", unique),
+        tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
     )
-    return write_export(exporters[to], request, out)
-
-
-def _assumptions(
-    languages: Sequence[str], unique: Mapping[str, float], tokens_per_document: Mapping[str, float]
-) -> Iterator[str]:
-    """What :func:`export_file` takes for numbers that the user did not give, in words."""
-    if missing := [name for name in languages if name not in unique]:
-        yield (
-            f"--unique is not given for {listed(missing)}: as many unique tokens as the run has are assumed, so the "
-            "epochs are too few and repetition is not simulated"
-        )
-    if missing := [name for name in languages if name not in tokens_per_document]:
-        yield (
-            f"--tokens-per-document is not given for {listed(missing)}: one full sequence per document is assumed, "
-            "which is wrong for trainers whose weights count documents"
-        )
+    show(as_json, realised.to_json(), realised_table(realised), *realised.remarks)
+    if not as_json:
+        print(out)

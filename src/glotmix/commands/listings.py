@@ -1,13 +1,15 @@
-"""Results as tables for a terminal."""
+"""Lists of what there is: laws, exporters, recipes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from rich.table import Table
+from glotmix.commands.options import Json
+from glotmix.commands.output import show
 
-from glotmix.laws import all_laws, residuals
-from glotmix.laws.law import Problem
+if TYPE_CHECKING:
+    from rich.table import Table
 
 WIDEST_LISTING = 3
 """Columns that a terminal of 80 characters shows side by side; more stand below each other, each with its name."""
@@ -15,6 +17,8 @@ WIDEST_LISTING = 3
 
 def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
     """Rows with the same keys; the first, which is there to be copied, is never broken."""
+    from rich.table import Table
+
     first, *others = rows[0] if rows else ("",)
     beside = len(others) < WIDEST_LISTING
     table = Table(title=title, title_justify="left", show_header=beside, show_lines=not beside)
@@ -27,31 +31,34 @@ def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
     return table
 
 
-def law_rows() -> list[dict[str, str]]:
-    """Every law, and the black boxes that may stand alone or on one of them (LAW+BOX)."""
-    rows = []
-    for name, law in all_laws().items():
-        example = Problem("t", ("t", "l"), None, frozenset({"N", "D", "unique"}))
-        rows.append(
-            {
-                "law": name,
-                "formula": law.formula,
-                "parameters (target t, another l)": ", ".join(law.parameters(example)),
-                "needs": ", ".join(sorted(law.needs)) or "-",
-                "share of zero": "allowed" if law.finite_at_zero else "run left out",
-                "source": law.source,
-            }
-        )
-    for name, box in residuals().items():
-        text = (type(box).__doc__ or "").split("Source: ")
-        rows.append(
-            {
-                "law": f"{name}, LAW+{name}",
-                "formula": f"L = LAW · exp({name}(p, N, D)); alone, LAW is null",
-                "parameters (target t, another l)": "LAW's",
-                "needs": "LAW's",
-                "share of zero": "as LAW",
-                "source": " ".join(text[1].split(". ")[0].split()) if len(text) > 1 else "-",
-            }
-        )
-    return rows
+def laws(as_json: Json = False) -> None:
+    """Every law: formula, parameters, what it needs, whether a share may be zero, source."""
+    from glotmix.laws.listing import law_rows
+
+    rows = law_rows()
+    show(as_json, rows, listing("Laws", rows))
+
+
+def exporters(as_json: Json = False) -> None:
+    """Every trainer that a mixture can be exported to."""
+    from glotmix.exporters import all_exporters
+
+    rows = [
+        {
+            "exporter": name,
+            "trainer": e.title,
+            "version": e.target_version,
+            "unit": e.unit,
+            "schedules": e.schedule_support,
+        }
+        for name, e in all_exporters().items()
+    ]
+    show(as_json, rows, listing("Exporters", rows))
+
+
+def recipes(as_json: Json = False) -> None:
+    """Study files to start from."""
+    from glotmix.studies.recipes import all_recipes
+
+    rows = all_recipes()
+    show(as_json, rows, listing("Recipes", rows))

@@ -1,102 +1,103 @@
-"""What a fitted law answers: the best mixture at one size, along sizes, for a compute budget, with languages added."""
+"""`glotmix optimize` and `glotmix reuse`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
+import typer
 
-from glotmix.config import checked, merged, parse_override
-from glotmix.errors import BadInput
-from glotmix.fit.fit import Fit
-from glotmix.measurements import write_csv
-from glotmix.mixture.schedule import mixture_in
-from glotmix.optimize.baselines import baselines_for
-from glotmix.optimize.config import OptimizeConfig
-from glotmix.optimize.constraint import Constraints, constraints_from
-from glotmix.optimize.objective import Objective, objective_from
-from glotmix.optimize.optimum import Optimum
-from glotmix.optimize.reuse import Reuse, minimise_kept, reuse
-from glotmix.optimize.solve import minimise
+from glotmix.commands.options import (
+    Ceilings,
+    FitFile,
+    Floors,
+    Further,
+    Json,
+    MaxEpochs,
+    ObjectiveName,
+    Unique,
+    Weights,
+    numbers,
+    read_fit,
+)
+from glotmix.commands.output import show
 
-
-def asked(given: Mapping[str, Any], overrides: Sequence[str] = ()) -> OptimizeConfig:
-    """Objective and limits as a study's section ``optimize`` has them, from options and ``field=value`` overrides.
-
-    Raises:
-        BadInput: a field that the section does not have, or a value that it does not take.
-    """
-    data = dict(given)
-    for override in overrides:
-        data = merged(data, parse_override(override))
-    return checked(OptimizeConfig, data, where="--set")
+if TYPE_CHECKING:
+    from glotmix.optimize.config import OptimizeConfig
 
 
-def optimum_of(
-    fitted: Fit,
-    config: OptimizeConfig,
-    *,
-    unique: Mapping[str, float] | None = None,
-    D: float | None = None,
-    N: float | None = None,
-    keep: Reuse | None = None,
-) -> Optimum:
-    """The optimum of a fitted law.
+def optimize(
+    fit_file: FitFile,
+    objective: ObjectiveName = "mean",
+    weight: Weights = None,
+    floor: Floors = None,
+    ceiling: Ceilings = None,
+    max_epochs: MaxEpochs = None,
+    unique: Unique = None,
+    tokens: Annotated[float | None, typer.Option(help="Training tokens D of the target run.")] = None,
+    parameters: Annotated[float | None, typer.Option(help="Parameters N of the target model.")] = None,
+    current: Annotated[
+        list[str] | None, typer.Option("--current", metavar="GROUP=x", help="The mixture in use today.")
+    ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; new ones join."),
+    ] = None,
+    affected: Annotated[
+        list[str] | None, typer.Option("--affected", help="With --keep: languages of it whose share is sought again.")
+    ] = None,
+    further: Further = None,
+    out: Annotated[Path, typer.Option("--out", help="Mixture file to write.")] = Path("mixture.json"),
+    as_json: Json = False,
+) -> None:
+    """The best mixture under your limits, its interval, the active limits, and every baseline on the same law."""
+    from glotmix.artifact import write_json
+    from glotmix.optimize.request import kept_of, optimum_of
 
-    Args:
-        fitted: the law.
-        config: objective and limits.
-        unique: unique tokens of each group; default those of the table that was fitted to.
-        D: training tokens of the target run.
-        N: its parameters.
-        keep: languages that hold their relative shares.
-
-    Raises:
-        BadInput: a limit in epochs without unique tokens and D, or whatever else is wrong with the question.
-    """
-    aim, limits, known = _question(fitted, config, unique, D)
-    if keep is not None:
-        return minimise_kept(keep, fitted, aim, limits, N=N, D=D)
-    baselines = baselines_for(fitted.languages, unique=known, D=D, current=config.current, max_epochs=config.max_epochs)
-    measured = None if fitted.measured is None else fitted.measured.p_RL
-    return minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
-
-
-def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) -> Reuse:
-    """The mixture reuse of a file: languages that it does not hold are new, and the others keep their relative shares.
-
-    Raises:
-        BadInput: nothing is new and nothing affected, or a schedule of several stages.
-    """
-    earlier = mixture_in(mixture)
-    new = [language for language in languages if language not in earlier]
-    if missing := [language for language in earlier if language not in languages]:
-        raise BadInput(f"{', '.join(missing)} is not in the law", where=mixture, expected=", ".join(languages))
-    if not new and not affected:
-        raise BadInput("no language is new and none affected", where=mixture, expected="one whose share is to be found")
-    return reuse(earlier, new, affected=affected)
+    fitted = read_fit(fit_file)
+    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
+    kept = None if keep is None else kept_of(keep, fitted.languages, affected or [])
+    optimum = optimum_of(fitted, config, unique=numbers("--unique", unique), D=tokens, N=parameters, keep=kept)
+    write_json(out, optimum.to_json())
+    show(as_json, optimum.to_json(), optimum.table())
+    if not as_json:
+        print(out)
 
 
-def reuse_design(mixture: Path, new: Sequence[str], affected: Sequence[str], runs: int, seed: int, out: Path) -> None:
-    """Write mixtures to train, ``run`` and ``p/<language>``, in which the unaffected languages keep their ratios."""
-    import polars as pl
+def reuse(
+    mixture: Annotated[Path, typer.Argument(metavar="mixture.json", help="The mixture found before.")],
+    new: Annotated[list[str], typer.Option("--new", help="Language that joins; several.")],
+    affected: Annotated[
+        list[str] | None, typer.Option("--affected", help="Old language whose share is to be found again; several.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Mixtures to train.")] = 12,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
+    out: Annotated[Path, typer.Option("--out", help="Table to write.")] = Path("design.csv"),
+) -> None:
+    """Which mixtures to train when languages join: the unaffected ones keep their ratios (Olmix's mixture reuse)."""
+    from glotmix.optimize.request import reuse_design
 
-    small = reuse(mixture_in(mixture), new, affected=affected)
-    designed = small.design(runs, np.random.default_rng(seed))
-    columns = {f"p/{language}": [one[language] for one in designed] for language in designed[0]}
-    write_csv(pl.DataFrame({"run": [f"reuse-{index:03}" for index in range(runs)], **columns}), out)
+    reuse_design(mixture, new, affected or [], runs, seed, out)
+    print(out)
 
 
-def _question(
-    fitted: Fit, config: OptimizeConfig, unique: Mapping[str, float] | None, D: float | None
-) -> tuple[Objective, Constraints, Mapping[str, float]]:
-    """Objective, limits, and the unique tokens that are known."""
-    known = dict(unique or {})
-    if not known and fitted.unique_L is not None:
-        known = dict(zip(fitted.languages, fitted.unique_L.tolist(), strict=True))
-    if config.max_epochs is not None and (not known or D is None):
-        raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
-    limits = constraints_from(config, fitted.languages, unique=known, D=D)
-    return objective_from(config, fitted.targets, fitted.languages), limits, known
+def limits(
+    objective: str,
+    weight: list[str] | None,
+    floor: list[str] | None,
+    ceiling: list[str] | None,
+    max_epochs: float | None,
+    further: list[str] | None,
+    **more: Any,
+) -> OptimizeConfig:
+    """Objective and limits from the options that the commands share."""
+    from glotmix.optimize.request import asked
+
+    given = {
+        "objective": objective,
+        "weights": numbers("--weight", weight),
+        "floors": numbers("--floor", floor),
+        "ceilings": numbers("--ceiling", ceiling),
+        "max_epochs": max_epochs,
+    }
+    return asked(given | more, further or [])

@@ -1,74 +1,55 @@
-"""`glotmix scale`: the optimum as a function of size."""
+"""`glotmix scale`."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from typing import Annotated
 
-import numpy as np
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+import typer
 
-from glotmix.commands.optimize import _question
-from glotmix.errors import BadInput
-from glotmix.fit.fit import Fit
-from glotmix.optimize.config import OptimizeConfig
-from glotmix.optimize.optimum import Estimate
-from glotmix.optimize.scale import FLOPS, Climb, allocate, along
-
-
-def climb_of(
-    fitted: Fit,
-    config: OptimizeConfig,
-    *,
-    unique: Mapping[str, float] | None = None,
-    sizes: Sequence[tuple[float, float]] = (),
-    C: float | None = None,
-) -> Climb:
-    """The optimum at every ``(N, D)``, and the compute-optimal ``(N, D, p)`` of a budget of C FLOPs.
-
-    The best N is sought between the least that was measured and one token per parameter.
-
-    Raises:
-        BadInput: neither sizes nor a budget, a budget for a law that knows no N, or whatever :func:`optimum_of` raises.
-    """
-    if not sizes and C is None:
-        raise BadInput("no size and no budget", expected="--at N:D, --compute C, or both")
-    aim, limits, _ = _question(fitted, config, unique, max([D for _, D in sizes], default=1.0))
-    climbed = along(fitted, aim, limits, sizes, measured=fitted.measured)
-    best = None
-    if C is not None:
-        known_R = np.array([]) if fitted.measured is None else fitted.measured.N_R[np.isfinite(fitted.measured.N_R)]
-        largest = math.sqrt(C / FLOPS)
-        smallest = float(known_R.min()) if len(known_R) else largest / 1e4
-        best = allocate(
-            fitted, aim, limits, C, smallest=min(smallest, largest / 10), largest=largest, measured=fitted.measured
-        )
-    return Climb(climbed, best)
+from glotmix.commands.optimize import limits
+from glotmix.commands.options import (
+    Ceilings,
+    FitFile,
+    Floors,
+    Further,
+    Json,
+    MaxEpochs,
+    ObjectiveName,
+    Out,
+    Unique,
+    Weights,
+    numbers,
+    parts,
+    read_fit,
+)
+from glotmix.commands.output import show
 
 
-def climb_table(climb: Climb) -> RenderableType:
-    """One row per size, the best one last; every share with the range in which the law cannot tell it."""
-    rows = [("", Estimate(o.optimum.N or 0.0), Estimate(o.optimum.D or 0.0), o.optimum) for o in climb.sizes]
-    if climb.best is not None:
-        rows.append(("best", climb.best.N, climb.best.D, climb.best.optimum))
-    table = Table(title=f"optimum of the {rows[0][3].aim.name}, with 95 % intervals", title_justify="left")
-    for column in ("", "N", "D", "6 N D", "objective", *rows[0][3].mixture):
-        table.add_column(column, justify="right" if column else "left")
-    for label, N, D, optimum in rows:
-        shares = []
-        for language, share in optimum.mixture.items():
-            low, high = (optimum.spread or {}).get(language, (None, None))
-            shares.append(f"{share:.1%}" + ("" if low is None or high is None else f" [{low:.1%}, {high:.1%}]"))
-        numbers = [_within(N), _within(D), f"{FLOPS * N.value * D.value:.3g}", _within(optimum.objective, ".4g")]
-        table.add_row(label, *numbers, *shares, style="bold" if label else None)
-    every = [warning for one in climb.sizes for warning in one.warnings]
-    every += [] if climb.best is None else climb.best.warnings
-    return Group(table, *(Text(warning) for warning in dict.fromkeys(every)))
+def scale(
+    fit_file: FitFile,
+    at: Annotated[
+        list[str] | None, typer.Option("--at", metavar="N:D", help="A size (1e9:2e10): parameters and tokens; several.")
+    ] = None,
+    compute: Annotated[
+        float | None, typer.Option(metavar="C", help="Budget in FLOPs: the best N, D and mixture with C = 6 N D.")
+    ] = None,
+    objective: ObjectiveName = "mean",
+    weight: Weights = None,
+    floor: Floors = None,
+    ceiling: Ceilings = None,
+    max_epochs: MaxEpochs = None,
+    unique: Unique = None,
+    further: Further = None,
+    out: Out = None,
+    as_json: Json = False,
+) -> None:
+    """The optimum as a function of model size and tokens, with intervals, and the best way to spend a budget."""
+    from glotmix.artifact import write_json
+    from glotmix.optimize.scale import climb_of, climb_table
 
-
-def _within(estimate: Estimate, form: str = ".3g") -> str:
-    if estimate.low is None or estimate.high is None:
-        return format(estimate.value, form)
-    return f"{estimate.value:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]"
+    sizes = [(pair[0], pair[1]) for pair in (parts("--at", text, "N:D", 2) for text in at or [])]
+    config = limits(objective, weight, floor, ceiling, max_epochs, further)
+    climb = climb_of(read_fit(fit_file), config, unique=numbers("--unique", unique), sizes=sizes, C=compute)
+    if out is not None:
+        write_json(out, climb.to_json())
+    show(as_json, climb.to_json(), climb_table(climb))

@@ -1,130 +1,69 @@
-"""Games from files: Shapley values, Owen values and interactions of a table of coalitions or of a fitted law."""
+"""`glotmix shapley`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-import numpy as np
+import typer
 
+from glotmix.commands.options import Json, Runs, numbers, read_fit
+from glotmix.commands.output import show
 from glotmix.errors import BadInput
-from glotmix.fit.fit import Fit
-from glotmix.measurements import Measurements
-from glotmix.transfer.estimate import NORMAL_95, Payoff, estimated
-from glotmix.transfer.game import MOST_PLAYERS, Game, game_from, game_of, members
-from glotmix.transfer.interactions import interactions, owen
-from glotmix.transfer.matrix import TransferMatrix
-from glotmix.transfer.shapley import exact, weights
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of a game."""
+def shapley(
+    runs: Runs = None,
+    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares.")] = None,
+    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses.")] = None,
+    empty: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--empty", metavar="TARGET=LOSS", help="Loss of the empty coalition; one number for all, or per target."
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Estimate them from the coalitions there are; not all are needed.")
+    ] = False,
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", metavar="NAME=A,B", help="A family that bargains as a whole: Owen values inside it."),
+    ] = None,
+    law: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="fit.json",
+            help="Values of a fitted law; with RUNS, values that the law tells and the runs correct.",
+        ),
+    ] = None,
+    interactions: Annotated[
+        str | None, typer.Option(metavar="TARGET", help="Pairwise interactions for one target in place of the values.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
+    from glotmix.fit.choice import measurements_in
+    from glotmix.fit.games import Asked, families, shapley_of
+    from glotmix.transfer.matrix import transfer_table
 
-    empty: Mapping[str, float]
-    """Target to the loss of the empty coalition; where a target is missing, the worst measured (or predicted) one."""
-    estimate: bool = False
-    """Whether values may be estimated from a part of the coalitions."""
-    groups: Mapping[str, tuple[str, ...]] | None = None
-    """Families that bargain as wholes: Owen values. A language in none of them is a family of its own."""
-    interactions_of: str | None = None
-    """Target whose pairwise interactions are wanted in place of the values."""
-
-
-def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None = None) -> TransferMatrix:
-    """Values of the game that was measured, of that of a fitted law, or of both.
-
-    With runs alone: exact from every coalition, or estimated from some. With a law alone: exact values of what it
-    predicts for every coalition, with its own uncertainty. With both: *law-adjusted*, the law as control variate and
-    the coalitions that were run correcting it.
-
-    Raises:
-        BadInput: neither runs nor a law, coalitions that are missing, or questions that do not go together.
-    """
-    if measurements is None:
-        if law is None:
-            raise BadInput("no table of runs and no law", expected="RUNS, --mixtures with --losses, or --law fit.json")
-        return values_of_law(law, asked)
-    worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
-    empty = worst | dict(asked.empty)
-    if asked.estimate or law is not None:
-        if asked.groups or asked.interactions_of:
-            raise BadInput("groups or interactions of estimated values", expected="every coalition, or a law alone")
-        if law is None:
-            return estimated(measurements, empty)
-        if (law.languages, law.targets) != (measurements.languages, measurements.targets):
-            raise BadInput(
-                f"a law of {', '.join(law.languages)}", where="--law", expected=", ".join(measurements.languages)
-            )
-        return estimated(measurements, empty, prior=payoff_of_law(law, empty))
-    return _of(game_from(measurements, empty), asked)
-
-
-def payoff_of_law(law: Fit, empty: Mapping[str, float]) -> Payoff:
-    """``L_t(∅) - L̂_t(S)`` of coalitions [C, L] as [C, T], members having equal shares; zero for nobody."""
-    empty_T = np.array([empty[target] for target in law.targets])
-
-    def payoff(inside: np.ndarray) -> np.ndarray:
-        some_C = np.asarray(inside.any(axis=1))
-        members_CL = np.where(some_C[:, None], inside, True)
-        loss_CT = law.predict(members_CL / members_CL.sum(axis=1, keepdims=True)).value_RT
-        return np.where(some_C[:, None], empty_T - loss_CT, 0.0)
-
-    return payoff
+    measured = None if law and runs is None and mixtures is None else measurements_in(runs, mixtures, losses)
+    targets = measured.targets if measured else ()
+    fitted = None if law is None else read_fit(law)
+    known = {} if empty is None else losses_of_nobody(empty, targets or (fitted.targets if fitted else ()))
+    asked = Asked(known, estimate, families(group or []), interactions)
+    matrix = shapley_of(measured, asked, fitted)
+    show(as_json, matrix.to_json()["values"], transfer_table(matrix))
 
 
-def values_of_law(law: Fit, asked: Asked) -> TransferMatrix:
-    """Exact values of the game that a law predicts; 95 % intervals over its resampled fits, where it has them.
-
-    Raises:
-        BadInput: more than 12 languages, or a target of which the law says nothing.
-    """
-    inside_CL = members(len(law.languages))[1:] if len(law.languages) <= MOST_PLAYERS else np.zeros((0, 0))
-    if not len(inside_CL):
-        raise BadInput(f"all coalitions of {len(law.languages)} languages", expected=f"at most {MOST_PLAYERS}")
-    p_CL = inside_CL / inside_CL.sum(axis=1, keepdims=True)
-    loss_CT = law.predict(p_CL).value_RT
-    if unknown := [
-        target for target, known in zip(law.targets, np.isfinite(loss_CT).all(axis=0), strict=True) if not known
-    ]:
-        raise BadInput(f"the law is not finite for {', '.join(unknown)} in every coalition", expected="another law")
-    empty = dict(zip(law.targets, loss_CT.max(axis=0).tolist(), strict=True)) | dict(asked.empty)
-    game = game_of(law.languages, law.targets, payoff_of_law(law, empty))
-    matrix = _of(game, asked)
-    loss_BCT = law.resampled(p_CL)
-    notes = {"law": law.law.name, "empty_loss": {target: empty[target] for target in law.targets}}
-    low_TL = high_TL = None
-    if len(loss_BCT) and not (asked.groups or asked.interactions_of):
-        # The empty coalition is given: it shifts all values of a target and does not vary.
-        spread_TL = NORMAL_95 * np.einsum("lc,bct->btl", weights(len(law.languages))[:, 1:], loss_BCT).std(axis=0)
-        low_TL, high_TL = matrix.value_TL - spread_TL, matrix.value_TL + spread_TL
-    method = f"{matrix.method} of a law"
-    return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, low_TL, high_TL, "bpb", method, notes)
-
-
-def families(groups: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """``NAME=A,B`` as ``{NAME: (A, B)}``."""
-    found = {}
-    for item in groups:
-        name, equals, inside = item.partition("=")
-        if not equals or not name or not inside:
-            raise BadInput(f"{item!r}", where="--group", expected="NAME=A,B")
-        found[name] = tuple(member.strip() for member in inside.split(","))
+def losses_of_nobody(given: list[str], targets: tuple[str, ...]) -> dict[str, float]:
+    """``["3.5"]`` is the loss of every target, ``["spa=3.5"]`` that of one."""
+    found: dict[str, float] = {}
+    for item in given:
+        if "=" in item:
+            found |= numbers("--empty", [item])
+            continue
+        try:
+            found |= dict.fromkeys(targets, float(item))
+        except ValueError:
+            raise BadInput(f"{item!r}", where="--empty", expected="TARGET=loss, or one number for all") from None
     return found
-
-
-def _of(game: Game, asked: Asked) -> TransferMatrix:
-    """What is asked of a complete game."""
-    if asked.groups and asked.interactions_of:
-        raise BadInput("groups and interactions at once", expected="one of them")
-    if asked.groups:
-        named = {language for family in asked.groups.values() for language in family}
-        alone = {language: (language,) for language in game.players if language not in named}
-        return owen(game, {**asked.groups, **alone})
-    if (target := asked.interactions_of) is None:
-        return exact(game)
-    if target not in game.targets:
-        raise BadInput(f"no target {target}", where="--interactions", expected=", ".join(game.targets))
-    index_LL = interactions(game)[game.targets.index(target)]
-    method = f"pairwise Shapley interactions for {target}"
-    return TransferMatrix(game.players, game.players, index_LL, None, None, "bpb", method, dict(game.notes or {}))

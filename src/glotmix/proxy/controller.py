@@ -2,8 +2,8 @@
 
 It takes the place of the plain backward pass: weighs the losses, shows each method what it needs to see
 (:class:`glotmix.mixture.adaptives.Observation`), and counts what the looking costs in FLOPs. What a method asks for is
-sampled from then on by :class:`glotmix.mixture.samplers.adaptive.Following`, through the loader. Runs without weights or method
-may be in the same stack; a stack without any has no guide.
+sampled from then on by :class:`glotmix.mixture.samplers.adaptive.Following`, through the loader. Runs without weights
+or method may be in the same stack; a stack without any has no guide.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The page people decide from: numbers first (frames), drawing second (figures), one file at the end (page)."""
 
+from glotmix.estimate import Estimate
 from glotmix.report.evidence import (
     About,
     Advice,
     Candidate,
     CensusRow,
     Cost,
-    Estimate,
     Evidence,
     Front,
     HeldOut,

@@ -8,22 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
 from glotmix.transfer.matrix import TransferMatrix
 
 Objective = Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its 95 % interval."""
-
-    value: float
-    """Point estimate."""
-    low: float | None = None
-    """Lower end of the interval; None when nothing was repeated or resampled."""
-    high: float | None = None
-    """Upper end."""
 
 
 @dataclass(frozen=True)

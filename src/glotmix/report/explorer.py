@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from glotmix.report.evidence import Evidence, LawFit
-from glotmix.report.wording import counted
+from glotmix.wording import counted
 
 EXACT_BYTES = 1_000_000
 """Resamples up to this size travel as 64-bit numbers; more of them as 16-bit steps, thinned to the same size."""

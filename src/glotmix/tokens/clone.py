@@ -31,8 +31,7 @@ from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.config import Section
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput
-from glotmix.tokens.opening import open_store
-from glotmix.tokens.store import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, TokenStore
+from glotmix.tokens.store import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, TokenStore, open_plain, verified
 from glotmix.tokens.tokenizer import Tokenizer
 
 MAPS = "maps.npy"
@@ -123,7 +122,8 @@ class ClonedStore(TokenStore):
     """The token store of clones; made by :func:`clone_store`, opened by :func:`glotmix.tokens.opening.open_store`.
 
     Every clone has the whole text for its own (``unique_tokens``); that a run reads each sequence in one language only
-    is seen to by :class:`glotmix.mixture.samplers.clones.OneText`, which the batches use because the store has a ``text``.
+    is seen to by :class:`glotmix.mixture.samplers.clones.OneText`, which the batches use because the store has a
+    ``text``.
     """
 
     texts: tuple[str, ...]
@@ -146,7 +146,7 @@ class ClonedStore(TokenStore):
     @cached_property
     def base(self) -> TokenStore:
         """The store of the text."""
-        base = open_store(self.directory / self._summary["base"])
+        base = open_plain(self.directory / self._summary["base"])
         if base.fingerprint != self._summary["base_fingerprint"]:
             raise BadInput(f"the tokens in {base.directory} are not those it was made from", where=self.directory)
         return base
@@ -213,9 +213,12 @@ def clone_store(directory: Path, base: TokenStore, text: str | Sequence[str], co
         with creating(directory, CLONES, made_from) as part:
             np.save(part / MAPS, maps_nV, allow_pickle=False)
             write_json(part / SUMMARY, summary)
-    opened = open_store(directory)
-    assert isinstance(opened, ClonedStore)
-    return opened
+    return open_clones(directory)
+
+
+def open_clones(directory: Path, *, verify: bool = False) -> ClonedStore:
+    """The store of clones in ``directory``; see :func:`glotmix.tokens.opening.open_store`."""
+    return ClonedStore(verified(directory, CLONES, verify=verify)[0])
 
 
 def _counts(base: TokenStore, texts: Sequence[str]) -> np.ndarray:

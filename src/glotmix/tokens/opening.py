@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glotmix.artifact import MANIFEST, open_artifact, read_json
-from glotmix.errors import BadInput, Corrupt
-from glotmix.tokens.store import CLONES, KIND, SUMMARY, TokenStore
-
-VERIFY_UP_TO = 1 << 28
-"""Bytes of a store whose checksums are compared whenever it is opened: about a second."""
+from glotmix.artifact import MANIFEST, read_json
+from glotmix.errors import BadInput
+from glotmix.tokens.clone import open_clones
+from glotmix.tokens.store import CLONES, TokenStore, open_plain
 
 
 def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
@@ -24,23 +22,9 @@ def open_store(directory: Path, *, verify: bool = False) -> TokenStore:
         BadInput: there is none.
         Corrupt: a file is missing, truncated or changed, or describes what no store is; the message names it.
     """
-    clones = _kind(directory) == CLONES
-    artifact = open_artifact(directory, CLONES if clones else KIND)
-    if artifact is None:
-        raise BadInput("no token store in it", where=directory, expected=f"a directory with {SUMMARY}")
-    small = sum(recorded["bytes"] for recorded in artifact.files.values()) <= VERIFY_UP_TO
-    try:
-        artifact.verify(content=verify or small)
-    except Corrupt as error:
-        raise Corrupt(f"{error}; delete {directory} to make it again") from None
-    if clones:
-        from glotmix.tokens.clone import ClonedStore
-
-        return ClonedStore(artifact)
-    store = TokenStore(artifact)
-    if verify or small:
-        store.check_ids()
-    return store
+    if _kind(directory) == CLONES:
+        return open_clones(directory, verify=verify)
+    return open_plain(directory, verify=verify)
 
 
 def _kind(directory: Path) -> str | None:

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
-from glotmix.artifact import Artifact, read_json
+from glotmix.artifact import Artifact, open_artifact, read_json
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput, Corrupt
 from glotmix.tokens.joining import INDEX
@@ -30,6 +30,8 @@ from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 KIND, CLONES = "tokens", "clones"
 SUMMARY = "store.json"
 SIDES: tuple[Side, ...] = ("train", "held_out")
+VERIFY_UP_TO = 1 << 28
+"""Bytes of a store whose checksums are compared whenever it is opened: about a second."""
 MOST_IDS = 1 << 24
 """Ids of the largest vocabulary, over which counts are held in memory; ten clones of a large tokenizer have a fifth."""
 UNIGRAM_TOKENS = 1_000_000
@@ -207,3 +209,35 @@ def _check(summary: object, where: Path) -> None:
             raise ValueError("sides or end of document missing")
     except ValueError as error:
         raise Corrupt(f"{where}: describes no store: {'; '.join(str(error).splitlines()[:3])}") from None
+
+
+def verified(directory: Path, kind: str, *, verify: bool = False) -> tuple[Artifact, bool]:
+    """The artifact of a token store, compared with what was written, and whether its content was.
+
+    Args:
+        directory: of the store.
+        kind: of the artifact.
+        verify: compare checksums of a store over ``VERIFY_UP_TO`` too.
+
+    Raises:
+        BadInput: there is none.
+        Corrupt: a file is missing, truncated or changed; the message names it.
+    """
+    artifact = open_artifact(directory, kind)
+    if artifact is None:
+        raise BadInput("no token store in it", where=directory, expected=f"a directory with {SUMMARY}")
+    content = verify or sum(recorded["bytes"] for recorded in artifact.files.values()) <= VERIFY_UP_TO
+    try:
+        artifact.verify(content=content)
+    except Corrupt as error:
+        raise Corrupt(f"{error}; delete {directory} to make it again") from None
+    return artifact, content
+
+
+def open_plain(directory: Path, *, verify: bool = False) -> TokenStore:
+    """The store of tokenised text in ``directory``; see :func:`glotmix.tokens.opening.open_store`."""
+    artifact, content = verified(directory, KIND, verify=verify)
+    store = TokenStore(artifact)
+    if content:
+        store.check_ids()
+    return store

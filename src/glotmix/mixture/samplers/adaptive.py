@@ -15,9 +15,9 @@ from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 class Following:
     """Independent draws from an adaptive method's mixture of the moment, in the order of the run.
 
-    A language's sequences come as :class:`glotmix.mixture.samplers.scheduled.Sampler` gives them: a new permutation in every
-    epoch, nothing repeated before everything was seen. Which language is drawn depends on the past of the run, so
-    there is no random access; the counts so far are the state. Independent draws are those of the published methods.
+    A language's sequences come as :class:`glotmix.mixture.samplers.scheduled.Sampler` gives them: a new permutation in
+    every epoch, nothing repeated before everything was seen. Which language is drawn depends on the past of the run,
+    so there is no random access; the counts so far are the state. Independent draws are those of the published methods.
     """
 
     def __init__(self, adaptive: Adaptive, total: int, available: Mapping[str, int], seed: int):

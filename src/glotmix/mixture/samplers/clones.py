@@ -17,9 +17,9 @@ class OneText:
     """Random access to the order in which a run reads a text that all its languages are written from.
 
     The text comes first and the language second: draw i takes the next sequence of the text's pseudo-random walk, and
-    the schedule's draw i says in which language it is read (:class:`glotmix.mixture.samplers.scheduled.Sampler`: per sequence,
-    with exact counts). So two runs of one seed read the same text in the same order whatever their mixtures, a run on
-    clones that are all alike is a run on the text itself, and no sequence is ever read in two languages.
+    the schedule's draw i says in which language it is read (:class:`glotmix.mixture.samplers.scheduled.Sampler`: per
+    sequence, with exact counts). So two runs of one seed read the same text in the same order whatever their mixtures,
+    a run on clones that are all alike is a run on the text itself, and no sequence is ever read in two languages.
 
     With ``parallel`` = q > 0 a share q of the text is common to the languages: a share q of each language's draws,
     evenly spread, walks the common part from its start, so that every language reads the same sequences there in the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.drawing import NARROW, WIDE, Canvas, Figure, Scale, legend, series, shortened, x_axis
 from glotmix.report.frames.answer import MixtureRow, mixture_rows
-from glotmix.report.wording import counted, share
+from glotmix.wording import counted, share
 
 MOST = 24
 """Bars drawn; the other languages are in the table."""

@@ -10,8 +10,8 @@ import numpy as np
 from glotmix.report.evidence import Evidence, Interactions
 from glotmix.report.figures.drawing import Canvas, Figure, px, shortened, text_width
 from glotmix.report.frames.transfer import BY_FAMILY_FROM, certain, certainty, clustered, finding
-from glotmix.report.wording import noted, signed
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import noted, signed
 
 STEPS = 9
 """Colours on each side of zero."""

@@ -9,7 +9,7 @@ from glotmix.report.figures.drawing import NARROW, WIDE, Canvas, Figure, Scale, 
 from glotmix.report.frames.accuracy import LawRow, law_rows
 from glotmix.report.frames.answer import OBJECTIVES, objective_unit
 from glotmix.report.frames.loop import LoopRow, loop_rows, verdicts
-from glotmix.report.wording import NBSP, interval, listed, number
+from glotmix.wording import NBSP, interval, listed, number
 
 
 def closed_loop(evidence: Evidence) -> Figure | None:

@@ -8,8 +8,8 @@ from glotmix.report.evidence import Evidence, HeldOut
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, shortened, x_axis, y_axis
 from glotmix.report.frames.accuracy import relative_error
 from glotmix.report.frames.transfer import waterfall
-from glotmix.report.wording import NBSP, interval, number, share, signed
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import NBSP, interval, number, share, signed
 
 WIDTH, SMALL = 340, 250
 """Pixels of a waterfall and of a scatter plot."""

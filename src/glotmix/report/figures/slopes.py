@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glotmix.report.figures.drawing import NARROW, WIDE, Canvas, Figure, Scale, shortened, x_axis
 from glotmix.report.frames.two_studies import ShareRow, headline
-from glotmix.report.wording import counted, share
+from glotmix.wording import counted, share
 
 MOST = 24
 """Languages drawn, those that change most first; all are in the table."""

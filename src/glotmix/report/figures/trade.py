@@ -17,7 +17,7 @@ from glotmix.report.figures.drawing import (
     y_axis,
 )
 from glotmix.report.frames.timeline import lanes
-from glotmix.report.wording import counted, duration, number, share
+from glotmix.wording import counted, duration, number, share
 
 ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation")
 """Roles of runs in the order in which they take the colours."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glotmix.report.evidence import Advice, Estimate, Evidence
-from glotmix.report.wording import NBSP, interval, listed, number, share, signed
+from glotmix.estimate import Estimate
+from glotmix.report.evidence import Advice, Evidence
+from glotmix.wording import NBSP, interval, listed, number, share, signed
 
 OBJECTIVES = {
     "mean": "mean loss",

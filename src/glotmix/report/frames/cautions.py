@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows
 from glotmix.report.frames.loop import loop_rows
-from glotmix.report.wording import NBSP, counted, large, listed, number, share
+from glotmix.wording import NBSP, counted, large, listed, number, share
 
 MANY_EPOCHS = 4.0
 """Up to about four passes repeated data is worth almost as much as new data (Muennighoff et al., arXiv 2305.16264)."""

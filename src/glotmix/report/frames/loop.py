@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from glotmix.report.evidence import Advice, Estimate, Evidence, Trained
+from glotmix.estimate import Estimate
+from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
-from glotmix.report.wording import NBSP, counted, listed, number
+from glotmix.wording import NBSP, counted, listed, number
 
 
 @dataclass(frozen=True)

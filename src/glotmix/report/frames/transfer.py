@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
-from glotmix.report.evidence import About, Estimate, Evidence
-from glotmix.report.wording import counted, signed
+from glotmix.estimate import Estimate
+from glotmix.report.evidence import About, Evidence
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import counted, signed
 
 BY_FAMILY_FROM = 31
 """From so many languages on the matrix is grouped by family, and clustered inside each."""

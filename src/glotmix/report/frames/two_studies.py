@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from glotmix.report.evidence import Estimate, Evidence
+from glotmix.estimate import Estimate
+from glotmix.report.evidence import Evidence
 from glotmix.report.frames.answer import gain_rows
 from glotmix.report.frames.loop import verdicts
-from glotmix.report.wording import listed, number, share
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import listed, number, share
 
 
 @dataclass(frozen=True)

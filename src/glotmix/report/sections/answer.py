@@ -13,7 +13,7 @@ from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows, objective_unit
 from glotmix.report.frames.loop import summary, verdicts
 from glotmix.report.html import Html, el, join
-from glotmix.report.wording import NBSP, duration, interval, large, listed, number, scientific, share, signed
+from glotmix.wording import NBSP, duration, interval, large, listed, number, scientific, share, signed
 
 VERDICTS = {"better": "✓ optimum better", "worse": "✗ optimum worse", "within the noise": "≈ within the noise"}
 

@@ -18,7 +18,7 @@ from glotmix.report.figures.intervals import law_errors
 from glotmix.report.figures.panels import predictions, shares
 from glotmix.report.frames.accuracy import law_rows, relative_error
 from glotmix.report.html import Html, el, join
-from glotmix.report.wording import NBSP, large, number
+from glotmix.wording import NBSP, large, number
 
 CENSUS: dict[str, tuple[str, str, Callable[[float], str]]] = {
     "documents": ("documents", "exact duplicates removed", lambda x: f"{x:,.0f}".replace(",", NBSP)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
+from glotmix.estimate import Estimate
 from glotmix.report.components import Column, cell, figure, named, table
-from glotmix.report.evidence import Estimate, Evidence
+from glotmix.report.evidence import Evidence
 from glotmix.report.figures.slopes import share_changes
 from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import objective_unit
@@ -18,7 +19,7 @@ from glotmix.report.frames.two_studies import (
     share_rows,
 )
 from glotmix.report.html import Html, el, join
-from glotmix.report.wording import duration, interval, large, number, scientific, share, signed
+from glotmix.wording import duration, interval, large, number, scientific, share, signed
 
 AS_GOOD = {True: "as good", False: "apart", None: "–"}
 MOST_PAIRS = 20

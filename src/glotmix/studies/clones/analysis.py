@@ -13,9 +13,9 @@ import numpy as np
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
+from glotmix.estimate import Estimate
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
-from glotmix.report.evidence import Estimate
 from glotmix.studies.clones.arms import Arm, split_name
 from glotmix.studies.clones.findings import AloneRow, Claim, ControlRow, DialRow, MixtureRow, Moment, estimate, judged
 

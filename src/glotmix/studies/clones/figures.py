@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.report.figures.drawing import (
     NARROW,
     WIDE,
@@ -19,7 +19,7 @@ from glotmix.report.figures.drawing import (
     x_axis,
     y_axis,
 )
-from glotmix.report.wording import interval
+from glotmix.wording import interval
 
 LOOKS = (
     ("diamond", "s-optimum"),

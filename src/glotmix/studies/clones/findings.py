@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from glotmix.report.evidence import Estimate
-from glotmix.report.wording import counted
+from glotmix.estimate import Estimate
+from glotmix.wording import counted
 
 REPRODUCED, NOT_REPRODUCED, NOT_DECIDABLE = "reproduced", "not reproduced", "not decidable at this size"
 

@@ -13,7 +13,6 @@ import numpy as np
 from glotmix.artifact import first_difference, read_json, write_json, write_text
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.proxy.config import ProxyConfig
-from glotmix.report.wording import counted, duration
 from glotmix.studies.clones import analysis as clone_findings
 from glotmix.studies.clones.analysis import ArmOutcome
 from glotmix.studies.clones.arms import Arm, arms
@@ -29,6 +28,7 @@ from glotmix.study.training import Study, on_rung
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
+from glotmix.wording import counted, duration
 
 if TYPE_CHECKING:
     from glotmix.probe.alignment import Alignment

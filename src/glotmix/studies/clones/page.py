@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from glotmix.estimate import Estimate
 from glotmix.report.components import Column, cell, figure, lines, named, table
-from glotmix.report.evidence import Estimate
 from glotmix.report.figures.drawing import Figure
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
-from glotmix.report.wording import counted, interval, listed, number, share
 from glotmix.studies.clones.figures import Axes, Trace, traces
 from glotmix.studies.clones.findings import NOT_REPRODUCED, REPRODUCED, CloneFindings, ControlRow, LensRow, MixtureRow
+from glotmix.wording import counted, interval, listed, number, share
 
 MARKS = {REPRODUCED: ("✓ reproduced", None, "v-better"), NOT_REPRODUCED: ("✗ not reproduced", None, "v-worse")}
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy.stats import t as student
 
+from glotmix.estimate import Estimate
 from glotmix.laws.data_constrained import PUBLISHED
 from glotmix.mixture.methods import parse
-from glotmix.report.evidence import Estimate
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison, Moment, Pair, Row, Side, Watch
 from glotmix.studies.compare.runs import Outcome, Results
 

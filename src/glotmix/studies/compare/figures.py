@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, x_axis, y_axis
-from glotmix.report.wording import interval, number
 from glotmix.studies.compare.findings import Watch
+from glotmix.wording import interval, number
 
 WIDTH, HEIGHT = 250, 200
 """Pixels of a panel."""

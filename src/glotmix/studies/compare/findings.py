@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glotmix.report.evidence import Estimate
-from glotmix.report.wording import counted, interval, listed, number, signed
+from glotmix.estimate import Estimate
+from glotmix.wording import counted, interval, listed, number, signed
 
 SURE = 0.05
 """p below which a difference counts as measured."""

@@ -9,10 +9,10 @@ from glotmix.artifact import write_text
 from glotmix.report.components import Column, cell, named, panels, table
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
-from glotmix.report.wording import interval, large, listed, number, scientific, share, signed
 from glotmix.studies.compare import findings as frame
 from glotmix.studies.compare.figures import courses
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
+from glotmix.wording import interval, large, listed, number, scientific, share, signed
 
 VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "≈ within the noise", "one seed only": "?"}
 

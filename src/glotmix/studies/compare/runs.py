@@ -12,13 +12,13 @@ import numpy as np
 
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import GlotmixError, Infeasible
+from glotmix.estimate import Estimate
 from glotmix.mixture import balancing
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.methods import Balance, Situation, balance
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting, variance_factor
-from glotmix.report.evidence import Estimate
 from glotmix.studies.compare.findings import Side
 from glotmix.studies.mixture.closed_loop import drawable
 from glotmix.study.training import Study

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import stats
 
 from glotmix.artifact import read_json
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
+from glotmix.report.from_law import about
 from glotmix.studies.influence.findings import (
     Asked,
     InfluenceEvidence,
@@ -21,7 +22,6 @@ from glotmix.studies.influence.findings import (
     ScoreRow,
     TaskInfluence,
 )
-from glotmix.studies.mixture.evidence import about
 from glotmix.transfer.matrix import TransferMatrix
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.report.figures.drawing import Canvas, Cell, Figure, Scale, px, y_axis
-from glotmix.report.wording import interval, share
 from glotmix.studies.influence.findings import InfluenceEvidence, Point, TaskInfluence
+from glotmix.wording import interval, share
 
 WIDTH, HEIGHT = 250, 190
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.report.frames.transfer import certain
-from glotmix.report.wording import listed, number, share
 from glotmix.transfer.agreement import Agreement, Parting
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import listed, number, share
 
 
 @dataclass(frozen=True)

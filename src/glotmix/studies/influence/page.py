@@ -8,13 +8,13 @@ from html import escape
 from pathlib import Path
 
 from glotmix.artifact import write_text
+from glotmix.estimate import Estimate
 from glotmix.report.components import Column, cell, figure, lines, named, panels, table
-from glotmix.report.evidence import About, Estimate, Evidence
+from glotmix.report.evidence import About, Evidence
 from glotmix.report.figures.drawing import Figure
 from glotmix.report.figures.heatmap import heat_map
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
-from glotmix.report.wording import interval, number, share, signed
 from glotmix.studies.influence.figures import courses
 from glotmix.studies.influence.findings import (
     Asked,
@@ -28,6 +28,7 @@ from glotmix.studies.influence.findings import (
     headline,
     leaning,
 )
+from glotmix.wording import interval, number, share, signed
 
 LONGEST = 400
 """Characters of a text that the browser shows."""

@@ -16,6 +16,7 @@ import polars as pl
 
 from glotmix.artifact import fingerprint, read_json, write_json, write_text
 from glotmix.errors import BadInput
+from glotmix.estimate import Estimate
 from glotmix.language import Language
 from glotmix.posttraining.analysis.ablation import Explained, ablation, rows_of
 from glotmix.posttraining.analysis.curve import Curve, curves_from
@@ -26,7 +27,6 @@ from glotmix.posttraining.analysis.saturation import Saturation, plateau, satura
 from glotmix.posttraining.cell import SCORES
 from glotmix.posttraining.chance import chance
 from glotmix.posttraining.tasks import find_task
-from glotmix.report.evidence import Estimate
 from glotmix.report.page import assemble
 from glotmix.studies.posttraining.cells import Plan
 from glotmix.studies.posttraining.findings import (

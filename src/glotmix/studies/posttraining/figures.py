@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 from glotmix.report.figures.drawing import NARROW, WIDE, Canvas, Figure, Scale, text_width, y_axis
-from glotmix.report.wording import interval, number
 from glotmix.studies.posttraining.findings import CurveRow, PosttrainingReport
+from glotmix.wording import interval, number
 
 GROUPS = {
     "pivot": ("circle", "s-natural"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from pydantic import Field
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json
 from glotmix.config import Section
+from glotmix.estimate import Estimate
 from glotmix.posttraining.cell import Base, Setting, finetune, training_data, training_samples
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sample import Sample
-from glotmix.report.evidence import Estimate
 from glotmix.studies.posttraining.cells import Plan, opened, order_of, working_on
 from glotmix.studies.posttraining.findings import InfluenceRow
 from glotmix.study.narrator import Narrator

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
+from glotmix.estimate import Estimate
 from glotmix.report.components import Column, cell, figure, lines, named, table
-from glotmix.report.evidence import Estimate
 from glotmix.report.html import Html, el, join
 from glotmix.report.sections.appendix import _yaml
-from glotmix.report.wording import NBSP, counted, interval, large, listed, number, share
 from glotmix.studies.posttraining.figures import gap, growth, relative, scripts
 from glotmix.studies.posttraining.findings import CurveRow, InfluenceRow, PosttrainingReport, SaturationRow, TaskRow
+from glotmix.wording import NBSP, counted, interval, large, listed, number, share
 
 
 def sections(page: PosttrainingReport) -> list[tuple[str, str, Html]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from glotmix.report.evidence import Estimate
+from glotmix.estimate import Estimate
 
 NBSP = "\u202f"
 """A narrow space that never breaks, between a number and its unit."""

@@ -16,8 +16,7 @@ from glotmix.corpus.readers import open_reader
 from glotmix.corpus.split import is_held_out, split_documents
 from glotmix.corpus.words import count_words
 from glotmix.errors import BadInput, Corrupt, GlotmixError
-from glotmix.tokens import pieces
-from glotmix.tokens import store as shards
+from glotmix.tokens import build, pieces
 from glotmix.tokens.build import build_store
 from glotmix.tokens.census import take_census
 from glotmix.tokens.config import TokensConfig
@@ -89,7 +88,7 @@ def test_the_same_again_is_reused_and_anything_else_is_refused(store, reader, mo
     def never(*arguments):
         raise AssertionError("tokenised again")
 
-    monkeypatch.setattr(shards, "write_piece", never)
+    monkeypatch.setattr(build, "write_piece", never)
     again = build_store(store.directory, reader, LANGUAGES, TOKENS, 0.1)
     assert again.fingerprint == store.fingerprint
     with pytest.raises(BadInput, match=r"held_out: 0\.1 there, 0\.2 here"):

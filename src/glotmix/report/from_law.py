@@ -1,0 +1,133 @@
+"""What a fitted law and its optimum say, as the plain data that the page shows."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from glotmix import __version__
+from glotmix.errors import GlotmixError
+from glotmix.estimate import Estimate
+from glotmix.fit.fit import Fit
+from glotmix.fit.holdout import Holdout
+from glotmix.language import Language
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.constraint import Constraints
+from glotmix.optimize.objective import Mean
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.pareto import front
+from glotmix.report.evidence import About, Advice, Candidate, Front, HeldOut
+
+
+def about(tag: str) -> About:
+    """Name, family and script of a language."""
+    language = Language.resolve(tag)
+    return About(language.name, language.family, language.tag.rpartition("_")[2])
+
+
+def _estimate(estimate: Any) -> Estimate:
+    return Estimate(estimate.value, estimate.low, estimate.high)
+
+
+def front_of(
+    fitted: Fit,
+    optimum: Optimum,
+    constraints: Constraints,
+    name_of: Callable[[str], str],
+    N: float | None = None,
+    D: float | None = None,
+) -> Front | None:
+    """What languages outside the mixture cost those inside; without any, what the largest one costs the others.
+
+    None where the law says nothing of one of them, or there is only one language.
+    """
+    inside = [target for target in fitted.targets if target in fitted.languages]
+    outside = [target for target in fitted.targets if target not in fitted.languages]
+    natural = next((b.mixture for b in optimum.baselines if b.name in ("natural", "current")), None)
+    if outside:
+        names = ("mean loss inside the mixture", "mean loss of the languages outside")
+        weights = (dict.fromkeys(inside, 1.0), dict.fromkeys(outside, 1.0))
+    elif natural is not None and len(inside) > 1:
+        largest = max(inside, key=lambda target: natural.get(target, 0.0))
+        names = ("mean loss of the others", f"loss of {name_of(largest)}")
+        weights = (dict.fromkeys([t for t in inside if t != largest], 1.0), {largest: 1.0})
+    else:
+        return None
+    first, second = (Mean(fitted.targets, weight) for weight in weights)
+    known = {"optimum": optimum.mixture} | {baseline.name: baseline.mixture for baseline in optimum.baselines}
+    try:
+        points = front(fitted, first, second, constraints, N=N, D=D, points=9, starts=2)
+    except GlotmixError:
+        return None
+    values = {}
+    for name, mixture in known.items():
+        losses = fitted.loss(mixture.vector(fitted.languages), N, D)
+        values[name] = (float(first.value(losses)), float(second.value(losses)))
+    return Front(*names, tuple((point.first, point.second, dict(point.mixture)) for point in points), values)
+
+
+def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:
+    """Every law's predictions of runs that it was not fitted to; nothing where none were held out."""
+    if holdout is None or holdout.predictions is None:
+        return ()
+    made = holdout.predictions
+    return tuple(
+        HeldOut(law, target, made.runs, predicted_RT[:, t], made.measured_RT[:, t])
+        for law, predicted_RT in made.predicted.items()
+        for t, target in enumerate(holdout.targets)
+        if np.isfinite(predicted_RT[:, t]).any()
+    )
+
+
+def advice(
+    law: str, optimum: Optimum, config: OptimizeConfig, *, D: float | None, unique: Mapping[str, float]
+) -> Advice:
+    """The optimum beside every baseline.
+
+    Args:
+        law: name of the law that it was taken on.
+        optimum: the optimum.
+        config: its limits and objective.
+        D: training tokens of the target run, if known.
+        unique: unique tokens of each language; empty where they are not known.
+    """
+    ceilings = dict(config.ceilings)
+    if config.max_epochs is not None and D is not None:
+        for language, tokens in unique.items():
+            ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
+
+    def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
+        losses = {target: _estimate(loss) for target, loss in predicted.items()}
+        epochs = mixture.epochs(D, unique) if D is not None and unique else {}
+        return Candidate(name, dict(mixture), _estimate(objective), losses, epochs)
+
+    return Advice(
+        law=law,
+        objective=config.objective,
+        optimum=candidate("optimum", optimum.mixture, optimum.objective, optimum.predicted),
+        baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
+        weights=dict(optimum.aim.weights),
+        reference=dict(optimum.aim.best),
+        gains={name: _estimate(gain) for name, gain in optimum.gains.items()},
+        active=tuple(active.words for active in optimum.active),
+        floors=dict(config.floors),
+        ceilings=ceilings,
+        status=optimum.status,
+        honest=optimum.honest,
+        spread=optimum.spread or {},
+        extrapolates=optimum.nearest.extrapolates if optimum.nearest else None,
+    )
+
+
+def versions() -> dict[str, str]:
+    """What made the page."""
+    return {
+        "glotmix": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+    }

@@ -1,0 +1,114 @@
+"""A report on runs that others made: one table in, the page out. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glotmix.artifact import fingerprint
+from glotmix.errors import BadInput
+from glotmix.fit.choice import fit_measurements
+from glotmix.language import Language
+from glotmix.measurements import Measurements, read_runs
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.request import optimum_of
+from glotmix.report.evidence import About, Cost, Evidence
+from glotmix.report.fitted import law_fit
+from glotmix.report.from_law import advice, front_of, held_out_of, versions
+from glotmix.report.page import write_report
+from glotmix.transfer.game import game_from
+from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.shapley import exact
+
+
+def report_on_runs(
+    runs: Path | None,
+    *,
+    mixtures: Path | None = None,
+    losses: Path | None = None,
+    laws: Sequence[str] = ("auto",),
+    folds: int = 10,
+    bootstrap: int = 100,
+    seed: int = 0,
+    out: Path = Path("report.html"),
+) -> Path:
+    """Fit, optimise the mean loss of the groups in the mixture, and write the report of a table of runs.
+
+    Held-out predictions are those of cross-validation over mixtures. What only a study knows (corpus, closed loop,
+    time) is left out; the page's explorer answers other objectives and limits.
+
+    Raises:
+        BadInput: whatever is wrong with the table, or fewer runs than parameters.
+    """
+    if runs is None and mixtures is None:
+        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
+    measured = read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+    fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
+    law = fitted.fit
+    D = law.D if math.isfinite(law.D) else None
+    N = law.N if math.isfinite(law.N) else None
+    limits = OptimizeConfig(max_epochs=None)
+    optimum = optimum_of(law, limits, unique=fitted.unique, D=D, N=N)
+    source = runs or mixtures
+    assert source is not None
+    names = _about(measured)
+    evidence = Evidence(
+        title=source.stem,
+        description=f"What {len(measured)} runs say about the mixture of {len(measured.languages)} groups.",
+        about=names,
+        measurements=measured,
+        transfer=_transfer(measured),
+        front=front_of(
+            law,
+            optimum,
+            constraints_from(limits, law.languages, unique=fitted.unique, D=D),
+            lambda name: names[name].name if name in names else name,
+            N,
+            D,
+        ),
+        held_out=held_out_of(fitted.holdout),
+        law=law_fit(law),
+        advice=advice(fitted.chosen, optimum, limits, D=D, unique=fitted.unique),
+        noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},
+        cost=_cost(measured),
+        warnings=tuple(f"Law {name} could not be fitted: {why}" for name, why in fitted.holdout.problems.items()),
+        provenance=versions() | {"runs": fingerprint([source.name, measured.loss_RT.tolist()])},
+        unit="loss",
+    )
+    return write_report(evidence, out)
+
+
+def _about(measured: Measurements) -> dict[str, About]:
+    """Names of groups that are language tags; other groups are called what the table calls them."""
+    about = {}
+    for name in dict.fromkeys([*measured.languages, *measured.targets]):
+        try:
+            language = Language.resolve(name)
+        except BadInput:
+            continue
+        if language.tag == name:
+            about[name] = About(language.name, language.family, language.script)
+    return about
+
+
+def _transfer(measured: Measurements) -> dict[str, TransferMatrix]:
+    """Shapley values where the table holds every coalition; the empty one is taken to lose as much as the worst run."""
+    worst = dict(zip(measured.targets, np.nanmax(measured.loss_RT, axis=0).tolist(), strict=True))
+    try:
+        return {"Shapley values": exact(game_from(measured, worst))}
+    except BadInput:
+        return {}
+
+
+def _cost(measured: Measurements) -> Cost:
+    D, N = measured.D_R, measured.N_R
+    known = bool(np.isfinite(D).all())
+    return Cost(
+        runs={"complete": len(measured)},
+        tokens=float(D.sum()) if known else None,
+        flops=float((6 * N * D).sum()) if known and np.isfinite(N).all() else None,
+    )
