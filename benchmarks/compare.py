@@ -21,8 +21,9 @@ from rounding import rounded
 
 from glotmix.artifact import read_json
 from glotmix.studies.compare.findings import SURE, about_cooldown, about_the_side, about_the_smallest, headline
-from glotmix.studies.compare.kind import EXPERIMENT, tables
-from glotmix.study.narrator import Narrator
+from glotmix.studies.compare.kind import CompareKind
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import run_study
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "upsample-or-upweight.yaml"
@@ -73,8 +74,10 @@ def main() -> None:
     if arguments.table:
         print("\n".join(markdown(json.loads(arguments.out.read_text(encoding="utf-8")))))
         return
-    config = EXPERIMENT.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}", *arguments.set])
-    found, report = EXPERIMENT.compare(config, RECIPE.parent, arguments.directory, Narrator())
+    kind = CompareKind()
+    config = kind.load(RECIPE, scale=arguments.scale, overrides=[f"seeds={arguments.seeds}", *arguments.set])
+    finished = run_study(kind, config, StudyDirectory(arguments.directory, RECIPE.parent))
+    found = finished.found
     names = {language: language for language in found.languages}
     answer = [headline(found), *about_the_smallest(found, found.smallest), *about_cooldown(found, names)]
     answer += [about_the_side(found.side)] if found.side else []
@@ -87,8 +90,8 @@ def main() -> None:
         "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
     }
     arguments.out.write_text(json.dumps(rounded(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    Console(width=120, highlight=False).print(*tables(found))
-    print("\n".join(answer), report, sep="\n")
+    Console(width=120, highlight=False).print(*finished.tables)
+    print("\n".join(answer), finished.report, sep="\n")
 
 
 if __name__ == "__main__":

@@ -34,8 +34,7 @@ from glotmix.studies.influence.analysis import names_of
 from glotmix.studies.influence.findings import InfluenceEvidence
 from glotmix.studies.influence.lenses import law_weights, side_by_side
 from glotmix.studies.influence.page import write_influence_report
-from glotmix.studies.mixture.config import check
-from glotmix.study import Narrator, Study
+from glotmix.study.training import reopened
 from glotmix.tokens.opening import open_store
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -59,9 +58,8 @@ def watched(directory: Path) -> dict:
     """In-run Shapley (both forms) and TracIn shares of the study's runs of all languages."""
     from transformers import AutoModelForCausalLM
 
-    config = check(read_json(directory / "study.json"))
-    store = open_store(directory / "tokens")
-    study = Study(config, Path(), directory, Narrator())
+    study, store = reopened(directory), open_store(directory / "tokens")
+    config = study.config
     planned = [PlannedRun.from_json(run) for run in read_json(directory / "plan.json")]
     planned = [run for run in planned if run.run.startswith(("coalition-full", "anchor-full"))]
     runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]

@@ -22,8 +22,8 @@ from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
-from glotmix.studies.mixture.config import StudyConfig, load_study
-from glotmix.study.experiments import find_experiment, kinds
+from glotmix.studies import KINDS
+from glotmix.studies.mixture.config import StudyConfig
 from glotmix.tokens.opening import open_store
 from tests.mutants import Tree, mutant
 
@@ -99,7 +99,7 @@ class StudyFile(Hostile):
 
     words = (b"*a", b"&a ", b"<<: ", b"!!python/object/apply:os.system ", b"[[[[", b"{", b"? ", b"- ", b": ", b"|\n", b"%YAML 1.1\n",
              b"languages: [no]", b"seed: 0x1F", b"corpus: {path: ", b"1" * 5000, b".nan", b"scale: tiny",
-             *(f"kind: {kind}\n".encode() for kind in kinds()))  # fmt: skip
+             *(f"kind: {kind}\n".encode() for kind in KINDS))  # fmt: skip
 
     def make(self):
         recipes = Path(__file__).parents[1] / "recipes"
@@ -107,7 +107,7 @@ class StudyFile(Hostile):
         text = b"name: x\nlanguages: [es, fr]\ncorpus: {reader: plain, path: data}\noptimize: {floors: {es: 0.1}}\n"
         sections = StudyConfig(**head).model_dump(mode="json").items()
         whole = [json.dumps(head | {name: section}).encode() for name, section in sections if isinstance(section, dict)]
-        experiments = [{"kind": kind, **head} for kind in kinds()]
+        experiments = [{"kind": kind, **head} for kind in KINDS]
         return [
             text,
             text + b"scales: {tiny: {seed: 3}}\nscale: tiny\n",
@@ -120,7 +120,7 @@ class StudyFile(Hostile):
         path = self.folder / "study.yaml"
         path.write_bytes(data)
         kind = str(read_yaml(path).get("kind", "mixture"))
-        return load_study(path) if kind == "mixture" else find_experiment(kind, where=path).load(path)
+        return KINDS.find(kind, where=path)().load(path)
 
 
 class RunsTable(Hostile):

@@ -120,17 +120,17 @@ def complaints(arrows: dict[str, set[str]]) -> list[str]:
     for module, others in arrows.items():
         room = room_of(module)
         for other in others:
-            if other.split(".")[0] == "torch" and room not in TORCH_ROOMS:
-                if f"{module.removeprefix('glotmix.').replace('.', '/')}.py" not in FEW_IMPORT_TORCH:
-                    wrong.append(f"{module} imports torch")
+            file = f"{module.removeprefix('glotmix.').replace('.', '/')}.py"
+            if other.split(".")[0] == "torch" and room not in TORCH_ROOMS and file not in FEW_IMPORT_TORCH:
+                wrong.append(f"{module} imports torch")
             if not other.startswith("glotmix."):
                 continue
             allowed = FOUNDATIONS if room in FOUNDATIONS else FOUNDATIONS | ALLOWED[room] | {room}
             if room_of(other) not in allowed:
                 wrong.append(f"{module} imports {other}")
-            if wing_of(module).startswith("studies.") and wing_of(other).startswith("studies."):
-                if wing_of(module) != wing_of(other):
-                    wrong.append(f"{module} imports {other}: one kind of study builds on another")
+            wings = wing_of(module), wing_of(other)
+            if wings[0] != wings[1] and all(wing.startswith("studies.") for wing in wings):
+                wrong.append(f"{module} imports {other}: one kind of study builds on another")
     return wrong
 
 

@@ -182,6 +182,11 @@ def open_artifact(directory: Path, kind: str, made_from: object | None = None) -
     return artifact
 
 
+def failure_of(path: Path) -> Path:
+    """Where it is noted that an artifact, which would lie at ``path``, could not be made."""
+    return path.with_name(f"{path.name}.failed.json")
+
+
 def read_manifest(directory: Path) -> Artifact:
     """The artifact whose manifest is in ``directory``, of any kind.
 

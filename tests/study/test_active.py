@@ -14,12 +14,13 @@ from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.active import shapley_question, train_chosen
 from glotmix.studies.mixture.config import check
-from glotmix.studies.mixture.kind import run_study
 from glotmix.studies.mixture.plan import plan
-from glotmix.studies.mixture.price import dry_run
-from glotmix.study import Narrator, Study
+from glotmix.studies.mixture.price import price
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
+from tests.study.shell import ran
 
 STUDY = {
     "name": "Chosen",
@@ -43,10 +44,10 @@ STUDY = {
 
 def study(directory, **active):
     design = STUDY["design"] | {"active": STUDY["design"]["active"] | active}
-    return Study(check(STUDY | {"design": design}), Path(), directory, Narrator())
+    return MixtureStudy.of(check(STUDY | {"design": design}), StudyDirectory(directory))
 
 
-class Planted(Study):
+class Planted(MixtureStudy):
     """A study whose proxies cost nothing: losses follow a law, with noise of 1 %."""
 
     def run(self, runs, spec, label):
@@ -117,8 +118,8 @@ def test_the_shapley_values_can_be_what_is_asked(tmp_path):
 
 
 def test_a_budget_may_be_of_compute_or_of_time(tmp_path):
-    one = dry_run(study(tmp_path, runs=1))
-    per_run = one.flops / one.runs
+    one = price(study(tmp_path, runs=1)).amounts
+    per_run = one["flops"] / one["runs"]
     runs, told = planted(tmp_path / "a", runs=None, flops=7.5 * per_run)
     assert len(runs) == 7
     assert "FLOPs is spent" in told["stopped"]["reason"]
@@ -132,7 +133,7 @@ def test_a_budget_may_be_of_compute_or_of_time(tmp_path):
 
 @pytest.mark.slow
 def test_a_study_chooses_runs_until_its_budget_is_spent_and_resumes_to_the_same(tmp_path):
-    run_study(study(tmp_path))
+    ran("mixture", study(tmp_path).config, Path(), tmp_path)
     told = json.loads((tmp_path / "active.json").read_text())
     chosen = [run["run"] for one in told["rounds"] for run in one["runs"]]
     assert [len(one["runs"]) for one in told["rounds"]] == [2, 1]  # 5 at first, 8 in all
@@ -144,9 +145,9 @@ def test_a_study_chooses_runs_until_its_budget_is_spent_and_resumes_to_the_same(
     # As if it had been interrupted before the last batch was trained.
     (tmp_path / "active.json").write_text(json.dumps(told | {"stopped": None}))
     shutil.rmtree(tmp_path / "runs" / chosen[-1])
-    run_study(study(tmp_path))
+    ran("mixture", study(tmp_path).config, Path(), tmp_path)
     assert json.loads((tmp_path / "active.json").read_text()) == told
-    assert dry_run(study(tmp_path)).runs == 8
+    assert price(study(tmp_path)).amounts["runs"] == 8
 
 
 def test_a_study_without_a_budget_is_refused():

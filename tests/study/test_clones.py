@@ -10,11 +10,10 @@ from glotmix.errors import BadInput
 from glotmix.mixture.schedule import Schedule
 from glotmix.studies.clones.arms import arms
 from glotmix.studies.clones.config import CloneStudyConfig
-from glotmix.study.experiments import find_experiment
-from glotmix.study.narrator import Narrator
-from glotmix.study.training import Study
+from glotmix.study.training import Training
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.worker import work
+from tests.study.shell import kind_of, ran
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cloned-languages.yaml"
 STUDY = """
@@ -57,15 +56,15 @@ class InThisProcess(Executor):
 @pytest.fixture(scope="module", autouse=True)
 def in_this_process():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Study, "executor", lambda self: InThisProcess())
+        patch.setattr(Training, "executor", lambda self: InThisProcess())
         yield
 
 
 @pytest.fixture(scope="module")
 def done(study):
-    experiment = find_experiment("clones")
+    experiment = kind_of("clones")
     out = study.parent / "out"
-    return experiment.run(experiment.load(study), study.parent, out, Narrator())
+    return ran("clones", experiment.load(study), study.parent, out)
 
 
 def test_a_study_of_clones_ends_with_a_page_of_verdicts_and_its_numbers(done):
@@ -96,21 +95,21 @@ def test_called_again_nothing_is_trained_and_the_numbers_are_the_same(study, don
     runs = done.parent / "arms" / "main" / "runs"
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")}
     numbers = (done.parent / "clones.json").read_bytes()
-    experiment = find_experiment("clones")
-    experiment.run(experiment.load(study), study.parent, done.parent, Narrator())
+    experiment = kind_of("clones")
+    ran("clones", experiment.load(study), study.parent, done.parent)
     assert {path: path.stat().st_mtime_ns for path in runs.rglob("run.json")} == before
     assert (done.parent / "clones.json").read_bytes() == numbers
 
 
 def test_another_proxy_in_the_same_directory_is_refused_with_the_difference(study, done):
-    experiment = find_experiment("clones")
+    experiment = kind_of("clones")
     other = experiment.load(study, overrides=["proxy.width=32"])
     with pytest.raises(BadInput, match=r"proxy\.width: 16 there, 32 here"):
-        experiment.run(other, study.parent, done.parent, Narrator())
+        ran("clones", other, study.parent, done.parent)
 
 
 def test_the_price_counts_every_run(study):
-    experiment = find_experiment("clones")
+    experiment = kind_of("clones")
     price = experiment.price(experiment.load(study), study.parent)
     assert price.amounts["runs"] == 6 + 7
     assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1 + 1 + 2 * 1.75)
@@ -160,7 +159,7 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
 
 @pytest.mark.parametrize("scale", ["tiny", "small", "medium", "large", "crossing", "paper"])
 def test_every_scale_of_the_recipe_trains_what_its_claims_and_token_equivalents_compare(scale):
-    loaded = find_experiment("clones").load(RECIPE, scale=scale)
+    loaded = kind_of("clones").load(RECIPE, scale=scale)
     main, *others = arms(loaded)
     by_name = {run.run for run in main.runs}
     for seed in range(loaded.seeds):
@@ -191,4 +190,4 @@ def test_a_study_file_that_makes_no_sense_is_refused_by_field(study, fields, mes
     with open(path, "w") as file:
         ruamel.yaml.YAML(typ="safe").dump({"kind": "clones", "name": "x", "language": "fr"} | fields, file)
     with pytest.raises(BadInput, match=message):
-        find_experiment("clones").load(path)
+        kind_of("clones").load(path)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from glotmix.measurements import Measurements
+from glotmix.mixture.design import drawable
 from glotmix.mixture.mixture import Mixture
-from glotmix.studies.mixture.closed_loop import compare, drawable, planned
+from glotmix.studies.mixture.closed_loop import compare, planned
 
 LANGUAGES = ("a", "b")
 MIXTURES = {

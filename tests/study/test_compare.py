@@ -15,9 +15,12 @@ from glotmix.cli import app
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.methods import METHODS, Situation, balance, parse
 from glotmix.studies.compare.analysis import Layout, holm, rises, tokens_to
-from glotmix.studies.compare.kind import EXPERIMENT
-from glotmix.study.narrator import Narrator
+from glotmix.studies.compare.kind import CompareKind
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import run_study
+from tests.study.shell import ran
 
+KIND = CompareKind()
 STUDY = """
 kind: compare
 name: Three languages
@@ -89,21 +92,21 @@ def test_pairs_summaries_watches_and_side_are_there_for_all(compared):
 
 def test_called_again_nothing_is_trained_and_more_methods_join(compared):
     folder, _ = compared
-    config = EXPERIMENT.load(folder / "study.yaml", overrides=['methods=["proportional", "cooldown"]'])
+    config = KIND.load(folder / "study.yaml", overrides=['methods=["proportional", "cooldown"]'])
     before = {path: path.stat().st_mtime_ns for path in (folder / "out" / "runs").glob("*/run.json")}
-    again, _ = EXPERIMENT.compare(config, folder, folder / "out", Narrator())
+    again = run_study(KIND, config, StudyDirectory(folder / "out", folder)).found
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert [row.method for row in again.rows] == ["proportional", "cooldown"]
-    other = EXPERIMENT.load(folder / "study.yaml", overrides=["proxy.width=32"])
+    other = KIND.load(folder / "study.yaml", overrides=["proxy.width=32"])
     with pytest.raises(BadInput, match=r"another configuration: proxy\.width"):
-        EXPERIMENT.compare(other, folder, folder / "out", Narrator())
+        ran("compare", other, folder, folder / "out")
 
 
 def test_a_schedule_that_repeats_too_much_is_an_error_that_says_where(compared):
     folder, _ = compared
-    config = EXPERIMENT.load(folder / "study.yaml", overrides=["max_epochs=5"])
+    config = KIND.load(folder / "study.yaml", overrides=["max_epochs=5"])
     with pytest.raises(Infeasible, match=r"temperature:100: rus_Cyrl passes 5 epochs at progress 0\.\d+"):
-        EXPERIMENT.compare(config, folder, folder / "out", Narrator())
+        ran("compare", config, folder, folder / "out")
 
 
 def test_two_methods_are_tested_as_scipy_tests_pairs():
@@ -170,14 +173,14 @@ def test_methods_that_are_none_are_named(text, message, tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY)
     with pytest.raises(BadInput, match=message):
-        EXPERIMENT.load(path, overrides=[f'methods=["{text}"]'])
+        KIND.load(path, overrides=[f'methods=["{text}"]'])
 
 
 def test_the_price_counts_references_and_proxies(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY)
-    price = EXPERIMENT.price(EXPERIMENT.load(path), tmp_path)
+    price = KIND.price(KIND.load(path), tmp_path)
     assert price.amounts["runs"] == 2 * (5 + 1)
-    fewer = EXPERIMENT.load(path, overrides=['methods=["uniform", "doremi"]'])
-    assert EXPERIMENT.price(fewer, tmp_path).amounts["runs"] == 2 * (2 + 1 + 1)
+    fewer = KIND.load(path, overrides=['methods=["uniform", "doremi"]'])
+    assert KIND.price(fewer, tmp_path).amounts["runs"] == 2 * (2 + 1 + 1)
     assert dataclasses.is_dataclass(price)

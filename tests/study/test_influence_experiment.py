@@ -12,8 +12,8 @@ from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
 from glotmix.studies.influence.finished_runs import Asking, influence_of
-from glotmix.study.experiments import find_experiment
 from glotmix.study.narrator import Narrator
+from tests.study.shell import kind_of, ran
 
 pytest.importorskip("transformers")
 
@@ -44,9 +44,9 @@ def done(tmp_path_factory):
     """The experiment, run once."""
     folder = tmp_path_factory.mktemp("influence")
     (folder / "study.yaml").write_text(FILE)
-    experiment = find_experiment("influence")
+    experiment = kind_of("influence")
     config = experiment.load(folder / "study.yaml")
-    report = experiment.run(config, folder, folder / "out", Narrator())
+    report = ran("influence", config, folder, folder / "out")
     return folder, experiment, config, report
 
 
@@ -75,14 +75,14 @@ def test_called_again_nothing_is_done_again(done):
     folder, experiment, config, _ = done
     before = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*") if p.suffix in (".safetensors", ".bin")}
     kept = {p.name for p in (folder / "out" / "retrained").iterdir()}
-    experiment.run(config, folder, folder / "out", Narrator())
+    ran("influence", config, folder, folder / "out")
     assert before == {p: p.stat().st_mtime_ns for p in before}
     assert kept == {p.name for p in (folder / "out" / "retrained").iterdir()}
     # kinds × seeds × tests + seeds of removal, and subsets
     assert len(kept) == 2 * 2 * 2 + 2 + 3
     other = config.model_copy(update={"seed": 1})
     with pytest.raises(BadInput, match="another configuration: seed"):
-        experiment.run(other, folder, folder / "out", Narrator())
+        ran("influence", other, folder, folder / "out")
 
 
 def test_a_tokenizer_is_found_from_a_relative_path(done, monkeypatch):
@@ -186,12 +186,13 @@ def test_a_study_file_that_makes_no_sense_is_named(tmp_path, change, words):
     lines = [line for line in FILE.strip().splitlines() if not line.startswith(f"{key}:")]
     (tmp_path / "study.yaml").write_text("\n".join([*lines, change]))
     with pytest.raises(BadInput, match=words):
-        find_experiment("influence").load(tmp_path / "study.yaml")
+        kind_of("influence").load(tmp_path / "study.yaml")
 
 
 def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     from glotmix.studies.mixture.config import check
-    from glotmix.study.training import Study
+    from glotmix.studies.mixture.stages import MixtureStudy
+    from glotmix.study.directory import StudyDirectory
 
     config = check(
         {
@@ -207,7 +208,7 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
         }
     )  # fmt: skip
     (tmp_path / "out").mkdir()
-    study = Study(config, tmp_path, tmp_path / "out", Narrator())
+    study = MixtureStudy.of(config, StudyDirectory(tmp_path / "out", tmp_path))
     (tmp_path / "out" / "study.json").write_text(json.dumps(config.model_dump(mode="json")))
     store = study.tokens()
     runs = study.plan(store)

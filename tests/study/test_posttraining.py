@@ -18,10 +18,9 @@ from glotmix.posttraining.cell import KIND, scored
 from glotmix.posttraining.judge import Unreachable
 from glotmix.studies.posttraining import cells as posttraining_cells
 from glotmix.studies.posttraining import kind as posttraining
-from glotmix.study.experiments import find_experiment
-from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.posttraining.toy import chat_model
+from tests.study.shell import kind_of, ran
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "post-training.yaml"
 
@@ -80,9 +79,8 @@ def study(proxy, **changes):
 
 
 def run(data, base, directory):
-    experiment = find_experiment("posttraining")
     config = posttraining.PosttrainingConfig.model_validate(data)
-    return experiment.run(config, base, directory, Narrator())
+    return ran("posttraining", config, base, directory)
 
 
 def scores(directory):
@@ -304,7 +302,7 @@ def test_a_study_file_that_is_wrong_names_the_field(proxy, changes, error):
 
 
 def test_the_recipe_prices_every_scale_and_the_paper_has_152_models():
-    experiment = find_experiment("posttraining")
+    experiment = kind_of("posttraining")
     for scale, models in (("small", 90), ("paper", 152)):
         price = experiment.price(experiment.load(RECIPE, scale=scale), RECIPE.parent)
         assert price.amounts["models"] == models

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -19,9 +18,11 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.studies.mixture.config import check
-from glotmix.studies.mixture.kind import run_study
-from glotmix.study import Narrator, Study
+from glotmix.studies.mixture.kind import MixtureKind
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
 from glotmix.study.training import sized
+from tests.study.shell import ran
 
 STUDY = {
     "name": "Small",
@@ -46,13 +47,17 @@ TABLES = (
 
 
 def study(directory, **changes):
-    return Study(check(STUDY | changes), Path(), directory, Narrator())
+    return MixtureStudy.of(check(STUDY | changes), StudyDirectory(directory))
+
+
+def run(small):
+    return ran("mixture", small.config, small.base, small.directory)
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     directory = tmp_path_factory.mktemp("study") / "out"
-    run_study(study(directory))
+    run(study(directory))
     return directory
 
 
@@ -92,7 +97,7 @@ def test_a_ladder_adds_sizes_and_checkpoints_are_kept(tmp_path):
         "validation": {"seeds": 0},
         "target": {"parameters": 1e6, "tokens": 4000},
     }
-    run_study(study(tmp_path / "one", **changes))
+    run(study(tmp_path / "one", **changes))
     runs = pl.read_parquet(tmp_path / "one" / "measurements" / "runs.parquet")
     assert sorted(runs.filter(pl.col("role") == "ladder")["D"]) == pytest.approx([6000, 6000], rel=0.2)
     assert runs["N"].n_unique() == 2
@@ -147,7 +152,7 @@ def test_shapley_values_share_out_what_the_full_coalition_gains(done):
 def test_called_again_it_trains_nothing_and_its_tables_stay_the_same_bytes(done):
     before = {name: checksum(done / name) for name in TABLES}
     made = {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")}
-    run_study(study(done))
+    run(study(done))
     assert {name: checksum(done / name) for name in TABLES} == before
     assert {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")} == made
 
@@ -182,7 +187,7 @@ def test_fit_takes_the_directory_of_a_study(done, capsys, monkeypatch):
 
 def test_a_truncated_shard_is_named_and_nothing_is_trained_on_it(tmp_path):
     small = study(tmp_path / "out")
-    small.claim()
+    StudyDirectory(small.directory).claim(small.config, MixtureKind.fixed)
     small.tokens()
     shard = tmp_path / "out" / "tokens" / "spa_Latn.train.bin"
     shard.write_bytes(shard.read_bytes()[:-100])

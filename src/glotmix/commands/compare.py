@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glotmix.commands.options import Json, Out, Overrides, Scale, StudyFile
 from glotmix.commands.output import show
-from glotmix.commands.study import show_cost
+from glotmix.commands.study import run_or_tell_cost
 
 
 def compare(
@@ -27,20 +26,15 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train balancing methods and schedules at equal tokens and lay them side by side, with significance."""
-    from glotmix.studies.compare.kind import EXPERIMENT, tables
-    from glotmix.study import Narrator
+    from glotmix.studies.compare.kind import CompareKind
 
     changes = list(overrides or [])
     if methods:
         changes.append(f"methods={json.dumps([name for some in methods for name in some.split(',')])}")
     changes += [f"seeds={seeds}"] if seeds is not None else []
-    config = EXPERIMENT.load(study, scale=scale, overrides=changes)
-    base, directory = study.resolve().parent, out or Path("out") / study.stem
-    if dry_run:
-        show_cost(as_json, EXPERIMENT.price(config, base), directory)
-        return
-    found, report = EXPERIMENT.compare(config, base, directory, Narrator())
-    show(as_json, found.to_json(), *tables(found), str(report))
+    kind = CompareKind()
+    config = kind.load(study, scale=scale, overrides=changes)
+    run_or_tell_cost(kind, config, study, out, dry_run, as_json)
 
 
 def methods(as_json: Json = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,20 +11,8 @@ from glotmix.commands.options import Json, Out, Overrides, Scale, StudyDir, Stud
 from glotmix.commands.output import show
 
 if TYPE_CHECKING:
-    from glotmix.studies.mixture.price import Cost
-    from glotmix.study.kind import Price
-
-
-def show_cost(as_json: bool, cost: Cost | Price, directory: Path) -> None:
-    """Print what a study costs as a whole, and what of it an earlier call has done already."""
-    from rich.markup import escape
-
-    from glotmix.study.status import complete_in
-
-    done, table = complete_in(directory), cost.table()
-    if done:
-        table.add_row("done already", escape(f"{done} runs in {directory}, which are not trained again"))
-    show(as_json, cost.to_json() | {"complete": done}, table)
+    from glotmix.config import Section
+    from glotmix.study.kind import StudyKind
 
 
 def run(
@@ -37,50 +25,36 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole study; interrupted and called again, it goes on where it stopped."""
-    from glotmix.config import read_yaml
-    from glotmix.studies.mixture.config import load_study
-    from glotmix.studies.mixture.kind import run_study
-    from glotmix.studies.mixture.price import dry_run as tell_cost
-    from glotmix.study import Narrator, Study
+    """Run a whole study of any kind; interrupted and called again, it goes on where it stopped."""
+    from glotmix.studies import KINDS
+    from glotmix.study.kind import kind_in
 
     dials = {"sweep.executor": executor, "sweep.address": address}
     changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
-    directory = out or Path("out") / study.stem
-    kind = str(read_yaml(study).get("kind", "mixture"))
-    if kind != "mixture":
-        run_experiment(kind, study, directory, changes, scale, dry_run, as_json)
-        return
-    config = load_study(study, scale=scale, overrides=changes)
-    whole = Study(config, study.resolve().parent, directory, Narrator())
-    if dry_run:
-        show_cost(as_json, tell_cost(whole), directory)
-        return
-    report = run_study(whole)
-    show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
+    kind = KINDS.find(kind_in(study), where=study)()
+    config = kind.load(study, scale=scale, overrides=changes)
+    run_or_tell_cost(kind, config, study, out, dry_run, as_json)
 
 
-def run_experiment(
-    kind: str,
-    study: Path,
-    directory: Path,
-    overrides: list[str],
-    scale: str | None,
-    dry_run: bool,
-    as_json: bool,
+def run_or_tell_cost(
+    kind: StudyKind[Any], config: Section, study: Path, out: Path | None, dry_run: bool, as_json: bool
 ) -> None:
-    """Run a study file of another kind than a mixture."""
-    from glotmix.study import Narrator
-    from glotmix.study.experiments import find_experiment
+    """Run a study, or with ``dry_run`` print what it costs and what of it an earlier call has done already."""
+    from glotmix.study.directory import StudyDirectory
+    from glotmix.study.kind import run_study
+    from glotmix.study.status import complete_in
 
-    experiment = find_experiment(kind, where=study)
-    config = experiment.load(study, scale=scale, overrides=overrides)
-    base = study.resolve().parent
+    directory = StudyDirectory(out or Path("out") / study.stem, study.resolve().parent)
     if dry_run:
-        show_cost(as_json, experiment.price(config, base), directory)
+        price, done = kind.price(config, directory.base), complete_in(directory.path)
+        if done:
+            price.lines["done already"] = f"{done} runs in {directory.path}, which are not trained again"
+        show(as_json, {**price.to_json(), "complete": done}, price.table())
         return
-    report = experiment.run(config, base, directory, Narrator())
-    show(as_json, {"report": str(report), "directory": str(directory)}, str(report))
+    finished = run_study(kind, config, directory)
+    found = {} if finished.found is None else finished.found.to_json()
+    told = {**found, "report": str(finished.report), "directory": str(directory.path)}
+    show(as_json, told, *finished.tables, str(finished.report))
 
 
 def census(
@@ -94,13 +68,14 @@ def census(
     as_json: Json = False,
 ) -> None:
     """Documents, bytes, unique tokens, fertility and epochs at the target budget, per language."""
-    from glotmix.studies.mixture.config import load_study
-    from glotmix.studies.mixture.kind import take_census_of
-    from glotmix.study import Narrator, Study
+    from glotmix.studies.mixture.kind import MixtureKind
+    from glotmix.studies.mixture.pipeline import take_census_of
+    from glotmix.studies.mixture.stages import MixtureStudy
+    from glotmix.study.directory import StudyDirectory
     from glotmix.sweep.lock import held
 
-    config = load_study(study, scale=scale, overrides=overrides or [])
-    whole = Study(config, study.resolve().parent, out or Path("out") / study.stem, Narrator())
+    config = MixtureKind().load(study, scale=scale, overrides=overrides or [])
+    whole = MixtureStudy.of(config, StudyDirectory(out or Path("out") / study.stem, study.resolve().parent))
     if quick:
         from glotmix.corpus.sketch import sketch_table
 

@@ -363,3 +363,9 @@ def _labels(languages: Sequence[str]) -> Callable[[Sequence[str]], str]:
         return f"{len(subset)}of{len(languages)}-{hashlib.sha256(chr(31).join(subset).encode()).hexdigest()[:12]}"
 
     return label
+
+
+def drawable(mixture: Mixture, sequences: int) -> Mixture:
+    """The mixture without shares that are less than two sequences of a proxy's run, which no sampler can draw."""
+    kept = {language: share if share * sequences >= 2 else 0.0 for language, share in mixture.items()}
+    return Mixture.normalised(kept)

@@ -1,4 +1,1 @@
-"""A study: corpus → tokens → design → proxies → measurements → transfer → laws → optimum → closed loop → report."""
-
-from glotmix.study.narrator import Narrator as Narrator
-from glotmix.study.training import Study as Study
+"""The shell of a study of any kind: its directory, its price, its status, its mirror, and what trains proxies."""

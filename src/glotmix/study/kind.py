@@ -1,64 +1,75 @@
-"""What an experiment is to the command line: a configuration, a price, and a run that ends with a report.
+"""What a kind of study is to the shell and the command line: a configuration, a price, and a run that ends in a page.
 
-A study file without ``kind`` asks for the main job (a mixture). One with ``kind: clones`` asks for the experiment of
-that name, whose module holds an object ``EXPERIMENT``. Modules are imported when asked for: some need torch.
+A study file without ``kind`` asks for a mixture; one with ``kind: clones`` for the kind of that name. Everything that
+a study of any kind has - its directory claimed and held, its mirror, resuming, status, the dry run's "done already" -
+is done here and in the files beside this one, so that a new kind cannot forget it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from glotmix.config import Section, checked, read_study
 from glotmix.errors import BadInput
-from glotmix.study.narrator import Narrator
+from glotmix.study.directory import StudyDirectory
+from glotmix.sweep.lock import held
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
 
 C = TypeVar("C", bound=Section)
-
-KINDS = {
-    "clones": "glotmix.studies.clones.kind",
-    "compare": "glotmix.studies.compare.kind",
-    "influence": "glotmix.studies.influence.kind",
-    "posttraining": "glotmix.studies.posttraining.kind",
-}
-"""Kind of a study file to the module of its experiment."""
 
 
 @dataclass(frozen=True)
 class Price:
-    """What an experiment will take, told before it is spent."""
+    """What a study will take, told before it is spent."""
 
     lines: dict[str, str]
     """What is counted ("models", "training tokens", "time here") to its amount, for people."""
-    amounts: dict[str, float]
-    """The same as numbers, for machines."""
+    amounts: Mapping[str, float | None]
+    """The same as numbers, for machines: FLOPs, tokens, seconds, counts."""
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict."""
-        return dataclasses.asdict(self)
+        """A plain dict: the amounts, and the lines under ``lines``."""
+        return {**self.amounts, "lines": self.lines}
 
     def table(self) -> Table:
         """For a terminal."""
+        from rich.markup import escape
+        from rich.table import Table
+
         table = Table(title="What it will cost", title_justify="left", show_header=False)
         for name, amount in self.lines.items():
-            table.add_row(name, amount)
+            table.add_row(escape(name), escape(amount))
         return table
 
 
-class Experiment(ABC, Generic[C]):
+@dataclass(frozen=True)
+class Finished:
+    """What a study ends with."""
+
+    report: Path
+    """The page."""
+    tables: tuple[RenderableType, ...] = ()
+    """What the terminal shows before the page's path."""
+    found: Any = None
+    """What was found, where the kind has an object for it: it has ``to_json``."""
+
+
+class StudyKind(ABC, Generic[C]):
     """One kind of study file."""
 
     kind: ClassVar[str]
     """Its name in the file."""
     config: type[C]
-    """Its fields, with ``kind`` and ``name`` among them."""
+    """Its fields; ``kind`` is one of them, but for mixtures."""
+    fixed: ClassVar[tuple[str, ...]]
+    """Fields that determine what is trained: a directory belongs to one value of them."""
 
     def load(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> C:
         """Read and check a study file of this kind.
@@ -68,38 +79,54 @@ class Experiment(ABC, Generic[C]):
         """
         return checked(self.config, read_study(path, scale=scale, overrides=overrides), where=path)
 
+    def resolved(self, config: C) -> C:
+        """The configuration with everything worked out that the file leaves to rules."""
+        return config
+
+    def mirror(self, config: C) -> str | None:
+        """URL of the object store that results are sent to and fetched from."""
+        url: str | None = config.sweep.mirror  # type: ignore[attr-defined]  # every kind that trains proxies has one
+        return url
+
     @abstractmethod
     def price(self, config: C, base: Path) -> Price:
         """What it would cost; nothing is trained or written."""
 
     @abstractmethod
-    def run(self, config: C, base: Path, directory: Path, narrator: Narrator) -> Path:
-        """Do what is not done yet, and return the path of the report.
+    def work(self, config: C, directory: StudyDirectory) -> Finished:
+        """Do what is not done yet, in a directory that is held and claimed, and write the page.
 
         Args:
-            config: the checked study file.
-            base: directory that relative paths in the file start from.
-            directory: where results go.
-            narrator: where progress goes.
+            config: the resolved configuration.
+            directory: where results go, what relative paths start from, and where progress is told.
         """
 
 
-def kinds() -> tuple[str, ...]:
-    """Kinds of study files beside the main job."""
-    return tuple(KINDS)
-
-
-def find_experiment(kind: str, *, where: object = None) -> Experiment[Any]:
-    """The experiment of a study file's ``kind``.
-
-    Args:
-        kind: as in the file.
-        where: the file, for messages.
+def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finished:
+    """Run a study of any kind; interrupted and called again, it goes on where it stopped.
 
     Raises:
-        BadInput: no such kind.
+        BadInput: the study, its corpus or its directory are wrong, or another process works on it.
+        GlotmixError: what it trains failed, the disk is full, or the mirror does not answer.
     """
-    if kind not in KINDS:
-        raise BadInput(f"kind = {kind!r}", where=where, expected=" | ".join(["mixture", *KINDS]))
-    found: Experiment[Any] = import_module(KINDS[kind]).EXPERIMENT
-    return found
+    config = kind.resolved(config)
+    with held(directory.path):
+        url = kind.mirror(config)
+        directory = directory.mirrored(url)
+        if (mirror := directory.mirror) is not None and (fetched := mirror.pull()):
+            directory.narrator.say(f"Fetched {len(fetched)} finished results from {url}")
+        directory.claim(config, kind.fixed)
+        finished = kind.work(config, directory)
+        if mirror is not None:
+            mirror.push()
+        return finished
+
+
+def kind_in(path: Path) -> str:
+    """The ``kind`` that a study file names; a mixture without one."""
+    from glotmix.config import read_yaml
+
+    kind = read_yaml(path).get("kind", "mixture")
+    if not isinstance(kind, str):
+        raise BadInput(f"kind = {kind!r}", where=path, expected="the name of a kind of study")
+    return kind

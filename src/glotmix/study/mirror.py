@@ -2,25 +2,28 @@
 
 Any URL that fsspec knows (``s3://``, ``gs://``, ``file://``, …). Object stores cannot rename a directory, so an
 artifact counts as there when its manifest is, which is written last; what is fetched is compared with the checksums in
-it. Tokens and runs are pushed as they are done, everything else at the end.
+it. Artifacts (tokens, runs, fine-tuned models, scores, …) are pushed as they are done, everything else at the end.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from glotmix.artifact import MANIFEST, read_manifest
 from glotmix.errors import BadInput, Corrupt, GlotmixError, MissingExtra
 
 LOOK_EVERY = 30.0
-"""Seconds between two looks for runs that are new."""
-ARTIFACTS = ("tokens", "runs")
-"""Where a study's artifacts are: one, and a folder of them."""
-LEFT_OUT = ("jobs", ".lock", "progress.json")
+"""Seconds between two looks for artifacts that are new."""
+FIRST = ("study.json", "packing.json")
+"""What determines how runs are made; sent before any of them, wherever it lies in the study."""
+RESULTS = "mirror.json"
+"""List of the files beside the artifacts, which is sent last: a file that is not in it may be half an artifact."""
+LEFT_OUT = ("jobs", ".lock", "progress.json", "tokens.pieces", RESULTS)
 """What belongs to a machine and not to the study."""
 
 
@@ -65,15 +68,14 @@ class Mirror:
             for name in names:
                 if ".." in name.split("/"):
                     raise Corrupt(f"{self._url}: a file {name!r} would lie outside of the study")
-            artifacts = sorted(name.removesuffix(f"/{MANIFEST}") for name in names if name.endswith(f"/{MANIFEST}"))
-            for name in artifacts:
-                if name.split("/")[0] in ARTIFACTS and not self._here(name):
+            for name in _outermost(name.removesuffix(f"/{MANIFEST}") for name in names if _is_manifest(name)):
+                if not self._here(name):
                     self._fetch(name, [n for n in names if n.startswith(f"{name}/")])
                     fetched.append(name)
-            for name in sorted(names):
-                target = self._directory / name
-                if name.split("/")[0] not in (*ARTIFACTS, *LEFT_OUT) and not target.exists():
-                    self._get(name, target)
+            listed = json.loads(self._store.cat_file(f"{self._root}/{RESULTS}")) if RESULTS in names else []
+            for name in sorted(names & set(map(str, listed)) | {n for n in names if n.rpartition("/")[2] in FIRST}):
+                if not _is_left_out(name) and not (self._directory / name).exists():
+                    self._get(name, self._directory / name)
             return fetched
 
     def push(self) -> list[str]:
@@ -84,10 +86,16 @@ class Mirror:
         """
         with self._answering():
             sent = self._push_artifacts()
-            for path in sorted(self._directory.rglob("*")):
-                name = path.relative_to(self._directory).as_posix()
-                if path.is_file() and name.split("/")[0] not in (*ARTIFACTS, *LEFT_OUT) and ".part" not in name:
-                    self._put(path, name)
+            inside = tuple(f"{name}/" for name in self._artifacts())
+            names = [path.relative_to(self._directory).as_posix() for path in sorted(self._directory.rglob("*"))]
+            results = [
+                name
+                for name in names
+                if not name.startswith(inside) and not _is_left_out(name) and (self._directory / name).is_file()
+            ]
+            for name in results:
+                self._put(self._directory / name, name)
+            self._store.pipe_file(f"{self._root}/{RESULTS}", json.dumps(results).encode())
             return sent
 
     def look(self) -> None:
@@ -102,8 +110,12 @@ class Mirror:
 
     def _push_artifacts(self) -> list[str]:
         sent = []
-        for directory in self._local():
-            name = directory.relative_to(self._directory).as_posix()
+        for path in sorted(one for name in FIRST for one in self._directory.rglob(name)):
+            name = path.relative_to(self._directory).as_posix()
+            if not _is_left_out(name):
+                self._put(path, name)
+        for name in self._artifacts():
+            directory = self._directory / name
             if not self._store.exists(f"{self._root}/{name}/{MANIFEST}"):
                 artifact = read_manifest(directory)
                 for file in artifact.files:
@@ -112,13 +124,11 @@ class Mirror:
                 sent.append(name)
         return sent
 
-    def _local(self) -> Iterator[Path]:
-        """Complete artifacts here; the tokens first, and what decides how runs are packed before any of them."""
-        for name in ("study.json", "packing.json"):
-            if (self._directory / name).is_file():
-                self._put(self._directory / name, name)
-        found = [self._directory / "tokens", *sorted(self._directory.glob("runs/*"))]
-        yield from (path for path in found if (path / MANIFEST).is_file() and path.suffix != ".part")
+    def _artifacts(self) -> list[str]:
+        """Complete artifacts here, tokens first: without them no run can be used."""
+        manifests = (path.relative_to(self._directory).as_posix() for path in self._directory.rglob(MANIFEST))
+        found = _outermost(name.removesuffix(f"/{MANIFEST}") for name in manifests if _is_manifest(name))
+        return sorted(found, key=lambda name: (name.rpartition("/")[2] != "tokens", name))
 
     def _here(self, name: str) -> bool:
         return (self._directory / name / MANIFEST).is_file()
@@ -145,6 +155,24 @@ class Mirror:
 
     def _answering(self) -> _Answering:
         return _Answering(self._url)
+
+
+def _is_left_out(name: str) -> bool:
+    """Whether a path belongs to one machine, or to something that is only half there."""
+    return any(part in LEFT_OUT or ".part" in part for part in name.split("/"))
+
+
+def _is_manifest(name: str) -> bool:
+    return name.endswith(f"/{MANIFEST}") and not _is_left_out(name)
+
+
+def _outermost(names: Iterable[str]) -> list[str]:
+    """Artifacts that are not a part of another one, sorted."""
+    found: list[str] = []
+    for name in sorted(names):
+        if not (found and name.startswith(f"{found[-1]}/")):
+            found.append(name)
+    return found
 
 
 class _Answering:

@@ -11,14 +11,13 @@ from typing import Any
 
 from rich.table import Table
 
-from glotmix.artifact import read_json, write_json
+from glotmix.artifact import failure_of, read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
+from glotmix.study.directory import COMPUTE, CONFIGURATION, REPORT, is_made, planned_compute, planned_work
 from glotmix.sweep.lock import LOCK
-from glotmix.sweep.sweep import RUN, Tally, failure_of, running
+from glotmix.sweep.sweep import RUN, Tally, running
 
-CONFIGURATIONS = ("study.json", "compare.json", "experiment.json")
-"""What the directory of a study, a comparison or an experiment has."""
 ARMS = "arms"
 """Folder of the sweeps of an experiment that has several."""
 NOTE = "progress.json"
@@ -32,14 +31,13 @@ class Progress:
     Time is counted by the monotonic clock of the driver alone, so that a clock that jumps changes nothing.
     """
 
-    def __init__(self, directory: Path, label: str, flops: float):
+    def __init__(self, directory: Path, label: str):
         """
         Args:
             directory: of the study.
             label: what is trained.
-            flops: training compute of all of it.
         """
-        self._path, self._label, self._flops = directory / NOTE, label, flops
+        self._path, self._label = directory / NOTE, label
         self._began, self._last = time.monotonic(), float("-inf")
         self._before: float | None = None
 
@@ -55,7 +53,6 @@ class Progress:
         told = {
             "doing": self._label,
             **asdict(tally),
-            "flops_total": self._flops,
             "seconds_left": left * (now - self._began) / trained if trained > 0 else None,
         }
         write_json(self._path, told, durable=False)
@@ -66,9 +63,9 @@ class Status:
     """Runs by state, and what is under way."""
 
     planned: int
-    """Runs in the plan so far; the closed loop adds its own when laws are fitted."""
+    """What is planned so far: runs, and fine-tuned models; the closed loop adds its own when laws are fitted."""
     complete: int
-    """Runs with losses."""
+    """What of it is complete."""
     diverged: tuple[str, ...]
     """Runs whose loss was no longer finite."""
     failed: Mapping[str, str]
@@ -82,7 +79,7 @@ class Status:
     flops: float
     """Training compute spent on the runs that are done."""
     flops_planned: float | None
-    """Training compute of all that the present sweep trains; None before the first."""
+    """Training compute of everything whose training was begun, what is done included; None before the first sweep."""
     seconds_left: float | None
     """Time that the present sweep will still take; None where nobody works on it or it has just begun."""
     is_worked_on: bool
@@ -124,46 +121,57 @@ def _duration(seconds: float) -> str:
 
 
 def status_of(directory: Path) -> Status:
-    """Read the state of a study, a comparison or an experiment.
+    """Read the state of a study of any kind.
 
     Raises:
         BadInput: the directory holds none.
     """
     if not _is_study(directory):
-        raise BadInput(f"no {CONFIGURATIONS[0]} in it", where=directory, expected="the directory of a study")
+        raise BadInput(f"no {CONFIGURATION} in it", where=directory, expected="the directory of a study")
     # Arms may name their runs alike: what is of an arm is told with its name before it.
     places = {directory: ""} | {arm: f"{arm.name}/" for arm in sorted(directory.glob(f"{ARMS}/*"))}
     runs = [(place, run) for place in places for run in _planned(place)]
-    complete, diverged, flops = 0, list[str](), 0.0
+    complete, diverged, computed = 0, list[str](), 0.0
     failed: dict[str, str] = {}
+    computing = {place: planned_compute(place) for place in places}
     for place, run in runs:
         try:
             result = read_json(place / "runs" / run / RUN)
         except BadInput:
-            if (path := failure_of(place, run)).is_file():
-                failed[places[place] + run] = str(read_json(path)["reason"])
+            failed |= _failure(places[place] + run, place / "runs" / run)
             continue
-        flops += result["C"]
+        computed += result["C"]
+        computing[place].pop(run, None)
         complete += result["status"] == "complete"
         diverged += [places[place] + run] * (result["status"] != "complete")
+    work = planned_work(directory)
+    for name, path in work.items():
+        complete += is_made(path)
+        failed |= {} if is_made(path) else _failure(name, path)
     folders, worked_on = [(place / "jobs", arm) for place, arm in places.items()], _is_held(directory)
     notes = [read_json(place / NOTE) for place in places if (place / NOTE).is_file()]
-    begun = [note["flops_total"] for note in notes if note.get("flops_total") is not None]
-    report = directory / "report.html"
+    left = sum(sum(flops.values()) for flops in computing.values())
+    report = directory / REPORT
     return Status(
-        planned=len(runs),
+        planned=len(runs) + len(work),
         complete=complete,
         diverged=tuple(diverged),
         failed=failed,
         partial=() if worked_on else tuple(arm + path.stem for f, arm in folders for path in sorted(f.glob("*.state"))),
         running={arm + job: share for f, arm in folders for job, share in running(f).items()} if worked_on else {},
         losses={arm + run: loss for f, arm in folders for run, loss in _losses(f).items()} if worked_on else {},
-        flops=flops,
-        flops_planned=sum(begun) if begun else None,
+        flops=computed,
+        flops_planned=computed + left if any((place / COMPUTE).is_file() for place in places) else None,
         seconds_left=next((n["seconds_left"] for n in notes if n.get("seconds_left")), None) if worked_on else None,
         is_worked_on=worked_on,
         report=str(report) if report.is_file() else None,
     )
+
+
+def _failure(name: str, path: Path) -> dict[str, str]:
+    """Why something is not done, by its name; empty where nothing was noted."""
+    note = failure_of(path)
+    return {name: str(read_json(note)["reason"])} if note.is_file() else {}
 
 
 def complete_in(directory: Path) -> int:
@@ -172,13 +180,14 @@ def complete_in(directory: Path) -> int:
 
 
 def _is_study(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in CONFIGURATIONS)
+    return (directory / CONFIGURATION).is_file()
 
 
 def _planned(directory: Path) -> list[str]:
-    """Runs of the sweeps of one directory."""
-    paths = [directory / name for name in ("plan.json", "closed_loop_plan.json")]
-    return [PlannedRun.from_json(run, where=p).run for p in paths if p.is_file() for run in read_json(p)]
+    """Runs of the sweeps of one directory: each plan is a list of runs."""
+    paths = sorted(directory.glob("*plan.json"))
+    runs = [PlannedRun.from_json(run, where=path).run for path in paths for run in read_json(path)]
+    return list(dict.fromkeys(runs))
 
 
 def _losses(jobs: Path) -> dict[str, float]:

@@ -1,36 +1,29 @@
-"""The stages of a study, in order; the one place that knows them all.
+"""What kinds of studies that train proxies have in common: tokens, what proxies may draw from, the sweep, the tables.
 
-Every stage leaves its result in the study's directory. Called again, what is complete is not done again. What
-determines the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is first used;
-how they are fitted, optimised, validated and reported may change between calls.
+Every step leaves its result in the study's directory. Called again, what is complete is not done again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import polars as pl
 
-from glotmix.artifact import first_difference, read_json, write_json
+from glotmix.artifact import read_json, write_json
 from glotmix.config import checked
 from glotmix.corpus.readers import open_reader
 from glotmix.corpus.sketch import Sketch, sketch
 from glotmix.errors import BadInput, GlotmixError
-from glotmix.fit.fit import Fit, fit
-from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
-from glotmix.laws import find_law
 from glotmix.measurements import Measurements, from_tables
 from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.mixture.config import StudyConfig, check
-from glotmix.studies.mixture.plan import plan
+from glotmix.study.config import TrainedBy, TrainingConfig
+from glotmix.study.directory import CONFIGURATION, StudyDirectory, note_compute
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.status import Progress
@@ -42,15 +35,9 @@ from glotmix.sweep.tracking import Shown
 from glotmix.tokens.build import build_store
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
-from glotmix.transfer.estimate import estimated
-from glotmix.transfer.game import game_from
-from glotmix.transfer.matrix import TransferMatrix
-from glotmix.transfer.shapley import exact
 
 LARGEST_NODE = 64
 """Processes that are measured side by side at most, where a cluster says nothing of its nodes."""
-RUN_SECTIONS = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
-"""Sections that determine the runs; a directory belongs to one value of them."""
 
 
 def on_rung(
@@ -65,17 +52,15 @@ def on_rung(
     return checked(ProxyConfig, by_rule.model_dump() | kept, where=f"proxy of size {size}")
 
 
-def sized(config: StudyConfig) -> StudyConfig:
-    """The configuration with ``proxy.size`` worked out.
+def sized(proxy: ProxyConfig, vocab: int) -> ProxyConfig:
+    """The proxy with what ``size`` leaves to the ladder's rules worked out; what the file sets itself stays.
 
     Raises:
         BadInput: a size that is none.
     """
-    if config.proxy.size is None:
-        return config
-    told = config.proxy.model_fields_set - {"size"}
-    proxy = on_rung(config.proxy, config.proxy.size, config.tokens.vocab_size, told)
-    return config.model_copy(update={"proxy": proxy})
+    if proxy.size is None:
+        return proxy
+    return on_rung(proxy, proxy.size, vocab, proxy.model_fields_set - {"size"})
 
 
 def gpus() -> int:
@@ -86,60 +71,26 @@ def gpus() -> int:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the laws are worth."""
-
-    law: str
-    """The law chosen."""
-    fits: dict[str, Fit]
-    """Every law that could be fitted, fitted to all runs of the design."""
-    crossed: Holdout
-    """Cross-validation over the fitting runs: what the choice was made by."""
-    held_out: Holdout | None
-    """Errors on the held-out swarm; None without one."""
-    fitted_on: Measurements
-    """Runs that the judged laws were fitted to."""
-    judged_on: Measurements
-    """Runs that they were judged on."""
-
-
-@dataclass(frozen=True)
-class Study:
+class Training:
     """A configuration, the place of its files, and the directory of its results."""
 
-    config: StudyConfig
-    """What is asked."""
+    config: TrainedBy
+    """Languages, corpus, tokens, proxies and sweep."""
     base: Path
     """Directory that relative paths of the configuration start from (that of the study file)."""
     directory: Path
     """Where results go."""
     narrator: Narrator
     """Where progress goes."""
+    mirror: Mirror | None = None
+    """The object store that finished results are sent to, if there is one."""
+    sizes: Mapping[str, ProxyConfig] = field(default_factory=dict)
+    """Proxies of other sizes that are trained beside the study's own."""
 
-    def claim(self) -> None:
-        """Write the configuration into the directory, or check that the one in it determines the same runs.
-
-        Raises:
-            BadInput: the directory belongs to a study with other runs; the message names the first difference.
-        """
-        path = self.directory / "study.json"
-        mine = self.config.model_dump(mode="json")
-        if path.exists():
-            # Checked again, so that a field that is newer than the directory has its default there.
-            theirs = check(read_json(path), where=path).model_dump(mode="json")
-            old, new = ({key: config.get(key) for key in RUN_SECTIONS} for config in (theirs, mine))
-            if old != new:
-                raise BadInput(
-                    f"holds a study made by another configuration: {first_difference(old, new)}",
-                    where=self.directory,
-                    expected="the same configuration, or another --out directory",
-                )
-        write_json(path, mine)
-
-    def mirror(self) -> Mirror | None:
-        """The object store that the study's results are sent to, if it names one."""
-        url = self.config.sweep.mirror
-        return None if url is None else Mirror(url, self.directory, self.narrator.say)
+    @classmethod
+    def in_directory(cls, config: TrainedBy, directory: StudyDirectory) -> Training:
+        """The training of a study in its directory."""
+        return Training(config, directory.base, directory.path, directory.narrator, directory.mirror)
 
     def tokens(self) -> TokenStore:
         """Read, split and tokenise the corpus, or open the store that is there."""
@@ -212,17 +163,10 @@ class Study:
                 )
         return sequences
 
-    def plan(self, store: TokenStore) -> list[PlannedRun]:
-        """The planned runs, also written to ``plan.json``."""
-        sizes = {size: proxy.tokens for size, proxy in self.ladder().items()}
-        runs = plan(self.config, self.natural(store), sizes)
-        write_json(self.directory / "plan.json", [run.to_json() for run in runs])
-        return runs
-
     def sweep_spec(self, store: TokenStore, runs: int) -> SweepSpec:
         """What all runs of the study have in common; the stack size is chosen once and remembered."""
         config, together = self.config, self.config.sweep.devices_per_run
-        for proxy in (config.proxy, *self.ladder().values()):
+        for proxy in (config.proxy, *self.sizes.values()):
             if proxy.batch % together:
                 raise BadInput(
                     f"batch of {proxy.batch} over {together} devices",
@@ -239,8 +183,8 @@ class Study:
             stack=self._stack(store, runs),
             device=self.device(),
             devices_per_run=config.sweep.devices_per_run,
-            sizes=self.ladder(),
-            available_at={size: self.available(store, proxy) for size, proxy in self.ladder().items()},
+            sizes=dict(self.sizes),
+            available_at={size: self.available(store, proxy) for size, proxy in self.sizes.items()},
         )
 
     def device(self) -> str:
@@ -262,15 +206,6 @@ class Study:
         if self.config.sweep.executor == "local":
             return self.executor().workers
         return min(self.config.sweep.workers or LARGEST_NODE, len(os.sched_getaffinity(0)))
-
-    def ladder(self) -> dict[str, ProxyConfig]:
-        """Proxies of the sizes in ``design.ladder``."""
-        config = self.config
-        per = config.design.ladder_tokens
-        return {
-            size: on_rung(config.proxy, size, config.tokens.vocab_size, tokens_per_parameter=per)
-            for size in config.design.ladder
-        }
 
     def _stack(self, store: TokenStore, runs: int) -> int:
         """Proxies per job: told, or measured once and remembered (the numbers of a resumed study depend on it)."""
@@ -294,8 +229,9 @@ class Study:
     def run(self, runs: list[PlannedRun], spec: SweepSpec, label: str) -> dict[str, str]:
         """Train what is missing of ``runs``; reasons of those that failed."""
         executor = self.executor()
-        note = Progress(self.directory, label, self._flops(runs, spec))
-        shown, mirror = None, self.mirror()
+        note = Progress(self.directory, label)
+        note_compute(self.directory, self._flops(runs, spec))
+        shown = None
         if (logger := self.config.sweep.logger) is not None:
             shown = Shown(open_logger(logger, self.config.name), self.directory, runs, self.narrator.say)
         with self.narrator.bar(label) as advance:
@@ -304,8 +240,8 @@ class Study:
                 note(tally)
                 if shown is not None:
                     shown.look()
-                if mirror is not None:
-                    mirror.look()
+                if self.mirror is not None:
+                    self.mirror.look()
                 failed = f", {tally.failed} failed" if tally.failed else ""
                 what = f"{label}: {tally.done} of {tally.total} runs{failed}"
                 advance(what, tally.tokens_done, tally.tokens_total)
@@ -317,15 +253,15 @@ class Study:
             self.narrator.say(f"  {run} failed: {reason.splitlines()[-1] if reason else 'no reason given'}")
         return failed
 
-    def _flops(self, runs: list[PlannedRun], spec: SweepSpec) -> float:
-        """Training compute of runs."""
+    def _flops(self, runs: list[PlannedRun], spec: SweepSpec) -> dict[str, float]:
+        """Run to its training compute, FLOPs."""
         from glotmix.proxy import flops
         from glotmix.proxy.model import Shape
 
         vocab = open_store(spec.store).vocab_size
         proxies = [spec.proxy_of(run) for run in runs]
         cost = {proxy: flops.per_token(Shape.of(proxy, vocab), proxy.context) for proxy in dict.fromkeys(proxies)}
-        return float(sum(run.tokens * cost[proxy] for run, proxy in zip(runs, proxies, strict=True)))
+        return {run.run: float(run.tokens * cost[proxy]) for run, proxy in zip(runs, proxies, strict=True)}
 
     def measure(self, runs: list[PlannedRun], spec: SweepSpec, failed: dict[str, str]) -> Measurements:
         """Write the two tables of all runs and read them as measurements."""
@@ -338,91 +274,23 @@ class Study:
             raise GlotmixError(f"no run of {self.directory} is complete; the logs are in {self.directory}/jobs")
         return from_tables(table, losses)
 
-    def empty_loss(self, store: TokenStore) -> dict[str, float]:
-        """Loss of the empty coalition per target, bits per byte."""
-        targets = (*self.config.languages, *self.config.outside)
-        if self.config.design.empty == "unigram":
-            return {target: store.unigram_bits_per_byte(target) for target in targets}
-        return {target: store.uniform_bits_per_byte(target) for target in targets}
 
-    def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
-        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any."""
-        kind = self.config.design.coalitions
-        if kind == "none":
-            return None
-        played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
-        matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
-        notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
-        matrix = TransferMatrix(
-            matrix.targets,
-            matrix.sources,
-            matrix.value_TL,
-            matrix.low_TL,
-            matrix.high_TL,
-            matrix.unit,
-            matrix.method,
-            notes,
-        )
-        write_json(self.directory / "transfer.json", matrix.to_json())
-        return matrix
+def reopened(directory: Path) -> Training:
+    """What trained the runs of a mixture study that lies in a directory, to train or read them again.
 
-    def laws(self, measurements: Measurements, transfer: TransferMatrix | None) -> Judgement:
-        """Judge every law, choose one, and fit all of them to all runs.
-
-        The choice is made by cross-validation over the fitting runs. A held-out swarm only judges: its errors are those
-        of laws that have not seen it. The laws returned are then fitted to everything.
-        """
-        config = self.config
-        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active")
-        swarm = known.with_role("swarm")
-        held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
-        fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
-        laws = [find_law(name) for name in config.fit.laws]
-        seed, weights = config.fit.seed, config.fit.weights
-        with self.narrator.bar("Judging laws") as tell:
-            folds, values = config.fit.folds, self._values_in_fold(transfer)
-            crossed = cross_validate(laws, fit_on, folds=folds, seed=seed, transfer=values, weights=weights, tell=tell)
-            judged = None
-            if held:
-                judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)
-        name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
-        if name not in config.fit.laws:
-            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
-        fits = {}
-        for law in laws:
-            resamples = config.fit.bootstrap if law.name == name else 0
-            try:
-                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed, weights=weights)
-            except BadInput as error:  # already told by the judgement; another law was chosen
-                self.narrator.say(f"  {error}")
-        for law_name, fitted in fits.items():
-            write_json(self.directory / "fits" / f"{law_name}.json", fitted.to_json())
-        told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
-        write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
-        return Judgement(name, fits, crossed, judged, fit_on, swarm if held else fit_on)
-
-    def _values_in_fold(self, transfer: TransferMatrix | None) -> Callable[[Measurements], TransferMatrix] | None:
-        """Shapley values from the coalitions that a fold is fitted to, so that nothing leaks from those held out."""
-        if transfer is None:
-            return None
-        empty = transfer.notes["empty_loss"]
-        return lambda runs: estimated(runs.with_role("coalition", "anchor"), empty, self.config.seed)
-
-    def noise(self, measurements: Measurements) -> dict[str, float]:
-        """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""
-        measurements = measurements.where(np.array([role != "ladder" for role in measurements.role_R]))
-        squares: dict[str, list[float]] = {target: [] for target in measurements.targets}
-        degrees = 0
-        keys = [tuple(np.round(row, 9)) for row in measurements.p_RL]
-        for key in set(keys):
-            rows = np.array([k == key for k in keys])
-            if rows.sum() > 1:
-                degrees += int(rows.sum()) - 1
-                losses = measurements.loss_RT[rows]
-                for target, sums in zip(measurements.targets, ((losses - losses.mean(0)) ** 2).sum(0), strict=True):
-                    squares[target].append(float(sums))
-        return {target: float(np.sqrt(sum(values) / degrees)) for target, values in squares.items()} if degrees else {}
-
-    def summary(self) -> dict[str, Any]:
-        """The resolved configuration as plain data."""
-        return self.config.model_dump(mode="json")
+    Raises:
+        BadInput: the directory holds no study.
+    """
+    path = directory / CONFIGURATION
+    if not path.is_file():
+        raise BadInput(f"no {CONFIGURATION} in it", where=directory, expected="the directory of a study")
+    stored = read_json(path)
+    config = checked(
+        TrainingConfig, {key: stored[key] for key in TrainingConfig.model_fields if key in stored}, where=path
+    )
+    design = stored.get("design", {})
+    rungs = {
+        size: on_rung(config.proxy, size, config.tokens.vocab_size, tokens_per_parameter=design["ladder_tokens"])
+        for size in design.get("ladder", [])
+    }
+    return Training(config, directory, directory, Narrator(), sizes=rungs)

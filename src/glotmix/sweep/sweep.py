@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from glotmix.artifact import canonical_json, fingerprint, open_artifact, put, read_json, write_json
+from glotmix.artifact import failure_of as note_of_failure
 from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
@@ -183,7 +184,7 @@ def _mark(group: Sequence[PlannedRun], lost: Sequence[PlannedRun], spec: SweepSp
 
 def failure_of(directory: Path, run: str) -> Path:
     """Where a study says why a run failed; a run that is complete has no such file."""
-    return directory / "runs" / f"{run}.failed.json"
+    return note_of_failure(directory / "runs" / run)
 
 
 def is_complete(run: PlannedRun, spec: SweepSpec) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from glotmix.artifact import first_difference, read_json, write_json, write_text
-from glotmix.errors import BadInput, GlotmixError
+from glotmix.artifact import read_json, write_json, write_text
+from glotmix.errors import GlotmixError
 from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.clones import analysis as clone_findings
 from glotmix.studies.clones.analysis import ArmOutcome
@@ -20,21 +20,17 @@ from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.studies.clones.findings import CloneFindings
 from glotmix.studies.clones.lenses import Lenses
 from glotmix.studies.clones.page import page
-from glotmix.studies.mixture.config import StudyConfig, TargetConfig
-from glotmix.study.kind import Experiment, Price
-from glotmix.study.narrator import Narrator
+from glotmix.study.config import TrainingConfig
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.status import ARMS
-from glotmix.study.training import Study, on_rung
-from glotmix.sweep.lock import held
+from glotmix.study.training import Training, on_rung
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
 from glotmix.wording import counted, duration
 
 if TYPE_CHECKING:
     from glotmix.probe.alignment import Alignment
-
-TRAINS = ("language", "seed", "corpus", "tokens", "clones", "proxy")
-"""Sections that determine what a run is; which runs there are may change between calls on one directory."""
 
 FLOPS_OF_A_STEP = 5e10
 """Work of a step whose speed is measured for a price: about a second of a core."""
@@ -46,53 +42,27 @@ class Laboratory:
 
     config: CloneStudyConfig
     """What is asked."""
-    base: Path
-    """Directory that relative paths of the file start from."""
-    directory: Path
+    directory: StudyDirectory
     """Where results go."""
-    narrator: Narrator
-    """Where progress goes."""
 
-    def claim(self) -> None:
-        """Write the configuration into the directory, or check that the one in it trains what it trained.
-
-        Raises:
-            BadInput: the directory belongs to another configuration; the message names the first difference.
-        """
-        path = self.directory / "study.json"
-        mine = self.config.model_dump(mode="json")
-        if path.exists():
-            stored = {key: value for key, value in read_json(path).items() if key in TRAINS}
-            # Checked again, so that a field that is newer than the directory has its default there.
-            theirs = CloneStudyConfig.model_validate({"name": "stored"} | stored).model_dump(mode="json")
-            old, new = ({key: one[key] for key in TRAINS} for one in (theirs, mine))
-            if old != new:
-                raise BadInput(
-                    f"holds a study made by another configuration: {first_difference(old, new)}",
-                    where=self.directory,
-                    expected="the same configuration, or another --out directory",
-                )
-        write_json(path, mine)
-
-    def study(self, arm: Arm) -> Study:
-        """The stages that a study has, for the text of an arm; arms with one tokenizer share their tokens."""
+    def study(self, arm: Arm) -> Training:
+        """What trains on the text of an arm; arms with one tokenizer share their tokens."""
         texts = "+".join(dict.fromkeys(arm.texts))
-        config = StudyConfig(
+        config = TrainingConfig(
             name=self.config.name,
             languages=list(dict.fromkeys(arm.texts)),
             seed=self.config.seed,
             corpus=self.config.corpus,
             tokens=arm.tokens,
             proxy=arm.proxy,
-            target=TargetConfig(),
             sweep=self.config.sweep,
         )
-        where = self.directory / "text" / f"{texts}-{arm.tokens.vocab_size}"
-        return Study(config, self.base, where, self.narrator)
+        where = self.directory.path / "text" / f"{texts}-{arm.tokens.vocab_size}"
+        return Training(config, self.directory.base, where, self.directory.narrator, self.directory.mirror)
 
     def place(self, arm: Arm) -> Path:
         """Directory of an arm."""
-        return self.directory / ARMS / arm.name
+        return self.directory.path / ARMS / arm.name
 
     def store(self, arm: Arm) -> ClonedStore:
         """The arm's languages as tokens."""
@@ -202,7 +172,7 @@ class Laboratory:
 
     def lenses(self, main: ArmOutcome) -> Lenses:
         """The four lenses on the main arm."""
-        return Lenses(self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.narrator)
+        return Lenses(self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.directory.narrator)
 
     def _facts(self, main: ArmOutcome) -> dict[str, str]:
         from glotmix.proxy.model import Shape
@@ -237,11 +207,12 @@ def _translations(store: ClonedStore, context: int, count: int) -> list[tuple[np
     return [(sides[0][one], sides[1][one]) for one in both]
 
 
-class CloneExperiment(Experiment[CloneStudyConfig]):
+class ClonesKind(StudyKind[CloneStudyConfig]):
     """``kind: clones``."""
 
     kind = "clones"
     config = CloneStudyConfig
+    fixed = ("language", "seed", "corpus", "tokens", "clones", "proxy")
 
     def price(self, config: CloneStudyConfig, base: Path) -> Price:
         """Runs, tokens, FLOPs, and the time here by a measurement of a few steps."""
@@ -252,7 +223,7 @@ class CloneExperiment(Experiment[CloneStudyConfig]):
         runs = tokens = 0
         compute = 0.0
         planned = arms(config)
-        laboratory = Laboratory(config, base, Path("unused"), Narrator())
+        laboratory = Laboratory(config, StudyDirectory(Path("unused"), base))
         for arm in planned:
             vocab = _vocabulary(arm)
             for run in arm.runs:
@@ -281,22 +252,20 @@ class CloneExperiment(Experiment[CloneStudyConfig]):
         }
         return Price(lines, {"runs": runs, "tokens": tokens, "flops": compute, "seconds": seconds})
 
-    def run(self, config: CloneStudyConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
+    def work(self, config: CloneStudyConfig, directory: StudyDirectory) -> Finished:
         """Train, probe, judge, report; what is complete is not done again."""
-        laboratory = Laboratory(config, base, directory, narrator)
-        with held(directory):
-            laboratory.claim()
-            planned = arms(config)
-            for arm in planned:
-                write_json(laboratory.place(arm) / "plan.json", [run.to_json() for run in arm.runs])
-            for arm in planned:
-                laboratory.probe(arm, laboratory.train(arm))
-            found = laboratory.findings()
-            write_json(directory / "clones.json", found.to_json())
-            for claim in found.claims:
-                narrator.say(f"  {claim.verdict}: {claim.claim} ({claim.measured.value:+.3f})")
-            write_text(directory / "report.html", page(found))
-            return directory / "report.html"
+        laboratory = Laboratory(config, directory)
+        planned = arms(config)
+        for arm in planned:
+            write_json(laboratory.place(arm) / "plan.json", [run.to_json() for run in arm.runs])
+        for arm in planned:
+            laboratory.probe(arm, laboratory.train(arm))
+        found = laboratory.findings()
+        write_json(directory.path / "clones.json", found.to_json())
+        for claim in found.claims:
+            directory.narrator.say(f"  {claim.verdict}: {claim.claim} ({claim.measured.value:+.3f})")
+        write_text(directory.report, page(found))
+        return Finished(directory.report)
 
 
 def _vocabulary(arm: Arm) -> int:
@@ -304,6 +273,3 @@ def _vocabulary(arm: Arm) -> int:
     V = arm.tokens.vocab_size
     n = max(arm.clones.n, len(arm.texts))
     return V + round((n - 1) * V * (1 - arm.clones.anchors))
-
-
-EXPERIMENT = CloneExperiment()

@@ -13,7 +13,8 @@ from glotmix.errors import BadInput
 from glotmix.language import Language
 from glotmix.mixture.methods import parse
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.mixture.config import StudyConfig, check
+from glotmix.study.config import TrainingConfig
+from glotmix.study.training import sized
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
 
@@ -24,10 +25,6 @@ PAPER = (
     "proportional temperature:5 temperature:100 scalarization:5 unimax order_matters increasing cooldown doremi odm"
 ).split()
 """The methods that "Upsample or Upweight?" compares, and two more."""
-
-
-MAY_CHANGE = {"name", "description", "methods", "seeds", "sweep", "max_epochs", "probe", "kind"}
-"""Fields that may differ between calls on one directory; the others decide what a run is."""
 
 
 class ProbeConfig(Section):
@@ -99,7 +96,14 @@ class CompareConfig(Section):
             raise ValueError("a method stands there twice")
         return methods
 
-    def as_study(self) -> StudyConfig:
-        """The part that a study of mixtures has too."""
-        shared = {"languages", "seed", "name", "description", "corpus", "tokens", "proxy", "sweep"}
-        return check(self.model_dump(include=shared), where="compare")
+    def as_training(self) -> TrainingConfig:
+        """What the proxies are trained by, their size worked out."""
+        return TrainingConfig(
+            name=self.name,
+            languages=self.languages,
+            seed=self.seed,
+            corpus=self.corpus,
+            tokens=self.tokens,
+            proxy=sized(self.proxy, self.tokens.vocab_size),
+            sweep=self.sweep,
+        )

@@ -6,35 +6,34 @@ from pathlib import Path
 
 from rich.table import Table
 
-from glotmix.artifact import first_difference, read_json, write_json
-from glotmix.config import checked
+from glotmix.artifact import write_json
 from glotmix.errors import BadInput
 from glotmix.language import Language
 from glotmix.mixture.methods import Situation, parse
 from glotmix.studies.compare.analysis import compare
-from glotmix.studies.compare.config import MAY_CHANGE, CompareConfig
+from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
 from glotmix.studies.compare.runs import Trial
-from glotmix.study.kind import Experiment, Price
-from glotmix.study.narrator import Narrator
-from glotmix.study.training import Study, sized
-from glotmix.sweep.lock import held
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import Finished, Price, StudyKind
+from glotmix.study.training import Training
 from glotmix.tokens.store import TokenStore
 
 
-class Compare(Experiment[CompareConfig]):
-    """Trains the methods and reports them side by side."""
+class CompareKind(StudyKind[CompareConfig]):
+    """``kind: compare``: trains the methods and reports them side by side."""
 
     kind = "compare"
     config = CompareConfig
+    fixed = ("languages", "seed", "corpus", "tokens", "proxy", "unique_tokens", "high_resource")
 
     def price(self, config: CompareConfig, base: Path) -> Price:
         """Runs, tokens, FLOPs; nothing is read or trained."""
         from glotmix.proxy import flops
         from glotmix.proxy.model import Shape
 
-        study = sized(config.as_study())
+        study = config.as_training()
         shape = Shape.of(study.proxy, study.tokens.vocab_size)
         doremi = any(parse(text)[0].name == "doremi" for text in config.methods)
         reference = "proportional" not in config.methods and (doremi or config.probe.sequences > 0)
@@ -51,49 +50,22 @@ class Compare(Experiment[CompareConfig]):
             {"runs": runs, "tokens": tokens, "flops": compute, "N": shape.N},
         )
 
-    def run(self, config: CompareConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
-        """Train what is missing, compare, and write the report."""
-        return self.compare(config, base, directory, narrator)[1]
-
-    def compare(
-        self, config: CompareConfig, base: Path, directory: Path, narrator: Narrator
-    ) -> tuple[Comparison, Path]:
-        """The same, with what was found: ``comparison.json`` and the path of the report."""
-        study = Study(sized(config.as_study()), base, directory, narrator)
-        with held(directory):
-            claim(config, directory)
-            store = study.tokens()
-            situation, probed = situation_of(config, study, store), config.probe.sequences > 0
-            trial = Trial(study, store, situation, tuple(config.methods), config.seeds, probed)
-            trial.check(config.max_epochs)
-            results = trial.train()
-            found = compare(results, trial.side(config.probe.sequences, config.probe.tau))
-            write_json(directory / "comparison.json", found.to_json())
-            names = {tag: Language.resolve(tag).name for tag in config.languages}
-            return found, write_page(found, config.name, config.description, directory / "report.html", names)
+    def work(self, config: CompareConfig, directory: StudyDirectory) -> Finished:
+        """Train what is missing, compare, and write ``comparison.json`` and the page."""
+        study = Training.in_directory(config.as_training(), directory)
+        store = study.tokens()
+        situation, probed = situation_of(config, study, store), config.probe.sequences > 0
+        trial = Trial(study, store, situation, tuple(config.methods), config.seeds, probed)
+        trial.check(config.max_epochs)
+        results = trial.train()
+        found = compare(results, trial.side(config.probe.sequences, config.probe.tau))
+        write_json(directory.path / "comparison.json", found.to_json())
+        names = {tag: Language.resolve(tag).name for tag in config.languages}
+        page = write_page(found, config.name, config.description, directory.report, names)
+        return Finished(page, tables(found), found)
 
 
-def claim(config: CompareConfig, directory: Path) -> None:
-    """Write the configuration into the directory, or check that the one in it makes the same runs.
-
-    Raises:
-        BadInput: the directory belongs to a comparison with other runs.
-    """
-    path = directory / "compare.json"
-    mine = config.model_dump(mode="json")
-    if path.exists():
-        theirs = checked(CompareConfig, read_json(path), where=path).model_dump(mode="json")
-        old, new = ({key: c[key] for key in c if key not in MAY_CHANGE} for c in (theirs, mine))
-        if old != new:
-            raise BadInput(
-                f"holds a comparison made by another configuration: {first_difference(old, new)}",
-                where=directory,
-                expected="the same configuration, or another --out directory",
-            )
-    write_json(path, mine)
-
-
-def situation_of(config: CompareConfig, study: Study, store: TokenStore) -> Situation:
+def situation_of(config: CompareConfig, study: Training, store: TokenStore) -> Situation:
     """Sizes after the cut to ``unique_tokens``, budget and steps.
 
     Raises:
@@ -158,6 +130,3 @@ def tables(found: Comparison) -> tuple[Table, Table]:
 def _star(found: Comparison, method: str, name: str) -> str:
     pair = found.pair(method, found.baseline, name)
     return "*" if pair is not None and pair.verdict in ("better", "worse") else ""
-
-
-EXPERIMENT = Compare()

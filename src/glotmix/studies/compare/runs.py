@@ -14,14 +14,13 @@ from glotmix.artifact import read_json, write_json
 from glotmix.errors import GlotmixError, Infeasible
 from glotmix.estimate import Estimate
 from glotmix.mixture import balancing
-from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
+from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun, drawable
 from glotmix.mixture.methods import Balance, Situation, balance
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting, variance_factor
 from glotmix.studies.compare.findings import Side
-from glotmix.studies.mixture.closed_loop import drawable
-from glotmix.study.training import Study
+from glotmix.study.training import Training
 from glotmix.sweep.sweep import RUN, SweepSpec
 from glotmix.tokens.store import TokenStore
 
@@ -65,7 +64,7 @@ class Results:
 class Trial:
     """Methods on one token store."""
 
-    study: Study
+    study: Training
     """Proxies, sweep, and the directory of the results."""
     store: TokenStore
     """The corpus."""

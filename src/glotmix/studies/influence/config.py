@@ -137,6 +137,8 @@ class InfluenceConfig(Section):
     """Do removal and retraining on subsets for the first task alone."""
     browse: int = Field(4, ge=0)
     """Test samples of each language that the report lets one open."""
+    mirror: str | None = None
+    """URL (``s3://bucket/study`` and whatever else fsspec knows) that results are sent to and fetched from."""
 
     @field_validator("languages", "zero_shot")
     @classmethod

@@ -19,9 +19,8 @@ from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.studies.influence.lenses import game_values, in_run_values, law_weights, side_by_side
-from glotmix.studies.mixture.config import StudyConfig, check
 from glotmix.study.narrator import Narrator
-from glotmix.study.training import Study
+from glotmix.study.training import reopened
 from glotmix.tokens.opening import open_store
 from glotmix.transfer.matrix import transfer_table
 
@@ -308,10 +307,10 @@ def _windows(run: Path, directory: Path, asking: Asking) -> tuple[Samples, Sampl
     planned = {row["run"]: PlannedRun.from_json(row) for row in read_json(directory / "plan.json")}
     if run.name not in planned:
         raise BadInput(f"no run {run.name}", where=directory / "plan.json", expected="a run of this study")
-    plan, config = planned[run.name], _study_config(directory)
-    study = Study(config, directory, directory, Narrator())
+    plan, study = planned[run.name], reopened(directory)
+    config = study.config
     store = open_store(directory / "tokens")
-    proxy = study.ladder()[plan.size] if plan.size else config.proxy
+    proxy = study.sizes[plan.size] if plan.size else config.proxy
     stack_run = StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)
     batches = MixtureBatches(store, [stack_run], proxy, study.available(store, proxy))
     rng, T = np.random.default_rng(asking.seed), proxy.context
@@ -341,10 +340,6 @@ def _windows(run: Path, directory: Path, asking: Asking) -> tuple[Samples, Sampl
             of.append(target)
     test = Samples({"input_ids": torch.from_numpy(np.stack(windows).astype(np.int64))}, tuple(of))
     return train, test
-
-
-def _study_config(directory: Path) -> StudyConfig:
-    return check(read_json(directory / "study.json"), where=directory / "study.json")
 
 
 def _first(languages: Sequence[str], most: int) -> list[int]:

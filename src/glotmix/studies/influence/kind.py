@@ -7,29 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from glotmix.artifact import first_difference, read_json, write_json
-from glotmix.errors import BadInput
+from glotmix.artifact import read_json, write_json
 from glotmix.studies.influence.config import InfluenceConfig
 from glotmix.studies.influence.page import write_influence_report
 from glotmix.studies.influence.task_runs import TaskStudy
 from glotmix.studies.influence.tasks import base_model
-from glotmix.study.kind import Experiment, Price
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.narrator import Narrator
-from glotmix.sweep.lock import held
-
-if TYPE_CHECKING:
-    pass
 
 
-class InfluenceExperiment(Experiment[InfluenceConfig]):
+class InfluenceKind(StudyKind[InfluenceConfig]):
     """``kind: influence``."""
 
-    kind: ClassVar[str] = "influence"
+    kind = "influence"
     config = InfluenceConfig
+    fixed = ("languages", "seed", "base", "tuning")
 
     def price(self, config: InfluenceConfig, base: Path) -> Price:
         """Counted, not measured: how many trainings, on how many samples."""
@@ -58,22 +55,26 @@ class InfluenceExperiment(Experiment[InfluenceConfig]):
         }
         return Price(lines, amounts)
 
-    def run(self, config: InfluenceConfig, base: Path, directory: Path, narrator: Narrator) -> Path:
+    def mirror(self, config: InfluenceConfig) -> str | None:
+        """Nothing is swept here, so the URL is a field of the study itself."""
+        return config.mirror
+
+    def work(self, config: InfluenceConfig, directory: StudyDirectory) -> Finished:
         """Everything in order; called again it goes on."""
         from glotmix.studies.influence.analysis import evidence_of
 
-        with held(directory):
-            _claim(config, directory)
-            model = base_model(config.base, config, base, directory, narrator)
-            studies = [TaskStudy(config, task, model, base, directory) for task in config.tasks]
-            for study in studies:
-                _tune_and_score(study, narrator)
-            tested = {
-                study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
-            }
-            evidence = evidence_of(config, studies, tested)
-            write_json(directory / "findings.json", [task.to_json() for task in evidence.tasks])
-            return write_influence_report(evidence, directory / "report.html")
+        narrator = directory.narrator
+        model = base_model(config.base, config, directory.base, directory.path, narrator)
+        studies = [TaskStudy(config, task, model, directory.base, directory.path) for task in config.tasks]
+        directory.plan_work({place.name: place for study in studies for place in study.planned()})
+        for study in studies:
+            _tune_and_score(study, directory)
+        tested = {
+            study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
+        }
+        evidence = evidence_of(config, studies, tested)
+        write_json(directory.path / "findings.json", [task.to_json() for task in evidence.tasks])
+        return Finished(write_influence_report(evidence, directory.report))
 
 
 def _trainings(config: InfluenceConfig) -> dict[str, Any]:
@@ -86,30 +87,14 @@ def _trainings(config: InfluenceConfig) -> dict[str, Any]:
     }
 
 
-def _claim(config: InfluenceConfig, directory: Path) -> None:
-    """A directory belongs to one set of languages, base model and way of tuning."""
-    path = directory / "study.json"
-    mine = config.model_dump(mode="json")
-    if path.is_file():
-        stored = read_json(path)
-        for key in ("languages", "seed", "base", "tuning"):
-            if stored.get(key) != mine[key]:
-                raise BadInput(
-                    f"was made by another configuration: {first_difference(stored.get(key), mine[key], key)}",
-                    where=directory,
-                    expected="the same configuration, or another --out directory",
-                )
-    write_json(path, mine)
-
-
-def _tune_and_score(study: TaskStudy, narrator: Narrator) -> None:
-    config, name = study.config, study.task.name
-    wanted: list[tuple[int, str | None]] = [(seed, None) for seed in range(config.seeds)]
-    wanted += [(seed, language) for language in config.zero_shot for seed in range(config.seeds)]
+def _tune_and_score(study: TaskStudy, directory: StudyDirectory) -> None:
+    config, name, narrator = study.config, study.task.name, directory.narrator
+    wanted = study.tunings()
     with narrator.bar(f"Tuning and scoring {name}") as advance:
         for i, (seed, without) in enumerate(wanted):
             advance(f"Tuning and scoring {name}", i, len(wanted))
             study.scores(seed, without)
+            directory.look()
     right = [np.mean(list(read_json(study.run(s) / "accuracy.json").values())) for s in range(config.seeds)]
     narrator.say(f"{name}: {config.seeds} tunings, accuracy {np.mean(right):.0%}")
 
@@ -127,6 +112,3 @@ def _tested(study: TaskStudy, narrator: Narrator) -> Mapping[str, Any]:
             advance(label, done, total)
 
         return {"removal": study.removal(progress), "lds": study.datamodeling(progress)}
-
-
-EXPERIMENT = InfluenceExperiment()

@@ -12,9 +12,8 @@ from glotmix.errors import BadInput
 from glotmix.fit.choice import open_fit
 from glotmix.mixture.design import PlannedRun
 from glotmix.studies.influence.findings import Lenses
-from glotmix.studies.mixture.config import check
 from glotmix.study.narrator import Narrator
-from glotmix.study.training import Study
+from glotmix.study.training import reopened
 from glotmix.tokens.opening import open_store
 from glotmix.transfer.agreement import agreements, partings
 from glotmix.transfer.matrix import TransferMatrix
@@ -68,8 +67,8 @@ def in_run_values(
     from glotmix.proxy.run import StackRun
     from glotmix.proxy.train import train_stack
 
-    config = check(read_json(directory / "study.json"), where=directory / "study.json")
-    study, store = Study(config, directory, directory, Narrator()), open_store(directory / "tokens")
+    study, store = reopened(directory), open_store(directory / "tokens")
+    config = study.config
     known = {row["run"]: PlannedRun.from_json(row) for row in read_json(directory / "plan.json")}
     if missing := [name for name in runs if name not in known]:
         raise BadInput(f"no run {missing[0]}", where=directory / "plan.json")
@@ -77,7 +76,7 @@ def in_run_values(
     for run in chosen:
         if run.weighting is not None or run.adaptive is not None:
             raise BadInput(f"{run.run} has loss weights or an adaptive method", expected="a run of a plain schedule")
-    proxy = study.ladder()[chosen[0].size] if chosen[0].size else config.proxy
+    proxy = study.sizes[chosen[0].size] if chosen[0].size else config.proxy
     planned = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in chosen]
     batches = MixtureBatches(store, planned, proxy, study.available(store, proxy))
     held_out = {name: store.held_out(name) for name in (*config.languages, *config.outside)}

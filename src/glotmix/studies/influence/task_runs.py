@@ -106,13 +106,26 @@ class TaskStudy:
         """Test samples."""
         return self.samples(self.texts[1])
 
+    def tunings(self) -> list[tuple[int, str | None]]:
+        """Seed of every tuning that is scored, and the language that is left out of its training, if one is."""
+        every = [None, *self.config.zero_shot]
+        return [(seed, without) for without in every for seed in range(self.config.seeds)]
+
+    def planned(self) -> list[Path]:
+        """Directories of all tunings that are scored."""
+        return [self.place(seed, without) for seed, without in self.tunings()]
+
+    def place(self, seed: int, without: str | None = None) -> Path:
+        """Directory of a tuning."""
+        left_out = "" if without is None else f"-without-{without}"
+        return self.directory / "runs" / f"{self.task.name}{left_out}-s{seed}"
+
     def run(self, seed: int, without: str | None = None) -> Path:
         """Directory of a tuning, done if it is not; ``glotmix influence`` opens it too."""
         from glotmix.attribution.classifier import accuracies, tune
         from glotmix.attribution.finished import quiet
 
-        left_out = "" if without is None else f"-without-{without}"
-        place = self.directory / "runs" / f"{self.task.name}{left_out}-s{seed}"
+        place = self.place(seed, without)
         made_from = self._made_from() | {"run": seed, "without": without}
         if open_artifact(place, RUN, made_from) is None:
             texts = self.texts[0] if without is None else self.texts[0].without(without)

@@ -17,15 +17,14 @@ from glotmix.fit.holdout import choose, cross_validate
 from glotmix.measurements import Measurements
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.config import ActiveConfig
-from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
+from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun, drawable
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.question import standing
 from glotmix.optimize.solve import minimise
-from glotmix.studies.mixture.closed_loop import drawable
-from glotmix.study.training import Study
+from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import MOST_PLAYERS, members
@@ -55,12 +54,12 @@ class Open:
     """The same in a sentence."""
 
 
-def with_active(study: Study) -> list[PlannedRun]:
+def with_active(study: MixtureStudy) -> list[PlannedRun]:
     """Runs that earlier calls have chosen; none where there were none."""
     return [run for batch in _batches(study.directory / "active.json") for run in batch]
 
 
-def stopped_because(study: Study) -> str | None:
+def stopped_because(study: MixtureStudy) -> str | None:
     """Why no further run was chosen; None for a design that was fixed beforehand."""
     path = study.directory / "active.json"
     stopped = read_json(path)["stopped"] if path.is_file() else None
@@ -68,7 +67,7 @@ def stopped_because(study: Study) -> str | None:
 
 
 def train_chosen(
-    study: Study,
+    study: MixtureStudy,
     store: TokenStore,
     runs: list[PlannedRun],
     spec: SweepSpec,
@@ -121,7 +120,7 @@ def train_chosen(
 
 
 def _step(
-    study: Study,
+    study: MixtureStudy,
     asked: ActiveConfig,
     fitted: Fit,
     state: Open,
@@ -146,16 +145,14 @@ def _step(
 
 
 def affordable(
-    study: Study, asked: ActiveConfig, runs: list[PlannedRun], vocab: int, seconds: float
+    study: MixtureStudy, asked: ActiveConfig, runs: list[PlannedRun], vocab: int, seconds: float
 ) -> tuple[int, str]:
     """How many further runs the budget allows, and the words for its end."""
     from glotmix.proxy import flops
     from glotmix.proxy.model import Shape
 
     proxy = study.config.proxy
-    price = {
-        size: flops.per_token(Shape.of(of, vocab), of.context) for size, of in {"": proxy, **study.ladder()}.items()
-    }
+    price = {size: flops.per_token(Shape.of(of, vocab), of.context) for size, of in {"": proxy, **study.sizes}.items()}
     limits = []
     if asked.runs is not None:
         limits.append((asked.runs - len(runs), f"the budget of {asked.runs} runs is spent"))
@@ -169,7 +166,7 @@ def affordable(
     return min(limits)
 
 
-def candidates(study: Study, state: Open, rng: np.random.Generator) -> np.ndarray:
+def candidates(study: MixtureStudy, state: Open, rng: np.random.Generator) -> np.ndarray:
     """Mixtures that could be trained next [C, L]: drawn evenly, near edges, around the rivals, and every coalition."""
     languages = study.config.languages
     L = len(languages)
@@ -204,7 +201,7 @@ def shapley_question(fitted: Fit, base: Mapping[str, float]) -> Question:
     return Question(share_CL / share_CL.sum(axis=1, keepdims=True), weight_KTQ.reshape(shape), "the Shapley values")
 
 
-def _law(study: Study, measured: Measurements, store: TokenStore) -> Fit:
+def _law(study: MixtureStudy, measured: Measurements, store: TokenStore) -> Fit:
     """The law that the study would choose from the runs so far, fitted with resamples."""
     config = study.config.fit
     transfer = None if study.config.design.coalitions == "none" else study.transfer(measured, store)
@@ -219,7 +216,7 @@ def _law(study: Study, measured: Measurements, store: TokenStore) -> Fit:
     return fit(name, measured, transfer=transfer, bootstrap=RESAMPLES, seed=config.seed)
 
 
-def _open(study: Study, asked: ActiveConfig, fitted: Fit, store: TokenStore) -> Open:
+def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenStore) -> Open:
     """What is asked, and how far it is settled."""
     config = study.config
     climbed = bool(config.design.ladder)
@@ -243,7 +240,7 @@ def _open(study: Study, asked: ActiveConfig, fitted: Fit, store: TokenStore) -> 
     return Open(fitted.law.name, here.question, unsure, words)
 
 
-def _planned(study: Study, batch: Batch, runs: list[PlannedRun], number: int) -> list[PlannedRun]:
+def _planned(study: MixtureStudy, batch: Batch, runs: list[PlannedRun], number: int) -> list[PlannedRun]:
     """The batch as runs; a mixture that was trained before gets another seed."""
     config, languages = study.config, study.config.languages
     planned: list[PlannedRun] = []
@@ -280,7 +277,11 @@ def _told(state: Open, batch: Batch, chosen: list[PlannedRun]) -> dict[str, Any]
 
 
 def _write(
-    study: Study, path: Path, runs: list[PlannedRun], rounds: list[dict[str, Any]], stopped: dict[str, Any] | None
+    study: MixtureStudy,
+    path: Path,
+    runs: list[PlannedRun],
+    rounds: list[dict[str, Any]],
+    stopped: dict[str, Any] | None,
 ) -> None:
     write_json(study.directory / "plan.json", [run.to_json() for run in runs])
     write_json(path, {"rounds": rounds, "stopped": stopped})

@@ -74,12 +74,6 @@ class ClosedLoop:
         }
 
 
-def drawable(mixture: Mixture, sequences: int) -> Mixture:
-    """The mixture without shares that are less than two sequences of a proxy's run, which no sampler can draw."""
-    kept = {language: share if share * sequences >= 2 else 0.0 for language, share in mixture.items()}
-    return Mixture.normalised(kept)
-
-
 def planned(mixtures: Mapping[str, Mixture], seeds: int, tokens: int, study_seed: int) -> list[PlannedRun]:
     """One run per mixture and seed. The same seeds for all mixtures: the differences are paired."""
     return [

@@ -15,19 +15,9 @@ from glotmix.fit.config import FitConfig
 from glotmix.mixture.config import DesignConfig
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.proxy.config import ProxyConfig
+from glotmix.study.config import TargetConfig
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
-
-
-class TargetConfig(Section):
-    """The expensive run that the study is for."""
-
-    tokens: float | None = Field(None, gt=0)
-    """Training tokens D of the target run; default: so many that proxies repeat data as they are (no scaling)."""
-    parameters: float | None = Field(None, gt=0)
-    """Parameters N (without embeddings) of the target model; used by laws that know N."""
-    unique_tokens: dict[str, float] = Field(default_factory=dict)
-    """Unique tokens U of a language in the target's corpus, where the study's own corpus is only a sample of it."""
 
 
 class ValidateConfig(Section):

@@ -29,7 +29,7 @@ from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import _estimate, about, advice, front_of, held_out_of, versions
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop, Difference
-from glotmix.study.training import Judgement, Study
+from glotmix.studies.mixture.stages import Judgement, MixtureStudy
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
 from glotmix.transfer.interactions import interactions
@@ -40,7 +40,7 @@ from glotmix.transfer.matrix import TransferMatrix
 class Findings:
     """Results of all stages of one study."""
 
-    study: Study
+    study: MixtureStudy
     """Configuration and directory."""
     store: TokenStore
     """The tokens."""

@@ -13,11 +13,11 @@ from glotmix.posttraining.cell import Base
 from glotmix.posttraining.chat import chat_proxy, load_chat_tokenizer
 from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.posttraining.config import PosttrainingConfig
-from glotmix.study.narrator import Narrator
-from glotmix.study.training import Study, sized
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.training import Training
 
 
-def open_base(name: str, config: PosttrainingConfig, base: Path, directory: Path, narrator: Narrator) -> Base:
+def open_base(name: str, config: PosttrainingConfig, directory: StudyDirectory) -> Base:
     """A base model that can be talked to: a proxy trained here and given a chat template, or the user's model.
 
     Raises:
@@ -25,14 +25,15 @@ def open_base(name: str, config: PosttrainingConfig, base: Path, directory: Path
     """
     given = config.bases[name]
     if given.proxy is not None:
-        checkpoint, tokenizer, made_from = _pretrained(name, given.proxy, config, base, directory, narrator)
-        return _chat_base(name, checkpoint, tokenizer, made_from, directory)
+        checkpoint, tokenizer, made_from = _pretrained(name, given.proxy, config, directory)
+        return _chat_base(name, checkpoint, tokenizer, made_from, directory.path)
     assert given.model is not None
+    base = directory.base
     path = base / Path(given.model).expanduser()
     if given.tokenizer is not None:
         tokenizer = base / Path(given.tokenizer).expanduser()
         made_from = {"weights": _checksum(path / "model.safetensors"), "tokenizer": _checksum(tokenizer)}
-        return _chat_base(name, path, tokenizer, made_from, directory)
+        return _chat_base(name, path, tokenizer, made_from, directory.path)
     template = None if given.chat_template is None else base / given.chat_template
     model = str(path.resolve()) if path.is_dir() else given.model
     load_chat_tokenizer(model, template)
@@ -44,10 +45,10 @@ def open_base(name: str, config: PosttrainingConfig, base: Path, directory: Path
 
 
 def _pretrained(
-    name: str, proxy: ProxyConfig, config: PosttrainingConfig, base: Path, directory: Path, narrator: Narrator
+    name: str, proxy: ProxyConfig, config: PosttrainingConfig, directory: StudyDirectory
 ) -> tuple[Path, Path, dict[str, str]]:
     """A proxy trained on the study's corpus, all languages alike: its checkpoint, its tokenizer, what it is made of."""
-    study = Study(sized(config.as_study(proxy)), base, directory, narrator)
+    study = Training.in_directory(config.as_training(proxy), directory)
     store = study.tokens()
     equal = Schedule.constant(Mixture.normalised(dict.fromkeys(config.measured, 1.0)))
     tokens = round(study.config.proxy.tokens)
@@ -55,7 +56,7 @@ def _pretrained(
     failed = study.run([run], study.sweep_spec(store, 1), f"Pretraining {name}")
     if failed:
         raise GlotmixError(f"{run.run} failed: {failed[run.run]}")
-    folder = directory / "runs" / run.run
+    folder = directory.path / "runs" / run.run
     done = open_artifact(folder, "run")
     kept = sorted((folder / "checkpoints").glob("step-*"), key=lambda p: int(p.name.removeprefix("step-")))
     if done is None or not kept:

@@ -18,8 +18,9 @@ from glotmix.posttraining.grid import Cell, GridConfig, cells
 from glotmix.posttraining.judge import JudgeConfig
 from glotmix.posttraining.tasks import all_tasks
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.mixture.config import StudyConfig, check
 from glotmix.studies.posttraining.influence import InfluenceConfig
+from glotmix.study.config import TrainingConfig
+from glotmix.study.training import sized
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
 
@@ -168,12 +169,17 @@ class PosttrainingConfig(Section):
         planned = [c for grid in self.grids for c in cells(grid, list(self.tasks), names, self.languages)]
         return list({cell.name: cell for cell in [*untrained, *planned]}.values())
 
-    def as_study(self, proxy: ProxyConfig) -> StudyConfig:
-        """The study that a proxy base is trained by."""
-        shared = {"seed", "name", "corpus", "tokens"}
-        given = self.model_dump(include=shared) | {"languages": list(self.measured)}
-        sweep = self.sweep.model_dump() | {"stack": 1}
-        return check({**given, "sweep": sweep, "proxy": proxy.model_dump()}, where="posttraining")
+    def as_training(self, proxy: ProxyConfig) -> TrainingConfig:
+        """What a proxy base is trained by, its size worked out."""
+        return TrainingConfig(
+            name=self.name,
+            languages=list(self.measured),
+            seed=self.seed,
+            corpus=self.corpus,
+            tokens=self.tokens,
+            proxy=sized(proxy, self.tokens.vocab_size),
+            sweep=self.sweep.model_copy(update={"stack": 1}),
+        )
 
 
 def _tag(name: str) -> str:

@@ -100,9 +100,7 @@ def _parameters(config: PosttrainingConfig, name: str) -> float | None:
 
 
 def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:
-    from glotmix.study.training import sized
-
-    return sized(config.as_study(proxy)).proxy
+    return config.as_training(proxy).proxy
 
 
 def _here(config: PosttrainingConfig, tokens: dict[str, float]) -> tuple[float, int]:

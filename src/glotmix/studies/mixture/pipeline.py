@@ -1,0 +1,208 @@
+"""The stages of a mixture study one after the other: from tokens to findings."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+import numpy as np
+
+from glotmix.artifact import read_json, write_json
+from glotmix.corpus.census import Census
+from glotmix.errors import BadInput
+from glotmix.exporters import all_exporters
+from glotmix.exporters.exporter import ExportRequest, Realised
+from glotmix.exporters.exporter import export as write_export
+from glotmix.fit.fit import Fit
+from glotmix.measurements import Measurements
+from glotmix.mixture.design import PlannedRun, drawable
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.optimize.baselines import baselines_for
+from glotmix.optimize.constraint import Constraints, constraints_from
+from glotmix.optimize.objective import Objective, objective_from
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.scale import Climb, along
+from glotmix.optimize.solve import minimise
+from glotmix.studies.mixture import closed_loop
+from glotmix.studies.mixture.active import train_chosen, with_active
+from glotmix.studies.mixture.closed_loop import ClosedLoop
+from glotmix.studies.mixture.evidence import Findings
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.sweep.sweep import is_complete
+from glotmix.tokens.census import take_census
+from glotmix.tokens.store import TokenStore
+
+SAME = 1e-6
+"""Mixtures closer than this (total variation) are trained once."""
+
+
+def findings_of(study: MixtureStudy, store: TokenStore, *, train: bool) -> Findings:
+    """All stages after the corpus. Without ``train`` a missing run is an error."""
+    began = time.monotonic()
+    say = study.narrator.say
+    census = take_census_of(study, store)
+    runs = study.plan(store)
+    spec = study.sweep_spec(store, len(runs))
+    if not train:
+        runs = [*runs, *with_active(study)]
+    if not train and not all(is_complete(run, spec) for run in runs):
+        raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
+    failed = study.run(runs, spec, "Training proxies") if train else {}
+    if train and study.config.design.active is not None:
+        worked = _worked(study)
+        runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
+    measurements = study.measure(runs, spec, failed)
+    transfer = study.transfer(measurements, store)
+    judgement = study.laws(measurements, transfer)
+    shown = judgement.held_out or judgement.crossed
+    say(f"Law chosen by cross-validation: {judgement.law}; held-out error {100 * shown.mean(judgement.law):.2f} %")
+    optimum = best_mixture(study, judgement.fits, judgement.law, store, measurements)
+    loop = None
+    if study.config.validation.seeds and (train or (study.directory / "closed_loop.json").is_file()):
+        loop, measurements = close_loop(study, store, optimum, runs, failed)
+    exports = export_all(study, store, optimum.mixture)
+    seconds = _seconds(study, time.monotonic() - began if train else 0.0)
+    return Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)
+
+
+def _seconds(study: MixtureStudy, now: float) -> float:
+    """Wall-clock seconds over all calls that worked on the study."""
+    total = now + _worked(study)
+    write_json(study.directory / "timing.json", {"seconds": total})
+    return total
+
+
+def _worked(study: MixtureStudy) -> float:
+    """Wall-clock seconds of earlier calls."""
+    path = study.directory / "timing.json"
+    return float(read_json(path)["seconds"]) if path.exists() else 0.0
+
+
+def take_census_of(study: MixtureStudy, store: TokenStore | None = None) -> Census:
+    """Count the corpus, and write ``census.json``."""
+    store = store or study.tokens()
+    census = take_census(store).at(study.target_tokens(), study.natural(store))
+    write_json(study.directory / "census.json", census.to_json())
+    return census
+
+
+def best_mixture(
+    study: MixtureStudy, fits: dict[str, Fit], name: str, store: TokenStore, measured: Measurements
+) -> Optimum:
+    """The optimum on the chosen law, with every baseline, the optima under the other laws among them."""
+    config = study.config.optimize
+    unique, D = study.unique(store), study.target_tokens()
+    chosen = fits[name]
+    constraints = constraints_from(config, chosen.languages, unique=unique, D=D)
+    aim = objective_from(config, chosen.targets, chosen.languages)
+    others = {law: fitted for law, fitted in fits.items() if law not in (name, "null")}
+    baselines = baselines_for(
+        chosen.languages,
+        unique=unique,
+        D=D,
+        current=config.current,
+        max_epochs=config.max_epochs,
+        tau=study.config.validation.temperature,
+        others=others,
+        objective=aim,
+        constraints=constraints,
+    )
+    # With a ladder the law knows N and D, and the optimum is that of the target; else it is that of the proxies.
+    climbed = bool(study.config.design.ladder)
+    optimum = minimise(
+        chosen,
+        aim,
+        constraints,
+        N=study.config.target.parameters if climbed else None,
+        D=D if climbed else None,
+        baselines=baselines,
+        seed=study.config.fit.seed,
+        measured=measured.p_RL,
+    )
+    write_json(study.directory / "optimum.json", optimum.to_json())
+    if climbed:
+        write_climb(study, chosen, aim, constraints)
+    return optimum
+
+
+def write_climb(study: MixtureStudy, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
+    """The optimum at every size that was trained and at the target's, to ``scale.json``; extrapolation is told."""
+    measured, seed = fitted.measured, study.config.fit.seed
+    assert measured is not None
+    trained = {(float(f"{N:.3g}"), float(f"{D:.3g}")) for N, D in zip(measured.N_R, measured.D_R, strict=True)}
+    # Epochs are limited in the target run alone: smaller sizes are asked what they would do with its corpus.
+    free = dataclasses.replace(constraints, max_epochs=None)
+    climbed = along(fitted, aim, free, sorted(trained), measured=measured, seed=seed)
+    if study.config.target.parameters:
+        target = (study.config.target.parameters, study.target_tokens())
+        climbed += along(fitted, aim, constraints, [target], measured=measured, seed=seed)
+    write_json(study.directory / "scale.json", Climb(climbed, None).to_json())
+    for warning in climbed[-1].warnings:
+        study.narrator.say(f"  {warning}")
+
+
+def close_loop(
+    study: MixtureStudy, store: TokenStore, optimum: Optimum, runs: list[PlannedRun], failed: dict[str, str]
+) -> tuple[ClosedLoop, Measurements]:
+    """Train the optimum and the baselines that the study names, and compare what was measured."""
+    config = study.config.validation
+    known = {baseline.name: baseline.mixture for baseline in optimum.baselines}
+    wanted = [name for name in config.baselines if name in known]
+    for name in config.baselines:
+        if name not in known:
+            study.narrator.say(
+                f"  baseline {name} is left out of the closed loop: it is not defined under these limits"
+            )
+    proxy = study.config.proxy
+    sequences = round(proxy.tokens / proxy.context)
+    known = {name: drawable(mixture, sequences) for name, mixture in known.items()}
+    mixtures = {"optimum": drawable(optimum.mixture, sequences)}
+    for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
+        twin = next((other for other, mixture in mixtures.items() if mixture.total_variation(known[name]) < SAME), None)
+        if twin is None:
+            mixtures[name] = known[name]
+        else:
+            study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
+    tokens = round(proxy.tokens)
+    loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
+    write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
+    spec = study.sweep_spec(store, len(runs))
+    failed_loop = study.run(loop_runs, spec, "Closing the loop")
+    measurements = study.measure([*runs, *loop_runs], spec, failed | failed_loop)
+    aim = optimum.aim
+
+    def value(loss_T: np.ndarray) -> float:
+        return aim(dict(zip(measurements.targets, loss_T.tolist(), strict=True)))
+
+    loop = closed_loop.compare(mixtures, measurements, loop_runs, value)
+    write_json(study.directory / "closed_loop.json", loop.to_json())
+    for difference in loop.differences:
+        study.narrator.say(
+            f"  {difference.baseline}: {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
+            f"against the optimum: {difference.verdict}"
+        )
+    return loop, measurements
+
+
+def export_all(study: MixtureStudy, store: TokenStore, mixture: Mixture) -> dict[str, Realised]:
+    """Every export that the study names; one that its trainer cannot be given is told, and the others are written."""
+    exporters = all_exporters()
+    realised = {}
+    for name in study.config.export:
+        if name not in exporters:
+            raise BadInput(f"export: no exporter {name!r}", expected=" | ".join(exporters))
+        totals = {language: store.totals(language, "train") for language in mixture.support}
+        request = ExportRequest(
+            schedule=Schedule.constant(mixture),
+            tokens=study.target_tokens(),
+            sequence_length=min(2048, study.config.proxy.context if study.config.target.tokens is None else 2048),
+            batch=64,
+            unique=study.unique(store),
+            tokens_per_document={name: one["tokens"] / one["documents"] for name, one in totals.items()},
+        )
+        try:
+            realised[name] = write_export(exporters[name], request, study.directory / "export" / name)
+        except BadInput as error:
+            study.narrator.say(f"  not exported to {name}: {error}")
+    return realised

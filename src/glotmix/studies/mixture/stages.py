@@ -1,0 +1,151 @@
+"""The stages of a mixture study: plan, transfer, laws, noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from glotmix.artifact import write_json
+from glotmix.errors import BadInput
+from glotmix.fit.fit import Fit, fit
+from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
+from glotmix.laws import find_law
+from glotmix.measurements import Measurements
+from glotmix.mixture.design import PlannedRun
+from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.plan import plan
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.training import Training, on_rung, sized
+from glotmix.tokens.store import TokenStore
+from glotmix.transfer.estimate import estimated
+from glotmix.transfer.game import game_from
+from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.shapley import exact
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the laws are worth."""
+
+    law: str
+    """The law chosen."""
+    fits: dict[str, Fit]
+    """Every law that could be fitted, fitted to all runs of the design."""
+    crossed: Holdout
+    """Cross-validation over the fitting runs: what the choice was made by."""
+    held_out: Holdout | None
+    """Errors on the held-out swarm; None without one."""
+
+
+@dataclass(frozen=True)
+class MixtureStudy(Training):
+    """The stages of a study of mixtures, in order; the one place that knows them all.
+
+    What determines the runs (languages, corpus, tokens, design, proxy, target, seed) is fixed when a directory is
+    first used; how they are fitted, optimised, validated and reported may change between calls.
+    """
+
+    config: StudyConfig
+    """What is asked."""
+
+    @classmethod
+    def of(cls, config: StudyConfig, directory: StudyDirectory) -> MixtureStudy:
+        """A study in its directory; the sizes of its ladder are worked out."""
+        per, vocab = config.design.ladder_tokens, config.tokens.vocab_size
+        config = config.model_copy(update={"proxy": sized(config.proxy, vocab)})
+        rungs = {size: on_rung(config.proxy, size, vocab, tokens_per_parameter=per) for size in config.design.ladder}
+        return cls(config, directory.base, directory.path, directory.narrator, directory.mirror, rungs)
+
+    def plan(self, store: TokenStore) -> list[PlannedRun]:
+        """The planned runs, also written to ``plan.json``."""
+        sizes = {size: proxy.tokens for size, proxy in self.sizes.items()}
+        runs = plan(self.config, self.natural(store), sizes)
+        write_json(self.directory / "plan.json", [run.to_json() for run in runs])
+        return runs
+
+    def empty_loss(self, store: TokenStore) -> dict[str, float]:
+        """Loss of the empty coalition per target, bits per byte."""
+        targets = (*self.config.languages, *self.config.outside)
+        if self.config.design.empty == "unigram":
+            return {target: store.unigram_bits_per_byte(target) for target in targets}
+        return {target: store.uniform_bits_per_byte(target) for target in targets}
+
+    def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
+        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any."""
+        kind = self.config.design.coalitions
+        if kind == "none":
+            return None
+        played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
+        matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
+        notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
+        matrix = TransferMatrix(
+            matrix.targets,
+            matrix.sources,
+            matrix.value_TL,
+            matrix.low_TL,
+            matrix.high_TL,
+            matrix.unit,
+            matrix.method,
+            notes,
+        )
+        write_json(self.directory / "transfer.json", matrix.to_json())
+        return matrix
+
+    def laws(self, measurements: Measurements, transfer: TransferMatrix | None) -> Judgement:
+        """Judge every law, choose one, and fit all of them to all runs.
+
+        The choice is made by cross-validation over the fitting runs. A held-out swarm only judges: its errors are those
+        of laws that have not seen it. The laws returned are then fitted to everything.
+        """
+        config = self.config
+        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active")
+        swarm = known.with_role("swarm")
+        held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
+        fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
+        laws = [find_law(name) for name in config.fit.laws]
+        seed, weights = config.fit.seed, config.fit.weights
+        with self.narrator.bar("Judging laws") as tell:
+            folds, values = config.fit.folds, self._values_in_fold(transfer)
+            crossed = cross_validate(laws, fit_on, folds=folds, seed=seed, transfer=values, weights=weights, tell=tell)
+            judged = None
+            if held:
+                judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)
+        name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
+        if name not in config.fit.laws:
+            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
+        fits = {}
+        for law in laws:
+            resamples = config.fit.bootstrap if law.name == name else 0
+            try:
+                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed, weights=weights)
+            except BadInput as error:  # already told by the judgement; another law was chosen
+                self.narrator.say(f"  {error}")
+        for law_name, fitted in fits.items():
+            write_json(self.directory / "fits" / f"{law_name}.json", fitted.to_json())
+        told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
+        write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
+        return Judgement(name, fits, crossed, judged)
+
+    def _values_in_fold(self, transfer: TransferMatrix | None) -> Callable[[Measurements], TransferMatrix] | None:
+        """Shapley values from the coalitions that a fold is fitted to, so that nothing leaks from those held out."""
+        if transfer is None:
+            return None
+        empty = transfer.notes["empty_loss"]
+        return lambda runs: estimated(runs.with_role("coalition", "anchor"), empty, self.config.seed)
+
+    def noise(self, measurements: Measurements) -> dict[str, float]:
+        """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""
+        measurements = measurements.where(np.array([role != "ladder" for role in measurements.role_R]))
+        squares: dict[str, list[float]] = {target: [] for target in measurements.targets}
+        degrees = 0
+        keys = [tuple(np.round(row, 9)) for row in measurements.p_RL]
+        for key in set(keys):
+            rows = np.array([k == key for k in keys])
+            if rows.sum() > 1:
+                degrees += int(rows.sum()) - 1
+                losses = measurements.loss_RT[rows]
+                for target, sums in zip(measurements.targets, ((losses - losses.mean(0)) ** 2).sum(0), strict=True):
+                    squares[target].append(float(sums))
+        return {target: float(np.sqrt(sum(values) / degrees)) for target, values in squares.items()} if degrees else {}
