@@ -72,7 +72,7 @@ def test_the_page_has_every_share_beside_its_null_and_the_texts(done):
 
 
 def test_called_again_nothing_is_done_again(done):
-    folder, experiment, config, _ = done
+    folder, _, config, _ = done
     before = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*") if p.suffix in (".safetensors", ".bin")}
     kept = {p.name for p in (folder / "out" / "retrained").iterdir()}
     ran("influence", config, folder, folder / "out")
