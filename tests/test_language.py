@@ -27,6 +27,10 @@ TABLE = list(
         "sr": "srp_Cyrl", "sr-Latn": "srp_Latn", "sr-Cyrl": "srp_Cyrl", "sr@latin": "srp_Latn", "sr_ME": "srp_Latn",
         "ar": "arb_Arab", "fa": "pes_Arab", "fas": "pes_Arab", "ms": "zsm_Latn", "sqi": "als_Latn", "iw": "heb_Hebr",
         "ja.UTF-8": "jpn_Jpan", "ko": "kor_Hang", "kor_Kore": "kor_Hang", "fre": "fra_Latn", "lv": "lvs_Latn",
+        "Norwegian": "nob_Latn", "english": "eng_Latn", "Simplified Chinese": "cmn_Hans", "Chinese (Traditional)": "cmn_Hant",
+        "Serbian (Latin)": "srp_Latn", "Brazilian Portuguese": "por_Latn", "Albanian": "als_Latn", "Tosk Albanian": "als_Latn",
+        "grc": "grc_Grek", "non": "non_Latn", "got": "got_Goth", "cop": "cop_Copt", "xcl": "xcl_Armn", "orv": "orv_Cyrl",
+        "sga": "sga_Latn", "udi": "udi_Cyrl", "mww": "mww_Latn", "Ancient Greek": "grc_Grek", "Persian": "pes_Arab", "Old Norse": "non_Latn",
         "et": "ekk_Latn", "ca@valencia": "cat_Latn", "es-419": "spa_Latn", "pdt_Latn": "pdt_Latn",
     }.items(),
 )  # fmt: skip
@@ -63,13 +67,35 @@ def test_macrolanguages_agree_with_langcodes():
 
 @pytest.mark.parametrize(
     ("text", "suggestion"),
-    [("xx", ""), ("english", "eng_Latn"), ("swahil", "swh_Latn"), ("Portugese", "por_Latn"), ("", ""), ("e", ""),
+    [("xx", ""), ("englsh", "eng_Latn"), ("swahil", "swh_Latn"), ("Portugese", "por_Latn"), ("", ""), ("e", ""),
      ("../etc", ""), ("es_!!", ""), ("qaa", ""), ("und", ""), ("no\0", ""), ("123", "")],
 )  # fmt: skip
 def test_what_is_no_language_is_bad_input_with_the_nearest_tag(text, suggestion):
     with pytest.raises(BadInput, match="is no language") as raised:
         Language.resolve(text)
     assert suggestion in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["und", "null", "unknown", "mixed", "mul", "zzz", "data", "spn"])
+def test_nothing_is_suggested_for_what_is_near_no_language(text):
+    """und is no Rundi, and null no Cantonese."""
+    with pytest.raises(BadInput) as raised:
+        Language.resolve(text)
+    assert "did you mean" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"), [("Spanisch", "spa_Latn"), ("norwegan", "nob_Latn"), ("english_clean", "eng_Latn")]
+)
+def test_a_name_that_is_misspelt_is_not_taken_for_what_it_is_like(text, suggestion):
+    with pytest.raises(BadInput, match=f"did you mean {suggestion}"):
+        Language.resolve(text)
+
+
+@pytest.mark.parametrize("text", ["rhg", "khb", "smp", "saz"])
+def test_a_script_that_only_the_oldest_texts_are_in_is_not_taken_without_a_word(text):
+    with pytest.raises(BadInput, match="its script is not known"):
+        Language.resolve(text)
 
 
 @pytest.mark.parametrize("text", [False, None, 3])

@@ -36,6 +36,32 @@ _REGION_SCRIPTS = {
 }
 """Where a region, and not a script, tells how a language is written there (zh_TW)."""
 
+NO_LANGUAGE = frozenset(
+    "und unk unknown undetermined undefined none null nil nan na n/a no_language nolang other others mixed mix mul multi "
+    "multiple multilingual various mis zxx xx xxx zz - -- ? ??".split()
+)
+"""Labels that say that a text is in no language, in several, or in one that is not known."""
+
+_COMMON_NAMES = {
+    "albanian": "sqi", "arabic": "ara", "azerbaijani": "aze", "chinese": "zho", "estonian": "est", "kurdish": "kur",
+    "latvian": "lav", "malay": "msa", "mongolian": "mon", "nepali": "nep", "norwegian": "nor", "odia": "ori", "oriya": "ori",
+    "pashto": "pus", "persian": "fas", "swahili": "swa", "uzbek": "uzb", "yiddish": "yid",
+}  # fmt: skip
+"""Names that the table has for one member of a macrolanguage or another; they stand for what its code stands for."""
+
+_SCRIPT_WORDS = {
+    "simplified": "Hans", "traditional": "Hant", "latin": "Latn", "roman": "Latn", "romanized": "Latn",
+    "cyrillic": "Cyrl", "devanagari": "Deva", "hebrew script": "Hebr", "arabic script": "Arab", "perso-arabic": "Arab",
+}  # fmt: skip
+"""How scripts are told beside the English name of a language ("Simplified Chinese", "Serbian (Latin)")."""
+
+_USUAL_SCRIPTS = frozenset(
+    "Latn Cyrl Arab Deva Beng Grek Hebr Thai Taml Telu Geor Armn Ethi Khmr Laoo Mymr Gujr Knda Mlym Sinh Guru Tibt Orya "
+    "Hans Hant Jpan Kore Hang Syrc Thaa Mong Cans Tfng Nkoo Olck Mtei Cher Java Bali Sund Lana Cham Yiii".split()
+)
+"""Scripts that a language outside the table is taken to be in without being told. CLDR knows of others where a text was
+first found in them: the Cypriot syllabary for Ancient Greek, runes for Old Norse."""
+
 _MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva", "arabic": "Arab"}
 """Scripts as POSIX locale names spell them (sr@latin)."""
 
@@ -73,7 +99,8 @@ class Language:
 
     @classmethod
     def resolve(cls, text: str) -> Language:
-        """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8".
+        """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8", or
+        its English name: "Norwegian", "Simplified Chinese", "Serbian (Latin)".
 
         A macrolanguage stands for its most written member (``swa`` → ``swh``, ``ara`` → ``arb``, ``zho`` → ``cmn``); a
         script that is not given is the language's usual one; a region matters only where it decides the script.
@@ -114,6 +141,8 @@ def _codes() -> dict[str, str]:
 
 @lru_cache(maxsize=4096)
 def _resolve(text: str) -> Language:
+    if (named := _by_name(text)) is not None:
+        return named
     code, script, region = _split(text)
     individual = _codes().get(code)
     if individual is None:
@@ -124,6 +153,37 @@ def _resolve(text: str) -> Language:
     if script not in row.scripts and not _is_script(script):
         raise BadInput(f"{text!r}: {script} is no script", expected=f"{individual}_{row.scripts[0]}")
     return Language(f"{individual}_{script}", row.name, row.family)
+
+
+def _by_name(text: str) -> Language | None:
+    """The language with this English name; None where it is a code, or no name."""
+    words = " ".join(re.sub(r"[(),;]", " ", text).casefold().split())
+    if re.fullmatch(r"[a-z]{1,3}([-_@.].*)?", words) or not re.fullmatch(r"[^\W\d_]+([ '’-][^\W\d_]+)*", words):
+        return None
+    if (code := _names().get(words)) is not None:
+        return _resolve(code)
+    for word, script in _SCRIPT_WORDS.items():
+        rest = words.removeprefix(f"{word} ").removesuffix(f" {word}")
+        if rest != words and (base := _by_name(rest)) is not None:
+            return _resolve(f"{base.code}_{script}")
+    found = _english_name(words)
+    # It also takes what only begins with a name ("klingonish"); without its last letter that is found as well.
+    return _resolve(found) if found and found != _english_name(words[:-1]) else None
+
+
+def _english_name(words: str) -> str | None:
+    import langcodes
+
+    try:
+        return str(langcodes.find(words, "en"))
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=1)
+def _names() -> dict[str, str]:
+    """English names in small letters → codes."""
+    return {row.name.casefold(): code for code, row in _table().items()} | _COMMON_NAMES
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -157,7 +217,8 @@ def _resolve_rare(text: str, code: str, script: str) -> Language:
     if alpha3 in _table():  # a retired code, such as hbs
         return _resolve(f"{alpha3}_{script or language.script or _table()[alpha3].scripts[0]}")
     likely = language.maximize()
-    if not script and likely.territory == "US":  # langcodes answers Latn, US for everything it has no data on
+    known = likely.script in _USUAL_SCRIPTS and likely.territory != "US"  # Latn, US: it has no data on the language
+    if not script and not known:
         raise BadInput(f"{text!r}: its script is not known", expected=f"the tag with its script, such as {alpha3}_Latn")
     script = script or str(likely.script)
     if not _is_script(script):
@@ -183,11 +244,11 @@ def _unknown(text: str) -> BadInput:
 
 @lru_cache(maxsize=1024)
 def _nearest(wanted: str) -> str | None:
-    """The tag whose name or code is most like a word; every name there is is compared, so answers are kept."""
-    names = {row.name.lower(): f"{code}_{row.scripts[0]}" for code, row in _table().items()}
-    codes = {code: f"{to}_{_table()[to].scripts[0]}" for code, to in _codes().items()}
-    for known in (names, codes):
-        for word in (wanted, re.split(r"[-_@.]", wanted)[0]):
-            if close := difflib.get_close_matches(word, known, n=1, cutoff=0.6):
-                return known[close[0]]
+    """The tag whose name is most like a word; None where none is like it ("und" is no Rundi, nor "null" Cantonese). Every
+    name there is is compared, so answers are kept."""
+    for word in (wanted, re.split(r"[-_@.]", wanted)[0]):
+        if len(word) > 3 and word not in NO_LANGUAGE:
+            if close := difflib.get_close_matches(word, _names(), n=1, cutoff=0.7):
+                found = _codes()[_names()[close[0]]]
+                return f"{found}_{_table()[found].scripts[0]}"
     return None

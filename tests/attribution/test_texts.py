@@ -37,9 +37,9 @@ def test_a_table_survives_the_disk(tmp_path):
     ("name", "content", "message"),
     [
         ("none.jsonl", None, "no such file"),
-        ("t.jsonl", "{", "not a table"),
+        ("t.jsonl", "{", "t.jsonl:1: not valid JSON"),
         ("t.csv", "text,lang\na,x\n", "no column 'language'"),
-        ("t.csv", "text,language\na,\n", "row 1 has no language"),
+        ("t.csv", "text,language\na,\n", "t.csv:2: language is empty"),
         ("t.csv", "text,language\n", "0 rows"),
         ("t.txt", "a", "ends in '.txt'"),
     ],

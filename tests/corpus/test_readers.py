@@ -11,9 +11,9 @@ import pytest
 import zstandard
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader, streams
-from glotmix.corpus.readers import plain as plain_module
+from glotmix.corpus.readers import files, open_reader
 from glotmix.errors import BadInput
+from glotmix.reading import streams
 from tests.contracts.reader import ReaderContract
 
 COMPRESS = {
@@ -111,7 +111,7 @@ def test_ids_are_names_in_directories_and_counters_elsewhere(tmp_path, reading):
 
 
 def test_a_long_file_is_many_documents(tmp_path, reading, monkeypatch):
-    monkeypatch.setattr(plain_module, "MAX_DOCUMENT_BYTES", 100)
+    monkeypatch.setattr(files, "MAX_DOCUMENT_BYTES", 100)
     write(tmp_path / "corpus" / "es" / "long.txt", "\n".join(["x" * 30] * 10) + "\n\nfin")
     documents = read(reading())
     assert [len(d.text) for d in documents] == [92, 92, 92, 30, 3]
@@ -166,7 +166,7 @@ def test_a_damaged_file_is_bad_input(tmp_path, reading, ending):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"text": 3}', "text is a int"),
+        ('{"text": 3}', "text is a number"),
         ('{"body": "x"}', "no field 'text'; it has body"),
         ("[1]", "a list"),
         ('{"text": "x"', "not valid JSON"),
@@ -196,7 +196,7 @@ def test_a_language_field_that_is_no_language_is_named(tmp_path, reading):
 def test_a_parquet_file_without_the_column_lists_those_it_has(tmp_path, reading):
     (tmp_path / "corpus").mkdir()
     pq.write_table(pa.table({"content": ["x"]}), tmp_path / "corpus" / "es.parquet")
-    with pytest.raises(BadInput, match="no column 'text'; it has content"):
+    with pytest.raises(BadInput, match="no field 'text'; it has content"):
         read(reading("parquet"))
     write(tmp_path / "corpus" / "fr.parquet", b"PAR1 not really")
     with pytest.raises(BadInput, match=r"fr\.parquet"):

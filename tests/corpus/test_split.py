@@ -20,7 +20,7 @@ class ListReader(Reader):
         super().__init__(CorpusConfig(), ["spa_Latn", "fra_Latn"], None)
         self.list = documents
 
-    def _documents(self, language):
+    def _documents(self, language, tally):
         for id, text in self.list:
             yield Document(text, id, language, "list")
 

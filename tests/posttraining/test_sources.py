@@ -87,7 +87,7 @@ def test_own_files_in_the_chat_format_as_jsonl_json_and_parquet(tmp_path):
         ({"messages": [{"role": "wizard", "content": "q"}]}, "bad.jsonl:1: a turn role 'wizard'"),
         ({"messages": [{"role": "user"}]}, "bad.jsonl:1: a turn without 'content'"),
         ({"text": "q"}, "bad.jsonl:1: no text under prompt"),
-        ([1], "bad.jsonl:1: holds a list"),
+        ([1], "bad.jsonl:1: holds a number"),
     ],
 )
 def test_a_record_that_is_none_is_named_with_file_and_line(tmp_path, record, error):
@@ -103,7 +103,7 @@ def test_files_that_are_missing_or_broken_are_named(tmp_path):
     with pytest.raises(BadInput, match=r"half.jsonl:2: not valid JSON"):
         read(tmp_path, source="chat", path="half.jsonl")
     (tmp_path / "no.parquet").write_text("x")
-    with pytest.raises(BadInput, match=r"not a Parquet file"):
+    with pytest.raises(BadInput, match=r"no.parquet: cannot be read as Parquet"):
         read(tmp_path, source="chat", path="no.parquet")
     (tmp_path / "mgsm_es.tsv").write_text("one column\n")
     with pytest.raises(BadInput, match=r"mgsm_es.tsv:1: 1 columns"):

@@ -12,9 +12,13 @@ import torch
 
 from glotmix.attribution.samples import Samples
 from glotmix.errors import BadInput
+from glotmix.reading.rows import read_rows
+from glotmix.reading.values import kind_of, text_of
 
 MOST_ROWS = 5_000_000
 """A table with more rows than this is not one of samples whose influence is asked."""
+
+COLUMNS = ("text", "language", "pair", "id", "label")
 
 
 class Encoder(Protocol):
@@ -111,45 +115,38 @@ class Texts:
 
 
 def read_texts(path: Path) -> Texts:
-    """Read a table of texts: JSON Lines, Parquet, CSV or TSV with the columns ``text`` and ``language``, and maybe
-    ``pair`` (a second text), ``id`` (shared by translations) and ``label``.
+    """Read a table of texts: JSON Lines, JSON, CSV, TSV or Parquet (:mod:`glotmix.reading.rows`) with the columns ``text``
+    and ``language``, and maybe ``pair`` (a second text), ``id`` (shared by translations) and ``label``. Whatever stands in
+    them is text: the id 007 is not 7.
 
     Raises:
-        BadInput: no such file, not such a table, a column or a value that is missing.
+        BadInput: no such file, not such a table, a column or a value that is missing, with file and line.
     """
-    if not path.is_file():
-        raise BadInput("no such file", where=path, expected="a table of texts (.jsonl, .parquet, .csv or .tsv)")
-    try:
-        table = _read(path)
-    except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise BadInput(f"not a table: {str(error).splitlines()[0]}", where=path) from None
-    for name in ("text", "language"):
-        if name not in table.columns:
-            raise BadInput(f"no column {name!r}", where=path, expected=f"text and language, found {table.columns}")
-    if not 0 < table.height <= MOST_ROWS:
-        raise BadInput(f"{table.height} rows", where=path, expected=f"1 to {MOST_ROWS}")
-
-    def column(name: str) -> tuple[str, ...] | None:
-        if name not in table.columns:
-            return None
-        values = table[name]
-        if values.null_count():
-            row = int(values.is_null().arg_true()[0])
-            raise BadInput(f"row {row + 1} has no {name}", where=path)
-        return tuple(map(str, values.to_list()))
-
-    texts, languages = column("text") or (), column("language") or ()
-    return Texts(texts, languages, column("pair"), column("id"), column("label"))
+    columns: dict[str, list[str]] = {}
+    count, first = 0, ""
+    for row in read_rows(path):
+        if not count:
+            first, columns = row.place, {name: [] for name in COLUMNS if name in row.fields}
+            for name in ("text", "language"):
+                if name not in columns:
+                    there = ", ".join(map(str, list(row.fields)[:12]))
+                    raise BadInput(f"no column {name!r}", where=path, expected=f"text and language, found {there}")
+        count += 1
+        if count > MOST_ROWS:
+            raise BadInput(f"over {MOST_ROWS} rows", where=path, expected=f"1 to {MOST_ROWS}")
+        if more := [name for name in COLUMNS if name in row.fields and name not in columns]:
+            raise BadInput(f"{more[0]} for the first time", where=row.place, expected=f"in every row, as from {first} on")
+        for name, values in columns.items():
+            values.append(_value(row.fields.get(name), name, row.place))
+    if not count:
+        raise BadInput("0 rows", where=path, expected=f"1 to {MOST_ROWS}")
+    further = [tuple(columns[name]) if name in columns else None for name in ("pair", "id", "label")]
+    return Texts(tuple(columns["text"]), tuple(columns["language"]), *further)
 
 
-def _read(path: Path) -> pl.DataFrame:
-    match path.suffix.lower():
-        case ".jsonl" | ".ndjson":
-            return pl.read_ndjson(path)
-        case ".parquet":
-            return pl.read_parquet(path)
-        case ".csv":
-            return pl.read_csv(path)
-        case ".tsv":
-            return pl.read_csv(path, separator="\t")
-    raise BadInput(f"ends in {path.suffix!r}", where=path, expected=".jsonl, .parquet, .csv or .tsv")
+def _value(value: object, name: str, place: str) -> str:
+    text = str(value).lower() if isinstance(value, bool) and name == "label" else text_of(value)
+    if text is None or (not text.strip() and name != "pair"):
+        found = "empty" if text is not None else kind_of(value)
+        raise BadInput(f"{name} is {found}", where=place, expected="text")
+    return text

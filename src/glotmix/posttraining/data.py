@@ -67,7 +67,7 @@ class Data:
         path = self.directory / task / f"{split}.{language}.jsonl"
         if not path.is_file():
             return []
-        return [Sample.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        return [Sample.from_json(json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def prepare(

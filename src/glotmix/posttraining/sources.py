@@ -1,7 +1,8 @@
 """Sources: where a task's samples come from. The embedded generators, the paper's data sets, or the user's own files.
 
-Each format is a function from one record to a conversation; records come from JSON Lines, JSON, TSV or Parquet files,
-or, where the study says so, from the Hugging Face hub. Nothing else is read over the network; no data set runs code.
+Each format is a function from one record to a conversation; records come from JSON Lines, JSON, CSV, TSV or Parquet
+files (:mod:`glotmix.reading.rows`), or, where the study says so, from the Hugging Face hub. Nothing else is read over the
+network; no data set runs code. An answer that is a number stays as it is written: 1250000 is no 1.25e+06.
 
 | source | format | ids |
 |---|---|---|
@@ -16,14 +17,12 @@ or, where the study says so, from the Hugging Face hub. Nothing else is read ove
 
 from __future__ import annotations
 
-import json
-import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from glotmix.config import Section
@@ -31,10 +30,16 @@ from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 from glotmix.posttraining.sample import Message, Sample, asked, check_ids
 from glotmix.posttraining.tasks.phrases import embedded_languages, phrases
+from glotmix.reading.labels import Label, Labels
+from glotmix.reading.rows import Wanted, read_rows
+from glotmix.reading.streams import ReadOptions
+from glotmix.reading.values import MISSING, is_missing, kind_of, text_of, value_of
 
 Record = Mapping[str, Any]
 SPEAKERS = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 """How ShareGPT-style files call the roles."""
+MGSM_COLUMNS = ("question", "answer")
+"""Columns of MGSM's tables, which have no header."""
 XLSUM_NAMES = {
     "eng": "english", "spa": "spanish", "fra": "french", "jpn": "japanese", "cmn": "chinese_simplified",
     "arb": "arabic", "kor": "korean", "por": "portuguese", "rus": "russian", "ukr": "ukrainian", "tur": "turkish",
@@ -64,6 +69,13 @@ class SourceConfig(Section):
     """Language tag to the data set's own name of it, where the usual one does not do."""
     parallel: bool | None = None
     """Whether equal ids in two languages are translations; default as in the table of formats, no for own files."""
+    language_field: str | None = None
+    """Field with the language of a record, where a file holds several (``metadata.lang`` for one inside another); default
+    ``language`` or ``lang``, if there is one. Records of another language, or of none, are left out."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """Label to the language it means, where it is not a language's name or tag; ``und`` leaves its records out."""
+    encoding: str | None = None
+    """Encoding of text files without a byte order mark (``cp1252``, ``gbk``); default UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +94,36 @@ def read_source(config: SourceConfig, task: str, language: str, base: Path) -> I
     Raises:
         BadInput: a file that is missing or unreadable, a record that lacks a field, with file and line.
     """
+    yield from _samples(config, task, language, base, Counter())
+
+
+def _samples(
+    config: SourceConfig, task: str, language: str, base: Path, left_out: Counter[str]
+) -> Iterator[Sample]:
+    """The samples; records of other languages and of none are counted by why they are left out."""
     given = FORMATS[config.source]
+    labels = Labels(config.labels, option="labels")
     for number, place, record in _records(config, language, base):
-        if not _belongs(record, language):
+        if (why := _elsewhere(record, language, config, labels, place)) is not None:
+            left_out[why] += 1
             continue
         turns = given.convert(record, language, place)
         if not turns or turns[-1].role != "assistant" or not any(turn.role == "user" for turn in turns):
             raise BadInput("no answer to a question", where=place, expected="turns that end with the assistant's")
-        id = str(record.get("id", number if is_parallel(config) else f"{language}/{number}"))
         check = record.get("check")
+        id = _id(record, place) or (str(number) if is_parallel(config) else f"{language}/{number}")
         yield Sample(id, task, language, turns, check if isinstance(check, Mapping) else {})
+
+
+def _id(record: Record, place: str) -> str | None:
+    """The record's own id; None where it has none, or a null one."""
+    value = record.get("id", MISSING)
+    if is_missing(value):
+        return None
+    id = text_of(value)
+    if id is None:
+        raise BadInput(f"id is {kind_of(value)}", where=place, expected="text or a number")
+    return id
 
 
 def is_parallel(config: SourceConfig) -> bool:
@@ -107,10 +139,15 @@ def read_all(config: SourceConfig, task: str, languages: tuple[str, ...], base: 
     Raises:
         BadInput: as :func:`read_source`; ids that are not unique.
     """
-    samples = {language: list(read_source(config, task, language, base)) for language in languages}
-    for language, found in samples.items():
-        if not found:
-            raise BadInput(f"no samples of {language}", where=config.path or config.source)
+    samples: dict[str, list[Sample]] = {}
+    for language in languages:
+        left_out = Counter[str]()
+        samples[language] = list(_samples(config, task, language, base, left_out))
+        if not samples[language]:
+            why = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common(5))
+            raise BadInput(
+                f"no samples of {language}" + (f"; it has {why}" if why else ""), where=config.path or config.source
+            )
     every = (sample for found in samples.values() for sample in found)
     check_ids(every, parallel=is_parallel(config), where=config.path or config.source)
     return samples
@@ -119,10 +156,8 @@ def read_all(config: SourceConfig, task: str, languages: tuple[str, ...], base: 
 def _text(record: Record, names: tuple[str, ...], place: str) -> str:
     for name in names:
         value = record.get(name)
-        if isinstance(value, str) and value.strip():
-            return value
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{value:g}"
+        if not is_missing(value) and (text := text_of(value)) is not None:
+            return text
     raise BadInput(f"no text under {' or '.join(names)}", where=place, expected=f"a field {names[0]!r}")
 
 
@@ -177,17 +212,21 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def _belongs(record: Record, language: str) -> bool:
-    """Whether a record of a file that holds several languages is in this one."""
-    told, script = record.get("language") or record.get("lang"), record.get("script")
-    if not isinstance(told, str) or not told:
-        return True
-    wanted = Language.resolve(language)
-    try:
-        found = Language.resolve(f"{told}_{script}" if isinstance(script, str) and script else told)
-    except BadInput:
-        return told.lower() == wanted.name.lower()
-    return found.code == wanted.code and (not script or found.script == wanted.script)
+def _elsewhere(record: Record, language: str, config: SourceConfig, labels: Labels, place: str) -> str | None:
+    """Why a record of a file that holds several languages is not in this one; None where it is."""
+    names = (config.language_field,) if config.language_field else ("language", "lang")
+    told = [(name, value) for name in names if (value := value_of(record, name)) is not MISSING]
+    if not told:
+        if config.language_field is not None:
+            raise BadInput(
+                f"no field {config.language_field!r}", where=place, expected=f"language_field: one of {', '.join(record)}"
+            )
+        return None
+    name, value = next((one for one in told if not is_missing(one[1])), told[0])
+    label: Label = labels.read(value, record.get("script"), field=name, place=place)
+    if label.tag == language:
+        return None
+    return f"in {label.tag}" if label.tag else label.reason
 
 
 def _placed(text: str, config: SourceConfig, language: str) -> str:
@@ -210,54 +249,11 @@ def _records(config: SourceConfig, language: str, base: Path) -> Iterator[tuple[
         return
     path = base / Path(name).expanduser()
     if not path.is_file():
-        raise BadInput("no such file", where=path, expected="a JSON Lines, JSON, TSV or Parquet file")
-    readers = {".parquet": _from_parquet, ".tsv": _from_tsv, ".json": _from_json}
-    for number, record in enumerate(readers.get(path.suffix, _from_lines)(path)):
-        place = f"{path}:{number + 1}"
-        if not isinstance(record, Mapping):
-            raise BadInput(f"holds a {type(record).__name__}", where=place, expected="an object")
-        yield number, place, record
-
-
-def _from_lines(path: Path) -> Iterator[Any]:
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as error:
-                    raise BadInput(f"not valid JSON: {error.msg}", where=f"{path}:{number}") from None
-
-
-def _from_json(path: Path) -> Iterator[Any]:
-    """A JSON array, or JSON Lines under that name."""
-    text = path.read_text(encoding="utf-8")
-    if not re.match(r"\s*\[", text):
-        yield from _from_lines(path)
-        return
-    try:
-        yield from json.loads(text)
-    except json.JSONDecodeError as error:
-        raise BadInput(f"not valid JSON: {error.msg}", where=f"{path}:{error.lineno}") from None
-
-
-def _from_tsv(path: Path) -> Iterator[Any]:
-    """MGSM's two columns, without a header."""
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            fields = line.rstrip("\n").split("\t")
-            if len(fields) != 2:
-                raise BadInput(f"{len(fields)} columns", where=f"{path}:{number}", expected="question, tab, answer")
-            yield {"question": fields[0], "answer": fields[1]}
-
-
-def _from_parquet(path: Path) -> Iterator[Any]:
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(1024):
-                yield from batch.to_pylist()
-    except (OSError, ValueError) as error:
-        raise BadInput(f"not a Parquet file: {error}", where=path) from None
+        raise BadInput("no such file", where=path, expected="a JSON Lines, JSON, CSV, TSV or Parquet file")
+    remedy = "UTF-8, or encoding: its encoding (cp1252, gbk, …)"
+    columns = MGSM_COLUMNS if config.source == "mgsm" else None
+    for number, row in enumerate(read_rows(path, ReadOptions(config.encoding, remedy=remedy), Wanted(columns=columns))):
+        yield number, row.place, row.fields
 
 
 def _from_hub(config: SourceConfig, name: str, language: str) -> Iterator[tuple[int, str, Record]]:

@@ -10,14 +10,16 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import Reader
 
 READERS = {
-    "plain": "PlainReader",
-    "jsonl": "JsonLinesReader",
-    "parquet": "ParquetReader",
-    "manpages": "ManPagesReader",
-    "hub": "HubReader",
-    "embedded": "EmbeddedReader",
+    "files": "files:FilesReader",
+    "plain": "files:FilesReader",
+    "jsonl": "files:FilesReader",
+    "csv": "files:FilesReader",
+    "parquet": "files:FilesReader",
+    "manpages": "manpages:ManPagesReader",
+    "hub": "hub:HubReader",
+    "embedded": "embedded:EmbeddedReader",
 }
-"""Name in the configuration (and of the module) → class. Imported when asked for: some need large libraries."""
+"""Name in the configuration → module and class. Imported when asked for: some need large libraries."""
 
 
 def open_reader(config: CorpusConfig, languages: Sequence[str], base: Path) -> Reader:
@@ -31,5 +33,6 @@ def open_reader(config: CorpusConfig, languages: Sequence[str], base: Path) -> R
     Raises:
         BadInput: the corpus is not there, or the reader cannot give one of the languages.
     """
-    module = import_module(f"glotmix.corpus.readers.{config.reader}")
-    return getattr(module, READERS[config.reader])(config, languages, base)
+    module, _, name = READERS[config.reader].partition(":")
+    reader: Reader = getattr(import_module(f"glotmix.corpus.readers.{module}"), name)(config, languages, base)
+    return reader

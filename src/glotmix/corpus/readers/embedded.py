@@ -13,6 +13,7 @@ from glotmix.corpus.document import Document
 from glotmix.corpus.embedded.scene import DATA, draw
 from glotmix.corpus.embedded.speaker import Speaker
 from glotmix.corpus.readers.reader import Reader
+from glotmix.reading.tally import Tally
 
 DEFAULT_BYTES = 2_000_000
 """Text per language where ``bytes_per_language`` does not say."""
@@ -33,7 +34,7 @@ class EmbeddedReader(Reader):
         wanted = super().bytes_wanted(language)
         return DEFAULT_BYTES if wanted is None else wanted
 
-    def _documents(self, language: str) -> Iterator[Document]:
+    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
         speaker = self._speakers.get(language) or Speaker(language)
         for k in count():
             meaning = draw(self.config.seed, k)

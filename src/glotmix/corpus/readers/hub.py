@@ -9,9 +9,10 @@ from typing import Any
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Reader
-from glotmix.corpus.readers.records import document
+from glotmix.corpus.readers.records import Records
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
+from glotmix.reading.tally import Tally
 
 
 class HubReader(Reader):
@@ -28,12 +29,12 @@ class HubReader(Reader):
         self.name = config.path
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
 
-    def _documents(self, language: str) -> Iterator[Document]:
-        source = self._configuration(language)
+    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+        source, records = self._configuration(language), Records(self.config, language, tally)
         try:
             for number, row in enumerate(self._rows(source)):
                 place = f"{self.name} ({source or 'default'}), row {number}"
-                if found := document(row, self.config, language, f"#{number}", place):
+                if found := records.document(row, f"#{number}", place):
                     yield found
         except BadInput:
             raise

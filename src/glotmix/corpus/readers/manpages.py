@@ -11,9 +11,11 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import FileReader
 from glotmix.corpus.readers.roff import paragraphs
-from glotmix.corpus.readers.streams import decoded, opened
 from glotmix.corpus.split import HashSet, hash64
 from glotmix.errors import BadInput
+from glotmix.reading.files import Listing, children
+from glotmix.reading.streams import opened
+from glotmix.reading.tally import Tally
 
 MAX_PAGE_BYTES = 4 << 20
 """Longest page, decompressed; the longest real ones (of shells and compilers) have two megabytes."""
@@ -54,17 +56,24 @@ class ManPagesReader(FileReader):
         self._pages: dict[Path, list[str]] = {}
         self._remembered = 0
 
+    @cached_property
     def _top(self) -> list[Path]:
         root = self.root / "man" if (self.root / "man").is_dir() else self.root
-        return [path for path in root.iterdir() if path.is_dir()]
+        return [path for path in children(root) if path.is_dir()]
 
     def _places(self, language: str) -> list[Path]:
         if language == "eng_Latn" and language not in self.sources:
-            return super()._places(language) + sorted(path for path in self._top() if _is_section(path))
+            return super()._places(language) + sorted(path for path in self._top if _is_section(path))
         return super()._places(language)
 
     def _stem(self, path: Path) -> str:
         return path.name
+
+    def unclaimed(self) -> list[str]:
+        return []  # man pages lie beside much else
+
+    def _listed(self, places: Sequence[Path]) -> Listing:
+        return Listing(sorted({pair for place in places for pair in self._files_under(place)}))
 
     def _files_under(self, place: Path) -> Iterator[tuple[str, Path]]:
         for folder in [place] if _is_section(place) else place.iterdir():
@@ -74,10 +83,11 @@ class ManPagesReader(FileReader):
                         name = path.name if path.suffix not in self.suffixes[:-1] else path.stem
                         yield f"{folder.name}/{name.rpartition('.')[0] or name}", path
 
-    def _documents(self, language: str) -> Iterator[Document]:
+    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
         drop = self.config.drop_untranslated and language != "eng_Latn"
         notices = HashSet()
         for name, path in self.files(language):
+            tally.files += 1
             kept = [
                 text for text in self._paragraphs(path) if len(text) < NOTICE_CHARACTERS or notices.add(hash64(text))
             ]
@@ -86,6 +96,8 @@ class ManPagesReader(FileReader):
             text = "\n".join(kept)
             if len(text) >= MIN_PAGE_CHARACTERS:
                 yield Document(text, name, language, str(path))
+            else:
+                tally.leave_out(f"under {MIN_PAGE_CHARACTERS} characters")
 
     def _paragraphs(self, path: Path) -> list[str]:
         """Prose of a page; remembered, as a study reads its corpus three times, until ``REMEMBERED_CHARACTERS``."""
@@ -104,7 +116,15 @@ class ManPagesReader(FileReader):
             raise BadInput("page too long", where=path, expected=f"at most {MAX_PAGE_BYTES} bytes")
         if re.match(rb"(?:\s*[.']\\\".*\n)*\s*\.so\s", raw):
             return []
-        return paragraphs(decoded(raw, path, self.config.errors, encoding=_encoding(raw, path)))
+        return paragraphs(self._decoded(raw, path))
+
+    def _decoded(self, raw: bytes, path: Path) -> str:
+        encoding = _encoding(raw, path)
+        try:
+            return raw.decode(encoding, self.config.errors)
+        except UnicodeDecodeError as error:
+            message = f"not valid {encoding.upper()}: byte 0x{raw[error.start]:02x} at offset {error.start}"
+            raise BadInput(message, where=path, expected="the encoding it says, or corpus.errors: replace") from None
 
     @cached_property
     def _in_two(self) -> HashSet:

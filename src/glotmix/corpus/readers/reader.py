@@ -6,7 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -14,6 +14,8 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
+from glotmix.reading.files import OTHER_ENDING, Listing, children, list_files
+from glotmix.reading.tally import Tally
 
 PART_BYTES = 64 << 20
 """Files are read together until they hold so much: a part is worth a process, and little is lost with one."""
@@ -46,28 +48,30 @@ class Reader(ABC):
         self.base = base
 
     @final
-    def documents(self, language: str, part: Part | None = None) -> Iterator[Document]:
+    def documents(self, language: str, part: Part | None = None, tally: Tally | None = None) -> Iterator[Document]:
         """Documents of ``language``, until ``config.bytes_per_language`` bytes of text have been read.
 
         Args:
             language: tag of the language.
             part: one of :meth:`parts`; default all of the language.
+            tally: counts what is read, and what is left out and why.
 
         Raises:
             BadInput: no text in that language, or a file that cannot be read, with file and line or byte offset.
         """
-        if part is not None:
-            yield from self._documents_in(language, part)
-            return
-        limit = self.bytes_wanted(language)
+        tally = Tally() if tally is None else tally
+        limit = self.bytes_wanted(language) if part is None else None
         taken = 0
-        for document in self._documents(language):
+        found = self._documents(language, tally) if part is None else self._documents_in(language, part, tally)
+        for document in found:
+            taken += (size := document.bytes)
+            tally.take(size)
             yield document
-            taken += document.bytes
             if limit is not None and taken >= limit:
                 return
-        if not taken:
-            raise BadInput(f"no text in {language}", where=self._where(language), expected="at least one document")
+        if not taken and part is None:
+            why = f": {tally.rows} rows, {_listed(tally)}" if tally.rows else ""
+            raise BadInput(f"no text in {language}{why}", where=self._where(language), expected="at least one document")
 
     def bytes_wanted(self, language: str) -> int | None:
         """``config.bytes_per_language`` for one language; None for all there is."""
@@ -80,11 +84,19 @@ class Reader(ABC):
         """Parts of a language that can be read apart from each other, in order; none where it must be read whole."""
         return []
 
-    @abstractmethod
-    def _documents(self, language: str) -> Iterator[Document]:
-        """All documents of a language, in a fixed order."""
+    def listing(self, language: str) -> Listing:
+        """The files of a language, and what lies beside them and is not read; nothing where there are no files."""
+        return Listing()
 
-    def _documents_in(self, language: str, part: Part) -> Iterator[Document]:
+    def unclaimed(self) -> list[str]:
+        """What lies beside the languages' folders and files and is in none of the languages asked for."""
+        return []
+
+    @abstractmethod
+    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+        """All documents of a language, in a fixed order; what is left out is counted in ``tally``."""
+
+    def _documents_in(self, language: str, part: Part, tally: Tally) -> Iterator[Document]:
         """Documents of one part; only readers with :meth:`parts` have any."""
         raise NotImplementedError
 
@@ -100,7 +112,7 @@ class FileReader(Reader):
     """A corpus in files, one directory or file per language, or one for all with a language field."""
 
     suffixes: tuple[str, ...]
-    """Endings of the files it reads."""
+    """Endings of the files it reads, in small letters."""
 
     def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
         super().__init__(config, languages, base)
@@ -110,6 +122,7 @@ class FileReader(Reader):
         if not self.root.exists():
             raise BadInput("no such file or directory", where=self.root, expected="the corpus (corpus.path)")
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
+        self._listings: dict[str, Listing] = {}
 
     @property
     def one_for_all(self) -> bool:
@@ -123,14 +136,33 @@ class FileReader(Reader):
         Raises:
             BadInput: nothing there; the message lists what is.
         """
-        found = [pair for place in self._places(language) for pair in self._files_under(place)]
-        if not found:
-            there = ", ".join(sorted(path.name for path in self._top())[:12]) or "nothing"
+        found = self.listing(language)
+        if not found.files:
+            there = ", ".join(sorted(path.name for path in self._top)[:12]) or "nothing"
             expected = f"{self.root}/<language>/*{self.suffixes[0]}, or corpus.sources"
+            if others := found.left_out.get(OTHER_ENDING):
+                there += f"; {others[0]} and {len(others) - 1} more are of another ending"
+                expected += ", or reader: files"
             raise BadInput(
                 f"no {self.config.reader} files for {language}; it holds {there}", where=self.root, expected=expected
             )
-        return sorted(set(found))
+        return found.files
+
+    @final
+    def listing(self, language: str) -> Listing:
+        if language not in self._listings:
+            self._listings[language] = self._listed(self._places(language))
+        return self._listings[language]
+
+    def _listed(self, places: Sequence[Path]) -> Listing:
+        return list_files(places, self._stem_of)
+
+    def unclaimed(self) -> list[str]:
+        if self.one_for_all or self.root.is_file():
+            return []
+        wanted = set(self.languages)
+        claimed = {path for language in self.sources for path in self._places(language)}
+        return [path.name for path in self._top if _tag(self._stem(path)) not in wanted and path not in claimed]
 
     def _places(self, language: str) -> list[Path]:
         """Directories and files that hold a language: ``corpus.sources``, else every name that resolves to it."""
@@ -139,28 +171,32 @@ class FileReader(Reader):
             return sorted(Path("/").glob(pattern[1:]) if pattern.startswith("/") else self._folder().glob(pattern))
         if self.one_for_all or self.root.is_file():
             return [self.root]
-        return sorted(path for path in self._top() if _tag(self._stem(path)) == language)
+        return sorted(path for path in self._top if _tag(self._stem(path)) == language)
 
+    @cached_property
     def _top(self) -> list[Path]:
-        return list(self.root.iterdir()) if self.root.is_dir() else [self.root]
+        if not self.root.is_dir():
+            return [self.root]
+        return [path for path in children(self.root) if not path.name.startswith(".")]
 
     def _folder(self) -> Path:
         return self.root if self.root.is_dir() else self.root.parent
 
-    def _stem(self, path: Path) -> str:
-        ending = next((suffix for suffix in self.suffixes if path.name.endswith(suffix)), "")
-        return path.name.removesuffix(ending)
+    def _stem_of(self, path: Path) -> str | None:
+        """Name of a file without its ending; None where the reader does not read such files."""
+        ending = next((suffix for suffix in self.suffixes if path.name.lower().endswith(suffix)), None)
+        return None if ending is None else path.name[: len(path.name) - len(ending)]
 
-    def _files_under(self, place: Path) -> Iterator[tuple[str, Path]]:
-        if place.is_file():
-            yield "", place
-            return
-        for path in place.rglob("*"):
-            if path.is_file() and path.name.endswith(self.suffixes) and not path.name.startswith("."):
-                yield (path.parent / self._stem(path)).relative_to(place).as_posix(), path
+    def _stem(self, path: Path) -> str:
+        return self._stem_of(path) or path.name
 
     def inputs(self) -> dict[str, Any]:
-        return {language: self._digest(self.files(language)) for language in self.languages}
+        config = self.config
+        names = ("text_field", "language_field", "id_field", "labels", "encoding", "errors")
+        fields = {name: getattr(config, name) for name in names if name in config.model_fields_set}
+        return {language: self._digest(self.files(language)) for language in self.languages} | (
+            {"fields": fields} if fields else {}
+        )
 
     def _digest(self, files: list[tuple[str, Path]]) -> dict[str, Any]:
         total, digest = 0, hashlib.sha256()
@@ -191,18 +227,25 @@ class SeparableReader(FileReader):
         return parts
 
     @final
-    def _documents(self, language: str) -> Iterator[Document]:
-        for name, path in self.files(language):
-            yield from self._read(name, path, language)
+    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+        yield from self._of(self.files(language), language, tally)
 
     @final
-    def _documents_in(self, language: str, part: Part) -> Iterator[Document]:
-        for name, path in self.files(language)[part.start : part.stop]:
-            yield from self._read(name, path, language)
+    def _documents_in(self, language: str, part: Part, tally: Tally) -> Iterator[Document]:
+        yield from self._of(self.files(language)[part.start : part.stop], language, tally)
+
+    def _of(self, files: Sequence[tuple[str, Path]], language: str, tally: Tally) -> Iterator[Document]:
+        for name, path in files:
+            tally.files += 1
+            yield from self._read(name, path, language, tally)
 
     @abstractmethod
-    def _read(self, name: str, path: Path, language: str) -> Iterator[Document]:
+    def _read(self, name: str, path: Path, language: str, tally: Tally) -> Iterator[Document]:
         """Documents of one file, which is called ``name`` inside its language."""
+
+
+def _listed(tally: Tally) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in tally.left_out.most_common(5))
 
 
 def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:
