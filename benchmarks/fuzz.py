@@ -30,7 +30,7 @@ import own_tests  # noqa: F401 - before anything of the tests
 ROOT = Path(__file__).parents[1]
 
 GUIDED = (
-    "artifact config corpus.readers.jsonl corpus.readers.records corpus.readers.manpages corpus.readers.roff "
+    "artifact config corpus.readers.files corpus.readers.records corpus.readers.manpages corpus.readers.roff "
     "corpus.readers.roff_escapes corpus.readers.mdoc corpus.readers.streams measurements tokens.store proxy.checkpoint"
 ).split()
 """Modules whose branches guide atheris; it must see them being imported."""

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+from glotmix.study.experiments import find_experiment, kinds
 from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
@@ -22,6 +23,7 @@ from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
+from glotmix.reading.tally import Tally
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.tokens.opening import open_store
@@ -184,7 +186,7 @@ class Corpus(Hostile):
         return self.one(path)
 
     def one(self, path):
-        return list(self.corpus._read("", path, "spa_Latn"))
+        return list(self.corpus._read("", path, "spa_Latn", Tally()))
 
 
 class JsonLines(Corpus):

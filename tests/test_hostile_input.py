@@ -17,9 +17,9 @@ from glotmix import measurements
 from glotmix.artifact import checksum, compare, open_artifact, put
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers import open_reader
-from glotmix.reading import streams
 from glotmix.errors import BadInput, Corrupt
 from glotmix.measurements import read_runs, write_csv
+from glotmix.reading import streams
 from glotmix.studies.mixture.config import load_study
 from tests.hostile import TARGETS
 

@@ -37,15 +37,15 @@ _REGION_SCRIPTS = {
 """Where a region, and not a script, tells how a language is written there (zh_TW)."""
 
 NO_LANGUAGE = frozenset(
-    "und unk unknown undetermined undefined none null nil nan na n/a no_language nolang other others mixed mix mul multi "
-    "multiple multilingual various mis zxx xx xxx zz - -- ? ??".split()
+    "und unk unknown undetermined undefined none null nil nan na n/a no_language nolang other others mixed mix mul "
+    "multi multiple multilingual various mis zxx xx xxx zz - -- ? ??".split()
 )
 """Labels that say that a text is in no language, in several, or in one that is not known."""
 
 _COMMON_NAMES = {
     "albanian": "sqi", "arabic": "ara", "azerbaijani": "aze", "chinese": "zho", "estonian": "est", "kurdish": "kur",
-    "latvian": "lav", "malay": "msa", "mongolian": "mon", "nepali": "nep", "norwegian": "nor", "odia": "ori", "oriya": "ori",
-    "pashto": "pus", "persian": "fas", "swahili": "swa", "uzbek": "uzb", "yiddish": "yid",
+    "latvian": "lav", "malay": "msa", "mongolian": "mon", "nepali": "nep", "norwegian": "nor", "odia": "ori",
+    "oriya": "ori", "pashto": "pus", "persian": "fas", "swahili": "swa", "uzbek": "uzb", "yiddish": "yid",
 }  # fmt: skip
 """Names that the table has for one member of a macrolanguage or another; they stand for what its code stands for."""
 
@@ -56,8 +56,8 @@ _SCRIPT_WORDS = {
 """How scripts are told beside the English name of a language ("Simplified Chinese", "Serbian (Latin)")."""
 
 _USUAL_SCRIPTS = frozenset(
-    "Latn Cyrl Arab Deva Beng Grek Hebr Thai Taml Telu Geor Armn Ethi Khmr Laoo Mymr Gujr Knda Mlym Sinh Guru Tibt Orya "
-    "Hans Hant Jpan Kore Hang Syrc Thaa Mong Cans Tfng Nkoo Olck Mtei Cher Java Bali Sund Lana Cham Yiii".split()
+    "Latn Cyrl Arab Deva Beng Grek Hebr Thai Taml Telu Geor Armn Ethi Khmr Laoo Mymr Gujr Knda Mlym Sinh Guru Tibt "
+    "Orya Hans Hant Jpan Kore Hang Syrc Thaa Mong Cans Tfng Nkoo Olck Mtei Cher Java Bali Sund Lana Cham Yiii".split()
 )
 """Scripts that a language outside the table is taken to be in without being told. CLDR knows of others where a text was
 first found in them: the Cypriot syllabary for Ancient Greek, runes for Old Norse."""
@@ -99,8 +99,8 @@ class Language:
 
     @classmethod
     def resolve(cls, text: str) -> Language:
-        """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8", or
-        its English name: "Norwegian", "Simplified Chinese", "Serbian (Latin)".
+        """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8",
+        or its English name: "Norwegian", "Simplified Chinese", "Serbian (Latin)".
 
         A macrolanguage stands for its most written member (``swa`` → ``swh``, ``ara`` → ``arb``, ``zho`` → ``cmn``); a
         script that is not given is the language's usual one; a region matters only where it decides the script.
@@ -244,11 +244,11 @@ def _unknown(text: str) -> BadInput:
 
 @lru_cache(maxsize=1024)
 def _nearest(wanted: str) -> str | None:
-    """The tag whose name is most like a word; None where none is like it ("und" is no Rundi, nor "null" Cantonese). Every
-    name there is is compared, so answers are kept."""
+    """The tag whose name is most like a word; None where none is like it ("und" is no Rundi, nor "null" Cantonese).
+    Every name there is is compared, so answers are kept."""
     for word in (wanted, re.split(r"[-_@.]", wanted)[0]):
-        if len(word) > 3 and word not in NO_LANGUAGE:
-            if close := difflib.get_close_matches(word, _names(), n=1, cutoff=0.7):
-                found = _codes()[_names()[close[0]]]
-                return f"{found}_{_table()[found].scripts[0]}"
+        close = difflib.get_close_matches(word, _names(), n=1, cutoff=0.7) if word not in NO_LANGUAGE else []
+        if close and len(word) > 3:
+            found = _codes()[_names()[close[0]]]
+            return f"{found}_{_table()[found].scripts[0]}"
     return None

@@ -115,9 +115,9 @@ class Texts:
 
 
 def read_texts(path: Path) -> Texts:
-    """Read a table of texts: JSON Lines, JSON, CSV, TSV or Parquet (:mod:`glotmix.reading.rows`) with the columns ``text``
-    and ``language``, and maybe ``pair`` (a second text), ``id`` (shared by translations) and ``label``. Whatever stands in
-    them is text: the id 007 is not 7.
+    """Read a table of texts: JSON Lines, JSON, CSV, TSV or Parquet (:mod:`glotmix.reading.rows`) with the columns
+    ``text`` and ``language``, and maybe ``pair`` (a second text), ``id`` (shared by translations) and ``label``.
+    Whatever stands in them is text: the id 007 is not 7.
 
     Raises:
         BadInput: no such file, not such a table, a column or a value that is missing, with file and line.
@@ -135,7 +135,9 @@ def read_texts(path: Path) -> Texts:
         if count > MOST_ROWS:
             raise BadInput(f"over {MOST_ROWS} rows", where=path, expected=f"1 to {MOST_ROWS}")
         if more := [name for name in COLUMNS if name in row.fields and name not in columns]:
-            raise BadInput(f"{more[0]} for the first time", where=row.place, expected=f"in every row, as from {first} on")
+            raise BadInput(
+                f"{more[0]} for the first time", where=row.place, expected=f"in every row, as from {first} on"
+            )
         for name, values in columns.items():
             values.append(_value(row.fields.get(name), name, row.place))
     if not count:

@@ -13,8 +13,8 @@ class CorpusConfig(Section):
     """Where the text comes from."""
 
     reader: Literal["embedded", "files", "plain", "jsonl", "csv", "parquet", "manpages", "hub"] = "embedded"
-    """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their endings,
-    ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone."""
+    """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their
+    endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone."""
     path: str | None = None
     """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
     sources: dict[str, str] = Field(default_factory=dict)
@@ -22,8 +22,8 @@ class CorpusConfig(Section):
     text_field: str = "text"
     """Field or column with the text (JSON, CSV, Parquet, hub); ``metadata.text`` for one inside another."""
     language_field: str | None = None
-    """Field or column with the language, when one file holds several: a tag in any spelling, an English name, or a list of
-    one. Rows without one, or labelled ``und`` and the like, are left out and counted."""
+    """Field or column with the language, when one file holds several: a tag in any spelling, an English name, or a list
+    of one. Rows without one, or labelled ``und`` and the like, are left out and counted."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Label to the language it means, where it is not a language's name or tag; ``und`` leaves its rows out."""
     id_field: str | None = None

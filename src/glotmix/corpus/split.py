@@ -15,7 +15,6 @@ import numpy as np
 
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Part, Reader
-from glotmix.reading.tally import Tally
 
 Side = Literal["train", "held_out"]
 

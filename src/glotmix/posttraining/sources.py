@@ -1,8 +1,8 @@
 """Sources: where a task's samples come from. The embedded generators, the paper's data sets, or the user's own files.
 
 Each format is a function from one record to a conversation; records come from JSON Lines, JSON, CSV, TSV or Parquet
-files (:mod:`glotmix.reading.rows`), or, where the study says so, from the Hugging Face hub. Nothing else is read over the
-network; no data set runs code. An answer that is a number stays as it is written: 1250000 is no 1.25e+06.
+files (:mod:`glotmix.reading.rows`), or, where the study says so, from the Hugging Face hub. Nothing else is read over
+the network; no data set runs code. An answer that is a number stays as it is written: 1250000 is no 1.25e+06.
 
 | source | format | ids |
 |---|---|---|
@@ -70,8 +70,8 @@ class SourceConfig(Section):
     parallel: bool | None = None
     """Whether equal ids in two languages are translations; default as in the table of formats, no for own files."""
     language_field: str | None = None
-    """Field with the language of a record, where a file holds several (``metadata.lang`` for one inside another); default
-    ``language`` or ``lang``, if there is one. Records of another language, or of none, are left out."""
+    """Field with the language of a record, where a file holds several (``metadata.lang`` for one inside another);
+    default ``language`` or ``lang``, if there is one. Records of another language, or of none, are left out."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Label to the language it means, where it is not a language's name or tag; ``und`` leaves its records out."""
     encoding: str | None = None
@@ -97,9 +97,7 @@ def read_source(config: SourceConfig, task: str, language: str, base: Path) -> I
     yield from _samples(config, task, language, base, Counter())
 
 
-def _samples(
-    config: SourceConfig, task: str, language: str, base: Path, left_out: Counter[str]
-) -> Iterator[Sample]:
+def _samples(config: SourceConfig, task: str, language: str, base: Path, left_out: Counter[str]) -> Iterator[Sample]:
     """The samples; records of other languages and of none are counted by why they are left out."""
     given = FORMATS[config.source]
     labels = Labels(config.labels, option="labels")
@@ -219,7 +217,9 @@ def _elsewhere(record: Record, language: str, config: SourceConfig, labels: Labe
     if not told:
         if config.language_field is not None:
             raise BadInput(
-                f"no field {config.language_field!r}", where=place, expected=f"language_field: one of {', '.join(record)}"
+                f"no field {config.language_field!r}",
+                where=place,
+                expected=f"language_field: one of {', '.join(record)}",
             )
         return None
     name, value = next((one for one in told if not is_missing(one[1])), told[0])

@@ -1,9 +1,8 @@
 """CSV and TSV: a row of text per record; nothing is guessed, every value is the text that stands there.
 
-CSV is read as RFC 4180 has it: a field may be quoted, and then hold commas, line ends and doubled quotes. In TSV a quote
-is a letter (Common Voice, MGSM: ``"Ven", dijo``), unless the file is sound under RFC 4180 and only under it, or is sound
-as both and either its header is quoted or every quoted field holds a doubled quote.
-"""
+CSV is read as RFC 4180 has it: a field may be quoted, and then hold commas, line ends and doubled quotes. In TSV a
+quote is a letter (Common Voice, MGSM: ``"Ven", dijo``), unless the file is sound under RFC 4180 and only under it, or
+is sound as both and either its header is quoted or every quoted field holds a doubled quote (or a carriage return)."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from glotmix.errors import BadInput
 from glotmix.reading import streams
-from glotmix.reading.streams import ReadOptions, lines, raw_lines
+from glotmix.reading.streams import UTF8, ReadOptions, lines, raw_lines
 
 SEPARATORS = ",;\t"
 """Of a file called .csv: the first of them that its header has."""
@@ -24,7 +23,7 @@ csv.field_size_limit(max(csv.field_size_limit(), streams.MAX_LINE_BYTES))
 Record = tuple[int, str, dict[str, str]]
 
 
-def read_csv(path: Path, options: ReadOptions = ReadOptions(), columns: Sequence[str] | None = None) -> Iterator[Record]:
+def read_csv(path: Path, options: ReadOptions = UTF8, columns: Sequence[str] | None = None) -> Iterator[Record]:
     """Number of the line, place and fields of every record; blank lines are none.
 
     Args:
@@ -45,7 +44,7 @@ def read_csv(path: Path, options: ReadOptions = ReadOptions(), columns: Sequence
     yield from _named(path, records, columns)
 
 
-def read_tsv(path: Path, options: ReadOptions = ReadOptions(), columns: Sequence[str] | None = None) -> Iterator[Record]:
+def read_tsv(path: Path, options: ReadOptions = UTF8, columns: Sequence[str] | None = None) -> Iterator[Record]:
     """As :func:`read_csv`, separated by tabs."""
     quoted = _is_quoted(path, options)
     yield from _named(path, _quoted(path, options, "\t") if quoted else _letters(path, options), columns)
@@ -94,7 +93,7 @@ def _header(record: list[str], place: str) -> list[str]:
 def _is_quoted(path: Path, options: ReadOptions) -> bool:
     """Whether a file with tabs is quoted as RFC 4180 has it: see the head of this module."""
     record, columns = "", 0
-    by_letters, header, doubled, quotes = True, False, True, 0
+    by_letters, header, needed, quotes = True, False, True, 0
     for _, line in lines(path, options):
         by_letters = by_letters and (not line or not columns or line.count("\t") + 1 == columns)
         record = f"{record}\n{line}" if record else line
@@ -105,11 +104,11 @@ def _is_quoted(path: Path, options: ReadOptions) -> bool:
             return False
         quoted = [field for field in fields if field.startswith('"')]
         quotes += len(quoted)
-        doubled = doubled and all('""' in field[1:-1] and "\n" not in field for field in quoted)
+        needed = needed and all(re.search(r'""|\r', field[1:-1]) and "\n" not in field for field in quoted)
         if not columns and record:
             columns, header = len(fields), len(quoted) == len(fields)
         record = ""
-    return not record and quotes > 0 and (header or doubled or not by_letters)
+    return not record and quotes > 0 and (header or needed or not by_letters)
 
 
 def _fields(record: str) -> list[str] | None:

@@ -38,19 +38,22 @@ def list_files(places: Sequence[Path], stem: Callable[[Path], str | None]) -> Li
     Raises:
         BadInput: a folder that cannot be read, or a link to nothing.
     """
-    found = Listing()
+    found, taken = Listing(), set[str]()
     for place in places:
         for name, path in _under(place, stem, found):
-            found.files.append((name, path))
-    names = [name for name, _ in found.files]
-    if len(set(names)) < len(names):  # a.csv beside a.jsonl, or a folder in two languages' names
-        found.files = [(name if names.count(name) == 1 else _with_ending(name, path), path) for name, path in found.files]
-    found.files = sorted(set(found.files))
+            names = (
+                name,
+                f"{name.rpartition('/')[0]}/{path.name}".lstrip("/"),
+                f"{place.name}/{name}",
+                path.as_posix(),
+            )
+            own = next(
+                (one for one in names if one not in taken), names[-1]
+            )  # a.csv beside a.jsonl, es/a beside es_MX/a
+            taken.add(own)
+            found.files.append((own, path))
+    found.files.sort()
     return found
-
-
-def _with_ending(name: str, path: Path) -> str:
-    return f"{name.rpartition('/')[0]}/{path.name}".lstrip("/") if name else name
 
 
 def _under(place: Path, stem: Callable[[Path], str | None], found: Listing) -> Iterator[tuple[str, Path]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from glotmix.errors import BadInput
 from glotmix.reading import streams
-from glotmix.reading.streams import ReadOptions, chunks, lines
+from glotmix.reading.streams import UTF8, ReadOptions, chunks, lines
 from glotmix.reading.values import Number
 
 MAX_DEPTH = 100
@@ -44,7 +44,7 @@ def _constant(name: str) -> float | None:
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_whole, parse_float=Number, parse_constant=_constant)
 
 
-def read_json_lines(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[tuple[int, str, Any]]:
+def read_json_lines(path: Path, options: ReadOptions = UTF8) -> Iterator[tuple[int, str, Any]]:
     """Number, place and value of every line that is not blank.
 
     Raises:
@@ -61,7 +61,7 @@ def read_json_lines(path: Path, options: ReadOptions = ReadOptions()) -> Iterato
             yield number, place, value
 
 
-def read_json(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[tuple[int, str, Any]]:
+def read_json(path: Path, options: ReadOptions = UTF8) -> Iterator[tuple[int, str, Any]]:
     """Number, place and value of every element of an array, or of values one after the other; memory holds one of them.
 
     Raises:

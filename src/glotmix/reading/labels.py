@@ -1,9 +1,9 @@
 """Labels: the language that a row says it is in, however the file spells it, and what to do with one that says nothing.
 
 A label may be a tag in any spelling, an English name, a list of one, or fastText's ``__label__spa_Latn``. A row whose
-label is missing, ``und`` and the like, or names several languages belongs to none of those asked for: it is left out and
-counted. Anything else that is no language is an error, as it may be one that is misspelt; ``labels`` says what it is.
-"""
+label is missing, ``und`` and the like, or names several languages belongs to none of those asked for: it is left out
+and counted. Anything else that is no language is an error, as it may be one that is misspelt; ``labels`` says what it
+is."""
 
 from __future__ import annotations
 

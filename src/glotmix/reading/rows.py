@@ -11,7 +11,7 @@ from glotmix.errors import BadInput
 from glotmix.reading.delimited import read_csv, read_tsv
 from glotmix.reading.json_values import read_json, read_json_lines
 from glotmix.reading.parquet import read_parquet
-from glotmix.reading.streams import COMPRESSIONS, ReadOptions, chunks
+from glotmix.reading.streams import COMPRESSIONS, UTF8, ReadOptions, chunks
 from glotmix.reading.values import kind_of
 
 
@@ -36,6 +36,8 @@ class Wanted:
     """Names of the columns of CSV and TSV files that have no header."""
 
 
+ALL = Wanted()
+"""Every field, with the header's names."""
 Found = Iterator[tuple[int, str, Any]]
 FORMATS: Mapping[str, tuple[str, ...]] = {
     "jsonl": (".jsonl", ".ndjson"),
@@ -57,7 +59,9 @@ _READ: Mapping[str, Callable[[Path, ReadOptions, Wanted], Found]] = {
 def endings(formats: Sequence[str]) -> tuple[str, ...]:
     """All endings of files of some formats, compressed or not."""
     plain = [ending for name in formats for ending in FORMATS[name]]
-    pressed = [ending + more for name in formats if name != "parquet" for ending in FORMATS[name] for more in COMPRESSIONS]
+    pressed = [
+        ending + more for name in formats if name != "parquet" for ending in FORMATS[name] for more in COMPRESSIONS
+    ]
     return tuple(plain + pressed)
 
 
@@ -67,7 +71,7 @@ def format_of(path: Path) -> str | None:
     return next((one for one in FORMATS if name.endswith(endings([one]))), None)
 
 
-def read_rows(path: Path, options: ReadOptions = ReadOptions(), wanted: Wanted = Wanted()) -> Iterator[Row]:
+def read_rows(path: Path, options: ReadOptions = UTF8, wanted: Wanted = ALL) -> Iterator[Row]:
     """The rows of a file, in order.
 
     Raises:
@@ -98,5 +102,7 @@ def _format_within(path: Path, options: ReadOptions) -> str:
     head = next((text for chunk in chunks(path, options) if (text := chunk.lstrip())), "")
     if not head.startswith(("{", "[")):
         known = ", ".join(ending for forms in FORMATS.values() for ending in forms)
-        raise BadInput(f"ends in {path.suffix!r}, which tells no format", where=path, expected=f"{known}, compressed or not")
+        raise BadInput(
+            f"ends in {path.suffix!r}, which tells no format", where=path, expected=f"{known}, compressed or not"
+        )
     return "jsonl"

@@ -1,8 +1,7 @@
 """Bytes of a file, decompressed and decoded, as lines of text: bounded in memory whatever the file holds.
 
-A line ends at ``\\n`` (or ``\\r\\n``) alone: U+2028, U+0085 and their like are characters of a text. Only a file without
-any ``\\n`` is cut at ``\\r``, as old spreadsheets write it.
-"""
+A line ends at ``\\n`` (or ``\\r\\n``) alone: U+2028, U+0085 and their like are characters of a text. Only a file
+without any ``\\n`` is cut at ``\\r``, as old spreadsheets write it."""
 
 from __future__ import annotations
 
@@ -63,6 +62,10 @@ class ReadOptions:
     """Whether bytes that are no text stop the reading or become U+FFFD."""
     remedy: str = "UTF-8"
     """What would be right, for messages: which option says that a file is in another encoding."""
+
+
+UTF8 = ReadOptions()
+"""What is not said otherwise."""
 
 
 @contextmanager
@@ -216,12 +219,14 @@ def _as_utf8(file: IO[bytes], path: Path, options: ReadOptions) -> IO[bytes]:
         return io.BufferedReader(_Transcoded(file, encoding, path, options), _CHUNK_BYTES)
     if len(head) >= 8 and head.count(0) > _NULS * len(head):
         raise BadInput(
-            f"{head.count(0)} of its first {len(head)} bytes are zero", where=path, expected=f"{options.remedy}; is it UTF-16?"
+            f"{head.count(0)} of its first {len(head)} bytes are zero",
+            where=path,
+            expected=f"{options.remedy}; is it UTF-16?",
         )
     return file
 
 
-def raw_lines(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[tuple[int, str]]:
+def raw_lines(path: Path, options: ReadOptions = UTF8) -> Iterator[tuple[int, str]]:
     """Lines of a text file with their ends, numbered from 1. A byte order mark is dropped.
 
     Raises:
@@ -245,13 +250,13 @@ def raw_lines(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[tupl
             bound.take(len(raw))
 
 
-def lines(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[tuple[int, str]]:
+def lines(path: Path, options: ReadOptions = UTF8) -> Iterator[tuple[int, str]]:
     """As :func:`raw_lines`, without their ends."""
     for number, line in raw_lines(path, options):
         yield number, line.rstrip("\r\n")
 
 
-def chunks(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[str]:
+def chunks(path: Path, options: ReadOptions = UTF8) -> Iterator[str]:
     """The text of a file in pieces of about ``_CHUNK_BYTES``. Raises as :func:`raw_lines`, which see."""
     bound, offset, line = Bound(path), 0, 1
     decoder = codecs.getincrementaldecoder("utf-8")(options.errors)
@@ -271,7 +276,7 @@ def chunks(path: Path, options: ReadOptions = ReadOptions()) -> Iterator[str]:
             bound.take(len(raw))
 
 
-def whole(path: Path, most: int, options: ReadOptions = ReadOptions()) -> str | None:
+def whole(path: Path, most: int, options: ReadOptions = UTF8) -> str | None:
     """The text of a file; None where it has more than ``most`` bytes. Raises as :func:`raw_lines`, which see."""
     with opened(path) as file:
         raw = _as_utf8(file, path, options).read(most + 1)

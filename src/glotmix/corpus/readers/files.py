@@ -30,10 +30,9 @@ class FilesReader(SeparableReader):
     """Plain text, JSON Lines, JSON, CSV, TSV and Parquet, compressed or not.
 
     A row is a document; with ``language_field`` a file may hold rows of all languages. A text file of its own in a
-    directory is one document, named by its path, so ``es/intro.txt`` and ``fr/intro.txt`` count as translations. One that
-    is the whole language, or is longer than a megabyte, is cut at its blank lines (and at a line's end where a megabyte
-    goes by without one).
-    """
+    directory is one document, named by its path, so ``es/intro.txt`` and ``fr/intro.txt`` count as translations. One
+    that is the whole language, or is longer than a megabyte, is cut at its blank lines (and at a line's end where a
+    megabyte goes by without one)."""
 
     @cached_property
     def suffixes(self) -> tuple[str, ...]:  # type: ignore[override]
