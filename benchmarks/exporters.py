@@ -329,7 +329,7 @@ def zipf_request(n, tokens, sequence_length=2048, batch=512):
     """n languages, sizes by Zipf's law with exponent 1.6, sampled at temperature 1/0.3, four epochs of the rarest."""
     import numpy as np
 
-    from glotmix.exporters import ExportRequest
+    from glotmix.exporters.exporter import ExportRequest
     from glotmix.mixture.mixture import Mixture
     from glotmix.mixture.schedule import Schedule
 
@@ -351,7 +351,8 @@ def zipf_request(n, tokens, sequence_length=2048, batch=512):
 
 def errors():
     """Part 1: total variation and worst relative error per exporter and number of languages."""
-    from glotmix.exporters import all_exporters, export
+    from glotmix.exporters import all_exporters
+    from glotmix.exporters.exporter import export
 
     table = {}
     for name, exporter in all_exporters().items():
@@ -371,7 +372,7 @@ def errors():
 
 def toy_request(folder):
     """Five languages in three stages, small enough for every loader."""
-    from glotmix.exporters import ExportRequest
+    from glotmix.exporters.exporter import ExportRequest
     from glotmix.mixture.mixture import Mixture
     from glotmix.mixture.schedule import Schedule, Stage
 
@@ -388,7 +389,8 @@ def toy_request(folder):
 
 def round_trip(name):
     """Part 2 for one exporter: what its trainer deals out beside what was simulated."""
-    from glotmix.exporters import all_exporters, export
+    from glotmix.exporters import all_exporters
+    from glotmix.exporters.exporter import export
     from glotmix.exporters.huggingface import rows_per_phase
 
     environment, _, _, kind = CHECKS[name]

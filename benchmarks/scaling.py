@@ -29,7 +29,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.proxy.config import ProxyConfig
-from glotmix.sweep.executors import Executor, Job, JobEnd
+from glotmix.sweep.executors.executor import Executor, Job, JobEnd
 from glotmix.sweep.executors.local import LocalExecutor
 from glotmix.sweep.sweep import SweepSpec, run_sweep, tables, write_tables
 
@@ -134,7 +134,7 @@ def measure(runs: int) -> dict:
     import resource
 
     from glotmix.corpus.config import CorpusConfig
-    from glotmix.corpus.readers import open_reader
+    from glotmix.corpus.readers.reader import open_reader
     from glotmix.tokens.build import build_store
     from glotmix.tokens.config import TokensConfig
 

@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.tokens.config import TokensConfig
 
 ROOT = Path(__file__).parents[1]

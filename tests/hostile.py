@@ -13,14 +13,13 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
-from glotmix.study.experiments import find_experiment, kinds
 from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
 from glotmix.config import read_yaml
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
 from glotmix.reading.tally import Tally

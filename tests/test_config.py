@@ -26,7 +26,7 @@ def test_norwegian_is_a_language_and_1e6_is_a_number(tmp_path):
     assert config.proxy.tokens == 1_000_000
 
 
-def test_the_null_law_may_be_written_without_quotes(tmp_path):
+def test_the_curse_may_be_written_without_quotes(tmp_path):
     text = "name: x\nlanguages: [no, sw]\nfit: {laws: [null, own_ratio]}"
     assert load_study(write(tmp_path, text)).fit.laws == ["null", "own_ratio"]
 
@@ -39,9 +39,9 @@ def test_languages_as_keys_resolve_as_in_the_list(tmp_path):
 
 
 def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
-    config = load_study(write(tmp_path, STUDY), scale="tiny", overrides=["proxy.width=48", "fit.laws=[null_law]"])
+    config = load_study(write(tmp_path, STUDY), scale="tiny", overrides=["proxy.width=48", "fit.laws=[curse]"])
     assert (config.proxy.tokens, config.proxy.width, config.proxy.layers) == (1000, 48, 3)
-    assert config.fit.laws == ["null_law"]
+    assert config.fit.laws == ["curse"]
 
 
 @pytest.mark.parametrize(

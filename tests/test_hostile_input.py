@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from glotmix import measurements
 from glotmix.artifact import checksum, compare, open_artifact, put
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, Corrupt
 from glotmix.measurements import read_runs, write_csv
 from glotmix.reading import streams

@@ -1,21 +1,20 @@
 """One idiom for everything there are several of: a table of names, each with the place of its class.
 
 A registry is a mapping from names to classes (or to whatever object a module has) that are imported when they are
-asked for. The same table validates a configuration's field (:meth:`Registry.field`) and is what listings read.
+asked for. The same table validates a configuration's field (:attr:`Registry.known`) and is what listings read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Any
 
 from glotmix.errors import BadInput
 
-T = TypeVar("T")
 
-
-class Registry(Generic[T]):
+class Registry:
     """Names to classes; nothing is imported before it is asked for."""
 
     def __init__(self, what: str, places: Mapping[str, str]):
@@ -36,7 +35,7 @@ class Registry(Generic[T]):
     def __len__(self) -> int:
         return len(self._places)
 
-    def find(self, name: str, *, where: object = None) -> type[T]:
+    def find(self, name: str, *, where: object = None) -> Any:
         """The class of that name.
 
         Args:
@@ -47,9 +46,7 @@ class Registry(Generic[T]):
             BadInput: there is none; the message lists the names.
         """
         self.check(name, where=where)
-        module, _, attribute = self._places[name].partition(":")
-        found: type[T] = getattr(import_module(module), attribute)
-        return found
+        return load(self._places[name])
 
     def check(self, name: str, *, where: object = None) -> str:
         """The name, if it is one of these.
@@ -61,20 +58,35 @@ class Registry(Generic[T]):
             raise BadInput(f"no {self.what} {name!r}", where=where, expected=" | ".join(self._places))
         return name
 
-    def field(self) -> Any:
-        """The type of a configuration's field that holds one of the names: ``executor: EXECUTORS.field() = "local"``."""
-        from pydantic import AfterValidator, WithJsonSchema
-
-        def known(name: str) -> str:
-            if name not in self._places:
-                raise ValueError(f"Input should be {_alternatives(self._places)}")
-            return name
-
-        schema = WithJsonSchema({"type": "string", "enum": list(self._places)})
-        return Annotated[str, AfterValidator(known), schema]
+    @property
+    def known(self) -> Known:
+        """What makes a configuration's field hold one of the names: ``executor: Annotated[str, EXECUTORS.known]``."""
+        return Known(tuple(self._places))
 
 
-def _alternatives(names: Mapping[str, str]) -> str:
-    """``'a', 'b' or 'c'``."""
-    quoted = [repr(name) for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+@dataclass(frozen=True)
+class Known:
+    """Validation of a field that holds one of some names, for pydantic."""
+
+    names: tuple[str, ...]
+    """The names."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.names)}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            *others, last = (repr(known) for known in self.names)
+            raise ValueError(f"Input should be {' or '.join([', '.join(others), last] if others else [last])}")
+        return name
+
+
+def load(place: str) -> Any:
+    """What ``module:name`` names; its module is imported now."""
+    module, _, attribute = place.partition(":")
+    return getattr(import_module(module), attribute)

@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from glotmix.errors import BadInput
-from glotmix.exporters import ExportRequest, export
+from glotmix.exporters.exporter import ExportRequest, export
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
 

@@ -10,7 +10,7 @@ import pytest
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.embedded.scene import draw, list_lengths, scenes
 from glotmix.corpus.embedded.speaker import Speaker, embedded_languages
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.language import Language
 from tests.contracts.reader import ReaderContract

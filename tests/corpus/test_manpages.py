@@ -6,8 +6,8 @@ import lzma
 import pytest
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
 from glotmix.corpus.readers.manpages import is_english
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from tests.contracts.reader import ReaderContract
 

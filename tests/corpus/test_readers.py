@@ -11,7 +11,8 @@ import pytest
 import zstandard
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import files, open_reader
+from glotmix.corpus.readers import files
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.reading import streams
 from tests.contracts.reader import ReaderContract

@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.reading import streams
 from glotmix.tokens.build import build_store

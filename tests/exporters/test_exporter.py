@@ -3,7 +3,7 @@
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.exporters import Exporter, Simulation, export
+from glotmix.exporters.exporter import Exporter, Simulation, export
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
 from tests.contracts.exporter import CONSTANT, request_for

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from glotmix.exporters import all_exporters, export
+from glotmix.exporters import all_exporters
+from glotmix.exporters.exporter import export
 from tests.contracts.exporter import CONSTANT, THREE_STAGES, request_for
 
 FAKE_MEGATRON = """\

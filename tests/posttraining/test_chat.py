@@ -7,14 +7,14 @@ import pytest
 from glotmix.errors import BadInput
 from glotmix.posttraining.chat import ROLE_TOKENS, decoded, encode, end_tokens, load_chat_tokenizer, padded, prompt_ids
 from glotmix.posttraining.sample import Message, Sample, with_shots
-from glotmix.posttraining.tasks import all_tasks, find_task
+from glotmix.posttraining.tasks import TASKS, find_task
 from glotmix.posttraining.tasks.phrases import embedded_languages
 
 
 def samples():
     return [
         sample
-        for task in all_tasks()
+        for task in TASKS
         for language in embedded_languages()
         for sample in find_task(task).embedded(language, "test", 2)
     ]

@@ -4,7 +4,7 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.posttraining.identify import LanguageIdentifier
-from glotmix.posttraining.tasks import all_tasks, find_task
+from glotmix.posttraining.tasks import TASKS, find_task
 from glotmix.posttraining.tasks.phrases import embedded_languages
 
 LANGUAGES = embedded_languages()
@@ -14,7 +14,7 @@ LANGUAGES = embedded_languages()
 def identifier():
     """Knows every language by texts that the tests below do not use."""
     return LanguageIdentifier(
-        {tag: [s.text for task in all_tasks() for s in find_task(task).embedded(tag, "train", 40)] for tag in LANGUAGES}
+        {tag: [s.text for task in TASKS for s in find_task(task).embedded(tag, "train", 40)] for tag in LANGUAGES}
     )
 
 

@@ -11,7 +11,7 @@ from glotmix.posttraining.grid import GridConfig, cells
 from glotmix.posttraining.leakage import check_leaks, leaks
 from glotmix.posttraining.sample import Message, Sample
 from glotmix.posttraining.sources import SourceConfig, read_all, read_source
-from glotmix.posttraining.tasks import all_tasks, find_task
+from glotmix.posttraining.tasks import TASKS, find_task
 
 
 def lines(path, *records):
@@ -205,7 +205,7 @@ def test_near_copies_and_translations_leak_and_shared_templates_do_not():
 
 
 def test_embedded_tasks_do_not_leak_by_id_nor_by_n_grams():
-    for name in all_tasks():
+    for name in TASKS:
         task = find_task(name)
         train = [s for tag in ("eng_Latn", "cmn_Hans") for s in task.embedded(tag, "train", 300)]
         test = [s for tag in ("eng_Latn", "cmn_Hans") for s in task.embedded(tag, "test", 60)]

@@ -6,12 +6,12 @@ from glotmix.errors import BadInput
 from glotmix.language import Language
 from glotmix.posttraining.chance import chance
 from glotmix.posttraining.sample import Message, Sample, check_ids, with_shots
-from glotmix.posttraining.tasks import all_tasks, find_task
+from glotmix.posttraining.tasks import TASKS, find_task
 from glotmix.posttraining.tasks.instructions import KINDS, follows
 from glotmix.posttraining.tasks.phrases import Phrases, embedded_languages
 from glotmix.posttraining.tasks.task import HELD_OUT, ordered, split_of
 
-TASKS = all_tasks()
+TASKS = TASKS
 
 
 def test_languages_and_scripts_are_as_many_as_promised():

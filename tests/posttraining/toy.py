@@ -3,7 +3,7 @@
 import torch
 
 from glotmix.posttraining.chat import chat_proxy, load_chat_tokenizer
-from glotmix.posttraining.tasks import all_tasks, find_task
+from glotmix.posttraining.tasks import TASKS, find_task
 from glotmix.posttraining.tasks.phrases import embedded_languages
 from glotmix.proxy.checkpoint import save_checkpoint
 from glotmix.proxy.model import Shape, init_parameters
@@ -14,7 +14,7 @@ torch.set_num_threads(1)
 
 def texts(count=20):
     return {
-        language: [s.text for task in all_tasks() for s in find_task(task).embedded(language, "train", count)]
+        language: [s.text for task in TASKS for s in find_task(task).embedded(language, "train", count)]
         for language in embedded_languages()
     }
 

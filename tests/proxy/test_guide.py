@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives import AdaptivePlan
+from glotmix.mixture.adaptives.plan import AdaptivePlan
 from glotmix.mixture.balancing import proportional, temperature, uniform
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage

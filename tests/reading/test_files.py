@@ -5,7 +5,7 @@ import os
 import pytest
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.reading.files import HIDDEN, OTHER_ENDING, READ_ALREADY
 from glotmix.reading.tally import Tally

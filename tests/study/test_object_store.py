@@ -9,7 +9,7 @@ import pytest
 
 from glotmix.artifact import checksum, creating
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.study.mirror import Mirror
 from glotmix.tokens.build import build_store
 from glotmix.tokens.config import TokensConfig

@@ -11,7 +11,7 @@ from glotmix.errors import MissingExtra
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
-from glotmix.sweep.loggers import LOGGERS, open_logger
+from glotmix.sweep.loggers import LOGGERS
 from glotmix.sweep.tracking import Shown
 
 PLAN = [
@@ -74,9 +74,9 @@ def tracker(request, monkeypatch):
 
 def test_runs_are_shown_once_as_they_are_done_over_interruptions(tracker, tmp_path):
     finish(tmp_path, "r1")
-    Shown(open_logger(tracker.name, "Study"), tmp_path, PLAN, print).look()
+    Shown(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print).look()
     finish(tmp_path, "r0", "r2")
-    resumed = Shown(open_logger(tracker.name, "Study"), tmp_path, PLAN, print)
+    resumed = Shown(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print)
     resumed.look()
     resumed.look(now=True)
     assert [one["run"] for one in tracker.shown] == ["r1", "r0", "r2"]
@@ -97,7 +97,7 @@ def test_a_tracker_that_fails_is_told_and_the_study_goes_on(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(init=fails))
     finish(tmp_path, "r0")
     said = []
-    shown = Shown(open_logger("trackio", "Study"), tmp_path, PLAN, said.append)
+    shown = Shown(LOGGERS.find("trackio")("Study"), tmp_path, PLAN, said.append)
     shown.look()
     shown.look(now=True)
     assert len(said) == 1
@@ -108,7 +108,7 @@ def test_a_tracker_that_is_not_installed_is_named_before_anything_is_trained(mon
     for name in LOGGERS:
         monkeypatch.setitem(sys.modules, name, None)
         with pytest.raises(MissingExtra, match=rf"glotmix\[{name}\]"):
-            open_logger(name, "Study")
+            LOGGERS.find(name)("Study")
 
 
 @pytest.mark.slow
@@ -116,5 +116,5 @@ def test_the_real_trackio_keeps_them_on_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     pytest.importorskip("trackio")
     finish(tmp_path, "r0")
-    Shown(open_logger("trackio", "glotmix-test"), tmp_path, PLAN, pytest.fail).look()
+    Shown(LOGGERS.find("trackio")("glotmix-test"), tmp_path, PLAN, pytest.fail).look()
     assert list((tmp_path / "trackio").rglob("*.db"))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from glotmix.mixture.adaptives import AdaptivePlan
+from glotmix.mixture.adaptives.plan import AdaptivePlan
 from glotmix.mixture.balancing import proportional, uniform
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.schedule import Schedule, cooldown, order_matters

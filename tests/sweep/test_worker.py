@@ -7,7 +7,7 @@ import torch
 
 from glotmix.artifact import read_json
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture

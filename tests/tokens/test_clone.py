@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule

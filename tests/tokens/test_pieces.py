@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader, reader
+from glotmix.corpus.readers import reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.sweep.executors.local import LocalExecutor
 from glotmix.sweep.tokenising import Scattered

@@ -12,7 +12,7 @@ import pytest
 
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.split import is_held_out, split_documents
 from glotmix.corpus.words import count_words
 from glotmix.errors import BadInput, Corrupt, GlotmixError
@@ -251,7 +251,7 @@ STREAM = """
 import resource, sys
 from pathlib import Path
 from glotmix.config import CorpusConfig, TokensConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.tokens.store import build_store
 base = Path(sys.argv[1])
 reader = open_reader(CorpusConfig(reader="plain", path="corpus"), ["spa_Latn"], base)

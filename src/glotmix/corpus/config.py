@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from glotmix.config import Section
+from glotmix.corpus.readers import READERS
 
 
 class CorpusConfig(Section):
     """Where the text comes from."""
 
-    reader: Literal["embedded", "files", "plain", "jsonl", "csv", "parquet", "manpages", "hub"] = "embedded"
+    reader: Annotated[str, READERS.known] = "embedded"
     """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their
     endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone."""
     path: str | None = None

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+from typing import TYPE_CHECKING
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Realised, Simulation, export
+from glotmix.registry import Registry
 
-__all__ = ["ExportRequest", "Exporter", "Phase", "Realised", "Simulation", "all_exporters", "export"]
+if TYPE_CHECKING:
+    from glotmix.exporters.exporter import Exporter
+
+EXPORTERS = Registry(
+    "exporter",
+    {
+        "axolotl": "glotmix.exporters.axolotl:Axolotl",
+        "gpt_neox": "glotmix.exporters.gpt_neox:GptNeox",
+        "huggingface": "glotmix.exporters.huggingface:HuggingFace",
+        "levanter": "glotmix.exporters.levanter:Levanter",
+        "litdata": "glotmix.exporters.litdata:LitData",
+        "llama_factory": "glotmix.exporters.llama_factory:LlamaFactory",
+        "megatron_bridge": "glotmix.exporters.megatron_bridge:MegatronBridge",
+        "megatron_lm": "glotmix.exporters.megatron_lm:MegatronLM",
+        "mosaicml_streaming": "glotmix.exporters.mosaicml_streaming:MosaicMLStreaming",
+        "nanotron": "glotmix.exporters.nanotron:Nanotron",
+        "nemo2": "glotmix.exporters.nemo2:Nemo2",
+        "olmo_core": "glotmix.exporters.olmo_core:OlmoCore",
+        "torchtitan": "glotmix.exporters.torchtitan:TorchTitan",
+        "trl": "glotmix.exporters.trl:Trl",
+    },
+)
+"""Name on the command line and in a study to the class; one per trainer and file."""
 
 
 def all_exporters() -> dict[str, Exporter]:
-    """Every exporter by name: the one subclass of :class:`Exporter` in each file of this folder."""
-    found: dict[str, Exporter] = {}
-    for module_info in pkgutil.iter_modules(__path__):
-        module = importlib.import_module(f"{__name__}.{module_info.name}")
-        for value in vars(module).values():
-            if isinstance(value, type) and issubclass(value, Exporter) and value.__module__ == module.__name__:
-                found |= {} if value is Exporter else {value.name: value()}
-    return dict(sorted(found.items()))
+    """Every exporter by name."""
+    return {name: EXPORTERS.find(name)() for name in EXPORTERS}

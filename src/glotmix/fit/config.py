@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from glotmix.config import Section
+from glotmix.errors import BadInput
+from glotmix.laws import check_law
 
 
 class FitConfig(Section):
@@ -30,3 +32,11 @@ class FitConfig(Section):
     def _null_is_a_law(cls, value: object) -> object:
         """A bare ``null`` in YAML is nothing; among laws it can only mean the law of that name."""
         return ["null" if item is None else item for item in value] if isinstance(value, list) else value
+
+    @field_validator("laws")
+    @classmethod
+    def _laws_are_known(cls, names: list[str]) -> list[str]:
+        try:
+            return [check_law(name) for name in names]
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None

@@ -2,72 +2,84 @@
 
 from __future__ import annotations
 
-from glotmix.errors import BadInput
-from glotmix.laws.atlas import Atlas
-from glotmix.laws.bimix import BiMix
-from glotmix.laws.capacity import Capacity
-from glotmix.laws.chinchilla import Chinchilla
-from glotmix.laws.committee import Committee
-from glotmix.laws.curse import Curse
-from glotmix.laws.d_cpt import DCPT
-from glotmix.laws.data_constrained import DataConstrained
-from glotmix.laws.gaussian_process import GaussianProcess
-from glotmix.laws.law import Law
-from glotmix.laws.lightgbm import LightGBM
-from glotmix.laws.log_linear import LogLinear
-from glotmix.laws.mixing import Mixing
-from glotmix.laws.null import Null
-from glotmix.laws.own_ratio import OwnRatio, OwnRatioFloored
-from glotmix.laws.residual import Corrected, Residual
-from glotmix.laws.shapley_law import ShapleyLaw, ShapleyLawData, ShapleyLawFixed, ShapleyLawPrior
-from glotmix.laws.shapley_law_joint import ShapleyLawJoint
-from glotmix.laws.shukor import ShukorAdditive, ShukorJoint
+from typing import TYPE_CHECKING
 
-__all__ = ["Law", "all_laws", "find_law", "residuals"]
+from glotmix.errors import BadInput
+from glotmix.registry import Registry
+
+if TYPE_CHECKING:
+    from glotmix.laws.law import Law
+    from glotmix.laws.residual import Residual
+
+LAWS = Registry(
+    "law",
+    {
+        "null": "glotmix.laws.null:Null",
+        "own_ratio": "glotmix.laws.own_ratio:OwnRatio",
+        "own_ratio_floored": "glotmix.laws.own_ratio:OwnRatioFloored",
+        "log_linear": "glotmix.laws.log_linear:LogLinear",
+        "shapley_law": "glotmix.laws.shapley_law:ShapleyLaw",
+        "shapley_law_prior": "glotmix.laws.shapley_law:ShapleyLawPrior",
+        "shapley_law_fixed": "glotmix.laws.shapley_law:ShapleyLawFixed",
+        "shapley_law_data": "glotmix.laws.shapley_law:ShapleyLawData",
+        "shapley_law_joint": "glotmix.laws.shapley_law_joint:ShapleyLawJoint",
+        "chinchilla": "glotmix.laws.chinchilla:Chinchilla",
+        "data_constrained": "glotmix.laws.data_constrained:DataConstrained",
+        "atlas": "glotmix.laws.atlas:Atlas",
+        "mixing": "glotmix.laws.mixing:Mixing",
+        "bimix": "glotmix.laws.bimix:BiMix",
+        "shukor_additive": "glotmix.laws.shukor:ShukorAdditive",
+        "shukor_joint": "glotmix.laws.shukor:ShukorJoint",
+        "capacity": "glotmix.laws.capacity:Capacity",
+        "d_cpt": "glotmix.laws.d_cpt:DCPT",
+        "curse": "glotmix.laws.curse:Curse",
+    },
+)
+"""Name to the class, in the order in which ``glotmix laws`` lists them."""
+RESIDUALS = Registry(
+    "residual model",
+    {
+        "gaussian_process": "glotmix.laws.gaussian_process:GaussianProcess",
+        "lightgbm": "glotmix.laws.lightgbm:LightGBM",
+        "committee": "glotmix.laws.committee:Committee",
+    },
+)
+"""Black boxes that can learn what a law leaves over: ``LAW+NAME``; alone they correct the null law."""
 
 
 def all_laws() -> dict[str, Law]:
     """Every law by name, in the order in which ``glotmix laws`` lists them."""
-    laws: list[Law] = [
-        Null(),
-        OwnRatio(),
-        OwnRatioFloored(),
-        LogLinear(),
-        ShapleyLaw(),
-        ShapleyLawPrior(),
-        ShapleyLawFixed(),
-        ShapleyLawData(),
-        ShapleyLawJoint(),
-        Chinchilla(),
-        DataConstrained(),
-        Atlas(),
-        Mixing(),
-        BiMix(),
-        ShukorAdditive(),
-        ShukorJoint(),
-        Capacity(),
-        DCPT(),
-        Curse(),
-    ]
-    return {law.name: law for law in laws}
+    return {name: LAWS.find(name)() for name in LAWS}
 
 
 def residuals() -> dict[str, Residual]:
-    """Black boxes that can learn what a law leaves over: ``LAW+NAME``; alone they correct the null law."""
-    boxes: list[Residual] = [GaussianProcess(), LightGBM(), Committee()]
-    return {box.name: box for box in boxes}
+    """Every residual model by name."""
+    return {name: RESIDUALS.find(name)() for name in RESIDUALS}
+
+
+def check_law(name: str, *, where: object = None) -> str:
+    """The name, if it is that of a law; ``shapley_law+gaussian_process`` is a law with its residuals learned.
+
+    Raises:
+        BadInput: there is no such law; the message lists the names.
+    """
+    base, plus, box = name.partition("+")
+    if (base in RESIDUALS and not plus) or (base in LAWS and (not plus or box in RESIDUALS)):
+        return name
+    expected = " | ".join([*LAWS, *RESIDUALS, *[f"LAW+{box}" for box in RESIDUALS]])
+    raise BadInput(f"no law {name!r}", where=where, expected=expected)
 
 
 def find_law(name: str) -> Law:
-    """The law of that name; ``shapley_law+gaussian_process`` is a law with its residuals learned.
+    """The law of that name.
 
     Raises:
         BadInput: there is none; the message lists the names.
     """
-    laws, boxes = all_laws(), residuals()
-    base, plus, box = name.partition("+")
-    if not plus and base in boxes:
-        return Corrected(laws["null"], boxes[base])
-    if base in laws and (not plus or box in boxes):
-        return Corrected(laws[base], boxes[box]) if plus else laws[base]
-    raise BadInput(f"no law {name!r}", expected=" | ".join([*laws, *boxes, *[f"LAW+{box}" for box in boxes]]))
+    from glotmix.laws.residual import Corrected
+
+    base, plus, box = check_law(name).partition("+")
+    if base in RESIDUALS:
+        return Corrected(LAWS.find("null")(), RESIDUALS.find(base)())
+    law: Law = LAWS.find(base)()
+    return Corrected(law, RESIDUALS.find(box)()) if plus else law

@@ -1,9 +1,8 @@
 """Kinds of studies, a folder each: its configuration, what it trains, what it finds, and its page."""
 
 from glotmix.registry import Registry
-from glotmix.study.kind import StudyKind
 
-KINDS: Registry[StudyKind] = Registry(
+KINDS = Registry(
     "kind",
     {
         "mixture": "glotmix.studies.mixture.kind:MixtureKind",

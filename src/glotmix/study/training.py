@@ -14,7 +14,7 @@ import polars as pl
 
 from glotmix.artifact import read_json, write_json
 from glotmix.config import checked
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.sketch import Sketch, sketch
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.measurements import Measurements, from_tables
@@ -27,8 +27,8 @@ from glotmix.study.directory import CONFIGURATION, StudyDirectory, note_compute
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.status import Progress
-from glotmix.sweep.executors import Executor, open_executor
-from glotmix.sweep.loggers import open_logger
+from glotmix.sweep.executors.executor import Executor, open_executor
+from glotmix.sweep.loggers import LOGGERS
 from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
 from glotmix.sweep.tokenising import Scattered
 from glotmix.sweep.tracking import Shown
@@ -233,7 +233,7 @@ class Training:
         note_compute(self.directory, self._flops(runs, spec))
         shown = None
         if (logger := self.config.sweep.logger) is not None:
-            shown = Shown(open_logger(logger, self.config.name), self.directory, runs, self.narrator.say)
+            shown = Shown(LOGGERS.find(logger)(self.config.name), self.directory, runs, self.narrator.say)
         with self.narrator.bar(label) as advance:
 
             def show(tally: Tally) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from glotmix.config import Section
+from glotmix.sweep.executors import EXECUTORS
+from glotmix.sweep.loggers import LOGGERS
 
 
 class SweepConfig(Section):
     """Where and how the proxies run."""
 
-    executor: Literal["local", "ray", "slurm"] = "local"
+    executor: Annotated[str, EXECUTORS.known] = "local"
     """What runs them."""
     workers: int | None = Field(None, ge=1)
     """Processes side by side; default one per core."""
@@ -34,7 +36,7 @@ class SweepConfig(Section):
     """Where proxies train; ``auto`` takes the GPUs where there are any."""
     devices_per_run: int = Field(1, ge=1)
     """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
-    logger: Literal["trackio", "wandb", "mlflow"] | None = None
+    logger: Annotated[str, LOGGERS.known] | None = None
     """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
     mirror: str | None = None
     """URL (``s3://bucket/study`` and whatever else fsspec knows) that finished results are sent to and fetched from."""

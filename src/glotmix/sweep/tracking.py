@@ -10,7 +10,7 @@ from typing import Any
 from glotmix.artifact import read_json
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
-from glotmix.sweep.loggers import Logger
+from glotmix.sweep.loggers.logger import Logger
 from glotmix.sweep.sweep import RUN
 
 LOOK_EVERY = 30.0

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 from glotmix.artifact import creating, open_artifact
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers import open_reader
-from glotmix.corpus.readers.reader import Part, Reader
+from glotmix.corpus.readers.reader import Part, Reader, open_reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
 from glotmix.corpus.words import count_words
 from glotmix.progress import Advance

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives import ADAPTIVES, Cost, Observation
+from glotmix.mixture.adaptives import ADAPTIVES
+from glotmix.mixture.adaptives.adaptive import Cost, Observation
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture
 
@@ -33,7 +34,7 @@ def name(request):
 
 
 def made(name):
-    return ADAPTIVES[name](START, **ARGUMENTS.get(name, {}))
+    return ADAPTIVES.find(name)(START, **ARGUMENTS.get(name, {}))
 
 
 @pytest.mark.filterwarnings("error")
@@ -63,7 +64,7 @@ def test_state_as_json_goes_on_exactly(name):
 
 
 def test_needs_are_fields_of_an_observation_and_sources_are_told(name):
-    method = ADAPTIVES[name]
+    method = ADAPTIVES.find(name)
     assert method.needs <= set(Observation.__dataclass_fields__)
     assert "arXiv" in method.source
 

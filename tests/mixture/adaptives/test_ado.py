@@ -3,7 +3,7 @@ import pytest
 from scipy.optimize import check_grad, minimize
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives import Observation
+from glotmix.mixture.adaptives.adaptive import Observation
 from glotmix.mixture.adaptives.ado import Ado, _objective, fit_power_law
 from glotmix.mixture.mixture import Mixture
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from glotmix.mixture.adaptives import Observation
+from glotmix.mixture.adaptives.adaptive import Observation
 from glotmix.mixture.adaptives.doremi import DoReMi
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from glotmix.mixture.adaptives import Observation
+from glotmix.mixture.adaptives.adaptive import Observation
 from glotmix.mixture.adaptives.odm import OdmExp3, OdmSmoothed
 from glotmix.mixture.balancing import uniform
 

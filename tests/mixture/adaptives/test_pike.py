@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives import Observation
+from glotmix.mixture.adaptives.adaptive import Observation
 from glotmix.mixture.adaptives.pike import Pike
 from glotmix.mixture.balancing import uniform
 

@@ -12,6 +12,7 @@ from typing import Any, cast, final
 
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
+from glotmix.corpus.readers import READERS
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 from glotmix.reading.files import OTHER_ENDING, Listing, children, list_files
@@ -242,6 +243,21 @@ class SeparableReader(FileReader):
     @abstractmethod
     def _read(self, name: str, path: Path, language: str, tally: Tally) -> Iterator[Document]:
         """Documents of one file, which is called ``name`` inside its language."""
+
+
+def open_reader(config: CorpusConfig, languages: Sequence[str], base: Path) -> Reader:
+    """The reader that ``config.reader`` names.
+
+    Args:
+        config: the ``corpus`` section of a study.
+        languages: tags that will be read.
+        base: directory that ``config.path`` is relative to (that of the study file).
+
+    Raises:
+        BadInput: the corpus is not there, or the reader cannot give one of the languages.
+    """
+    reader: Reader = READERS.find(config.reader)(config, languages, base)
+    return reader
 
 
 def _listed(tally: Tally) -> str:

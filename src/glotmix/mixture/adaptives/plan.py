@@ -8,19 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from glotmix.errors import BadInput
+from glotmix.mixture.adaptives import ADAPTIVES
 from glotmix.mixture.adaptives.adaptive import Adaptive
-from glotmix.mixture.adaptives.ado import Ado
-from glotmix.mixture.adaptives.doremi import DoReMi
-from glotmix.mixture.adaptives.gradvac import GradVac
-from glotmix.mixture.adaptives.multidds import MultiDdsS
-from glotmix.mixture.adaptives.odm import OdmExp3, OdmSmoothed
-from glotmix.mixture.adaptives.pike import Pike
 from glotmix.mixture.mixture import Mixture
-
-ADAPTIVES: dict[str, type[Adaptive]] = {
-    method.name: method for method in (DoReMi, OdmSmoothed, OdmExp3, Ado, Pike, MultiDdsS, GradVac)
-}
-"""Every adaptive method by the name it has in commands."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +18,7 @@ class AdaptivePlan:
     """Which method, from which mixture, with which settings."""
 
     name: str
-    """Name in :data:`ADAPTIVES`."""
+    """Name in :data:`glotmix.mixture.adaptives.ADAPTIVES`."""
     start: Mixture
     """The mixture at step 0."""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -42,9 +32,7 @@ class AdaptivePlan:
         Raises:
             BadInput: no such method, or an argument that it does not take or lacks.
         """
-        if self.name not in ADAPTIVES:
-            raise BadInput(f"no adaptive method {self.name!r}", expected=" | ".join(ADAPTIVES))
-        method = ADAPTIVES[self.name]
+        method = ADAPTIVES.find(self.name)
         taken = inspect.signature(method).parameters
         seeded = {"seed": seed} if "seed" in taken else {}
         try:

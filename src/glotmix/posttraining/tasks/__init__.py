@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from glotmix.errors import BadInput
-from glotmix.posttraining.tasks.instructions import Instructions
-from glotmix.posttraining.tasks.mathematics import Mathematics
-from glotmix.posttraining.tasks.summarisation import Summarisation
-from glotmix.posttraining.tasks.task import Task as Task
+from typing import TYPE_CHECKING
 
-_TASKS: dict[str, Task] = {task.name: task for task in (Mathematics(), Instructions(), Summarisation())}
+from glotmix.registry import Registry
 
+if TYPE_CHECKING:
+    from glotmix.posttraining.tasks.task import Task
 
-def all_tasks() -> tuple[str, ...]:
-    """Names of the tasks."""
-    return tuple(_TASKS)
+TASKS = Registry(
+    "task",
+    {
+        "mathematics": "glotmix.posttraining.tasks.mathematics:Mathematics",
+        "instructions": "glotmix.posttraining.tasks.instructions:Instructions",
+        "summarisation": "glotmix.posttraining.tasks.summarisation:Summarisation",
+    },
+)
+"""Name in the configuration to the class."""
 
 
 def find_task(name: str) -> Task:
@@ -22,6 +26,5 @@ def find_task(name: str) -> Task:
     Raises:
         BadInput: there is none.
     """
-    if name not in _TASKS:
-        raise BadInput(f"no task {name!r}", expected=" | ".join(_TASKS))
-    return _TASKS[name]
+    task: Task = TASKS.find(name)()
+    return task

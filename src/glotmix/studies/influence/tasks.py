@@ -11,7 +11,7 @@ import numpy as np
 
 from glotmix.artifact import creating, open_artifact
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule

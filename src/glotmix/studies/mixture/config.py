@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
 from glotmix.config import Section, checked, read_study
 from glotmix.corpus.config import CorpusConfig
 from glotmix.errors import BadInput
+from glotmix.exporters import EXPORTERS
 from glotmix.fit.config import FitConfig
 from glotmix.mixture.config import DesignConfig
 from glotmix.optimize.config import OptimizeConfig
@@ -79,7 +80,7 @@ class StudyConfig(Section):
     fit: FitConfig = FitConfig()
     optimize: OptimizeConfig = OptimizeConfig()
     validation: ValidateConfig = ValidateConfig()
-    export: list[str] = Field(default_factory=list)
+    export: list[Annotated[str, EXPORTERS.known]] = Field(default_factory=list)
     """Exporters to run (see ``glotmix exporters``)."""
 
     @field_validator("languages", "outside")

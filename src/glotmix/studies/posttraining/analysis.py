@@ -44,7 +44,7 @@ from glotmix.studies.posttraining.judging import judged
 from glotmix.studies.posttraining.page import sections
 from glotmix.studies.posttraining.scores import Scores, write_measurements
 from glotmix.study.narrator import Narrator
-from glotmix.sweep.executors import Executor
+from glotmix.sweep.executors.executor import Executor
 
 if TYPE_CHECKING:
     from glotmix.studies.posttraining.config import PosttrainingConfig

@@ -24,7 +24,7 @@ from glotmix.posttraining.cell import Base, Setting, is_done, run_cell
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell
-from glotmix.sweep.executors import Executor, Job
+from glotmix.sweep.executors.executor import Executor, Job
 
 CELLS = "cells"
 Progress = Callable[[int, int, int], None]

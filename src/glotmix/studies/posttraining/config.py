@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -16,7 +16,7 @@ from glotmix.posttraining.data import TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell, GridConfig, cells
 from glotmix.posttraining.judge import JudgeConfig
-from glotmix.posttraining.tasks import all_tasks
+from glotmix.posttraining.tasks import TASKS
 from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.posttraining.influence import InfluenceConfig
 from glotmix.study.config import TrainingConfig
@@ -80,7 +80,7 @@ class PosttrainingConfig(Section):
     tokens: TokensConfig = TokensConfig()
     bases: dict[str, BaseConfig] = Field(min_length=1)
     """Name to base model."""
-    tasks: dict[str, TaskConfig] = Field(min_length=1)
+    tasks: dict[Annotated[str, TASKS.known], TaskConfig] = Field(min_length=1)
     """Name to data: mathematics, instructions, summarisation."""
     grids: list[GridConfig] = Field(min_length=1)
     """What to train."""
@@ -130,9 +130,6 @@ class PosttrainingConfig(Section):
         for name in every:
             if every.count(name) > 1:
                 raise ValueError(f"language {name} stands there twice (pivot, languages and outside together)")
-        for task in self.tasks:
-            if task not in all_tasks():
-                raise ValueError(f"tasks: no task {task!r} (expected {' | '.join(all_tasks())})")
         for name in self.bases:
             if not name.replace("-", "").replace(".", "").isalnum():
                 raise ValueError(f"bases: {name!r} (expected letters, digits, '-' and '.')")

@@ -27,7 +27,7 @@ from glotmix.posttraining.sample import Sample
 from glotmix.studies.posttraining.cells import Plan, opened, order_of, working_on
 from glotmix.studies.posttraining.findings import InfluenceRow
 from glotmix.study.narrator import Narrator
-from glotmix.sweep.executors import Executor, Job
+from glotmix.sweep.executors.executor import Executor, Job
 
 KIND = "posttraining influence"
 

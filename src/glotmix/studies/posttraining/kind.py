@@ -13,7 +13,7 @@ from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.training import gpus
-from glotmix.sweep.executors import open_executor
+from glotmix.sweep.executors.executor import open_executor
 
 
 class PosttrainingKind(StudyKind[PosttrainingConfig]):

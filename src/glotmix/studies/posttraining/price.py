@@ -107,7 +107,7 @@ def _here(config: PosttrainingConfig, tokens: dict[str, float]) -> tuple[float, 
     """Seconds on this machine, from the speed of a few steps of each proxy, and workers."""
     from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import choose
-    from glotmix.sweep.executors import open_executor
+    from glotmix.sweep.executors.executor import open_executor
 
     workers = open_executor(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
     total = 0.0

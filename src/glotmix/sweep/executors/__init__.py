@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from glotmix.sweep.config import SweepConfig
-from glotmix.sweep.executors.executor import Executor as Executor
-from glotmix.sweep.executors.executor import Job as Job
-from glotmix.sweep.executors.executor import JobEnd as JobEnd
+from glotmix.registry import Registry
 
-
-def open_executor(config: SweepConfig) -> Executor:
-    """The executor that a study names."""
-    if config.executor == "local":
-        from glotmix.sweep.executors.local import LocalExecutor
-
-        return LocalExecutor(workers=config.workers)
-    if config.executor == "ray":
-        from glotmix.sweep.executors.ray import RayExecutor
-
-        return RayExecutor(config.workers, config.address, config.cpus, config.gpus)
-    from glotmix.sweep.executors.slurm import SlurmExecutor
-
-    return SlurmExecutor(config.workers, config.slurm, config.array)
+EXECUTORS = Registry(
+    "executor",
+    {
+        "local": "glotmix.sweep.executors.local:LocalExecutor",
+        "ray": "glotmix.sweep.executors.ray:RayExecutor",
+        "slurm": "glotmix.sweep.executors.slurm:SlurmExecutor",
+    },
+)
+"""Name in the configuration to the class, whose ``of`` makes one from the section ``sweep``."""

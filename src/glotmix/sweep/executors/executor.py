@@ -6,6 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from glotmix.sweep.executors import EXECUTORS
+
+if TYPE_CHECKING:
+    from glotmix.sweep.config import SweepConfig
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,15 @@ class Executor(ABC):
     workers: int
     """How many jobs run side by side."""
 
+    @classmethod
+    @abstractmethod
+    def of(cls, config: SweepConfig) -> Self:
+        """The executor that a study's section ``sweep`` describes.
+
+        Raises:
+            BadInput: a library that is not installed, or settings that it does not take.
+        """
+
     @abstractmethod
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """Run all jobs and yield each as it ends, in any order.
@@ -49,6 +64,12 @@ class Executor(ABC):
             jobs: what to run.
             tick: called about five times a second while waiting, for progress bars.
         """
+
+
+def open_executor(config: SweepConfig) -> Executor:
+    """The executor that a study names."""
+    executor: Executor = EXECUTORS.find(config.executor).of(config)
+    return executor
 
 
 def last_lines(log: Path, lines: int = 3, most: int = 4000) -> str:

@@ -8,8 +8,13 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Self
 
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
+
+if TYPE_CHECKING:
+    from glotmix.sweep.config import SweepConfig
+
 
 # For small models two single-threaded processes beat one process with two threads by far.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
@@ -24,6 +29,11 @@ class LocalExecutor(Executor):
             workers: processes side by side; default one per core that this process may use.
         """
         self.workers = workers or len(os.sched_getaffinity(0))
+
+    @classmethod
+    def of(cls, config: SweepConfig) -> Self:
+        """See :class:`Executor`."""
+        return cls(workers=config.workers)
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """See :class:`Executor`."""

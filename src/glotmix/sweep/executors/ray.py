@@ -13,11 +13,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 from glotmix.errors import BadInput
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 from glotmix.sweep.executors.local import ONE_THREAD
+
+if TYPE_CHECKING:
+    from glotmix.sweep.config import SweepConfig
+
 
 WAIT = 0.2
 PR_SET_PDEATHSIG = 1
@@ -64,6 +68,11 @@ class RayExecutor(Executor):
             )
         self.workers = workers or int(carries)
         self._task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0)(_work)
+
+    @classmethod
+    def of(cls, config: SweepConfig) -> Self:
+        """See :class:`Executor`."""
+        return cls(config.workers, config.address, config.cpus, config.gpus)
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """See :class:`Executor`."""

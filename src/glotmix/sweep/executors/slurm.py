@@ -17,10 +17,15 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 from glotmix.sweep.executors.local import ONE_THREAD
+
+if TYPE_CHECKING:
+    from glotmix.sweep.config import SweepConfig
+
 
 TICK = 0.2
 ASK_EVERY = 5.0
@@ -49,6 +54,11 @@ class SlurmExecutor(Executor):
         self._at_once = f"%{workers}" if workers else ""
         self._array = array
         self._options = [_option(name, value) for name, value in (options or {}).items()]
+
+    @classmethod
+    def of(cls, config: SweepConfig) -> Self:
+        """See :class:`Executor`."""
+        return cls(config.workers, config.slurm, config.array)
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """See :class:`Executor`."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from glotmix.registry import Registry
 
-from glotmix.sweep.loggers.logger import Logger as Logger
-
-LOGGERS = {"trackio": "TrackioLogger", "wandb": "WandbLogger", "mlflow": "MlflowLogger"}
-"""Name in the configuration (and of the module, and of the package that must be installed) → class."""
-
-
-def open_logger(name: str, project: str) -> Logger:
-    """The logger that a study names.
-
-    Raises:
-        MissingExtra: its package is not installed.
-    """
-    module = import_module(f"glotmix.sweep.loggers.{name}")
-    return getattr(module, LOGGERS[name])(project)
+LOGGERS = Registry(
+    "logger",
+    {
+        "trackio": "glotmix.sweep.loggers.trackio:TrackioLogger",
+        "wandb": "glotmix.sweep.loggers.wandb:WandbLogger",
+        "mlflow": "glotmix.sweep.loggers.mlflow:MlflowLogger",
+    },
+)
+"""Name in the configuration to the class, made with a project's name; each needs the package of its own name."""
