@@ -26,7 +26,7 @@ def test_norwegian_is_a_language_and_1e6_is_a_number(tmp_path):
     assert config.proxy.tokens == 1_000_000
 
 
-def test_the_curse_may_be_written_without_quotes(tmp_path):
+def test_the_null_law_may_be_written_without_quotes(tmp_path):
     text = "name: x\nlanguages: [no, sw]\nfit: {laws: [null, own_ratio]}"
     assert load_study(write(tmp_path, text)).fit.laws == ["null", "own_ratio"]
 
