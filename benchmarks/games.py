@@ -29,9 +29,10 @@ from glotmix.artifact import read_json
 from glotmix.fit import fit
 from glotmix.measurements import Measurements, read_runs
 from glotmix.mixture.design import spread_coalitions
-from glotmix.transfer.estimate import kernel_shap, permutation, regression_adjusted, surrogate
+from glotmix.transfer.estimate import kernel_shap, permutation
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
+from glotmix.transfer.surrogate import regression_adjusted, surrogate
 
 RESULTS = Path(__file__).parent / "results"
 TABLE = RESULTS / "man_coalitions.json"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,8 @@ class Measurements:
     """What each run was planned for: "coalition", "swarm", "anchor", "validation", ... or "" for imported runs."""
     unique_RL: np.ndarray | None = None
     """Unique tokens U of each language that the run could draw from (after simulated epoching), or None."""
+    unit: str = "loss"
+    """Unit of the losses: "bpb" in studies, "loss" where a table does not tell."""
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -77,6 +79,7 @@ class Measurements:
             self.seed_R[index],
             tuple(self.role_R[i] for i in index),
             None if self.unique_RL is None else self.unique_RL[index],
+            self.unit,
         )
 
     def with_role(self, *roles: str) -> Measurements:
@@ -104,7 +107,7 @@ def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -
     targets = tuple(sorted(final["language"].unique().to_list(), key=lambda t: _order(t, languages)))
     wide = final.pivot("language", index="run", values="value")
     joined = runs.join(wide.rename({t: f"loss/{t}" for t in targets}), on="run", how="left").sort("run")
-    return _from_wide(joined, languages, targets)
+    return replace(_from_wide(joined, languages, targets), unit=metric)
 
 
 def read_runs(path: Path, *, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:

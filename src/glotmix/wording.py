@@ -82,9 +82,11 @@ def listed(words: Sequence[str], most: int = 6) -> str:
 
 
 def noted(value: object) -> str:
-    """A note's value: numbers short, mappings as "name 3.956, name 4.075"."""
+    """A note's value: numbers short, mappings as "name 3.956, name 4.075", lists as "one; other"."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {noted(part)}" for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(noted(part) for part in value)
     return number(value) if isinstance(value, float) else str(value)
 
 

@@ -90,4 +90,18 @@ def test_the_command_takes_a_law_alone(law, tmp_path, capsys):
     told = json.loads(capsys.readouterr().out)
     assert told["a"]["b"]["value"] == pytest.approx(values_of_law(law, Asked(EMPTY))["a", "b"])
     assert told["a"]["b"]["low"] < told["a"]["b"]["value"]
+    assert told["values"]["a"] == told["a"]
+    assert told["unit"] == "loss"
+    assert told["notes"]["empty"] == "given"
     assert command("shapley", "--json") == 2
+
+
+def test_the_command_tells_its_defaults(tmp_path, capsys):
+    rows = [f"r{r},1e7,1e9,{','.join(map(str, [*p, *loss(p[None])[0]]))}" for r, p in enumerate(coalitions())]
+    (tmp_path / "runs.csv").write_text("run,N,D,p/a,p/b,p/c,p/d,loss/a,loss/b,loss/c,loss/d\n" + "\n".join(rows))
+    assert command("shapley", tmp_path / "runs.csv") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    for words in ("Budget: fixed", "mean of models trained on one other language", "--empty", "No intervals", "(loss)"):
+        assert words in told
+    assert command("shapley", tmp_path / "runs.csv", "--empty", "x=4") == 2
+    assert "no target x" in capsys.readouterr().err

@@ -8,9 +8,11 @@ import pytest
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import spread_coalitions
-from glotmix.transfer.estimate import estimated, kernel_shap, permutation, regression_adjusted, surrogate
+from glotmix.transfer.estimate import kernel_shap, permutation
 from glotmix.transfer.game import members
+from glotmix.transfer.measured import estimated
 from glotmix.transfer.shapley import weights
+from glotmix.transfer.surrogate import regression_adjusted, surrogate
 
 N = 6
 

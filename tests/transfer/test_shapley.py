@@ -114,17 +114,6 @@ def test_a_missing_empty_loss_is_named() -> None:
         game_from(table(0.0, 0), {"es": 5.0})
 
 
-def test_intervals_cover_the_true_values_95_times_in_100() -> None:
-    """150 tables of 15 coalitions run twice, 8 values each: the share's own standard deviation is about 1 %."""
-    empty = {"es": 5.0, "pl": 5.0}
-    truth = exact(game_from(table(0.0, 0), empty)).value_TL
-    inside = []
-    for seed in range(150):
-        values = exact(game_from(table(0.02, seed), empty))
-        inside.append((values.low_TL <= truth) & (truth <= values.high_TL))
-    assert 0.93 <= np.mean(inside) <= 0.97
-
-
 def test_leaving_one_out_misses_what_a_twin_stands_in_for() -> None:
     """Shapley values share the credit; leave-one-out gives neither twin any."""
     game = game_of(PLAYERS, ("t",), lambda inside: (inside[:, 0] | inside[:, 1]).astype(float)[:, None])

@@ -52,7 +52,9 @@ def shapley(
     known = {} if empty is None else losses_of_nobody(empty, targets or (fitted.targets if fitted else ()))
     asked = Asked(known, estimate, families(group or []), interactions)
     matrix = shapley_of(measured, asked, fitted)
-    show(as_json, matrix.to_json()["values"], transfer_table(matrix))
+    told = matrix.to_json()
+    # Targets stand at the top as well, where scripts have always found them.
+    show(as_json, told["values"] | told, transfer_table(matrix), *matrix.explained())
 
 
 def losses_of_nobody(given: list[str], targets: tuple[str, ...]) -> dict[str, float]:

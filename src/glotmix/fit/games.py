@@ -10,10 +10,12 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.measurements import Measurements
-from glotmix.transfer.estimate import NORMAL_95, Payoff, estimated
-from glotmix.transfer.game import MOST_PLAYERS, Game, game_from, game_of, members
-from glotmix.transfer.interactions import interactions, owen
+from glotmix.transfer.estimate import Payoff
+from glotmix.transfer.game import MOST_PLAYERS, Game, empty_losses, empty_notes, empty_weights, game_from, members
+from glotmix.transfer.interactions import interactions_for, owen
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.measured import PriorAt, estimated, values_of_runs
+from glotmix.transfer.noise import LEVEL, largest_error
 from glotmix.transfer.shapley import exact, weights
 
 
@@ -22,7 +24,8 @@ class Asked:
     """What is asked of a game."""
 
     empty: Mapping[str, float]
-    """Target to the loss of the empty coalition; where a target is missing, the worst measured (or predicted) one."""
+    """Target to the loss of the empty coalition; where a target is missing, the mean of the models that were trained on
+    one other language."""
     estimate: bool = False
     """Whether values may be estimated from a part of the coalitions."""
     groups: Mapping[str, tuple[str, ...]] | None = None
@@ -45,8 +48,7 @@ def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None 
         if law is None:
             raise BadInput("no table of runs and no law", expected="RUNS, --mixtures with --losses, or --law fit.json")
         return values_of_law(law, asked)
-    worst = dict(zip(measurements.targets, np.nanmax(measurements.loss_RT, axis=0).tolist(), strict=True))
-    empty = worst | dict(asked.empty)
+    empty = _empty(measurements.targets, asked)
     if asked.estimate or law is not None:
         if asked.groups or asked.interactions_of:
             raise BadInput("groups or interactions of estimated values", expected="every coalition, or a law alone")
@@ -56,21 +58,28 @@ def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None 
             raise BadInput(
                 f"a law of {', '.join(law.languages)}", where="--law", expected=", ".join(measurements.languages)
             )
-        return estimated(measurements, empty, prior=payoff_of_law(law, empty))
-    return _of(game_from(measurements, empty), asked)
+        return estimated(measurements, empty, prior=payoffs_of_law(law))
+    if asked.groups or asked.interactions_of:
+        return _of(game_from(measurements, empty), asked)
+    return values_of_runs(measurements, empty)
 
 
-def payoff_of_law(law: Fit, empty: Mapping[str, float]) -> Payoff:
+def payoffs_of_law(law: Fit) -> PriorAt:
     """``L_t(∅) - L̂_t(S)`` of coalitions [C, L] as [C, T], members having equal shares; zero for nobody."""
-    empty_T = np.array([empty[target] for target in law.targets])
 
-    def payoff(inside: np.ndarray) -> np.ndarray:
-        some_C = np.asarray(inside.any(axis=1))
-        members_CL = np.where(some_C[:, None], inside, True)
-        loss_CT = law.predict(members_CL / members_CL.sum(axis=1, keepdims=True)).value_RT
-        return np.where(some_C[:, None], empty_T - loss_CT, 0.0)
+    def at(N: float, D: float, empty: Mapping[str, float]) -> Payoff:
+        empty_T = np.array([empty[target] for target in law.targets])
 
-    return payoff
+        def payoff(inside: np.ndarray) -> np.ndarray:
+            some_C = np.asarray(inside.any(axis=1))
+            members_CL = np.where(some_C[:, None], inside, True)
+            p_CL = members_CL / members_CL.sum(axis=1, keepdims=True)
+            loss_CT = law.predict(p_CL, _or_own(N), _or_own(D)).value_RT
+            return np.where(some_C[:, None], empty_T - loss_CT, 0.0)
+
+        return payoff
+
+    return at
 
 
 def values_of_law(law: Fit, asked: Asked) -> TransferMatrix:
@@ -79,27 +88,54 @@ def values_of_law(law: Fit, asked: Asked) -> TransferMatrix:
     Raises:
         BadInput: more than 12 languages, or a target of which the law says nothing.
     """
-    inside_CL = members(len(law.languages))[1:] if len(law.languages) <= MOST_PLAYERS else np.zeros((0, 0))
+    inside_CL = members(len(law.languages)) if len(law.languages) <= MOST_PLAYERS else np.zeros((0, 0), dtype=bool)
     if not len(inside_CL):
         raise BadInput(f"all coalitions of {len(law.languages)} languages", expected=f"at most {MOST_PLAYERS}")
-    p_CL = inside_CL / inside_CL.sum(axis=1, keepdims=True)
-    loss_CT = law.predict(p_CL).value_RT
-    if unknown := [
-        target for target, known in zip(law.targets, np.isfinite(loss_CT).all(axis=0), strict=True) if not known
-    ]:
+    p_CL = inside_CL[1:] / inside_CL[1:].sum(axis=1, keepdims=True)
+    loss_CT = np.vstack([np.full(len(law.targets), np.nan), law.predict(p_CL).value_RT])
+    known_CT = np.isfinite(loss_CT)
+    if unknown := [target for target, known in zip(law.targets, known_CT[1:].all(axis=0), strict=True) if not known]:
         raise BadInput(f"the law is not finite for {', '.join(unknown)} in every coalition", expected="another law")
-    empty = dict(zip(law.targets, loss_CT.max(axis=0).tolist(), strict=True)) | dict(asked.empty)
-    game = game_of(law.languages, law.targets, payoff_of_law(law, empty))
-    matrix = _of(game, asked)
+    empty = _empty(law.targets, asked)
+    empty_TC = empty_weights(law.languages, law.targets, inside_CL, known_CT, empty)
+    loss_CT[0] = empty_T = empty_losses(law.targets, empty, empty_TC, loss_CT)
+    sizes = {name: value for name, value in (("N", law.N), ("D", law.D)) if np.isfinite(value)}
+    notes = {"law": law.law.name, "budget": "fixed", **sizes, **empty_notes(law.targets, empty, empty_T)}
+    matrix = _of(Game(law.languages, law.targets, empty_T - loss_CT, None, notes), asked)
     loss_BCT = law.resampled(p_CL)
-    notes = {"law": law.law.name, "empty_loss": {target: empty[target] for target in law.targets}}
     low_TL = high_TL = None
-    if len(loss_BCT) and not (asked.groups or asked.interactions_of):
-        # The empty coalition is given: it shifts all values of a target and does not vary.
-        spread_TL = NORMAL_95 * np.einsum("lc,bct->btl", weights(len(law.languages))[:, 1:], loss_BCT).std(axis=0)
+    if len(loss_BCT) > 1 and not (asked.groups or asked.interactions_of):
+        # A loss of the empty coalition that is given shifts all values of a target and does not vary.
+        moving_BT = 0.0 if empty_TC is None else np.einsum("tc,bct->bt", empty_TC[:, 1:], loss_BCT)[:, :, None]
+        value_BTL = moving_BT / len(law.languages) - np.einsum(
+            "lc,bct->btl", weights(len(law.languages))[:, 1:], loss_BCT
+        )
+        away_BV = (value_BTL - value_BTL.mean(axis=0)).reshape(len(loss_BCT), -1)
+        covariance_VV = away_BV.T @ away_BV / (len(loss_BCT) - 1)
+        part_TLP = np.diag(covariance_VV).reshape(*matrix.value_TL.shape, 1)
+        freedom_TP = np.full((len(law.targets), 1), len(loss_BCT) - 1.0)
+        spread_TL = largest_error(covariance_VV, part_TLP, freedom_TP, LEVEL) * np.sqrt(part_TLP[:, :, 0])
         low_TL, high_TL = matrix.value_TL - spread_TL, matrix.value_TL + spread_TL
+        notes["intervals"] = f"all {spread_TL.size} hold together with {LEVEL:.0%}, if the law's form is right"
     method = f"{matrix.method} of a law"
-    return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, low_TL, high_TL, "bpb", method, notes)
+    ends = (low_TL, high_TL)
+    return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, *ends, matrix.unit, method, notes)
+
+
+def _empty(targets: Sequence[str], asked: Asked) -> dict[str, float | None]:
+    """What was given; None where nothing was.
+
+    Raises:
+        BadInput: a target that there is not.
+    """
+    if unknown := [name for name in asked.empty if name not in targets]:
+        raise BadInput(f"no target {', '.join(unknown)}", where="--empty", expected=", ".join(targets))
+    return {target: asked.empty.get(target) for target in targets}
+
+
+def _or_own(size: float) -> float | None:
+    """None, the law's own size, where the runs do not tell theirs."""
+    return float(size) if np.isfinite(size) else None
 
 
 def families(groups: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -123,8 +159,4 @@ def _of(game: Game, asked: Asked) -> TransferMatrix:
         return owen(game, {**asked.groups, **alone})
     if (target := asked.interactions_of) is None:
         return exact(game)
-    if target not in game.targets:
-        raise BadInput(f"no target {target}", where="--interactions", expected=", ".join(game.targets))
-    index_LL = interactions(game)[game.targets.index(target)]
-    method = f"pairwise Shapley interactions for {target}"
-    return TransferMatrix(game.players, game.players, index_LL, None, None, "bpb", method, dict(game.notes or {}))
+    return interactions_for(game, target)

@@ -20,9 +20,8 @@ from glotmix.report.evidence import About, Cost, Evidence
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import advice, front_of, held_out_of, versions
 from glotmix.report.page import write_report
-from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
-from glotmix.transfer.shapley import exact
+from glotmix.transfer.measured import values_of_runs
 
 
 def report_on_runs(
@@ -96,10 +95,9 @@ def _about(measured: Measurements) -> dict[str, About]:
 
 
 def _transfer(measured: Measurements) -> dict[str, TransferMatrix]:
-    """Shapley values where the table holds every coalition; the empty one is taken to lose as much as the worst run."""
-    worst = dict(zip(measured.targets, np.nanmax(measured.loss_RT, axis=0).tolist(), strict=True))
+    """Shapley values where the table holds every coalition."""
     try:
-        return {"Shapley values": exact(game_from(measured, worst))}
+        return {"Shapley values": values_of_runs(measured, dict.fromkeys(measured.targets))}
     except BadInput:
         return {}
 

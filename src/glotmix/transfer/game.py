@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
+from glotmix.transfer.coalitions import Played, coalitions_in, numbers
+from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.noise import LEVEL, PayoffErrors, noise_of
 
 MOST_PLAYERS = 12
 """Beyond this a complete table (4,096 coalitions) is out of reach and the estimators take over."""
+FROM_TABLE = "mean of models trained on one other language"
+"""What the loss of the empty coalition is taken to be where it is not given."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +33,12 @@ class Game:
     """Languages evaluated, [T]."""
     payoff_CT: np.ndarray
     """Payoffs of all 2^L coalitions, by number; row 0 (nobody) is zero."""
-    variance_CT: np.ndarray | None = None
-    """Variance of each payoff (noise variance of a run over its repeats), or None when nothing was repeated."""
-    freedom: int | None = None
-    """Degrees of freedom of the noise variance; None for a variance that is known."""
+    errors: PayoffErrors | None = None
+    """Noise of the payoffs, or None when nothing was repeated."""
     notes: Mapping[str, object] | None = None
-    """Convention of the budget, value of the empty coalition, repeats."""
+    """Convention of the budget, value of the empty coalition, size, repeats."""
+    unit: str = "loss"
+    """Unit of the payoffs."""
 
     def __post_init__(self) -> None:
         shape = (2 ** len(self.players), len(self.targets))
@@ -43,14 +47,27 @@ class Game:
         if self.payoff_CT.shape != shape:
             raise BadInput(f"payoffs of shape {self.payoff_CT.shape}", expected=f"{shape}: coalitions × targets")
 
-    @property
-    def quantile(self) -> float:
-        """How many standard deviations a two-sided 95 % interval reaches."""
-        return 1.96 if self.freedom is None else float(student.ppf(0.975, self.freedom))
-
     def payoff(self, coalition: set[str] | frozenset[str] | tuple[str, ...]) -> np.ndarray:
         """Payoffs [T] of the languages named."""
         return self.payoff_CT[sum(1 << self.players.index(player) for player in coalition)]
+
+    def values(self, W_LC: np.ndarray, method: str, level: float = LEVEL, **notes: object) -> TransferMatrix:
+        """What is linear in the payoffs, ``Σ_C W_lC u_t(C)`` of every player, with intervals that hold all at once."""
+        value_TL = (W_LC @ self.payoff_CT).T
+        low_TL = high_TL = None
+        told = {**(self.notes or {}), **notes}
+        half_TL = self.half_widths(W_LC, self.players, level)
+        if half_TL is not None:
+            low_TL, high_TL = value_TL - half_TL, value_TL + half_TL
+            told["intervals"] = f"all {np.isfinite(half_TL).sum()} hold together with {level:.0%}"
+        return TransferMatrix(self.targets, self.players, value_TL, low_TL, high_TL, self.unit, method, told)
+
+    def half_widths(self, W_KC: np.ndarray, labels: Sequence[str], level: float = LEVEL) -> np.ndarray | None:
+        """Half-widths [T, K] of simultaneous intervals; None where nothing is known of the noise."""
+        if self.errors is None:
+            return None
+        half_TK = self.errors.half_widths(W_KC, self.targets, labels, level)
+        return half_TK if np.isfinite(half_TK).any() else None
 
 
 def members(n: int) -> np.ndarray:
@@ -64,87 +81,131 @@ def game_of(players: tuple[str, ...], targets: tuple[str, ...], payoff: Callable
     return Game(players, targets, value_CT - value_CT[0])
 
 
-def game_from(measurements: Measurements, empty_loss: Mapping[str, float]) -> Game:
+def game_from(measurements: Measurements, empty_loss: Mapping[str, float | None]) -> Game:
     """The game played by the runs of a coalition table.
 
     A run plays the coalition of the languages it was trained on when these have equal shares, or when its role is
-    "coalition"; repeats (several seeds) are averaged, and their spread gives the variance of a payoff, pooled over all
-    coalitions of a target on the scale of the log of the loss.
+    "coalition"; all are of one size (:func:`~glotmix.transfer.coalitions.coalitions_in`). Repeats (several seeds) are
+    averaged, and their spread gives the noise of a payoff (:func:`~glotmix.transfer.noise.noise_of`).
 
     Args:
         measurements: runs, among them every coalition.
-        empty_loss: target to the loss L_t(∅) of a model that was trained on nothing.
+        empty_loss: target to the loss L_t(∅) of a model that was trained on nothing; None takes the mean of the models
+            that were trained on one other language, whose noise the intervals then hold too.
 
     Raises:
         BadInput: naming the coalitions that are missing, or a target without an empty loss.
     """
-    if lacking := [target for target in measurements.targets if target not in empty_loss]:
-        raise BadInput(f"no loss of the empty coalition for {', '.join(lacking)}", where="empty_loss")
     players = measurements.languages
+    check_empty(empty_loss, measurements.targets)
     if len(players) > MOST_PLAYERS:
         raise BadInput(f"a complete game of {len(players)} players", expected=f"at most {MOST_PLAYERS}")
-    number_R = _coalition_of_runs(measurements)
-    played = measurements.where(number_R > 0)
-    number_R = number_R[number_R > 0]
-    in_CL = members(len(players))
-    missing = sorted(set(range(1, 2 ** len(players))) - set(number_R.tolist()), key=lambda c: (in_CL[c].sum(), c))
+    played = coalitions_in(measurements)
+    number_R, in_CL = numbers(played.inside_RL), members(len(players))
+    loss_CT, count_CT = _averages(played.runs.loss_RT, number_R, len(in_CL))
+    _check_complete(played, count_CT, in_CL)
+    empty_TC = empty_weights(players, played.runs.targets, in_CL, count_CT > 0, empty_loss)
+    empty_T = empty_losses(played.runs.targets, empty_loss, empty_TC, loss_CT)
+    loss_CT[0] = empty_T
+    kind_CT = present(players, played.runs.targets, in_CL)
+    noise = noise_of(played.runs.loss_RT, number_R, kind_CT[number_R])
+    errors = None
+    if (noise.freedom_TK > 0).any():
+        deviation_TK = noise.deviation_TK
+        deviation_CT = loss_CT * deviation_TK[np.arange(kind_CT.shape[1]), kind_CT.astype(int)]
+        deviation_CT /= np.sqrt(np.maximum(count_CT, 1))
+        deviation_CT[0] = 0
+        errors = PayoffErrors(deviation_CT, kind_CT.astype(int), noise, empty_TC)
+    notes = played.notes | empty_notes(played.runs.targets, empty_loss, empty_T) | (noise.notes if errors else {})
+    return Game(players, played.runs.targets, empty_T - loss_CT, errors, notes, measurements.unit)
+
+
+def present(players: Sequence[str], targets: Sequence[str], inside_CL: np.ndarray) -> np.ndarray:
+    """Whether a coalition holds the target, [C, T]; never for a target outside the mixture."""
+    columns = [
+        inside_CL[:, players.index(t)] if t in players else np.zeros(len(inside_CL), dtype=bool) for t in targets
+    ]
+    return np.column_stack(columns)
+
+
+def check_empty(empty_loss: Mapping[str, float | None], targets: Sequence[str]) -> None:
+    """Every target needs a loss of the empty coalition, or None."""
+    if lacking := [target for target in targets if target not in empty_loss]:
+        raise BadInput(f"no loss of the empty coalition for {', '.join(lacking)}", where="empty_loss")
+
+
+def empty_weights(
+    players: Sequence[str],
+    targets: Sequence[str],
+    inside_CL: np.ndarray,
+    known_CT: np.ndarray,
+    empty_loss: Mapping[str, float | None],
+) -> np.ndarray | None:
+    """Weights [T, C] of coalitions whose mean loss stands for ``L_t(∅)`` where it was not given; None if all were.
+
+    These are the coalitions without the target that have the fewest members: models that were trained on one other
+    language. They know as little of the target as a trained model can, so a source that tells nothing of it has the
+    value 0. The worst run, a choice that suggests itself, is the one that noise and divergence move most.
+
+    Raises:
+        BadInput: every coalition holds such a target.
+    """
+    weight_TC = np.zeros((len(targets), len(inside_CL)))
+    if all(empty_loss[target] is not None for target in targets):
+        return None
+    size_C, absent_CT = inside_CL.sum(axis=1), ~present(players, targets, inside_CL)
+    for t, target in enumerate(targets):
+        if empty_loss[target] is not None:
+            continue
+        some_C = absent_CT[:, t] & known_CT[:, t] & (size_C > 0)
+        if not some_C.any():
+            raise BadInput(
+                f"no run without {target}, so nothing tells the loss of the empty coalition", expected="--empty"
+            )
+        some_C &= size_C == size_C[some_C].min()
+        weight_TC[t] = some_C / some_C.sum()
+    return weight_TC
+
+
+def empty_losses(
+    targets: Sequence[str], empty_loss: Mapping[str, float | None], empty_TC: np.ndarray | None, loss_CT: np.ndarray
+) -> np.ndarray:
+    """``L_t(∅)`` [T]: as given, or the mean that the weights of :func:`empty_weights` take."""
+    found = []
+    for t, target in enumerate(targets):
+        given = empty_loss[target]
+        found.append(float(given) if given is not None else float(empty_TC[t] @ np.nan_to_num(loss_CT[:, t])))  # type: ignore[index]
+    return np.array(found)
+
+
+def empty_notes(
+    targets: Sequence[str], empty_loss: Mapping[str, float | None], empty_T: np.ndarray
+) -> dict[str, object]:
+    """The loss of the empty coalition and where it comes from."""
+    taken = [target for target in targets if empty_loss[target] is None]
+    origin = "given" if not taken else FROM_TABLE
+    if taken and len(taken) < len(targets):
+        origin += f" for {', '.join(taken)}, otherwise given"
+    return {"empty": origin, "empty_loss": {t: float(x) for t, x in zip(targets, empty_T, strict=True)}}
+
+
+def _check_complete(played: Played, count_CT: np.ndarray, in_CL: np.ndarray) -> None:
+    players = np.array(played.runs.languages)
+    missing = np.flatnonzero((count_CT == 0).any(axis=1) & in_CL.any(axis=1)).tolist()
     if missing:
-        named = "; ".join("+".join(np.array(players)[in_CL[c]]) for c in missing[:3])
+        missing.sort(key=lambda c: (in_CL[c].sum(), c))
+        named = "; ".join("+".join(players[in_CL[c]]) for c in missing[:3])
+        told = "".join(f"; left out: {remark}" for remark in played.remarks)
         raise BadInput(
-            f"{len(missing)} of {2 ** len(players) - 1} coalitions were not run: {named}{' …' * (len(missing) > 3)}",
+            f"{len(missing)} of {len(in_CL) - 1} coalitions were not run: {named}{' …' * (len(missing) > 3)}{told}",
             expected="every coalition; or --estimate (coalitions: sampled in a study), which needs fewer",
         )
-    empty_T = np.array([empty_loss[target] for target in played.targets])
-    loss_CT, count_CT = _averages(played.loss_RT, number_R, 2 ** len(players))
-    loss_CT[0] = empty_T
-    noise_T, freedom = _relative_noise(played.loss_RT, number_R)
-    variance_CT = None
-    if freedom:
-        variance_CT = (loss_CT * noise_T) ** 2 / np.maximum(count_CT, 1)
-        variance_CT[0] = 0
-    notes = {"empty_loss": {t: float(x) for t, x in zip(played.targets, empty_T, strict=True)}, "runs": len(played)}
-    return Game(players, played.targets, empty_T - loss_CT, variance_CT, freedom or None, notes)
-
-
-def _coalition_of_runs(measurements: Measurements) -> np.ndarray:
-    """Number of the coalition that each run plays, 0 for a run that is no coalition."""
-    number_R = (measurements.p_RL > 0) @ (1 << np.arange(len(measurements.languages)))
-    return np.where(plays_coalition(measurements), number_R, 0)
-
-
-def plays_coalition(measurements: Measurements) -> np.ndarray:
-    """Whether each run plays a coalition [R]: planned as one, a repeat of one, or of equal shares if none is."""
-    inside_RL = measurements.p_RL > 0
-    planned_R = np.array([role == "coalition" for role in measurements.role_R])
-    equal_RL = inside_RL / inside_RL.sum(axis=1, keepdims=True)
-    equal_R = np.abs(measurements.p_RL - equal_RL).max(axis=1) < 5e-3
-    return np.asarray(planned_R | (~planned_R.any() & equal_R) | _repeats(measurements, planned_R), dtype=bool)
-
-
-def _repeats(measurements: Measurements, planned_R: np.ndarray) -> np.ndarray:
-    """Runs of other roles (anchors) with exactly the mixture of a planned coalition, at the same N and D."""
-    same_R = np.zeros(len(measurements), dtype=bool)
-    key_RK = np.column_stack(
-        [np.round(measurements.p_RL, 6), np.nan_to_num(measurements.N_R), np.nan_to_num(measurements.D_R)]
-    )
-    planned = {tuple(row) for row in key_RK[planned_R]}
-    for r, row in enumerate(key_RK):
-        same_R[r] = tuple(row) in planned
-    return same_R
 
 
 def _averages(loss_RT: np.ndarray, number_R: np.ndarray, coalitions: int) -> tuple[np.ndarray, np.ndarray]:
-    loss_CT, count_CT = np.zeros((coalitions, loss_RT.shape[1])), np.zeros((coalitions, 1))
-    np.add.at(loss_CT, number_R, loss_RT)
-    np.add.at(count_CT, number_R, 1)
-    return loss_CT / np.maximum(count_CT, 1), count_CT
-
-
-def _relative_noise(loss_RT: np.ndarray, number_R: np.ndarray) -> tuple[np.ndarray, int]:
-    """Standard deviation of the log of the loss between repeats, pooled, and its degrees of freedom."""
-    squares_T, freedom = np.zeros(loss_RT.shape[1]), 0
-    for number in np.unique(number_R):
-        log = np.log(loss_RT[number_R == number])
-        if len(log) > 1:
-            squares_T, freedom = squares_T + ((log - log.mean(axis=0)) ** 2).sum(axis=0), freedom + len(log) - 1
-    return np.sqrt(squares_T / max(freedom, 1)), freedom
+    """Mean loss [C, T] over the runs that have one, and how many these are; NaN where none has (row 0 aside)."""
+    known_RT = np.isfinite(loss_RT)
+    loss_CT, count_CT = np.zeros((coalitions, loss_RT.shape[1])), np.zeros((coalitions, loss_RT.shape[1]))
+    np.add.at(loss_CT, number_R, np.where(known_RT, loss_RT, 0))
+    np.add.at(count_CT, number_R, known_RT)
+    return np.divide(loss_CT, count_CT, out=np.full_like(loss_CT, np.nan), where=count_CT > 0), count_CT

@@ -20,19 +20,46 @@ def interactions(game: Game) -> np.ndarray:
     approach to the concept of interaction among players in cooperative games (1999).
     """
     n = len(game.players)
-    in_CL = members(n)
-    size_C = in_CL.sum(axis=1)
+    W_KC, (i_K, j_K) = pair_weights(n), np.tril_indices(n, -1)
     index_TLL = np.zeros((len(game.targets), n, n))
-    number_C = np.arange(2**n)
-    for i in range(n):
-        for j in range(i):
-            without_C = number_C[~in_CL[:, i] & ~in_CL[:, j]]
-            weight_C = np.array([factorial(s) * factorial(n - s - 2) / factorial(n - 1) for s in range(n - 1)])
-            both = game.payoff_CT[without_C | 1 << i | 1 << j] + game.payoff_CT[without_C]
-            single = game.payoff_CT[without_C | 1 << i] + game.payoff_CT[without_C | 1 << j]
-            value_T = weight_C[size_C[without_C]] @ (both - single)
-            index_TLL[:, i, j] = index_TLL[:, j, i] = value_T
+    index_TLL[:, i_K, j_K] = index_TLL[:, j_K, i_K] = (W_KC @ game.payoff_CT).T
     return index_TLL
+
+
+def interactions_for(game: Game, target: str) -> TransferMatrix:
+    """The index for one target, languages against languages, with intervals that hold for all pairs at once.
+
+    Raises:
+        BadInput: an unknown target.
+    """
+    if target not in game.targets:
+        raise BadInput(f"no target {target}", where="--interactions", expected=", ".join(game.targets))
+    n, t = len(game.players), game.targets.index(target)
+    index_LL, half_LL = interactions(game)[t], np.zeros((n, n))
+    i_K, j_K = np.tril_indices(n, -1)
+    labels = ["+".join(sorted((game.players[i], game.players[j]))) for i, j in zip(i_K, j_K, strict=True)]
+    half_TK, low_LL, high_LL = game.half_widths(pair_weights(n), labels), None, None
+    if half_TK is not None and np.isfinite(half_TK[t]).all():
+        half_LL[i_K, j_K] = half_LL[j_K, i_K] = half_TK[t]
+        low_LL, high_LL = index_LL - half_LL, index_LL + half_LL
+    method = f"pairwise Shapley interactions for {target}"
+    notes = dict(game.notes or {})
+    return TransferMatrix(game.players, game.players, index_LL, low_LL, high_LL, game.unit, method, notes)
+
+
+def pair_weights(n: int) -> np.ndarray:
+    """The linear map [n (n-1) / 2, 2^n] from payoffs to the index of every pair, ordered as ``np.tril_indices``."""
+    in_CL = members(n)
+    size_C, number_C = in_CL.sum(axis=1), np.arange(2**n)
+    weight_S = np.array([factorial(s) * factorial(n - s - 2) / factorial(n - 1) for s in range(n - 1)])
+    rows = []
+    for i, j in zip(*np.tril_indices(n, -1), strict=True):
+        without_C = number_C[~in_CL[:, i] & ~in_CL[:, j]]
+        row_C = np.zeros(2**n)
+        for more, sign in ((0, 1), (1 << int(i), -1), (1 << int(j), -1), (1 << int(i) | 1 << int(j), 1)):
+            row_C[without_C | more] += sign * weight_S[size_C[without_C]]
+        rows.append(row_C)
+    return np.array(rows).reshape(-1, 2**n)
 
 
 def owen(game: Game, groups: Mapping[str, tuple[str, ...]]) -> TransferMatrix:
@@ -66,6 +93,4 @@ def owen(game: Game, groups: Mapping[str, tuple[str, ...]]) -> TransferMatrix:
                     weight = outer_weight * factorial(s) * factorial(b - s - 1) / factorial(b)
                     W_LC[player, part | 1 << player] += weight
                     W_LC[player, part] -= weight
-    value_TL = (W_LC @ game.payoff_CT).T
-    notes = {**(game.notes or {}), "groups": {name: list(group) for name, group in groups.items()}}
-    return TransferMatrix(game.targets, game.players, value_TL, None, None, "bpb", "Owen", notes)
+    return game.values(W_LC, "Owen", groups={name: list(group) for name, group in groups.items()})

@@ -15,11 +15,7 @@ def leave_one_out(game: Game) -> TransferMatrix:
     """
     n = len(game.players)
     everybody = 2**n - 1
-    without_L = everybody - (1 << np.arange(n))
-    value_TL = (game.payoff_CT[everybody] - game.payoff_CT[without_L]).T
-    low_TL = high_TL = None
-    if game.variance_CT is not None:
-        spread_TL = game.quantile * np.sqrt(game.variance_CT[everybody] + game.variance_CT[without_L]).T
-        low_TL, high_TL = value_TL - spread_TL, value_TL + spread_TL
-    notes = dict(game.notes or {})
-    return TransferMatrix(game.targets, game.players, value_TL, low_TL, high_TL, "bpb", "leave one out", notes)
+    W_LC = np.zeros((n, 2**n))
+    W_LC[:, everybody] = 1
+    W_LC[np.arange(n), everybody - (1 << np.arange(n))] -= 1
+    return game.values(W_LC, "leave one out")

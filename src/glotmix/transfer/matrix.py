@@ -12,6 +12,13 @@ from rich.table import Table
 from glotmix.errors import BadInput
 from glotmix.notebook import table_html
 
+BUDGETS = {
+    "fixed": "Budget: fixed, every coalition had the same tokens, so a source takes its tokens from the others.",
+    "own": "Budget: own, every coalition had the tokens of its members alone.",
+    "unknown": "Budget: unknown, the table has no tokens D; coalitions are taken to have had the same.",
+}
+"""What readers of values must know of the tokens that coalitions had."""
+
 
 @dataclass(frozen=True)
 class TransferMatrix:
@@ -28,11 +35,12 @@ class TransferMatrix:
     value_TL: np.ndarray
     """Shape [targets, sources]; positive helps."""
     low_TL: np.ndarray | None = None
-    """Lower ends of 95 % intervals, or None when nothing was repeated."""
+    """Lower ends of 95 % intervals; NaN for a target whose noise is not known, None when nothing was repeated."""
     high_TL: np.ndarray | None = None
     """Upper ends of 95 % intervals."""
     unit: str = "bpb"
-    """Unit of the values ("bpb": reduction of held-out bits per byte; "1" for shares and weights)."""
+    """Unit of the values ("bpb": reduction of held-out bits per byte; "loss": of a table's own loss; "1" for shares and
+    weights)."""
     method: str = ""
     """What computed it ("exact Shapley", "in-run Shapley", ...)."""
     notes: Mapping[str, Any] = field(default_factory=dict)
@@ -54,7 +62,8 @@ class TransferMatrix:
         if self.low_TL is None or self.high_TL is None:
             return None
         at = self.targets.index(target), self.sources.index(source)
-        return float(self.low_TL[at]), float(self.high_TL[at])
+        low, high = float(self.low_TL[at]), float(self.high_TL[at])
+        return (low, high) if np.isfinite(low) and np.isfinite(high) else None
 
     def _repr_html_(self) -> str:
         """For notebooks: a table in the report's colours, scaled by the largest value between different languages."""
@@ -64,6 +73,26 @@ class TransferMatrix:
         rows = [[t, *(f"{self[t, s]:+.3f}" for s in self.sources)] for t in self.targets]
         title = f"{self.method or 'transfer'} ({self.unit}): rows are targets, columns are sources"
         return table_html(title, ["", *self.sources], rows, tint_TL.tolist())
+
+    def explained(self) -> tuple[str, ...]:
+        """What a reader must know of a game's values: budget, empty coalition, intervals, what is left out."""
+        notes, told = self.notes, []
+        if budget := notes.get("budget"):
+            sizes = ", ".join(f"{name} = {notes[name]:.4g}" for name in ("N", "D") if name in notes)
+            told.append(BUDGETS.get(str(budget), f"Budget: {budget}.") + (f" Runs of {sizes}." if sizes else ""))
+        if losses := notes.get("empty_loss"):
+            shown = ", ".join(f"{target} {loss:.4g}" for target, loss in losses.items())
+            origin = notes.get("empty", "given")
+            told.append(
+                f"Loss of the empty coalition: {origin} ({shown}). It shifts all values of a target alike; "
+                "--empty sets it."
+            )
+        if "intervals" in notes:
+            told.append(f"95 % intervals: {notes['intervals']}.")
+        elif self.low_TL is None:
+            told.append("No intervals: nothing tells the noise. Repeat coalitions with other seeds.")
+        told.extend(f"Left out: {remark}." for remark in notes.get("left out", ()))
+        return tuple(told)
 
     def to_json(self) -> dict[str, Any]:
         """``{"method", "unit", "notes", "values": {target: {source: {"value", "low", "high"}}}}``."""
@@ -83,11 +112,11 @@ class TransferMatrix:
         sources = tuple(values[targets[0]])
 
         def grid(key: str) -> np.ndarray | None:
-            cells = [[values[t][s][key] for s in sources] for t in targets]
-            return None if any(cell is None for row in cells for cell in row) else np.array(cells, dtype=float)
+            cells = np.array([[values[t][s][key] for s in sources] for t in targets], dtype=float)
+            return None if np.isnan(cells).all() else cells
 
         value = grid("value")
-        if value is None:
+        if value is None or not np.isfinite(value).all():
             raise BadInput("a transfer matrix without values")
         return cls(
             targets, sources, value, grid("low"), grid("high"), data["unit"], data["method"], dict(data["notes"])

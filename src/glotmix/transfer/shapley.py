@@ -8,6 +8,7 @@ import numpy as np
 
 from glotmix.transfer.game import Game, members
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.noise import LEVEL
 
 
 def weights(n: int) -> np.ndarray:
@@ -24,17 +25,10 @@ def weights(n: int) -> np.ndarray:
     return W_CL.T
 
 
-def exact(game: Game) -> TransferMatrix:
+def exact(game: Game, level: float = LEVEL) -> TransferMatrix:
     """Shapley value φ_{l→t} of every language for every target, in the unit of the loss.
 
-    Values are linear in the payoffs, so their intervals follow from the variances of the payoffs without sampling:
-    ``Var φ_i = Σ_S W_iS² Var u(S)`` (runs are independent), times Student's quantile.
+    Values are linear in the payoffs, so their errors follow from those of the payoffs. The intervals hold all at once
+    with probability ``level``: with no transfer at all, at most one matrix in twenty shows any.
     """
-    W_LC = weights(len(game.players))
-    value_TL = (W_LC @ game.payoff_CT).T
-    low_TL = high_TL = None
-    if game.variance_CT is not None:
-        spread_TL = game.quantile * np.sqrt((W_LC**2 @ game.variance_CT).T)
-        low_TL, high_TL = value_TL - spread_TL, value_TL + spread_TL
-    notes = dict(game.notes or {})
-    return TransferMatrix(game.targets, game.players, value_TL, low_TL, high_TL, "bpb", "exact Shapley", notes)
+    return game.values(weights(len(game.players)), "exact Shapley", level)

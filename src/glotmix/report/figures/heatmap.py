@@ -49,17 +49,8 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         f"{said}. Matrix of {len(targets)} target languages (rows) by {len(sources)} source languages (columns), "
         f"{matrix.method or lens}. {certainty(matrix)}"
     )
-    low, high = matrix.low_TL, matrix.high_TL
     rows = [
-        (
-            t,
-            s,
-            float(matrix.value_TL[i, j]),
-            None if low is None else float(low[i, j]),
-            None if high is None else float(high[i, j]),
-        )
-        for i, t in enumerate(matrix.targets)
-        for j, s in enumerate(matrix.sources)
+        (t, s, matrix[t, s], *(matrix.interval(t, s) or (None, None))) for t in matrix.targets for s in matrix.sources
     ]
     return Figure(
         key,

@@ -19,9 +19,9 @@ from glotmix.studies.mixture.plan import plan
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.training import Training, on_rung, sized
 from glotmix.tokens.store import TokenStore
-from glotmix.transfer.estimate import estimated
 from glotmix.transfer.game import game_from
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.measured import estimated
 from glotmix.transfer.shapley import exact
 
 

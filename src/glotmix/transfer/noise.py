@@ -1,0 +1,155 @@
+"""How noisy the payoffs of a game are, and intervals of its values that hold all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.95
+"""Probability with which all intervals of a matrix hold together."""
+DRAWS = 10_000
+"""Draws of the largest studentised error; its quantile is off by less than one percent."""
+KINDS = ("absent", "present")
+"""Whether a run was trained on the target: a loss of a language that no one was trained on is the noisier one."""
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Relative noise of a run, of every target by itself, where it was trained on and where not."""
+
+    deviation_TK: np.ndarray
+    """Standard deviation of the log of the loss between seeds, [T, absent | present]; NaN where nothing tells it."""
+    freedom_TK: np.ndarray
+    """Degrees of freedom of each; 0 where nothing was repeated."""
+    correlation_TT: np.ndarray
+    """Correlation of the noise of two targets in one run: one seed moves many targets together."""
+
+    @property
+    def notes(self) -> dict[str, list[int]]:
+        """Least and greatest degrees of freedom, for readers."""
+        return {
+            f"repeats with the target {kind}": sorted({int(column.min()), int(column.max())})
+            for kind, column in zip(KINDS, self.freedom_TK.T, strict=True)
+        }
+
+
+def noise_of(loss_RT: np.ndarray, number_R: np.ndarray, present_RT: np.ndarray) -> Noise:
+    """Noise from repeats of coalitions, pooled over the coalitions that hold a target, and over those that do not.
+
+    A target without repeats of one kind takes the pooled variance that the other targets have of it, with the least of
+    their degrees of freedom. Correlations are shrunk to zero by as much as so few repeats cannot tell them (Schäfer &
+    Strimmer, A shrinkage approach to large-scale covariance matrix estimation, 2005).
+
+    Args:
+        loss_RT: losses; NaN where a run lacks a target.
+        number_R: coalition of every run.
+        present_RT: whether it was trained on the target.
+    """
+    log_RT, T = np.log(loss_RT), loss_RT.shape[1]
+    away_RT, squares_TK, freedom_TK = np.zeros_like(log_RT), np.zeros((T, 2)), np.zeros((T, 2))
+    for number in np.unique(number_R):
+        rows = np.flatnonzero(number_R == number)
+        count_T = np.isfinite(log_RT[rows]).sum(axis=0)
+        mean_T = np.where(np.isfinite(log_RT[rows]), log_RT[rows], 0).sum(axis=0) / np.maximum(count_T, 1)
+        away_RT[rows] = np.nan_to_num(log_RT[rows] - mean_T)
+        kind_T = present_RT[rows[0]].astype(int)
+        squares_TK[np.arange(T), kind_T] += (away_RT[rows] ** 2).sum(axis=0)
+        freedom_TK[np.arange(T), kind_T] += np.maximum(count_T - 1, 0)
+    variance_TK = np.divide(squares_TK, freedom_TK, out=np.full((T, 2), np.nan), where=freedom_TK > 0)
+    correlation_TT = _correlation(away_RT, np.sqrt(variance_TK), present_RT, float(freedom_TK.sum(axis=1).max()))
+    for k in range(len(KINDS)):
+        known_T = freedom_TK[:, k] > 0
+        lacking_T = ~known_T & (freedom_TK[:, 1 - k] > 0)
+        if known_T.any() and lacking_T.any():
+            variance_TK[lacking_T, k] = squares_TK[known_T, k].sum() / freedom_TK[known_T, k].sum()
+            freedom_TK[lacking_T, k] = freedom_TK[known_T, k].min()
+    return Noise(np.sqrt(variance_TK), freedom_TK, correlation_TT)
+
+
+def _correlation(away_RT: np.ndarray, deviation_TK: np.ndarray, present_RT: np.ndarray, freedom: float) -> np.ndarray:
+    """Of the standardised residuals, shrunk."""
+    T = away_RT.shape[1]
+    scale_RT = deviation_TK[np.arange(T), present_RT.astype(int)]
+    x_RT = np.divide(away_RT, scale_RT, out=np.zeros_like(away_RT), where=np.nan_to_num(scale_RT) > 0)
+    product_TT, other_TT = x_RT.T @ x_RT, ~np.eye(T, dtype=bool)
+    size_T = np.sqrt(np.diag(product_TT))
+    both_TT = size_T[:, None] * size_T
+    found_TT = np.divide(product_TT, both_TT, out=np.zeros((T, T)), where=both_TT > 0)
+    squares = float((found_TT[other_TT] ** 2).sum())
+    vague = float(((1 - found_TT[other_TT] ** 2) ** 2).sum()) / max(freedom - 1, 1)
+    kept = 1 - min(1.0, vague / squares) if squares else 0.0
+    return np.where(other_TT, kept * found_TT, 1.0)
+
+
+@dataclass(frozen=True)
+class PayoffErrors:
+    """Errors of the payoffs ``u_t(S) = L_t(∅) - L_t(S)`` of a complete game."""
+
+    deviation_CT: np.ndarray
+    """Standard deviation of every coalition's mean loss, [C, T]; row 0 (nobody) is 0, NaN where nothing tells it."""
+    kind_CT: np.ndarray
+    """0 where the coalition lacks the target, 1 where it holds it."""
+    noise: Noise
+    """Of one run."""
+    empty_TC: np.ndarray | None = None
+    """Weights with which ``L_t(∅)`` is a mean of coalitions' losses; None where it was given."""
+
+    def half_widths(
+        self, W_KC: np.ndarray, targets: Sequence[str], labels: Sequence[str], level: float = LEVEL
+    ) -> np.ndarray:
+        """Half-widths [T, K] of intervals of the values ``Σ_C W_kC u_t(C)`` that all hold with probability ``level``.
+
+        The quantile of the largest studentised error over the whole matrix is drawn: normal errors with the correlation
+        that the weights and the noise common to targets give them, each over its own estimate of the noise (chi-square
+        with the degrees of freedom that tell it). NaN for targets whose noise is not known.
+
+        Args:
+            W_KC: weights of the payoffs by coalition number.
+            targets: names [T]; with ``labels`` they set the order of drawing, so that no order of columns matters.
+            labels: names of the values [K].
+            level: probability.
+        """
+        known_T = np.isfinite(self.deviation_CT).all(axis=0)
+        half_TK = np.full((len(targets), len(labels)), np.nan)
+        t_T = np.array([t for t in np.argsort(np.array(targets, dtype=object)) if known_T[t]], dtype=int)
+        k_K = np.argsort(np.array(labels, dtype=object))
+        if not len(t_T):
+            return half_TK
+        deviation_CT, kind_CT = self.deviation_CT[:, t_T], self.kind_CT[:, t_T]
+        M_TKC = np.repeat(-W_KC[None, k_K], len(t_T), axis=0)
+        M_TKC[:, :, 0] = 0
+        if self.empty_TC is not None:
+            M_TKC += (-M_TKC.sum(axis=2))[:, :, None] * self.empty_TC[t_T][:, None]
+        A_TKC = M_TKC * deviation_CT.T[:, None]
+        part_TKP = np.stack([(A_TKC**2 * (kind == kind_CT.T)[:, None]).sum(axis=2) for kind in (0, 1)], axis=2)
+        A_VC = A_TKC.reshape(-1, A_TKC.shape[2])
+        shared_VV = np.repeat(np.repeat(self.noise.correlation_TT[np.ix_(t_T, t_T)], len(k_K), 0), len(k_K), 1)
+        freedom_TP = self.noise.freedom_TK[t_T]
+        reach = largest_error((A_VC @ A_VC.T) * shared_VV, part_TKP, freedom_TP, level)
+        half_TK[np.ix_(t_T, k_K)] = reach * np.sqrt(part_TKP.sum(axis=2))
+        return half_TK
+
+
+def largest_error(covariance_VV: np.ndarray, part_TKP: np.ndarray, freedom_TP: np.ndarray, level: float) -> float:
+    """Quantile of ``max |error| / estimated standard deviation`` over all values.
+
+    Args:
+        covariance_VV: covariance of all values, target by target, V = T·K.
+        part_TKP: how much of each value's variance comes from noise of each kind.
+        freedom_TP: degrees of freedom with which each of these variances is known.
+        level: probability.
+    """
+    deviation_V = np.sqrt(np.diag(covariance_VV))
+    some_V = deviation_V > 0
+    if not some_V.any():
+        return 0.0
+    scaled_VV = covariance_VV[np.ix_(some_V, some_V)] / np.outer(deviation_V[some_V], deviation_V[some_V])
+    root_VV = np.linalg.cholesky(scaled_VV + 1e-9 * np.eye(len(scaled_VV)))
+    rng = np.random.default_rng(0)
+    error_BV = np.abs(rng.standard_normal((DRAWS, len(root_VV))) @ root_VV.T)
+    chi_BTP = rng.chisquare(np.maximum(freedom_TP, 1), (DRAWS, *freedom_TP.shape)) / np.maximum(freedom_TP, 1)
+    share_TKP = part_TKP / np.maximum(part_TKP.sum(axis=2, keepdims=True), np.finfo(float).tiny)
+    estimated_BV = np.einsum("tkp,btp->btk", share_TKP, chi_BTP).reshape(DRAWS, -1)[:, some_V]
+    return float(np.quantile((error_BV / np.sqrt(estimated_BV)).max(axis=1), level))
