@@ -134,7 +134,8 @@ def _half_widths(
         at = slice(t * len(block_LL), (t + 1) * len(block_LL))
         covariance_VV[at, at] = block_LL
     part_TLP = np.einsum("tll->tl", block_TLL)[:, :, None]
-    return largest_error(covariance_VV, part_TLP, found.freedom_T[t_T, None], level) * found.deviation_TL
+    half_TL: np.ndarray = largest_error(covariance_VV, part_TLP, found.freedom_T[t_T, None], level) * found.deviation_TL
+    return half_TL
 
 
 def _check_enough(played: Played, n: int) -> None:
@@ -152,7 +153,8 @@ def _complete_targets(measurements: Measurements) -> tuple[list[str], list[str]]
     played = coalitions_in(measurements)
     if n > MOST_PLAYERS or len(np.unique(played.inside_RL, axis=0)) < 2**n - 1:
         return list(measurements.targets), []
-    whole, some = [], []
+    whole: list[str] = []
+    some: list[str] = []
     for t, target in enumerate(measurements.targets):
         known_RL = played.inside_RL[np.isfinite(played.runs.loss_RT[:, t])]
         (whole if len(np.unique(known_RL, axis=0)) == 2**n - 1 else some).append(target)
@@ -187,5 +189,5 @@ def _together(targets: tuple[str, ...], parts: list[TransferMatrix], estimated_f
     if known:
         notes["intervals"] = f"all {np.isfinite(low_TL).sum()} hold together with at least {LEVEL:.0%}"
     method = f"exact Shapley; estimated from a model of the game for {', '.join(estimated_for)}"
-    ends = (low_TL, high_TL) if known else (None, None)
-    return TransferMatrix(targets, first.sources, rows("value_TL"), *ends, first.unit, method, notes)
+    matrix = TransferMatrix(targets, first.sources, rows("value_TL"), None, None, first.unit, method, notes)
+    return replace(matrix, low_TL=low_TL, high_TL=high_TL) if known else matrix
