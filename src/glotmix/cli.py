@@ -20,7 +20,7 @@ from glotmix.commands import (
     shapley,
     study,
 )
-from glotmix.commands.output import fail
+from glotmix.commands.output import abandon_output, fail, prepare_console
 from glotmix.errors import GlotmixError
 
 app = typer.Typer(
@@ -60,6 +60,7 @@ def main() -> None:
     # Before torch is loaded. By default threads that wait for each other spin, also for one whose core another
     # process has (a sweep's worker, a browser): a pass then takes many times as long (benchmarks/threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    prepare_console()
     try:
         app()
     except GlotmixError as error:
@@ -67,6 +68,7 @@ def main() -> None:
     except KeyboardInterrupt:
         fail("interrupted; the same command goes on where it stopped", 130)
     except OSError as error:
+        abandon_output()
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 
 

@@ -84,7 +84,7 @@ def _fingerprint(compiler: str) -> str:
     processor = platform.machine() + platform.processor()
     information = Path("/proc/cpuinfo")
     if information.is_file():
-        lines = information.read_text(errors="replace").splitlines()
+        lines = information.read_text("utf-8", errors="replace").splitlines()
         processor += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
     parts = (SOURCE.read_text(encoding="utf-8"), compiler, *FLAGS, processor)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

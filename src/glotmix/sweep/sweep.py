@@ -263,7 +263,7 @@ def running(jobs: Path) -> dict[str, float]:
 def job_progress(path: Path) -> float:
     """Share of a running job that is done, from the file that its worker keeps; 0 when there is none."""
     try:
-        return min(1.0, max(0.0, float(json.loads(path.read_text())["share"])))
+        return min(1.0, max(0.0, float(json.loads(path.read_text("utf-8"))["share"])))
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
 
