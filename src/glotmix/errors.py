@@ -6,6 +6,8 @@ print it without a traceback. Exit codes: 1 the work failed, 2 the input was bad
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class GlotmixError(Exception):
     """The work could not be done although the input was sound (a diverged fit, a dead worker, a full disk)."""
@@ -28,6 +30,19 @@ class BadInput(GlotmixError):
         self.message, self.where, self.expected = message, where, expected
         text = f"{where}: {message}" if where is not None else message
         super().__init__(f"{text} (expected {expected})" if expected else text)
+
+
+class Problems(BadInput):
+    """Several things that are wrong, all of them told at once."""
+
+    def __init__(self, problems: Sequence[BadInput]):
+        """
+        Args:
+            problems: at least one.
+        """
+        self.problems = tuple(one for given in problems for one in getattr(given, "problems", (given,)))
+        listed = "".join(f"\n{number}. {one}" for number, one in enumerate(self.problems, 1))
+        super().__init__(f"{len(self.problems)} problems:{listed}")
 
 
 class Infeasible(BadInput):

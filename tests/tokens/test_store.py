@@ -182,7 +182,7 @@ def test_large_vocabularies_are_stored_in_four_bytes(reader, tmp_path):
     )
     backend.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     backend.save(str(tmp_path / "tokenizer.json"))
-    config = TokensConfig(tokenizer="tokenizer.json", held_out_tokens=1000)
+    config = TokensConfig(tokenizer="tokenizer.json", held_out_tokens=1000, lossy="allow")
     store = build_store(tmp_path / "t", reader, LANGUAGES[:1], config, 0.1, base=tmp_path)
     assert store.train("spa_Latn").dtype == np.uint32
     assert store.train("spa_Latn").max() == store.end_of_document == 70_001

@@ -84,7 +84,7 @@ def census(
         return
     with held(whole.directory):
         counted = take_census_of(whole)
-    show(as_json, counted.to_json(), counted.table())
+    show(as_json, counted.to_json(), *counted.tables())
 
 
 def status(directory: StudyDir, as_json: Json = False) -> None:

@@ -1,9 +1,8 @@
 """Split: which documents are trained on and which are measured on, decided by each document alone.
 
 A document is held out when the hash of its **id** falls below the share asked for. Parallel documents share their id,
-so a translation of a measured text is never trained on. Within a language the second of two equal texts is dropped, so
-no text is on both sides.
-"""
+so a translation of a measured text is never trained on. Within a language the second of two equal texts is dropped, and
+a training text that another language holds out is dropped too, so no text is on both sides, in whatever language."""
 
 from __future__ import annotations
 
@@ -15,8 +14,11 @@ import numpy as np
 
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Part, Reader
+from glotmix.reading.tally import Tally
 
 Side = Literal["train", "held_out"]
+SAME_TEXT = "the same text as another one"
+HELD_OUT_ELSEWHERE = "held out in another language"
 
 
 def hash64(text: str) -> int:
@@ -40,20 +42,31 @@ def split_documents(reader: Reader, language: str, held_out: float) -> Iterator[
         language: tag of the language.
         held_out: share of documents to measure on, as :func:`is_held_out` takes it.
 
-    Memory grows by 16 to 32 bytes a document. Two different texts among n are taken for equal with probability about
-    n² / 2^65: less than one in three hundred thousand for ten million documents.
+    The other languages of the reader are read first, for what they hold out. Memory grows by 16 to 32 bytes a document.
+    Two different texts among n are taken for equal with probability about n² / 2^65: less than one in three hundred
+    thousand for ten million documents.
     """
-    for document, side, _ in hashed_documents(reader, language, held_out):
-        yield document, side
+    elsewhere = HashSet()
+    for other in reader.languages:
+        if other != language:
+            for _, side, hash in hashed_documents(reader, other, held_out):
+                if side == "held_out":
+                    elsewhere.add(hash)
+    for document, side, hash in hashed_documents(reader, language, held_out):
+        if side == "held_out" or hash not in elsewhere:
+            yield document, side
 
 
 def hashed_documents(
-    reader: Reader, language: str, held_out: float, part: Part | None = None
+    reader: Reader, language: str, held_out: float, part: Part | None = None, tally: Tally | None = None
 ) -> Iterator[tuple[Document, Side, int]]:
-    """As :func:`split_documents`, of one part, with the hash of each text: parts are rid of each other's later."""
-    seen = HashSet()
-    for document in reader.documents(language, part):
-        if seen.add(hash := hash64(document.text)):
+    """Documents of a language, or of one part of it, with the hash of each text. Equal texts of the part are dropped;
+    those of other parts and of other languages are later, when all are known."""
+    seen, tally = HashSet(), Tally() if tally is None else tally
+    for document in reader.documents(language, part, tally):
+        if not seen.add(hash := hash64(document.text)):
+            tally.drop(document.bytes, SAME_TEXT)
+        else:
             yield document, "held_out" if is_held_out(document.id, held_out) else "train", hash
 
 

@@ -42,11 +42,11 @@ class Tally:
         if label is not None:
             _count(self.labels, label)
 
-    def drop(self, size: int, reason: str) -> None:
-        """Count a row out that was counted as read."""
-        self.read -= 1
+    def drop(self, size: int, reason: str, rows: int = 1) -> None:
+        """Count rows out that were counted as read, ``size`` bytes in all."""
+        self.read -= rows
         self.bytes -= size
-        _count(self.left_out, reason)
+        _count(self.left_out, reason, rows)
 
     def add(self, other: Tally) -> None:
         """Count another part in."""
@@ -68,5 +68,6 @@ class Tally:
         return cls(**{**value, "left_out": Counter(value["left_out"]), "labels": Counter(value["labels"])})
 
 
-def _count(counts: Counter[str], name: str) -> None:
-    counts[name if name in counts or len(counts) < MOST_KINDS else OTHERS] += 1
+def _count(counts: Counter[str], name: str, rows: int = 1) -> None:
+    if rows:
+        counts[name if name in counts or len(counts) < MOST_KINDS else OTHERS] += rows

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from glotmix.artifact import creating, fingerprint, open_artifact, write_json
+from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.corpus.document import Document
+from glotmix.corpus.overlap import Overlap, held_out_elsewhere, shared_texts
 from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.sample import LowestHashes
-from glotmix.corpus.split import split_documents
-from glotmix.errors import BadInput
+from glotmix.corpus.split import HELD_OUT_ELSEWHERE, hashed_documents
+from glotmix.errors import BadInput, Problems
 from glotmix.progress import Advance
+from glotmix.reading.tally import Tally
 from glotmix.tokens.config import TokensConfig
-from glotmix.tokens.joining import join
+from glotmix.tokens.fidelity import check_fidelity, fidelity
+from glotmix.tokens.joining import hashes_of, join
 from glotmix.tokens.opening import open_store
-from glotmix.tokens.pieces import Piece, Workshop, plan_pieces, write_piece
+from glotmix.tokens.pieces import TALLY, Piece, Workshop, plan_pieces, write_piece
 from glotmix.tokens.store import KIND, SUMMARY, TokenStore
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
@@ -86,6 +90,9 @@ def build_store(
         with creating(trained, "tokenizer", {"store": mine}) as part:
             (given or _trained(reader, languages, tokens_config, held_out, progress)).save(part)
     tokenizer = load_tokenizer(str(trained.resolve()), base)
+    kept = {name: fidelity(tokenizer, reader.documents(name)) for name in languages} if given else {}
+    if tokens_config.lossy == "refuse":
+        check_fidelity(kept, tokens_config.tokenizer)
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     missing = [piece for piece in pieces if not piece.is_complete()]
     if scatter and len(missing) > 1 and sum(piece.part.bytes for piece in missing if piece.part) >= SCATTER_FROM:
@@ -102,11 +109,23 @@ def build_store(
             "tokenizer": tokenizer.fingerprint,
             "languages": {},
         }
-        for language in languages:
-            own = [piece.directory for piece in pieces if piece.language == language]
-            totals = join(part, language, own, tokens_config.held_out_tokens, dtype)
-            _enough(language, totals, min_tokens, held_out)
-            summary["languages"][language] = totals
+        own = {name: [piece.directory for piece in pieces if piece.language == name] for name in languages}
+        hashes = {name: hashes_of(places) for name, places in own.items()}
+        elsewhere = held_out_elsewhere({name: held_N for name, (_, held_N) in hashes.items()})
+        texts, shared = shared_texts({name: hash_N for name, (hash_N, _) in hashes.items()})
+        del hashes
+        reading, problems = {}, []
+        for language, places in own.items():
+            tally = _tallied(places)
+            totals = join(part, language, places, tokens_config.held_out_tokens, dtype, elsewhere.pop(language), tally)
+            problems += _too_little(language, totals, min_tokens, held_out)
+            summary["languages"][language], reading[language] = totals, tally
+        if problems:
+            raise problems[0] if len(problems) == 1 else Problems(problems)
+        left_out = {name: tally.left_out[HELD_OUT_ELSEWHERE] for name, tally in reading.items()}
+        summary["overlap"] = Overlap(texts, shared, {name: n for name, n in left_out.items() if n}).to_json()
+        summary["reading"] = {name: tally.to_json() for name, tally in reading.items()}
+        summary["fidelity"] = {name: asdict(one) for name, one in kept.items()}
         write_json(part / SUMMARY, summary)
     shutil.rmtree(folder, ignore_errors=True)
     return open_store(directory)
@@ -118,7 +137,7 @@ def _trained(
     """A tokenizer trained on a fair sample of the training documents of every language."""
     texts: dict[str, list[str]] = {}
     for language in languages:
-        train = (d for d, side in split_documents(reader, language, held_out) if side == "train")
+        train = (d for d, side, _ in hashed_documents(reader, language, held_out) if side == "train")
         reach = _until(train, SAMPLE_REACH * config.sample_bytes)
         kept = LowestHashes(config.sample_bytes)
         if progress:
@@ -141,15 +160,29 @@ def _until(documents: Iterable[Document], limit: int) -> Iterator[Document]:
             return
 
 
-def _enough(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> None:
+def _tallied(pieces: Sequence[Path]) -> Tally:
+    """What all pieces of a language read."""
+    total = Tally()
+    for piece in pieces:
+        total.add(Tally.from_json(read_json(piece / TALLY)))
+    return total
+
+
+def _too_little(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> list[BadInput]:
     """A language that cannot fill one sequence, on either side, stops the study here and not in a proxy."""
     train, measured = totals["train"]["tokens"], totals["held_out"]["tokens"]
+    found = []
     if train < min_tokens:
-        raise BadInput(f"{language} has {train} training tokens", where="corpus", expected=f"at least {min_tokens}")
+        found.append(
+            BadInput(f"{language} has {train} training tokens", where="corpus", expected=f"at least {min_tokens}")
+        )
     if measured < min_tokens:
         documents = totals["train"]["documents"]
-        raise BadInput(
-            f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out)",
-            where="corpus.held_out",
-            expected=f"a share that leaves at least {min_tokens} tokens to measure on",
+        found.append(
+            BadInput(
+                f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out)",
+                where="corpus.held_out",
+                expected=f"a share that leaves at least {min_tokens} tokens to measure on",
+            )
         )
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from glotmix.tokens.store import TokenStore
 
 
+COUNTED_TOKENS, CHUNK_TOKENS = 1 << 26, 1 << 20
+"""Most tokens of a side that are looked at for what of the vocabulary they use, and how many at once."""
 MIN_PARALLEL = 10
 """Fewest shared documents that a byte premium is estimated from."""
 
@@ -24,7 +26,8 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
     The byte premium of a language is the sum of bytes over the documents it shares with the reference, by an id that is
     a name, divided by the reference's bytes for the same documents (Arnett, Chang and Bergen 2024, "A Bit of a Problem:
     Measurement Disparities in Dataset Sizes across Languages", estimate it on parallel text in the same way). It means
-    something only where equal ids mean translations; fewer than ``MIN_PARALLEL`` shared documents give none.
+    something only where equal ids mean translations; fewer than ``MIN_PARALLEL`` shared documents give none. Parity is
+    the same in tokens (Petrov et al. 2023, arXiv 2305.15425, call it the tokenization premium): what fairness costs.
 
     Args:
         store: the tokens of a study.
@@ -53,17 +56,42 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
                 parallel_documents=len(shared),
                 share=None,
                 epochs=None,
+                tokens_per_byte=train["tokens"] / max(train["bytes"], 1),
+                parity=_premium(shared["length_theirs"].to_numpy() - 1, shared["length"].to_numpy() - 1),
+                **_known_of(store, language),
             )
         )
-    return Census(tuple(rows), reference, None)
+    return Census(tuple(rows), reference, None, store.overlap)
 
 
 def _named(store: TokenStore, language: str) -> pl.DataFrame:
-    """Id and bytes of the training documents whose id is a name."""
-    documents = store.documents(language, "train").select("id", "bytes")
+    """Id, bytes and tokens of the training documents whose id is a name."""
+    documents = store.documents(language, "train").select("id", "bytes", "length")
     return documents.filter(~pl.col("id").str.contains("#", literal=True)).unique(
         "id", keep="first", maintain_order=True
     )
+
+
+def _known_of(store: TokenStore, language: str) -> dict[str, Any]:
+    """What the tokenizer makes of a language, and what was read of it."""
+    unknown = store.tokenizer().unknown if store.text is None else None  # clones have ids of their own
+    seen_V = np.zeros(store.vocab_size, dtype=bool)
+    total = unknowns = 0
+    for side_N in (store.train(language), store.held_out(language).tokens):
+        for start in range(0, min(len(side_N), COUNTED_TOKENS), CHUNK_TOKENS):
+            ids_N = side_N[start : start + CHUNK_TOKENS]
+            seen_V[ids_N] = True
+            total += len(ids_N)
+            unknowns += 0 if unknown is None else int(np.count_nonzero(ids_N == unknown))
+    known: dict[str, Any] = {
+        "vocabulary_share": float(seen_V.mean()),
+        "unknown_tokens": unknowns / max(total, 1),
+        "lost_text": 0.0 if (kept := store.fidelity(language)) is None else kept.lost,
+    }
+    if (tally := store.reading(language)) is not None:
+        known |= {"files": tally.files, "rows": tally.rows}
+        known |= {"left_out": dict(tally.left_out), "labels": dict(tally.labels)}
+    return known
 
 
 def _premium(theirs: np.ndarray, ours: np.ndarray) -> float | None:

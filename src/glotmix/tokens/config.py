@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from glotmix.config import Section
@@ -17,5 +19,7 @@ class TokensConfig(Section):
     """Vocabulary of a trained tokenizer; 257 is bytes and the end of a document, nothing merged."""
     sample_bytes: int = Field(2_000_000, ge=1000)
     """Bytes of each language that the tokenizer is trained on."""
+    lossy: Literal["refuse", "allow"] = "refuse"
+    """What to do where over a tenth of a language's tokens are unknown, or of its characters are lost in decoding."""
     held_out_tokens: int = Field(50_000, ge=1000)
     """Most held-out tokens per language that losses are measured on."""

@@ -1,6 +1,7 @@
 """Joining: the pieces of a language become its flat files, the same whether it was one piece or a thousand.
 
-A document whose text an earlier piece had is dropped, and the held-out documents are those with the lowest hashes.
+A document whose text an earlier piece had is dropped, and so is a training document whose text another language holds
+out; the held-out documents are those with the lowest hashes.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from glotmix.corpus.split import HELD_OUT_ELSEWHERE, SAME_TEXT
+from glotmix.reading.tally import Tally
+
+NOT_MEASURED = "held out beyond tokens.held_out_tokens"
 JOIN_ROWS = 1 << 16
 """Rows of an index that are joined at once."""
 COPY_BYTES = 1 << 22
@@ -23,14 +28,29 @@ INDEX = pa.schema([("id", pa.string()), *[(name, pa.int64()) for name in ("offse
 
 
 def join(
-    folder: Path, language: str, pieces: Sequence[Path], held_out_tokens: int, dtype: str
+    folder: Path,
+    language: str,
+    pieces: Sequence[Path],
+    held_out_tokens: int,
+    dtype: str,
+    elsewhere: np.ndarray,
+    tally: Tally,
 ) -> dict[str, dict[str, int]]:
     """Write ``<language>.<side>.bin`` and ``.parquet`` of both sides from the pieces of a language; their totals.
+
+    Args:
+        folder: where they go.
+        language: tag.
+        pieces: directories of the pieces, in order.
+        held_out_tokens: most tokens that are measured on.
+        dtype: type of the ids.
+        elsewhere: hashes of texts that another language holds out, sorted: no training text is one of them.
+        tally: counts what the language's pieces read; what is left out here is counted out.
 
     Memory grows by 8 bytes a document, and by some 24 more where there are several pieces.
     """
     width = np.dtype(dtype).itemsize
-    kept = _first_of_equals([_column(piece, "text_hash") for piece in pieces])
+    kept = _kept(pieces, elsewhere, tally)
     lowest = _Lowest(held_out_tokens)
     totals = {"train": dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)}
     stem = folder / f"{language}.train"
@@ -48,8 +68,31 @@ def join(
                     lowest.offer(piece, rows, at[True])
                     for side in at:
                         at[side] += int(rows.length[rows.held == side].sum())
-    totals["held_out"] = _write_held_out(folder / f"{language}.held_out", lowest.fitting(), dtype)
+    held = totals["held_out"] = _write_held_out(folder / f"{language}.held_out", lowest.fitting(), dtype)
+    tally.drop(lowest.bytes - held["bytes"], NOT_MEASURED, lowest.documents - held["documents"])
     return totals
+
+
+def hashes_of(pieces: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Hashes of all texts of some pieces, and of those that are held out."""
+    hash_N = np.concatenate([_column(piece, "text_hash") for piece in pieces])
+    held_N = np.concatenate([_column(piece, "held_out") for piece in pieces]).astype(bool)
+    return hash_N, hash_N[held_N]
+
+
+def _kept(pieces: Sequence[Path], elsewhere: np.ndarray, tally: Tally) -> list[np.ndarray]:
+    """For every piece, which of its documents stay."""
+    hashes = [_column(piece, "text_hash") for piece in pieces]
+    kept = _first_of_equals(hashes)
+    for piece, hash_N, keep_N in zip(pieces, hashes, kept, strict=True):
+        there_N = np.isin(hash_N, elsewhere)
+        leak_N = keep_N & there_N & ~_column(piece, "held_out").astype(bool) if there_N.any() else there_N
+        if leak_N.any() or not keep_N.all():
+            bytes_N = _column(piece, "bytes")
+            tally.drop(int(bytes_N[~keep_N].sum()), SAME_TEXT, int((~keep_N).sum()))
+            tally.drop(int(bytes_N[leak_N].sum()), HELD_OUT_ELSEWHERE, int(leak_N.sum()))
+        keep_N &= ~leak_N
+    return kept
 
 
 def _column(piece: Path, name: str) -> np.ndarray:
@@ -112,6 +155,8 @@ class _Lowest:
 
     def __init__(self, tokens: int):
         self._tokens, self._found, self._arrivals = tokens, list[_Measured](), 0
+        self.documents = self.bytes = 0
+        """Held-out documents that were offered, and their bytes."""
 
     def offer(self, piece: Path, rows: _Rows, start: int) -> None:
         """The held-out documents among some rows, whose tokens begin at ``start`` in the piece's ``held_out.bin``."""
@@ -119,6 +164,8 @@ class _Lowest:
         offsets = start + np.cumsum(rows.length[held]) - rows.length[held]
         place = dict(zip(held.tolist(), offsets.tolist(), strict=True))
         chosen = np.flatnonzero(rows.held & rows.keep)
+        self.documents += len(chosen)
+        self.bytes += int(rows.batch["bytes"].to_numpy()[chosen].sum())
         hashes = rows.batch["id_hash"].to_numpy()
         chosen = chosen[np.argsort(hashes[chosen], kind="stable")]
         enough = int(np.searchsorted(np.cumsum(rows.length[chosen]), self._tokens)) + 1

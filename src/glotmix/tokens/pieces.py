@@ -16,16 +16,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glotmix.artifact import creating, open_artifact
+from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Part, Reader, open_reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
 from glotmix.corpus.words import count_words
 from glotmix.progress import Advance
+from glotmix.reading.tally import Tally
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 KIND = "piece"
+TALLY = "tally.json"
 BATCH_CHARACTERS = 1 << 16
 """Text that is encoded at once: a tenth faster than a megabyte, as the encodings stay in the caches."""
 LONGEST_TEXT = 1 << 20
@@ -133,7 +135,8 @@ def write_piece(
         return
     total = reader.bytes_wanted(piece.language) if piece.part is None else None
     with creating(piece.directory, KIND, piece.made_from) as folder:
-        documents = hashed_documents(reader, piece.language, held_out, piece.part)
+        tally = Tally()
+        documents = hashed_documents(reader, piece.language, held_out, piece.part, tally)
         encoded = _encoded(_reported(documents, piece.language, total, progress), tokenizer)
         with (
             open(folder / "train.bin", "wb") as train,
@@ -145,6 +148,7 @@ def write_piece(
                 for _, side, _, tokens in batch:
                     _append(sides[side], np.array([*tokens, tokenizer.end_of_document], dtype=dtype))
                 index.write_table(pa.Table.from_pylist([_row(*one) for one in batch], schema=_ROWS))
+        write_json(folder / TALLY, tally.to_json())
 
 
 def _row(document: Document, side: Side, text_hash: int, tokens: list[int]) -> dict[str, Any]:

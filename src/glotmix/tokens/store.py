@@ -10,10 +10,11 @@ tokenizer, and a model pays for not knowing where a text ends.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import polars as pl
@@ -22,11 +23,15 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from glotmix.artifact import Artifact, open_artifact, read_json
+from glotmix.corpus.overlap import Overlap
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput, Corrupt
+from glotmix.reading.tally import Tally
+from glotmix.tokens.fidelity import Fidelity
 from glotmix.tokens.joining import INDEX
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
+T = TypeVar("T")
 KIND, CLONES = "tokens", "clones"
 SUMMARY = "store.json"
 SIDES: tuple[Side, ...] = ("train", "held_out")
@@ -141,6 +146,28 @@ class TokenStore:
     def totals(self, language: str, split: Side) -> dict[str, int]:
         """``documents``, ``tokens``, ``bytes`` and ``words`` of one side of a language."""
         return dict(self._summary["languages"][language][split])
+
+    def reading(self, language: str) -> Tally | None:
+        """What was read of a language and what was left out; None in a store that does not know."""
+        return self._known("reading", Tally.from_json, language)
+
+    def fidelity(self, language: str) -> Fidelity | None:
+        """What of its text the tokenizer keeps; None where it was trained here, and keeps all."""
+        return self._known("fidelity", lambda one: Fidelity(float(one["unknown"]), float(one["lost"])), language)
+
+    @property
+    def overlap(self) -> Overlap | None:
+        """What languages have in common; None in a store that does not know."""
+        return self._known("overlap", Overlap.from_json)
+
+    def _known(self, name: str, make: Callable[[Any], T], language: str | None = None) -> T | None:
+        """A part of the summary that older stores and clones are without."""
+        try:
+            value = self._summary.get(name)
+            value = value if language is None or value is None else value.get(language)
+            return None if value is None else make(value)
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise Corrupt(f"{self.directory / SUMMARY}: {name} is not as it was written: {error!r}") from None
 
     def uniform_bits_per_byte(self, language: str) -> float:
         """Loss of the model that knows nothing: ``n log2(V) / bytes`` over the n held-out tokens."""

@@ -5,6 +5,7 @@ Byte-level, so that every text of every script has tokens, decoding gives it bac
 
 from __future__ import annotations
 
+import json
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,8 @@ class Tokenizer(ABC):
     """Number of ids, the end of a document included."""
     end_of_document: int
     """Id that follows every document."""
+    unknown: int | None = None
+    """Id of the one token for all that is not in the vocabulary; None where there is no such thing."""
     fingerprint: str
     """16 hexadecimal digits that change when the tokenizer does."""
 
@@ -84,7 +87,9 @@ class JsonTokenizer(Tokenizer):
         self._backend = backend
         self.end_of_document = end
         self.vocab_size = backend.get_vocab_size(with_added_tokens=True)
-        self.fingerprint = sha256(backend.to_str().encode()).hexdigest()[:16]
+        serialised = backend.to_str()
+        self.unknown = _unknown_of(json.loads(serialised)["model"], backend)
+        self.fingerprint = sha256(serialised.encode()).hexdigest()[:16]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [item.ids for item in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
@@ -96,6 +101,15 @@ class JsonTokenizer(Tokenizer):
         path = directory / "tokenizer.json"
         path.write_text(self._backend.to_str(pretty=True), encoding="utf-8")
         return path
+
+
+def _unknown_of(model: Mapping[str, Any], backend: Any) -> int | None:
+    """Id of the unknown token of a tokenizer.json's model: named in most kinds, numbered in Unigram."""
+    if isinstance(number := model.get("unk_id"), int):
+        return number
+    token = model.get("unk_token")
+    found = None if token is None else backend.token_to_id(token)
+    return None if found is None else int(found)
 
 
 class SentencePieceTokenizer(Tokenizer):
@@ -114,6 +128,8 @@ class SentencePieceTokenizer(Tokenizer):
             raise BadInput("not a SentencePiece model", where=where) from None
         pieces = self._backend.GetPieceSize()
         end = self._backend.eos_id()
+        unknown = self._backend.unk_id()
+        self.unknown = unknown if unknown >= 0 else None
         self.end_of_document = end if end >= 0 else pieces
         self.vocab_size = pieces + (end < 0)
         self.fingerprint = sha256(serialised).hexdigest()[:16]
