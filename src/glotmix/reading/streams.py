@@ -29,8 +29,8 @@ _MAX_WINDOW = 128 << 20
 """Largest window a zstd file may ask the memory for (``zstd --long=27``)."""
 _CHUNK_BYTES = 1 << 16
 _HEAD_BYTES = 4096
-_NULS = 0.2
-"""Share of zero bytes in the head of a file from which it is UTF-16 or UTF-32 and not UTF-8."""
+_NULS = (0.2, 0.9)
+"""Shares of zero bytes in the head of a file between which it is UTF-16 or UTF-32 and not UTF-8."""
 
 COMPRESSIONS = {
     ".gz": b"\x1f\x8b",
@@ -217,7 +217,7 @@ def _as_utf8(file: IO[bytes], path: Path, options: ReadOptions) -> IO[bytes]:
         raise BadInput(f"no encoding {encoding!r}", where=path, expected="utf-8, cp1252, gbk, shift_jis, …") from None
     if name != "utf-8":
         return io.BufferedReader(_Transcoded(file, encoding, path, options), _CHUNK_BYTES)
-    if len(head) >= 8 and head.count(0) > _NULS * len(head):
+    if len(head) >= 8 and _NULS[0] < head.count(0) / len(head) < _NULS[1]:
         raise BadInput(
             f"{head.count(0)} of its first {len(head)} bytes are zero",
             where=path,
