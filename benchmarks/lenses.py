@@ -62,7 +62,7 @@ def watched(directory: Path) -> dict:
     config = study.config
     planned = [PlannedRun.from_json(run) for run in read_json(directory / "plan.json")]
     planned = [run for run in planned if run.run.startswith(("coalition-full", "anchor-full"))]
-    runs = [StackRun(run.run, run.schedule, run.tokens, run.seed) for run in planned]
+    runs = [StackRun.of(run) for run in planned]
     proxy = config.proxy.model_copy(update={"evaluations": 4})
     batches = MixtureBatches(store, runs, proxy, study.available(store))
     held_out = {name: store.held_out(name) for name in (*config.languages, *config.outside)}

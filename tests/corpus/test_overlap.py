@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from glotmix.corpus import overlap
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.overlap import held_out_elsewhere, shared_texts
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, split_documents
 from glotmix.tokens import joining
 from glotmix.tokens.build import build_store

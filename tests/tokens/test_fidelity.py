@@ -4,7 +4,7 @@ import pytest
 
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.tokens.build import build_store
 from glotmix.tokens.census import take_census

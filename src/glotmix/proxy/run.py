@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from glotmix.mixture.adaptives.adaptive import Adaptive
+from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 from glotmix.proxy.config import ProxyConfig
@@ -31,6 +32,12 @@ class StackRun:
     """Loss weights of the languages; None where every sequence counts the same."""
     adaptive: Adaptive | None = None
     """A method that changes mixture or weights while the run goes on."""
+
+    @classmethod
+    def of(cls, planned: PlannedRun) -> StackRun:
+        """The run as it is trained: an adaptive method is made with the run's seed."""
+        adaptive = None if planned.adaptive is None else planned.adaptive.make(planned.seed)
+        return cls(planned.run, planned.schedule, planned.tokens, planned.seed, planned.weighting, adaptive)
 
     @property
     def is_guided(self) -> bool:

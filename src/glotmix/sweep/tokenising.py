@@ -1,4 +1,7 @@
-"""Tokenising over an executor: every piece of a corpus is a job, retried and resumed as a proxy's is."""
+"""Tokenising over an executor: every piece of a corpus is a job, retried and resumed as a proxy's is.
+
+Also the program that makes one piece: ``python -m glotmix.sweep.tokenising ORDER.json``.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from glotmix.artifact import write_json
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.progress import Advance
 from glotmix.sweep.executors.executor import Executor, Job
+from glotmix.sweep.order import follow
+from glotmix.tokens import pieces
 from glotmix.tokens.pieces import Piece, Workshop
 
 
@@ -61,5 +66,14 @@ class Scattered:
         name = f"tokens-{piece.directory.name}"
         order = self._jobs / f"{name}.json"
         write_json(order, workshop.order(piece))
-        command = (sys.executable, "-m", "glotmix.sweep.tokeniser", str(order.resolve()))
+        command = (sys.executable, "-m", "glotmix.sweep.tokenising", str(order.resolve()))
         return Job(name, command, self._jobs / f"{name}.log")
+
+
+def main(path: Path) -> int:
+    """Make the piece that an order asks for; exit code 0, or that of the error whose message goes to the log."""
+    return follow(path, pieces.follow)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

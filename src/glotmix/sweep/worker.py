@@ -7,10 +7,8 @@ dies and its successor apart.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 import math
-import os
 import shutil
 import sys
 import time
@@ -18,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glotmix.artifact import creating, open_artifact, read_json, write_json, write_text
+from glotmix.artifact import creating, open_artifact, write_json, write_text
 from glotmix.errors import GlotmixError
 from glotmix.mixture.design import PlannedRun
-from glotmix.orphan import die_with_driver
 from glotmix.proxy.config import ProxyConfig
+from glotmix.sweep.order import follow
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
 
@@ -35,21 +33,9 @@ if TYPE_CHECKING:
     from glotmix.proxy.run import RunResult, StackRun
 
 
-def main(order_path: Path) -> int:
+def main(path: Path) -> int:
     """Train the runs of one order; exit code 0, or that of the error whose message goes to the log."""
-    die_with_driver()
-    with open(order_path, encoding="utf-8") as lock:
-        if os.environ.get("RANK", "0") == "0":  # one of a team holds it for all
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            work(read_json(order_path), order_path.with_suffix(".progress"))
-        except GlotmixError as error:
-            print(error, file=sys.stderr)
-            return error.exit_code
-        except OSError as error:
-            print(f"{error.filename or order_path}: {error.strerror or error}", file=sys.stderr)
-            return 1
-    return 0
+    return follow(path, lambda order: work(order, path.with_suffix(".progress")))
 
 
 def work(order: Mapping[str, Any], progress: Path) -> None:
@@ -99,17 +85,7 @@ def _train(
     runs_directory = Path(order["runs_directory"])
     if all(_is_done(order, run.run) for run in planned):
         return
-    runs = [
-        StackRun(
-            run.run,
-            run.schedule,
-            run.tokens,
-            run.seed,
-            run.weighting,
-            None if run.adaptive is None else run.adaptive.make(run.seed),
-        )
-        for run in planned
-    ]
+    runs = [StackRun.of(run) for run in planned]
     proxy = ProxyConfig.model_validate(order["proxy"])
     shape = Shape.of(proxy, store.vocab_size)
     kept = progress.with_suffix(".checkpoints")

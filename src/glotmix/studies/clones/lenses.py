@@ -171,7 +171,7 @@ class Lenses:
         from glotmix.proxy.stack import Stack
 
         planned, proxy = run.planned, self.proxy
-        one = StackRun(planned.run, planned.schedule, planned.tokens, planned.seed)
+        one = StackRun.of(planned)
         batches = MixtureBatches(self.store, [one], proxy)
         languages = self.main.arm.languages[:2]
         held = {name: self.store.held_out(name) for name in languages}
@@ -211,7 +211,7 @@ def _drawn(run: PlannedRun, store: ClonedStore, proxy: ProxyConfig, count: int) 
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.run import StackRun, steps_of
 
-    batches = MixtureBatches(store, [StackRun(run.run, run.schedule, run.tokens, run.seed)], proxy)
+    batches = MixtureBatches(store, [StackRun.of(run)], proxy)
     total = steps_of(run.tokens, proxy) * proxy.batch
     found = []
     for index in np.unique(np.linspace(0, total - 1, min(count, total)).astype(int)).tolist():

@@ -311,7 +311,7 @@ def _windows(run: Path, directory: Path, asking: Asking) -> tuple[Samples, Sampl
     config = study.config
     store = open_store(directory / "tokens")
     proxy = study.sizes[plan.size] if plan.size else config.proxy
-    stack_run = StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)
+    stack_run = StackRun.of(plan)
     batches = MixtureBatches(store, [stack_run], proxy, study.available(store, proxy))
     rng, T = np.random.default_rng(asking.seed), proxy.context
     trained_on = plan.schedule.average().support

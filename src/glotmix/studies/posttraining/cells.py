@@ -7,24 +7,22 @@ whatever becomes of its job. ``python -m glotmix.studies.posttraining.cells ORDE
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from glotmix.artifact import fingerprint, read_json, write_json
+from glotmix.artifact import fingerprint, write_json
 from glotmix.errors import GlotmixError
 from glotmix.mixture.schedule import Schedule
-from glotmix.orphan import die_with_driver
 from glotmix.posttraining.cell import Base, Setting, is_done, run_cell
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell
 from glotmix.sweep.executors.executor import Executor, Job
+from glotmix.sweep.order import follow
 
 CELLS = "cells"
 Progress = Callable[[int, int, int], None]
@@ -140,33 +138,32 @@ def opened(order: Mapping[str, Any]) -> tuple[list[Cell], Base, Setting]:
     return [Cell.from_json(record) for record in order["cells"]], base, setting
 
 
-@contextmanager
-def working_on(order_path: Path) -> Iterator[dict[str, Any]]:
-    """An order, held so that no second process works on it; ends with the driver."""
-    import torch
-
-    die_with_driver()
-    with open(order_path, encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        order = read_json(order_path)
-        if order["device"] == "cpu":
-            torch.set_num_threads(1)
-        yield order
-
-
 def main(order_path: Path) -> int:
     """Train the cells of one order; the exit code is that of the last error, 0 when there was none."""
+    return follow(order_path, train_cells)
+
+
+def train_cells(order: Mapping[str, Any]) -> int:
+    """Train the cells of an order one after the other; the exit code of the last that failed, else 0."""
     code = 0
-    with working_on(order_path) as order:
-        cells, base, setting = opened(order)
-        for cell in cells:
-            try:
-                run_cell(cell, base, setting, Path(order["folder"]))
-                print(f"{cell.name}: done", flush=True)
-            except GlotmixError as error:  # the other cells go on
-                print(f"{cell.name} failed: {error}", file=sys.stderr, flush=True)
-                code = error.exit_code
+    one_thread_on(order["device"])
+    cells, base, setting = opened(order)
+    for cell in cells:
+        try:
+            run_cell(cell, base, setting, Path(order["folder"]))
+            print(f"{cell.name}: done", flush=True)
+        except GlotmixError as error:  # the other cells go on
+            print(f"{cell.name} failed: {error}", file=sys.stderr, flush=True)
+            code = error.exit_code
     return code
+
+
+def one_thread_on(device: str) -> None:
+    """On a CPU there is a process for every core."""
+    import torch
+
+    if device == "cpu":
+        torch.set_num_threads(1)
 
 
 def _reason(log: Path, cell: Cell) -> str:

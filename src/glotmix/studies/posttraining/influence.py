@@ -24,10 +24,11 @@ from glotmix.posttraining.cell import Base, Setting, finetune, training_data, tr
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sample import Sample
-from glotmix.studies.posttraining.cells import Plan, opened, order_of, working_on
+from glotmix.studies.posttraining.cells import Plan, one_thread_on, opened, order_of
 from glotmix.studies.posttraining.findings import InfluenceRow
 from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors.executor import Executor, Job
+from glotmix.sweep.order import follow
 
 KIND = "posttraining influence"
 
@@ -105,12 +106,15 @@ def _is_done(directory: Path, cell: Cell, asked: InfluenceConfig, base: Base, se
 
 def main(order_path: Path) -> int:
     """The influence that one order asks for."""
-    with working_on(order_path) as order:
-        (cell,), base, setting = opened(order)
-        asked = InfluenceConfig.model_validate(order["influence"])
-        with creating(Path(order["folder"]) / cell.name, KIND, _made_from(cell, asked, base, setting)) as part:
-            write_json(part / "shares.json", _shares(cell, base, setting, asked))
-    return 0
+    return follow(order_path, _score)
+
+
+def _score(order: Mapping[str, Any]) -> None:
+    one_thread_on(order["device"])
+    (cell,), base, setting = opened(order)
+    asked = InfluenceConfig.model_validate(order["influence"])
+    with creating(Path(order["folder"]) / cell.name, KIND, _made_from(cell, asked, base, setting)) as part:
+        write_json(part / "shares.json", _shares(cell, base, setting, asked))
 
 
 @dataclass(frozen=True)
