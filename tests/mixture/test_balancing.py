@@ -39,14 +39,14 @@ def test_a_language_without_text_has_no_share_at_any_temperature():
 
 
 @given(corpora, st.floats(1, 50), st.floats(1, 50))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_temperature_composes_multiplicatively(sizes, one, other):
     twice = temperature(temperature(sizes, one), other)
     assert twice.total_variation(temperature(sizes, one * other)) < 1e-9
 
 
 @given(corpora, st.floats(0.01, 1.0), st.floats(0.1, 10))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_unimax_is_the_most_even_allocation_under_its_cap(sizes, filled, max_epochs):
     """Water-filling: every language stands at one level or at its cap below it, and the budget is spent."""
     budget = filled * max_epochs * sum(sizes.values())

@@ -39,7 +39,7 @@ def test_the_language_falls_to_each_sequence_independently_of_its_neighbours():
 
 
 @given(st.floats(0.05, 0.95), st.sampled_from([0.0, 0.2, 0.37, 1.0]), st.integers(0, 2999), st.integers(0, 800))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_any_part_can_be_asked_for_first(first, parallel, start, count):
     count = min(count, TOTAL - start)
     whole = of(first, parallel).draw(0, TOTAL)

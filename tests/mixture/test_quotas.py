@@ -26,7 +26,7 @@ def all_blocks(quotas):
 
 
 @given(runs())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_counts_of_every_block_are_whole_not_negative_and_fill_it(quotas):
     blocks = all_blocks(quotas)
     drawn = quotas.drawn(blocks)
@@ -38,14 +38,14 @@ def test_counts_of_every_block_are_whole_not_negative_and_fill_it(quotas):
 
 
 @given(runs())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_a_language_is_never_drawn_in_a_stage_where_its_share_is_zero(quotas):
     drawn = np.diff(quotas.drawn_SL, axis=0)
     assert (drawn[quotas.p_SL == 0] == 0).all()
 
 
 @given(runs())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_blocks_tile_the_run_and_know_their_indices(quotas):
     total = int(quotas.start_S[-1])
     index = np.arange(total)
@@ -62,7 +62,7 @@ def test_blocks_tile_the_run_and_know_their_indices(quotas):
 
 
 @given(st.lists(st.floats(0.02, 1), min_size=1, max_size=8), st.integers(200, 20_000), st.integers(200, 400))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_no_language_is_ever_a_whole_sequence_off_where_blocks_hold_one_of_each(weights, total, block):
     """Cumulative error at every block of the run; rounding each block by itself is off by up to half per block."""
     mixture = Mixture.normalised({str(i): w for i, w in enumerate(weights)})
@@ -75,7 +75,7 @@ def test_no_language_is_ever_a_whole_sequence_off_where_blocks_hold_one_of_each(
 
 
 @given(runs(least=0.05))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_halving_gives_what_plain_largest_remainder_gives_where_that_is_safe(quotas):
     blocks = all_blocks(quotas)
     halved = replace(quotas, plain_S=np.zeros_like(quotas.plain_S))

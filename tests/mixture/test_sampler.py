@@ -26,7 +26,7 @@ def samplers(draw):
 
 
 @given(samplers())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_each_epoch_of_each_language_is_a_permutation_of_its_sequences(sampler):
     languages, sequences = sampler.draw(0, sampler.total)
     for index, name in enumerate(sampler.languages):
@@ -37,7 +37,7 @@ def test_each_epoch_of_each_language_is_a_permutation_of_its_sequences(sampler):
 
 
 @given(samplers(), st.data())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_the_order_does_not_depend_on_how_it_is_cut(sampler, data):
     whole = sampler.draw(0, sampler.total)
     start = data.draw(st.integers(0, sampler.total))
@@ -48,7 +48,7 @@ def test_the_order_does_not_depend_on_how_it_is_cut(sampler, data):
 
 
 @given(samplers(), st.data())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_counts_are_those_of_the_draws(sampler, data):
     start = data.draw(st.integers(0, sampler.total))
     stop = data.draw(st.integers(start, sampler.total))
@@ -58,7 +58,7 @@ def test_counts_are_those_of_the_draws(sampler, data):
 
 
 @given(samplers())
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_stages_begin_and_end_where_they_say(sampler):
     languages, _ = sampler.draw(0, sampler.total)
     edges = [round(stage.start * sampler.total) for stage in sampler.schedule.stages] + [sampler.total]

@@ -64,7 +64,7 @@ def test_swap_exchanges_two_shares_and_averages_to_balance():
 
 
 @given(schedules(), st.floats(0, 1))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_epochs_at_is_the_integral_of_the_shares(schedule, progress):
     unique = {"a": 10.0, "b": 200.0, "c": 3000.0}
     steps = 200
@@ -78,14 +78,14 @@ def test_epochs_at_is_the_integral_of_the_shares(schedule, progress):
 
 
 @given(schedules())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_epochs_at_the_end_are_those_of_the_average(schedule):
     unique = dict.fromkeys("abc", 7.0)
     assert schedule.epochs_at(1.0, 100, unique) == pytest.approx(schedule.epochs(100, unique))
 
 
 @given(schedules())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_json_round_trip(schedule):
     restarting = Schedule((*schedule.stages[:-1], Stage(schedule.stages[-1].start, schedule.stages[-1].mixture, True)))
     for one in (schedule, restarting):

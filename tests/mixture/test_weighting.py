@@ -35,7 +35,7 @@ def test_scalarization_weights_of_mc4_at_temperature_five():
 
 
 @given(sizes_of, temperatures, temperatures, st.integers(0, 2**32 - 1))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_every_form_of_one_target_has_the_same_expected_gradient(sizes, sample, target, seed):
     """Sampling at τ₂; sampling at τ₁ and weighting the rest; weighting alone: Σ q_l w_l g_l is one vector."""
     gradients = dict(zip(sizes, np.random.default_rng(seed).normal(size=(len(sizes), 7)), strict=True))
@@ -51,7 +51,7 @@ def test_every_form_of_one_target_has_the_same_expected_gradient(sizes, sample, 
 
 
 @given(sizes_of, temperatures, temperatures)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_weights_have_mean_one_under_what_is_sampled_and_give_back_the_target(sizes, sample, target):
     q, w = mixed(sizes, sample=sample, target=target)
     assert sum(q[name] * w[name] for name in q) == pytest.approx(1.0)
@@ -59,7 +59,7 @@ def test_weights_have_mean_one_under_what_is_sampled_and_give_back_the_target(si
 
 
 @given(sizes_of, temperatures)
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_variance_factor_is_one_plus_chi_square_and_grows_with_temperature(sizes, tau):
     q, p = proportional(sizes), temperature(sizes, tau)
     chi_square = sum((p[name] - q[name]) ** 2 / q[name] for name in sizes)

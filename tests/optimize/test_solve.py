@@ -1,6 +1,5 @@
 import io
 import json
-import time
 
 import numpy as np
 import pytest
@@ -78,9 +77,7 @@ def test_the_gap_to_clarabel_is_below_1e6(L, grouped):
     limits = Constraints(law.languages, floors={"l01": 0.01}, ceilings=ceilings, groups=groups)
     penalty = Penalty(0.05, dict(zip(law.languages, natural_L, strict=True)))
     aim = Mean(law.targets, equal(law.targets), penalty=penalty)
-    started = time.process_time()
     found = minimise(law, aim, limits, starts=2)
-    seconds = time.process_time() - started
     x = cp.Variable(L)
     held = [cp.sum(x) == 1, x >= limits.floor_L, x <= limits.ceiling_L]
     if grouped:
@@ -95,7 +92,6 @@ def test_the_gap_to_clarabel_is_below_1e6(L, grouped):
     assert composite.value(limits.project_kl(np.ones(L))) - problem.value > 0.01
     assert limits.violation(p_L) < 1e-9
     assert found.status == "converged"
-    assert seconds < 20  # benchmarks/optimum.py holds it to 1 s on an idle core
 
 
 def test_the_worst_language_is_as_good_as_clarabel_makes_it():

