@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONWARNINGS ?= default
+# Python's warnings are told where tests run and nowhere else: pip would print hundreds of its own.
+TESTS := PYTHONWARNINGS=$${PYTHONWARNINGS:-default} $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check docs corpora clean
 
@@ -23,11 +24,11 @@ demo: setup
 
 test: setup
 	bash scripts/packages.sh
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(TESTS) -n 2 --dist worksteal
 
 test-slow: setup
 	bash scripts/packages.sh
-	$(BIN)/python -m pytest -m slow --timeout=3600
+	$(TESTS) -m slow --timeout=3600
 
 check: setup
 	$(BIN)/ruff check src tests benchmarks

@@ -51,7 +51,7 @@ PartitionName=all Nodes=$host Default=YES MaxTime=INFINITE State=UP
 CONF
 /usr/sbin/slurmctld -f "$SLURM_CONF"
 /usr/sbin/slurmd -f "$SLURM_CONF" -N "$host"
-for _ in $(seq 50); do
+for _ in $(seq 600); do  # two minutes: a busy machine is slow to start
   sinfo --noheader --format=%T 2>/dev/null | grep -q idle && exit 0
   sleep 0.2
 done

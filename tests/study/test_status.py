@@ -32,7 +32,7 @@ def study(tmp_path):
 
 def test_runs_are_told_by_state_with_losses_time_and_compute(study, monkeypatch):
     clock = SimpleNamespace(monotonic=lambda: now)
-    monkeypatch.setattr("glotmix.study.status.time", clock)
+    monkeypatch.setattr(f"{Progress.__module__}.time", clock)
     now = 1000.0
     note = Progress(study, "Training proxies")
     note_compute(study, {f"r{i}": 8e9 for i in range(5)})
