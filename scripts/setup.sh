@@ -18,8 +18,9 @@ if sys.version_info < (3, 11):
     sys.exit(f"glotmix needs Python 3.11 or newer, found {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")
 PY
 [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-.venv/bin/python -m pip install -q --upgrade 'pip>=25.1'
-.venv/bin/python -m pip install -q -c constraints.txt torch
-.venv/bin/python -m pip install -q -c constraints.txt -e '.[train]' --group dev
+# pip says what is an error only: of warnings it has many that whoever wants a demo can do nothing about.
+.venv/bin/python -m pip install -qq --upgrade 'pip>=25.1'
+.venv/bin/python -m pip install -qq -c constraints.txt torch
+.venv/bin/python -m pip install -qq -c constraints.txt -e '.[train]' --group dev
 # Reference implementations of influence scores, for the tests; without dependencies (see pyproject.toml).
-.venv/bin/python -m pip install -q -c constraints.txt --no-deps captum dattri kronfluence
+.venv/bin/python -m pip install -qq -c constraints.txt --no-deps captum dattri kronfluence
