@@ -60,7 +60,11 @@ def requests(browser):
 
 
 def frame(browser):
-    """Wait until what was asked for is drawn."""
+    """Wait until nothing is being solved and what was asked for is drawn."""
+    browser.set_script_timeout(120)
     browser.execute_async_script(
-        "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => done()));"
+        """const done = arguments[0], explorer = document.querySelector('.explorer');
+        const look = () => explorer && explorer.getAttribute('aria-busy') === 'true'
+          ? setTimeout(look, 20) : requestAnimationFrame(() => requestAnimationFrame(() => done()));
+        look();"""
     )

@@ -163,7 +163,7 @@ def test_each_objective_has_its_own_optimum(small_page, kind):
         let seed = 7;
         const random = () => { seed = (seed * 16807) % 2147483647; return seed / 2147483647; };
         for (let i = 0; i < 40; i++) {
-          glotmix.set(glotmix.project(best.map((v) => v * Math.exp(0.4 * (random() - 0.5)) + 1e-9), low, high));
+          glotmix.set(glotmix.project(best.map((v) => v * Math.exp(0.4 * (random() - 0.5)) + 1e-9), {low, high}));
           out.push(glotmix.state().objective);
         }
         return out;"""

@@ -89,6 +89,12 @@ class Advice:
     """Least share of a language."""
     ceilings: Mapping[str, float] = field(default_factory=dict)
     """Greatest share of a language, ``max_epochs`` included."""
+    groups: Mapping[str, tuple[tuple[str, ...], float, float]] = field(default_factory=dict)
+    """Name to members, least and greatest sum of their shares."""
+    quantile: float = 0.75
+    """Share of the languages that the objective "quantile" looks at."""
+    penalty: tuple[str, float, Mapping[str, float]] | None = None
+    """Kind ("kl" or "l1"), weight and reference mixture of what holds the optimum back; not part of the objective."""
     status: str = "converged"
     """How the solver ended."""
     honest: float | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glotmix.report.evidence import Evidence, LawFit
+from glotmix.report.evidence import Advice, Evidence, LawFit
 from glotmix.wording import counted
 
 EXACT_BYTES = 1_000_000
@@ -50,8 +50,21 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         "floors": [advice.floors.get(language, 0.0) if advice else 0.0 for language in languages],
         "ceilings": [min(1.0, advice.ceilings.get(language, 1.0)) if advice else 1.0 for language in languages],
         "epochs": [epochs.get(language) for language in languages],
+        "limits": [
+            {"members": list(members), "floor": floor, "ceiling": ceiling}
+            for members, floor, ceiling in (advice.groups.values() if advice else ())
+        ],
+        "quantile": advice.quantile if advice else 0.75,
+        "penalty": _penalty(advice, languages),
         "runs": [i for i, role in enumerate(runs.role_R) if role != "validation"] if same and runs is not None else [],
     }
+
+
+def _penalty(advice: Advice | None, languages: list[str]) -> dict[str, Any] | None:
+    if advice is None or advice.penalty is None:
+        return None
+    kind, weight, reference = advice.penalty
+    return {"kind": kind, "weight": weight, "reference": [reference.get(language, 0.0) for language in languages]}
 
 
 def law_data(law: LawFit) -> dict[str, Any]:

@@ -83,6 +83,13 @@ def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:
     )
 
 
+def _penalty(optimum: Optimum, unique: Mapping[str, float]) -> tuple[str, float, Mapping[str, float]] | None:
+    penalty = optimum.aim.penalty
+    if penalty is None:
+        return None
+    return penalty.kind, penalty.weight, dict(penalty.reference or Mixture.normalised(unique))
+
+
 def advice(
     law: str, optimum: Optimum, config: OptimizeConfig, *, D: float | None, unique: Mapping[str, float]
 ) -> Advice:
@@ -116,6 +123,12 @@ def advice(
         active=tuple(active.words for active in optimum.active),
         floors=dict(config.floors),
         ceilings=ceilings,
+        groups={
+            name: (tuple(group["languages"]), float(group.get("floor", 0.0)), float(group.get("ceiling", 1.0)))
+            for name, group in config.groups.items()
+        },
+        quantile=config.quantile,
+        penalty=_penalty(optimum, unique),
         status=optimum.status,
         honest=optimum.honest,
         spread=optimum.spread or {},

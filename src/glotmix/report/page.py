@@ -38,7 +38,9 @@ COMPARED = (
     ("settings", "What differs in the settings", comparison.what_differs),
 )
 """The page that lays one study beside another."""
-SCRIPTS = ("law.js", "page.js", "explorer.js")
+LAW_SCRIPTS = ("law.js", "solve.js")
+"""Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
+SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js")
 
 
 def write_report(evidence: Evidence, path: Path) -> Path:
@@ -90,7 +92,7 @@ def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | 
     """
     bodies = [(key, heading, body) for key, heading, body in bodies if body]
     first = bodies[0][0] if bodies else ""
-    style, script = _style(), "\n".join(map(asset, SCRIPTS))
+    style, scripts = _style(), ["\n".join(map(asset, names)) for names in (LAW_SCRIPTS, SCRIPTS)]
     theme = el("button", "◐", type="button", id="theme", hidden=True, aria_label="Colours: as the system")
     body = el(
         "body",
@@ -111,9 +113,10 @@ def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | 
         el("main", *[_section(key, heading, body) for key, heading, body in bodies if body]),
         el("div", id="tip", role="tooltip", hidden=True),
         el("div", id="said", css="unseen", aria_live="polite"),
-        el("script", Html(script)),
+        el("script", Html(scripts[0]), id="law-script"),
+        el("script", Html(scripts[1])),
     )
-    return f"<!doctype html>\n{el('html', _head(title, style, script), body, lang='en')}\n"
+    return f"<!doctype html>\n{el('html', _head(title, style, scripts), body, lang='en')}\n"
 
 
 def _with_clear_names(evidence: Evidence) -> Evidence:
@@ -132,10 +135,11 @@ def _with_clear_names(evidence: Evidence) -> Evidence:
     return replace(evidence, advice=replace(advice, baselines=baselines, gains=gains), trained=trained)
 
 
-def _head(title: str, style: str, script: str) -> Html:
+def _head(title: str, style: str, scripts: Sequence[str]) -> Html:
     """The head, with a policy that lets nothing run or load but what this file brings (checked by its hash)."""
+    hashes = " ".join(f"'{_hash(script)}'" for script in scripts)
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data: blob:; "
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {hashes}; worker-src blob:; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     return el(

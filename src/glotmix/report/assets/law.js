@@ -144,9 +144,13 @@ class Law {
     return this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
   }
 
-  predict(p) {
+  // losses [T]; only of some targets (the others stay 0), where these are told
+  predict(p, members = null) {
     this.take(p);
-    return Float64Array.from({ length: this.T }, (_, t) => this.at(this.theta, t * this.P, t));
+    if (!members) return Float64Array.from({ length: this.T }, (_, t) => this.at(this.theta, t * this.P, t));
+    const loss = new Float64Array(this.T);
+    for (const t of members) loss[t] = this.at(this.theta, t * this.P, t);
+    return loss;
   }
 
   // losses of every resample, [B * T]; only of the targets wanted, where these are told
@@ -205,66 +209,4 @@ class Law {
 function quantile(sorted, q) {
   const at = q * (sorted.length - 1), low = Math.floor(at), part = at - low;
   return part === 0 ? sorted[low] : sorted[low] + part * (sorted[low + 1] - sorted[low]);
-}
-
-// What is minimised, as in src/glotmix/optimize/objective.py: weights [T], each target's own best loss [T] where asked.
-class Objective {
-  constructor(kind, weights, best) {
-    this.kind = kind;
-    this.peak = kind === "worst" || kind === "regret";
-    this.members = weights.map((w, t) => [w, t]).filter(([w]) => w > 0).map(([, t]) => t);
-    const total = this.peak ? 1 : this.members.reduce((sum, t) => sum + weights[t], 0);
-    this.slope = weights.map((w, t) => (w > 0 ? w / total / (kind === "normalised" || kind === "worst" ? best[t] : 1) : 0));
-    this.shift = weights.map((_, t) => (kind === "regret" ? best[t] : 0));
-  }
-
-  value(loss, from = 0) {
-    let value = this.peak ? -Infinity : 0;
-    for (const t of this.members) {
-      const part = (loss[from + t] - this.shift[t]) * this.slope[t];
-      value = this.peak ? Math.max(value, part) : value + part;
-    }
-    return value;
-  }
-
-  // smooth value and its slopes by target; a peak becomes a log-sum-exp that sharpens with beta
-  smooth(loss, beta) {
-    const top = this.value(loss);
-    if (!this.peak) return [top, this.slope];
-    const e = this.slope.map((w, t) => (w > 0 ? Math.exp(beta * ((loss[t] - this.shift[t]) * w - top)) : 0));
-    const sum = e.reduce((a, b) => a + b, 0);
-    return [top + Math.log(sum) / beta, e.map((v, t) => (v / sum) * this.slope[t])];
-  }
-}
-
-// The mixture nearest to q (in KL) with low <= p <= high and sum one: p = clip(k q, low, high), k by bisection.
-function project(q, low, high) {
-  const sum = (k) => { let s = 0; for (let i = 0; i < q.length; i++) s += Math.min(high[i], Math.max(low[i], k * q[i])); return s; };
-  let a = 0, b = 1;
-  while (sum(b) < 1 && b < 1e12) b *= 2;
-  for (let i = 0; i < 100 && b - a > 1e-16 * b; i++) { const k = (a + b) / 2; if (sum(k) < 1) a = k; else b = k; }
-  return Float64Array.from(q, (v, i) => Math.min(high[i], Math.max(low[i], b * v)));
-}
-
-// Exponentiated gradient with a step that grows while it helps and shrinks when it does not.
-function minimise(law, objective, start, low, high, steps = 3000) {
-  let p = project(Float64Array.from(start, (v) => Math.max(v, 1e-6)), low, high);
-  for (const beta of objective.peak ? [30, 300, 3000] : [0]) {
-    let [f, slopes] = objective.smooth(law.predict(p), beta), step = 1, still = 0;
-    for (let i = 0; i < steps && still < 6 && step > 1e-12; i++) {
-      const gradient = new Float64Array(law.L);
-      law.take(p);
-      for (const t of objective.members) law.addGradient(t, slopes[t], gradient);
-      let mean = 0;
-      for (let l = 0; l < law.L; l++) mean += p[l] * gradient[l];
-      const next = project(p.map((v, l) => v * Math.exp(Math.max(-30, Math.min(30, -step * (gradient[l] - mean))))), low, high);
-      const [value, weights] = objective.smooth(law.predict(next), beta);
-      if (value <= f) {
-        still = f - value < 1e-13 * Math.abs(f) ? still + 1 : 0;
-        [p, f, slopes] = [next, value, weights];
-        step *= 1.5;
-      } else step /= 3;
-    }
-  }
-  return p;
 }
