@@ -43,6 +43,7 @@ class Fixed(Exporter):
     name = title = target_version = notes = "fixed"
     unit = "tokens"
     schedule_support = "phases"
+    packing = "cut"
 
     def __init__(self, files):
         self.written = files
@@ -55,6 +56,9 @@ class Fixed(Exporter):
         return Simulation(tuple(phase.mixture.to_json() for phase in request.phases))
 
     def read(self, directory):
+        raise NotImplementedError
+
+    def launches(self, directory):
         raise NotImplementedError
 
 

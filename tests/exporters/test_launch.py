@@ -1,12 +1,13 @@
 """The launch scripts start every stage once, in order, and go on where a run was interrupted."""
 
 import subprocess
+import sys
 
 import pytest
 
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import export
-from tests.contracts.exporter import CONSTANT, THREE_STAGES, request_for
+from tests.contracts.exporter import CONSTANT, THREE_STAGES, possible, request_for
 
 FAKE_MEGATRON = """\
 #!/usr/bin/env bash
@@ -59,26 +60,135 @@ def test_megatron_killed_in_a_phase_stops_and_goes_on_in_it(megatron):
 PHASED = sorted(
     name for name, one in all_exporters().items() if one.schedule_support == "phases" and name != "megatron_lm"
 )
+MERGED = sorted(name for name in all_exporters() if "merge.py" in all_exporters()[name].files(request_for(CONSTANT)))
+CONFIGURATION = """\
+# mine
+learning_rate: 1e-5
+tokens: {micro_batch_size: 4}
+optimizer:
+  learning_rate_scheduler: {lr_warmup_steps: 20, min_decay_lr: 1e-6}
+train_loader:
+  drop_last: true
+datasets:
+  - path: mine
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Runs launch.sh of an exported folder with a command, from another folder."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "mine.yaml").write_text(CONFIGURATION)
+
+    def run(*command, **environ):
+        return subprocess.run(
+            ["bash", str(tmp_path / "out" / "launch.sh"), *command],
+            cwd=tmp_path / "elsewhere",
+            env={"PATH": "/usr/bin:/bin", "CONFIG": "mine.yaml", "PYTHON": sys.executable, **environ},
+            capture_output=True,
+            text=True,
+        )
+
+    return run
 
 
 @pytest.mark.parametrize("name", PHASED)
-def test_every_stage_is_launched_once_and_a_failure_stops(name, tmp_path):
+def test_every_stage_is_launched_once_and_a_failure_stops(name, launch, tmp_path):
     exporter = all_exporters()[name]
-    export(exporter, request_for(THREE_STAGES), tmp_path)
-    launch = ["bash", str(tmp_path / "launch.sh")]
-    show = ["bash", "-c", 'echo "stage=${MIXTURE_STAGE:-} last=${LAST_STEP:-} file=${1:-}"', "train"]
-    lines = [line for line in subprocess.check_output([*launch, *show], text=True).splitlines() if "file=" in line]
+    export(exporter, request_for(THREE_STAGES), tmp_path / "out")
+    done = launch("bash", "-c", 'echo "stage=${MIXTURE_STAGE:-} last=${LAST_STEP:-} file=${1:-}"', "train")
+    lines = [line for line in done.stdout.splitlines() if "file=" in line]
     assert len(lines) == 3
-    if (tmp_path / "mixture.py").exists():
+    if (tmp_path / "out" / "mixture.py").exists():
         assert lines == [f"stage={i} last={end} file=" for i, end in enumerate((60, 180, 240))]
     else:
-        assert all((tmp_path / line.split("/")[-1]).is_file() for line in lines)
+        assert all((tmp_path / "out" / line.split("/")[-1]).is_file() for line in lines)
         assert len(set(lines)) == 3
-    failed = subprocess.run([*launch, "bash", "-c", "echo once; exit 7"], capture_output=True, text=True)
+    failed = launch("bash", "-c", "echo once; exit 7")
     assert failed.returncode == 7
     assert failed.stdout.count("once") == 1
 
 
-@pytest.mark.parametrize("name", PHASED)
-def test_a_constant_mixture_needs_no_launch_script(name, tmp_path):
+@pytest.mark.parametrize("name", [name for name in PHASED if name not in MERGED])
+def test_a_constant_mixture_of_a_trainer_that_takes_the_file_needs_no_launch_script(name, tmp_path):
     assert "launch.sh" not in export(all_exporters()[name], request_for(CONSTANT), tmp_path).files
+
+
+@pytest.mark.parametrize("name", MERGED)
+def test_overlays_are_merged_and_what_is_mine_stays_as_i_wrote_it(name, launch, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    exporter = all_exporters()[name]
+    schedule = possible(exporter, THREE_STAGES)
+    files = export(exporter, request_for(schedule), tmp_path / "out").files
+    done = launch("cat", "{}", "/dev/null")
+    assert done.returncode == 0, done.stderr
+    assert "{}" not in done.stdout
+    overlays = [name for name in files if name.endswith((".yaml", ".yml"))]
+    for i, overlay in enumerate(overlays):
+        text = (tmp_path / "out" / f"merged-{i}.yaml").read_text()
+        assert "learning_rate: 1e-5\n" in text  # a string to PyYAML, a number to others: left alone
+        merged = yaml.safe_load(text)
+        assert contains(merged, yaml.safe_load((tmp_path / "out" / overlay).read_text()))
+        assert merged["tokens"]["micro_batch_size"] == 4
+        assert merged["train_loader"]["drop_last"] is True
+    if name == "nanotron":
+        scheduler = merged["optimizer"]["learning_rate_scheduler"]
+        assert scheduler["lr_decay_steps"] == 240 - 20
+    if name == "llama_factory":
+        assert merged["dataset_dir"] == str(tmp_path / "out")
+    if name == "axolotl":
+        assert merged["datasets"][0]["path"] == str(tmp_path / "out" / "premixed.jsonl")
+
+
+def test_a_horizon_of_ones_own_is_left_alone(launch, tmp_path):
+    export(all_exporters()["nanotron"], request_for(THREE_STAGES), tmp_path / "out")
+    mine = tmp_path / "elsewhere" / "mine.yaml"
+    mine.write_text(CONFIGURATION.replace("lr_warmup_steps: 20", "lr_warmup_steps: 20, lr_decay_steps: 7"))
+    launch("true")
+    assert "lr_decay_steps: 7" in (tmp_path / "out" / "merged-2.yaml").read_text()
+
+
+def test_without_a_configuration_it_says_what_is_missing(launch, tmp_path):
+    export(all_exporters()["trl"], request_for(CONSTANT), tmp_path / "out")
+    done = launch("true", CONFIG="")
+    assert done.returncode != 0
+    assert "your training configuration" in done.stderr
+
+
+def contains(merged, overlay):
+    """Whether everything of the overlay is in the merged configuration, but for what the folder's place decides."""
+    if isinstance(overlay, dict):
+        return all(
+            key in merged and (key in ("dataset_dir", "datasets") or contains(merged[key], value))
+            for key, value in overlay.items()
+        )
+    return merged == overlay
+
+
+FAKE_TRANSFORMERS = """\
+import types
+class TrainerCallback: pass
+trainer = types.SimpleNamespace(DEFAULT_CALLBACKS=[])
+"""
+FAKE_TRAINER = """\
+import sys, types
+from transformers import trainer
+assert __name__ == "__main__"
+state, control = types.SimpleNamespace(global_step=0), types.SimpleNamespace(should_training_stop=False)
+callback = trainer.DEFAULT_CALLBACKS[0]()
+while not control.should_training_stop and state.global_step < 240:
+    state.global_step += 1
+    callback.on_step_end(None, state, control)
+print("stopped at", state.global_step, sys.argv[1:], control.should_save)
+"""
+
+
+def test_a_stage_of_a_transformers_trainer_stops_at_its_last_step(launch, tmp_path):
+    export(all_exporters()["trl"], request_for(THREE_STAGES), tmp_path / "out")
+    (tmp_path / "transformers.py").write_text(FAKE_TRANSFORMERS)
+    (tmp_path / "mine.py").write_text(FAKE_TRAINER)
+    stop = str(tmp_path / "out" / "stop.py")
+    done = launch(sys.executable, stop, "mine", "--config", "{}", PYTHONPATH=str(tmp_path))
+    lines = [line for line in done.stdout.splitlines() if line.startswith("stopped")]
+    assert [line.split()[2] for line in lines] == ["60", "180", "240"], done.stderr
+    assert all("merged-" in line and line.endswith("True") for line in lines)

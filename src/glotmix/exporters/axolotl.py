@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.artifact import read_json
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.phases import launch_merged
 from glotmix.exporters.quoting import yaml_text
 from glotmix.exporters.rules import GREEDY_REPLAY
 from glotmix.mixture.schedule import Schedule
@@ -16,13 +17,18 @@ from glotmix.mixture.schedule import Schedule
 PREMIX = '''\
 """Writes premixed.jsonl: the documents of all languages in the order in which they are to be trained on.
 
-    python premix.py [OUTPUT.jsonl]
+    python premix.py [OUTPUT.jsonl] [--tokenizer NAME]
 
-Reads plan.json beside this file. Each document goes to the language that is furthest behind its share of the tokens so
-far. A row's length is that of its input_ids where it has them, else the language's measured mean. A language that is
-exhausted starts over. Needs nothing but Python.
+Reads plan.json beside this file. Each piece goes to the language that is furthest behind its share of the tokens so
+far; a language that is exhausted starts over.
+
+With a tokenizer (of transformers), or where the rows have input_ids, pieces are full sequences: the documents of a
+language are joined, each closed by the end-of-text token, and cut at the sequence length, so that every step of the
+trainer reads what the plan says. Without one, pieces are documents, whose lengths are the languages' measured means;
+that needs nothing but Python.
 """
 
+import argparse
 import glob
 import gzip
 import json
@@ -32,7 +38,7 @@ import sys
 
 def rows(pattern):
     """The rows of a language, again and again."""
-    files = sorted(glob.glob(pattern)) or [pattern]
+    files = sorted(name for name in glob.glob(pattern) or [pattern] if pathlib.Path(name).is_file())
     while True:
         found = False
         for name in files:
@@ -46,29 +52,61 @@ def rows(pattern):
             sys.exit(f"{pattern}: no rows")
 
 
-def deal(plan):
-    """Language and row, in training order."""
-    streams = {name: rows(path) for name, path in plan["sources"].items()}
+def sequences(pattern, tokenize, length):
+    """The sequences of a language, again and again, each with its number of tokens."""
+    left = []
+    for row in rows(pattern):
+        left += row["input_ids"] if "input_ids" in row else tokenize(row["text"])
+        while len(left) >= length:
+            ids, left = left[:length], left[length:]
+            yield {"input_ids": ids, "attention_mask": [1] * length, "labels": ids}, length
+
+
+def documents(pattern, mean):
+    """The documents of a language, again and again, each with the mean number of tokens."""
+    for row in rows(pattern):
+        yield row, mean
+
+
+def deal(plan, streams):
+    """Language and piece, in training order."""
     for stage in plan["stages"]:
         shares = {name: share for name, share in stage["token_shares"].items() if share > 0}
         given = dict.fromkeys(shares, 0.0)
         total = 0.0
         while total < stage["tokens"]:
             name = max(shares, key=lambda one: shares[one] * max(total, 1.0) - given[one])
-            row = next(streams[name])
-            length = len(row["input_ids"]) if "input_ids" in row else plan["tokens_per_document"][name]
+            piece, length = next(streams[name])
             given[name] += length
             total += length
-            yield name, row
+            yield name, piece
+
+
+def tokenizer_of(name):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(name)
+    end = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
+    return lambda text: tokenizer(text, add_special_tokens=False)["input_ids"] + end
 
 
 def main():
     here = pathlib.Path(__file__).resolve().parent
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("output", nargs="?", default=here / "premixed.jsonl")
+    parser.add_argument("--tokenizer")
+    arguments = parser.parse_args()
     plan = json.loads((here / "plan.json").read_text(encoding="utf-8"))
-    output = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else here / "premixed.jsonl"
-    with open(output, "w", encoding="utf-8") as file:
-        for name, row in deal(plan):
-            file.write(json.dumps({**row, "language": name}, ensure_ascii=False) + "\\n")
+    streams = {}
+    for name, pattern in plan["sources"].items():
+        if arguments.tokenizer or "input_ids" in next(rows(pattern)):
+            tokenize = tokenizer_of(arguments.tokenizer) if arguments.tokenizer else None
+            streams[name] = sequences(pattern, tokenize, plan["sequence_length"])
+        else:
+            streams[name] = documents(pattern, plan["tokens_per_document"][name])
+    with open(arguments.output, "w", encoding="utf-8") as file:
+        for name, piece in deal(plan, streams):
+            file.write(json.dumps({**piece, "language": name}, ensure_ascii=False) + "\\n")
 
 
 if __name__ == "__main__":
@@ -86,16 +124,21 @@ class Axolotl(Exporter):
     schedule_support = "materialised"
     path_template = "data/{language}/*.jsonl"
     notes = (
-        "Axolotl concatenates and shuffles its data sets and knows no weights; of a list of pretraining data sets "
-        "it uses the first. So plan.json says which tokens of which language come in which stage, premix.py "
-        "writes the documents in that order to premixed.jsonl (Python alone, any schedule, languages start over "
-        "when exhausted), and mixture.yaml reads them without shuffling. The file is as large as the run. It "
-        "serves every trainer that reads JSON Lines in order."
+        "Axolotl concatenates and shuffles its data sets and knows no weights; of a list of pretraining data sets it "
+        "uses the first. So plan.json says which tokens of which language come in which stage, premix.py writes that "
+        "order to premixed.jsonl (any schedule; languages start over when exhausted), and mixture.yaml reads it "
+        "without shuffling. With --tokenizer the file holds full sequences, so that each step reads what the plan "
+        "says; without, it holds documents, Axolotl fills 80 to 92 % of a row with them, and the run takes as many "
+        "more steps: max_steps is not written, because it would leave the end of the file, or of a Cooldown, unread. "
+        "The file is as large as the run. It serves every trainer that reads JSON Lines in order."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         plan = {
             "seed": request.seed,
+            "steps": request.steps,
+            "sequence_length": request.sequence_length,
             "sources": self.paths(request),
             "tokens_per_document": by_language(request, request.lengths()),
             "stages": [
@@ -114,18 +157,18 @@ class Axolotl(Exporter):
             "sample_packing": True,
             "sample_packing_sequentially": True,
             "sequence_len": request.sequence_length,
-            "max_steps": request.steps,
             "num_epochs": 1,
             "seed": request.seed,
         }
         comment = (
-            "Merge into the training configuration after running premix.py.\n"
-            f"Batches of {request.batch} sequences over all devices."
+            "Run premix.py first; launch.sh then merges this into your configuration, with the path of premixed.jsonl.\n"
+            f"Batches of {request.batch} sequences over all devices. The whole file is read once: no max_steps."
         )
         return {
             "plan.json": json.dumps(plan, indent=1, ensure_ascii=False) + "\n",
             "premix.py": PREMIX,
             "mixture.yaml": yaml_text(overlay, comment),
+            **launch_merged(["mixture.yaml"], "axolotl train {}", settings={"datasets.0.path": "$HERE/premixed.jsonl"}),
         }
 
     def simulate(self, request: ExportRequest) -> Simulation:
@@ -133,8 +176,12 @@ class Axolotl(Exporter):
         for phase in request.phases:
             wanted = phase.steps * request.batch * request.sequence_length
             tokens.append(by_language(request, dealt_tokens(request.vector(phase), request.lengths(), wanted)))
-        size = 4 * request.sequences * request.sequence_length / 1e9
-        return Simulation(tuple(tokens), (f"premixed.jsonl holds the whole run, about {size:.2g} GB of text",))
+        size = 4.0 * request.sequences * request.sequence_length
+        return Simulation(tuple(tokens), (f"premixed.jsonl holds the whole run, about {size_text(size)} of text",))
+
+    def launches(self, directory: Path) -> list[Launch]:
+        steps = int(read_json(directory / "plan.json")["steps"])
+        return [Launch(steps, steps)]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
@@ -142,6 +189,15 @@ class Axolotl(Exporter):
         starts = [sum(stage["tokens"] for stage in stages[:i]) for i in range(len(stages))]
         mixtures = [record.mixture(stage["token_shares"]) for stage in stages]
         return schedule_of(zip(starts, mixtures, strict=True), sum(stage["tokens"] for stage in stages))
+
+
+def size_text(size: float) -> str:
+    """A number of bytes with two digits: ``33 kB``, ``8.2 TB``."""
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 999.5 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.1f} {unit}" if size < 9.95 else f"{size:,.0f} {unit}"
 
 
 def dealt_tokens(p_L: np.ndarray, length_L: np.ndarray, wanted: float) -> np.ndarray:

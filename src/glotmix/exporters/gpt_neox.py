@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from glotmix.errors import BadInput
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, schedule_of
-from glotmix.exporters.megatron_lm import simulate_greedy
+from glotmix.exporters.blending import simulate_greedy
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, schedule_of
 from glotmix.exporters.phases import launch_by_file
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
@@ -29,9 +29,11 @@ class GptNeox(Exporter):
         "weight_by_num_documents is written as false, because true overrides the weights with a formula that is "
         "no temperature sampling. Fewer than 255 languages. A schedule is one overlay per stage with its own "
         "train_iters, started from the last checkpoint; a stage goes on in its own blend at the samples consumed "
-        "so far. valid-data-paths and test-data- paths are left to your own configuration, which must then name "
-        "them."
+        "so far. lr_decay_iters is the whole run's, so that the learning rate does not end with a stage. "
+        "valid-data-paths and test-data- paths are left to your own configuration, which must then name them; a key of "
+        "the overlay may stand in no other configuration file."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         if len(request.languages) > MOST_DATASETS:
@@ -51,6 +53,7 @@ class GptNeox(Exporter):
                 "seq_length": request.sequence_length,
                 "train_batch_size": request.batch,
                 "train_iters": phase.first_step + phase.steps,
+                "lr_decay_iters": request.steps,
                 "seed": request.seed,
             }
             files[f"mixture-{i}.yml"] = yaml_text(overlay, "Add as the last configuration file of deepy.py.")
@@ -58,6 +61,10 @@ class GptNeox(Exporter):
 
     def simulate(self, request: ExportRequest) -> Simulation:
         return simulate_greedy(request, from_zero=False)
+
+    def launches(self, directory: Path) -> list[Launch]:
+        overlays = [read_yaml_text(file) for file in numbered(directory, "mixture-", ".yml")]
+        return [Launch(overlay["train_iters"], overlay["lr_decay_iters"]) for overlay in overlays]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.exporters.rules import DRAW_REPLAY, random_draws
 from glotmix.mixture.schedule import Schedule
@@ -22,12 +22,24 @@ def load(path):
     return load_dataset(path, split="train", streaming=True)
 
 
+def endless(name, load):
+    """One language, again and again.
+
+    Raises:
+        ValueError: it has no rows.
+    """
+    stream = load(SOURCES[name])
+    if next(iter(stream), None) is None:
+        raise ValueError(f"{name}: no rows in {SOURCES[name]!r}")
+    return stream.repeat(None)
+
+
 def stage(number=0, state=None, load=load):
     """The endless stream of one stage; ``state`` is the state_dict() of the stage before."""
     from datasets import interleave_datasets
 
     stream = interleave_datasets(
-        [load(SOURCES[name]).repeat(None) for name in SOURCES],
+        [endless(name, load) for name in SOURCES],
         probabilities=[STAGES[number][name] for name in SOURCES],
         seed=SEED,
         stopping_strategy="first_exhausted",  # none ever is: every source repeats
@@ -62,8 +74,10 @@ class HuggingFace(Exporter):
         "language. Rows are drawn at random by seed: a small language is off by chance in a short run. Every "
         "source repeats, so no stopping strategy cuts the run or wraps the small languages early; the trainer's "
         "max_steps ends it. A stage is the same stream re-created with other probabilities and the state of the "
-        "last one. Probability 0 is written only for a language that has a share in another stage."
+        "last one. Probability 0 is written only for a language that has a share in another stage. A language without "
+        "rows is an error that names it. Packing is your trainer's: choose one that cuts nothing off."
     )
+    packing = "yours"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         stages = [by_language(request, request.documents(phase)) for phase in request.phases]
@@ -80,6 +94,10 @@ class HuggingFace(Exporter):
         rows = rows_per_phase(request)
         counts = replay_draws([request.documents(phase) for phase in request.phases], rows, request.seed)
         return Simulation(tuple(by_language(request, count_L, request.lengths()) for count_L in counts))
+
+    def launches(self, directory: Path) -> list[Launch]:
+        steps = read_constants(directory / "mixture.py")["MAX_STEPS"]
+        return [Launch(steps, steps)]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.exporters.rules import block_counts, blocks
 from glotmix.mixture.schedule import Schedule
@@ -24,7 +24,9 @@ class Levanter(Exporter):
 
     name = "levanter"
     title = "Levanter (Marin)"
-    target_version = "levanter 1.2 / 2025-09 (`configs:`; Marin since 2026 calls the same section `components:`)"
+    target_version = (
+        "marin-levanter 0.2 (2026; levanter of 2025 and before calls components `configs`, without `source`)"
+    )
     unit = "sequences"
     schedule_support = "native"
     path_template = "data/{language}/*.jsonl.gz"
@@ -33,8 +35,9 @@ class Levanter(Exporter):
         "language under 1/block gets nothing but a warning, and a stage must start at a multiple of the block. "
         "The block size is therefore chosen here: of all sizes below 65,536 that divide every stage start and "
         "give every language a sequence, the one with the least relative error. Sources restart when exhausted; a "
-        "source goes on where it stopped when the stage changes."
+        "source goes on where it stopped when the stage changes. One run, so the learning rate is the run's."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
@@ -43,7 +46,7 @@ class Levanter(Exporter):
             for phase in request.phases
         ]
         data = {
-            "configs": {name: {"train_urls": [path]} for name, path in paths.items()},
+            "components": {name: {"source": {"type": "url", "train_urls": [path]}} for name, path in paths.items()},
             "train_weights": weights,
             "mixture_block_size": block_size(request),
             "stop_strategy": "restart",
@@ -51,7 +54,6 @@ class Levanter(Exporter):
         trainer = {"num_train_steps": request.steps, "train_batch_size": request.batch, "seed": request.seed}
         comment = (
             "Merge into the training configuration and add data.tokenizer.\n"
-            "Marin (2026): rename configs to components.\n"
             f"Sequences of {request.sequence_length} tokens (model: seq_len)."
         )
         return {"mixture.yaml": yaml_text({"data": data, "trainer": trainer}, comment)}
@@ -69,6 +71,10 @@ class Levanter(Exporter):
             ),
             (f"mixture_block_size {block}",),
         )
+
+    def launches(self, directory: Path) -> list[Launch]:
+        steps = read_yaml_text(directory / "mixture.yaml")["trainer"]["num_train_steps"]
+        return [Launch(steps, steps)]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
@@ -94,7 +100,8 @@ def block_size(request: ExportRequest) -> int:
         raise BadInput(
             f"{name} has a share of {rarest:.3g}, less than one sequence in Levanter's largest block here ({largest})",
             where="export to levanter",
-            expected=f"a share of at least {1 / largest:.3g}, or a longer stage",
+            expected=f"a share of at least {1 / largest:.3g}"
+            + (", or a longer stage" if largest < LARGEST_BLOCK else ", or share 0 to leave it out"),
         )
     common = math.gcd(*starts) if starts else 0
     least = math.ceil(1 / rarest)
@@ -108,11 +115,23 @@ def block_size(request: ExportRequest) -> int:
             f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to "
             f"{largest} that gives every language a sequence; Levanter wants stages to start at multiples of its block",
             where="export to levanter",
-            expected=f"stages that start at multiples of {math.ceil(least / request.batch)} steps, or more",
+            expected=_advice(request, least, largest),
         )
     short_N = fits_N & (size_N * SHORTEST_RUN_IN_BLOCKS <= shortest)
     chosen = np.flatnonzero(short_N if short_N.any() else fits_N)
     return int(size_N[chosen[np.argmin(np.round(error_N[chosen], 4))]])
+
+
+def _advice(request: ExportRequest, least: int, largest: int) -> str:
+    """What would help: starts at multiples of the fewest steps that make a block in which no language is lost."""
+    vectors = [request.vector(phase) for phase in request.phases]
+    every_N = np.arange(math.ceil(least / request.batch), largest // request.batch + 1)
+    if len(every_N):
+        error_N = np.max([_worst_error(p_L, every_N * request.batch) for p_L in vectors], axis=0)
+        fits_N = np.isfinite(error_N)
+        if fits_N.any():
+            return f"stages that start at multiples of {every_N[np.argmax(fits_N)]} steps"
+    return "a greater share for the rarest language of each stage, longer stages, or a smaller batch"
 
 
 def _worst_error(p_L: np.ndarray, size_N: np.ndarray) -> np.ndarray:

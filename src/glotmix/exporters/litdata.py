@@ -8,8 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, by_language, schedule_of
-from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Phase,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
+from glotmix.exporters.phases import STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.exporters.rules import DRAW_REPLAY, random_draws
 from glotmix.mixture.schedule import Schedule
@@ -52,8 +61,9 @@ class LitData(Exporter):
         "draws and newly shuffled blocks, so a small language is repeated while the large ones are only partly "
         "read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True are "
         "an error. Resuming replays every draw and wants the same world size, workers and batch. One run per "
-        "stage of a schedule."
+        "stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
@@ -62,10 +72,7 @@ class LitData(Exporter):
             "SEED": ("Of shuffling; the draws of a stage have SEED + stage.", request.seed),
             "SOURCES": ("Language and its data.", self.paths(request)),
             "STAGES": ("Weight of each language, stage by stage.", stages),
-            "LAST_STEPS": (
-                f"Steps of {request.batch} blocks done after each stage.",
-                [phase.first_step + phase.steps for phase in request.phases],
-            ),
+            **horizon_constants(request, f"Steps of {request.batch} blocks done after each stage."),
         }
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
@@ -109,6 +116,9 @@ class LitData(Exporter):
         whole, rest = divmod(total, length)
         count_L = np.bincount(drawn[:length], minlength=size) * whole + np.bincount(drawn[:rest], minlength=size)
         return count_L, length
+
+    def launches(self, directory: Path) -> list[Launch]:
+        return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

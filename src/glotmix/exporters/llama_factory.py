@@ -1,69 +1,103 @@
-"""LLaMA-Factory: interleaved streams, one YAML per phase, and the data set list they name."""
+"""LLaMA-Factory: counts of rows per language in dataset_info.json, and one YAML per phase."""
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from glotmix.artifact import read_json
 from glotmix.errors import BadInput
-from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Phase,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
 from glotmix.exporters.gpt_neox import numbered
-from glotmix.exporters.huggingface import replay_draws, rows_per_phase
-from glotmix.exporters.phases import launch_by_file
-from glotmix.exporters.quoting import number, read_yaml_text, yaml_text
+from glotmix.exporters.phases import bash_arrays, launch_merged
+from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
+
+LOST = 0.002
+"""Share of a language's tokens that may be lost where rows are cut into sequences; the size of a batch of rows that is
+cut at once follows from it."""
+USUAL_BATCH = 1000
+"""LLaMA-Factory's own ``preprocessing_batch_size``."""
 
 
 class LlamaFactory(Exporter):
-    """``mix_strategy: interleave_over`` with ``interleave_probs``."""
+    """``num_samples`` of each language, concatenated."""
 
     name = "llama_factory"
     title = "LLaMA-Factory"
-    target_version = "llamafactory 0.9.5"
+    target_version = "llamafactory 0.9.4 to 0.9.5"
     unit = "rows"
     schedule_support = "phases"
     path_template = "{language}.jsonl"
+    packing = "cut"
+    writes = "counts"
     notes = (
-        "Probabilities count rows, so token shares are divided by the measured tokens per document. "
-        "interleave_over restarts exhausted languages and ends when all have been read once, then starts over "
-        "with the same draws; max_steps ends the run. Streaming is on, since map-style interleaving builds the "
-        "whole index first. An eval_dataset is mixed by the same probabilities and must have as many entries; use "
-        "val_size instead. A stage of a schedule is a run of its own, with ignore_data_skip because its stream "
-        "begins anew; each has its own seed."
+        "num_samples in dataset_info.json says how many rows of each language to take, more than it has where it is "
+        "to be repeated, from the measured tokens per document; mix_strategy concat joins them and the trainer "
+        "shuffles the sequences. interleave_probs is not used: it draws at random, a later shuffle draws again, and "
+        "streaming needs a dataloader_num_workers of at least 1 to start at all. Rows are joined and cut at "
+        "cutoff_len in batches of preprocessing_batch_size, whose remainder is lost; the batch is made large enough. "
+        "It writes the tokens of the stage to disk before training (stage: pt; for other stages change it together "
+        "with columns). max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage. A "
+        "stage is a run of its own, with ignore_data_skip because its data begin anew. file_name is relative to the "
+        "exported folder."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
-        info = {name: {"file_name": path, "columns": {"prompt": "text"}} for name, path in paths.items()}
+        info: dict[str, Any] = {}
         files = {}
         for i, phase in enumerate(request.phases):
-            used = [name for name in paths if phase.mixture[name] > 0]
-            shares = by_language(request, request.documents(phase))
+            entries = {}
+            for name, count in zip(request.languages, self._rows(request, phase).tolist(), strict=True):
+                if count:
+                    entry = name if len(request.phases) == 1 else f"stage {i} {name}"
+                    entries[entry] = {"file_name": paths[name], "columns": {"prompt": "text"}, "num_samples": count}
+            info |= entries
             overlay = {
+                "stage": "pt",
                 "dataset_dir": ".",
-                "dataset": ",".join(used),
-                "streaming": True,
+                "dataset": ",".join(entries),
+                "mix_strategy": "concat",
+                "streaming": False,
                 "cutoff_len": request.sequence_length,
                 "packing": True,
-                "max_steps": phase.first_step + phase.steps,
+                "preprocessing_batch_size": rows_at_once(request),
+                "max_steps": request.steps,
                 "seed": request.seed + i,
             }
-            if len(used) > 1:
-                overlay |= {
-                    "mix_strategy": "interleave_over",
-                    "interleave_probs": ",".join(number(shares[name]) for name in used),
-                }
             if i:
                 overlay["ignore_data_skip"] = True
             comment = (
-                "Merge into the training configuration; dataset_dir is the folder of dataset_info.json.\n"
+                "launch.sh merges this into your configuration and sets dataset_dir to this folder.\n"
                 f"Batches of {request.batch} sequences over all devices."
             )
             files[f"mixture-{i}.yaml"] = yaml_text(overlay, comment)
         listing = json.dumps(info, indent=1, ensure_ascii=False) + "\n"
-        return {**files, "dataset_info.json": listing, **launch_by_file(list(files))}
+        launch = launch_merged(
+            list(files),
+            "torchrun ... stop.py llamafactory.launcher {}",
+            settings={"dataset_dir": "$HERE"},
+            ends=[phase.first_step + phase.steps for phase in request.phases],
+        )
+        return {**files, "dataset_info.json": listing, **launch}
+
+    def _rows(self, request: ExportRequest, phase: Phase) -> np.ndarray:
+        return counted_rows(request, phase, cut_lengths(request))
 
     def check_path(self, language: str, path: str) -> None:
         if "," in language or language != language.strip():
@@ -72,31 +106,36 @@ class LlamaFactory(Exporter):
             )
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        tokens, remarks = [], []
-        for i, (phase, rows) in enumerate(zip(request.phases, rows_per_phase(request), strict=True)):
-            length = all_exhausted_rows(request, phase)
-            once = min(rows, length)
-            (count_L,) = replay_draws([request.documents(phase)], [once], request.seed + i)
-            if rows > length:
-                count_L = count_L * (rows / length)
-                remarks.append(f"stage {i}: the stream starts over after {length} rows, {rows / length:.3g} times")
-            tokens.append(by_language(request, count_L, request.lengths()))
-        return Simulation(tuple(tokens), tuple(remarks))
+        length_L = cut_lengths(request)
+        tokens = tuple(
+            by_language(request, fill(request, phase, self._rows(request, phase) * length_L))
+            for phase in request.phases
+        )
+        return Simulation(tokens)
+
+    def launches(self, directory: Path) -> list[Launch]:
+        ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]
+        overlays = [read_yaml_text(file) for file in numbered(directory, "mixture-", ".yaml")]
+        return [Launch(int(end), overlay["max_steps"]) for end, overlay in zip(ends, overlays, strict=True)]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
-        parts, start = [], 0
-        for file in numbered(directory, "mixture-", ".yaml"):
-            overlay = read_yaml_text(file)
-            names = overlay["dataset"].split(",")
-            shares = [float(word) for word in str(overlay.get("interleave_probs", "1")).split(",")]
-            parts.append((start, record.mixture_of_documents(dict(zip(names, shares, strict=True)))))
-            start = overlay["max_steps"]
-        return schedule_of(parts, start)
+        info = read_json(directory / "dataset_info.json")
+        starts = [0, *(launch.last_step for launch in self.launches(directory))]
+        parts = []
+        for start, file in zip(starts, numbered(directory, "mixture-", ".yaml"), strict=False):
+            entries = [info[name] for name in read_yaml_text(file)["dataset"].split(",")]
+            counts = {record.language(entry["file_name"]): entry["num_samples"] for entry in entries}
+            parts.append((start, record.mixture_of_documents(counts)))
+        return schedule_of(parts, starts[-1])
 
 
-def all_exhausted_rows(request: ExportRequest, phase: Phase) -> int:
-    """Rows after which every language has been read once, in expectation."""
-    q_L = request.documents(phase)
-    rows_L = np.array([request.unique[name] / request.tokens_per_document[name] for name in request.languages])
-    return max(1, int((rows_L[q_L > 0] / q_L[q_L > 0]).max()))
+def rows_at_once(request: ExportRequest) -> int:
+    """Rows that are joined and cut together, so that the remainder of half a sequence is a small part of every one."""
+    shortest = float(request.lengths().min())
+    return max(USUAL_BATCH, math.ceil(request.sequence_length / 2 / (LOST * shortest)))
+
+
+def cut_lengths(request: ExportRequest) -> np.ndarray:
+    """Tokens of a row that are left when the remainder of each batch of rows is lost, in expectation, [L]."""
+    return request.lengths() - request.sequence_length / 2 / rows_at_once(request)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, schedule_of
-from glotmix.exporters.megatron_lm import simulate_greedy
-from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.blending import SURPLUS, held_out, simulate_greedy, surplus
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, schedule_of
+from glotmix.exporters.phases import STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.mixture.schedule import Schedule
 
@@ -15,16 +15,33 @@ CODE = (
     STAGE_CODE
     + '''
 
-def dataset(stage=None, split="9999,8,2", **options):
+def dataset(stage=None, split=SPLIT, **options):
     """The data set configuration of one stage; train it up to train_iters = LAST_STEPS[stage]."""
     from megatron.bridge.training.config import GPTDatasetConfig
 
     paths, weights = BLENDS[current_stage() if stage is None else stage]
+    settings = {
+        "mid_level_dataset_surplus": SURPLUS,
+        # finalize() refuses None, which is what these are unless told.
+        "reset_position_ids": False,
+        "reset_attention_mask": False,
+        "eod_mask_loss": False,
+    }
     return GPTDatasetConfig(
-        seq_length=SEQUENCE_LENGTH, blend=(list(paths), list(weights)), split=split, random_seed=SEED, **options
+        seq_length=SEQUENCE_LENGTH, blend=(list(paths), list(weights)), split=split, random_seed=SEED,
+        **{**settings, **options},
     )
+
+
+def scheduler(**options):
+    """The learning-rate schedule of the whole run, whatever the stage; options as of SchedulerConfig."""
+    from megatron.bridge.training.config import SchedulerConfig
+
+    return SchedulerConfig(**{"lr_decay_iters": TRAINING_STEPS, **options})
 '''
 )
+SPLIT = "9999,8,2"
+"""What Megatron-Bridge's recipes hold out."""
 
 
 class MegatronBridge(Exporter):
@@ -37,18 +54,34 @@ class MegatronBridge(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}_text_document"
     notes = (
-        "Weights count samples of the sequence length and are dealt by Megatron's greatest-deficit rule. The "
-        "blend is a tuple of paths and weights; blend_weights, which the NeMo 2 migration guide shows, is no "
-        "field of GPTDatasetConfig. There is no option for phases: each stage is a run that loads the checkpoint "
-        "of the one before. It goes on in its own blend at the samples consumed so far, so that a language can "
-        "skip or see again the part of its data that the other stages' blends would have given it."
+        "Weights count samples of the sequence length and are dealt by Megatron's greatest-deficit rule. The blend "
+        "is a tuple of paths and weights; blend_weights, which the NeMo 2 migration guide shows, is no field of "
+        "GPTDatasetConfig. There is no option for phases: each stage is a run that loads the checkpoint of the one "
+        "before. It goes on in its own blend at the samples consumed so far, so that a language can skip or see "
+        "again the part of its data that the other stages' blends would have given it. scheduler() spans the "
+        "learning rate over the whole run, where train_iters alone would end it with each stage. dataset() sets the "
+        "three flags that finalize() wants told, and holds nothing out where a language has too few documents for it."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
-        return {"mixture.py": python_text(self.title, blend_constants(self, request), CODE), **launch_by_stage(request)}
+        extra = self._surplus(request)
+        constants = blend_constants(self, request) | {
+            "SPLIT": ("Parts for training, validation and test.", held_out(request, SPLIT, extra)[0]),
+            "SURPLUS": ("Samples built beyond those asked for, as a share.", extra),
+        }
+        return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
+
+    def _surplus(self, request: ExportRequest) -> float:
+        samples = [(phase.first_step + phase.steps) * request.batch for phase in request.phases]
+        return surplus(request, samples) or SURPLUS
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        return simulate_greedy(request, from_zero=False)
+        _, why = held_out(request, SPLIT, self._surplus(request))
+        return simulate_greedy(request, from_zero=False, remarks=(why,) if why else ())
+
+    def launches(self, directory: Path) -> list[Launch]:
+        return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
         return read_blends(directory)
@@ -65,7 +98,7 @@ def blend_constants(exporter: Exporter, request: ExportRequest) -> dict[str, tup
         "SEQUENCE_LENGTH": ("Tokens per sample.", request.sequence_length),
         "GLOBAL_BATCH_SIZE": ("Samples per step.", request.batch),
         "SEED": ("Of shuffling.", request.seed),
-        "LAST_STEPS": ("Steps done after each stage.", [phase.first_step + phase.steps for phase in request.phases]),
+        **horizon_constants(request),
         "BLENDS": ("Prefixes and weights of each stage.", blends),
     }
 

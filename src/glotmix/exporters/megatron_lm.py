@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
-from glotmix.errors import BadInput
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.blending import (
+    SURPLUS,
+    blend_of,
+    held_out,
+    refuse_number,
+    refuse_spaces,
+    simulate_greedy,
+    surplus,
+)
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, schedule_of
+from glotmix.exporters.phases import bash_arrays
 from glotmix.exporters.quoting import number, read_text, shell
-from glotmix.exporters.rules import greedy_deficit
 from glotmix.mixture.schedule import Schedule
 
 LAUNCH = """\
@@ -19,8 +26,10 @@ LAUNCH = """\
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 : "${SAVE:?the directory given to --save and --load}"
-SPLIT=${SPLIT:-969,30,1}
 """
+SPLIT = "969,30,1"
+"""What Megatron-LM silently holds out."""
+
 LOOP = """\
 done_steps() { cat "$SAVE/latest_checkpointed_iteration.txt" 2>/dev/null || echo 0; }
 for i in "${!ENDS[@]}"; do
@@ -34,41 +43,6 @@ for i in "${!ENDS[@]}"; do
   fi
 done
 """
-
-
-def refuse_number(language: str, path: str) -> None:
-    """Megatron takes whatever reads as a number for a weight."""
-    try:
-        float(path)
-    except ValueError:
-        return
-    raise BadInput(f"path of {language} {path!r} reads as a number", expected="a prefix such as ./123")
-
-
-def simulate_greedy(request: ExportRequest, *, from_zero: bool, remarks: tuple[str, ...] = ()) -> Simulation:
-    """Megatron's greedy rule, phase by phase.
-
-    Args:
-        request: what was asked for.
-        from_zero: whether each phase deals its own blend from the start, or goes on in it at the samples consumed.
-        remarks: passed on.
-    """
-    tokens = []
-    for phase in request.phases:
-        start = 0 if from_zero else phase.first_step * request.batch
-        count_L = greedy_deficit(request.vector(phase), start, start + phase.steps * request.batch)
-        tokens.append(by_language(request, count_L, request.sequence_length))
-    return Simulation(tuple(tokens), remarks)
-
-
-def blend_of(tokens: list[str]) -> dict[str, float]:
-    """Weights by prefix from the words of a blend, as ``get_blend_from_list`` of Megatron-core reads them."""
-    if len(tokens) % 2:
-        raise BadInput(f"a blend of {len(tokens)} words", expected="weight and prefix, again and again")
-    try:
-        return {prefix: float(weight) for weight, prefix in zip(tokens[::2], tokens[1::2], strict=True)}
-    except ValueError as error:
-        raise BadInput(f"a blend in which a weight is no number ({error})") from None
 
 
 class MegatronLM(Exporter):
@@ -85,9 +59,13 @@ class MegatronLM(Exporter):
         "deficit, without randomness, and each language starts over as often as needed. A phase starts every "
         "language at its own sample 0: each phase therefore has its own --seed, which shuffles documents anew. "
         "Without --split Megatron silently holds out 969,30,1; the script names it. Weights must be above 0, so a "
-        "language without a share in a phase is left out of that phase's blend. --phase-transition-iterations "
-        "needs --train-samples."
+        "language without a share in a phase is left out of that phase's blend. --phase-transition-iterations needs "
+        "--train-samples, which also keeps the learning rate that of the whole run. Where a language has too few "
+        "documents for the split, or many languages share a small evaluation, Megatron would hang or stop: then "
+        "nothing is held out (SPLIT=1,0,0), and the remarks say why. With many languages and few samples "
+        "--mid-level-dataset-surplus is raised to what the blend needs."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
@@ -104,18 +82,27 @@ class MegatronLM(Exporter):
             *("--global-batch-size", str(request.batch)),
             *("--train-samples", str(request.sequences)),
         ]
+        if (extra := self._surplus(request)) is not None:
+            arguments += ["--mid-level-dataset-surplus", number(extra)]
         if len(phases) > 1:
             arguments += ["--phase-transition-iterations", ",".join(str(phase.first_step) for phase in phases[1:])]
         numbers = range(len(phases))
         return (
-            f"{LAUNCH}ARGUMENTS=({shell(arguments)})\n"
+            f"{LAUNCH}SPLIT=${{SPLIT:-{self._split(request)[0]}}}\nARGUMENTS=({shell(arguments)})\n"
             f"BLENDS=({shell([f'blend-{i + 1}.txt' for i in numbers])})\n"
             f"ENDS=({shell([str(phase.first_step + phase.steps) for phase in phases])})\n"
             f"SEEDS=({shell([str(request.seed + 1 + i) for i in numbers])})\n{LOOP}"
         )
 
+    def _surplus(self, request: ExportRequest) -> float | None:
+        return surplus(request, [phase.steps * request.batch for phase in request.phases])
+
+    def _split(self, request: ExportRequest) -> tuple[str, str | None]:
+        return held_out(request, SPLIT, self._surplus(request) or SURPLUS)
+
     def simulate(self, request: ExportRequest) -> Simulation:
-        return simulate_greedy(request, from_zero=True)
+        _, why = self._split(request)
+        return simulate_greedy(request, from_zero=True, remarks=(why,) if why else ())
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
@@ -127,17 +114,12 @@ class MegatronLM(Exporter):
             parts.append((start, record.mixture({record.language(path): w for path, w in weights.items()})))
         return schedule_of(parts, ends[-1])
 
+    def launches(self, directory: Path) -> list[Launch]:
+        arrays = bash_arrays(directory / "launch.sh")
+        words = dict(zip(arrays["ARGUMENTS"][::2], arrays["ARGUMENTS"][1::2], strict=True))
+        horizon = int(words["--train-samples"]) // int(words["--global-batch-size"])
+        return [Launch(int(end), horizon) for end in arrays["ENDS"]]
+
     def check_path(self, language: str, path: str) -> None:
         refuse_number(language, path)
-        if any(character.isspace() for character in path):
-            raise BadInput(f"path of {language} {path!r} holds white space, at which Megatron splits the blend")
-
-
-def bash_arrays(path: Path) -> dict[str, list[str]]:
-    """``NAME=(...)`` lines of a generated script."""
-    arrays = {}
-    for line in read_text(path).splitlines():
-        name, equals, value = line.partition("=(")
-        if equals and name.isidentifier() and value.endswith(")"):
-            arrays[name] = shlex.split(value[:-1])
-    return arrays
+        refuse_spaces(language, path)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
 from glotmix.exporters.gpt_neox import numbered
-from glotmix.exporters.phases import launch_by_file
+from glotmix.exporters.phases import launch_merged
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
 
@@ -23,12 +23,14 @@ class MosaicMLStreaming(Exporter):
     schedule_support = "phases"
     notes = (
         "Proportions count samples, so data must be MDS of fixed-length token sequences. epoch_size is the whole "
-        "phase: without it an epoch keeps the size of the raw data, and resuming beyond the first epoch has an "
-        "open bug. Counts are truncated and the shortfall goes to random streams. batching_method stratified "
-        "keeps the mixture in every batch, and needs each language to have a sample in a batch; random, written "
-        "here, keeps it over the epoch. shuffle is on, because without it streams follow one another. One overlay "
-        "per stage of a schedule."
+        "phase: without it an epoch keeps the size of the raw data, and resuming beyond the first epoch has an open "
+        "bug. Counts are truncated and the shortfall goes to random streams. batching_method stratified keeps the "
+        "mixture in every batch, and needs each language to have a sample in a batch; random, written here, keeps it "
+        "over the epoch. shuffle is on, because without it streams follow one another. One overlay per stage of a "
+        "schedule; t_max of the scheduler is the whole run's, so that the learning rate does not end with a stage "
+        "(inv_sqrt_with_warmup has no such end: take t_max out for it)."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
@@ -51,9 +53,16 @@ class MosaicMLStreaming(Exporter):
                 "train_loader": {"name": "text", "dataset": dataset},
                 "global_train_batch_size": request.batch,
                 "max_duration": f"{phase.first_step + phase.steps}ba",
+                "scheduler": {"t_max": f"{request.steps}ba"},
             }
-            files[f"mixture-{i}.yaml"] = yaml_text(overlay, "Merge into the LLM-Foundry training configuration.")
-        return {**files, **launch_by_file(list(files))}
+            files[f"mixture-{i}.yaml"] = yaml_text(
+                overlay, "launch.sh merges this into your LLM-Foundry configuration."
+            )
+        return {**files, **launch_merged(list(files), "composer scripts/train/train.py {}")}
+
+    def launches(self, directory: Path) -> list[Launch]:
+        overlays = [read_yaml_text(file) for file in numbered(directory, "mixture-", ".yaml")]
+        return [Launch(batches(one["max_duration"]), batches(one["scheduler"]["t_max"])) for one in overlays]
 
     def simulate(self, request: ExportRequest) -> Simulation:
         tokens = []
@@ -69,8 +78,13 @@ class MosaicMLStreaming(Exporter):
             overlay = read_yaml_text(file)
             streams = overlay["train_loader"]["dataset"]["streams"]
             parts.append((start, record.mixture({name: stream["proportion"] for name, stream in streams.items()})))
-            start = int(overlay["max_duration"].removesuffix("ba"))
+            start = batches(overlay["max_duration"])
         return schedule_of(parts, start)
+
+
+def batches(duration: str) -> int:
+    """Steps of a duration such as ``100ba``."""
+    return int(duration.removesuffix("ba"))
 
 
 def truncated_counts(p_L: np.ndarray, total: int, seed: int) -> np.ndarray:

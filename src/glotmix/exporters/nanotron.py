@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, schedule_of
+from glotmix.exporters.blending import simulate_greedy
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Phase, Record, Simulation, schedule_of
 from glotmix.exporters.gpt_neox import numbered
-from glotmix.exporters.megatron_lm import simulate_greedy
-from glotmix.exporters.phases import launch_by_file
+from glotmix.exporters.phases import bash_arrays, launch_merged
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
 
@@ -26,8 +26,10 @@ class Nanotron(Exporter):
         "Weights count sequences and are dealt by the greatest-deficit rule. run_train.py assumes that it trains "
         "on the last stage and fails when a stage is missing from the checkpoint, so each launch's file holds one "
         "stage more than the one before; the tokens consumed in each folder carry over. Nanoset, the older "
-        "loader, deals one pass over all folders, shuffles it and repeats it."
+        "loader, deals one pass over all folders, shuffles it and repeats it. lr_decay_steps is the whole run's less "
+        "the warm-up, where train_steps alone would end the learning rate with each stage."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         files = {}
@@ -39,10 +41,20 @@ class Nanotron(Exporter):
                 "data_stages": list(stages),
             }
             comment = (
-                f"Merge into the configuration of launch {i}; batches of {request.batch} sequences over all ranks."
+                f"launch.sh merges this into your configuration; batches of {request.batch} sequences over all ranks.\n"
+                f"By hand: set lr_decay_steps to {request.steps} less your lr_warmup_steps as well."
             )
             files[f"stages-{i}.yaml"] = yaml_text(overlay, comment)
-        return {**files, **launch_by_file(list(files))}
+        scheduler = "optimizer.learning_rate_scheduler"
+        settings = {f"{scheduler}.lr_decay_steps": f"{request.steps}-{scheduler}.lr_warmup_steps"}
+        command = "torchrun ... run_train.py --config-file {}"
+        return {**files, **launch_merged(list(files), command, settings=settings)}
+
+    def launches(self, directory: Path) -> list[Launch]:
+        (setting,) = bash_arrays(directory / "launch.sh")["SETTINGS"]
+        horizon = int(setting.split("=")[1].split("-")[0])
+        overlays = [read_yaml_text(file) for file in numbered(directory, "stages-", ".yaml")]
+        return [Launch(overlay["tokens"]["train_steps"], horizon) for overlay in overlays]
 
     def _stage(self, request: ExportRequest, i: int, phase: Phase) -> dict[str, object]:
         used = {name: path for name, path in self.paths(request).items() if phase.mixture[name] > 0}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Simulation
+from glotmix.exporters.blending import held_out, refuse_number, refuse_surplus, simulate_greedy
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Simulation
 from glotmix.exporters.megatron_bridge import blend_constants, read_blends
-from glotmix.exporters.megatron_lm import refuse_number, simulate_greedy
-from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.phases import STAGE_CODE, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text
 from glotmix.mixture.schedule import Schedule
 
@@ -21,7 +21,7 @@ def paths(stage=None):
     return [word for prefix, weight in zip(prefixes, weights) for word in (repr(weight), prefix)]
 
 
-def data(stage=None, split="900,50,50", **options):
+def data(stage=None, split=SPLIT, **options):
     """The data module of one stage; train it up to max_steps = LAST_STEPS[stage]."""
     from nemo.collections.llm.gpt.data import PreTrainingDataModule
 
@@ -29,8 +29,17 @@ def data(stage=None, split="900,50,50", **options):
         paths=paths(stage), seq_length=SEQUENCE_LENGTH, global_batch_size=GLOBAL_BATCH_SIZE, seed=SEED, split=split,
         **options,
     )
+
+
+def scheduler(**options):
+    """The learning-rate schedule of the whole run, whatever the stage; options as of CosineAnnealingScheduler."""
+    from nemo.lightning.pytorch.optim import CosineAnnealingScheduler
+
+    return CosineAnnealingScheduler(**{"max_steps": TRAINING_STEPS, **options})
 '''
 )
+SPLIT = "900,50,50"
+"""What NeMo 2 holds out."""
 
 
 class Nemo2(Exporter):
@@ -46,14 +55,26 @@ class Nemo2(Exporter):
         "Weights and prefixes alternate in one list of strings; samples are dealt by Megatron's greatest-deficit "
         "rule. With separate sets the keys are train, validation and test, and validation takes no weights when "
         "limit_val_batches is 1 or less. There are no phases: each stage is a run of its own that loads the last "
-        "checkpoint and goes on in its own blend at the samples consumed so far."
+        "checkpoint and goes on in its own blend at the samples consumed so far. scheduler() spans the learning rate "
+        "over the whole run. Many languages in a short stage are refused, because NeMo 2 cannot be told to build "
+        "more samples than it does."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
-        return {"mixture.py": python_text(self.title, blend_constants(self, request), CODE), **launch_by_stage(request)}
+        samples = [(phase.first_step + phase.steps) * request.batch for phase in request.phases]
+        refuse_surplus(request, samples, self.name)
+        constants = blend_constants(self, request) | {
+            "SPLIT": ("Parts for training, validation and test.", held_out(request, SPLIT)[0]),
+        }
+        return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        return simulate_greedy(request, from_zero=False)
+        _, why = held_out(request, SPLIT)
+        return simulate_greedy(request, from_zero=False, remarks=(why,) if why else ())
+
+    def launches(self, directory: Path) -> list[Launch]:
+        return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
         return read_blends(directory)

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Phase, Record, Simulation, by_language, schedule_of
-from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Phase,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
+from glotmix.exporters.phases import STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.mixture.schedule import Schedule
 
@@ -40,6 +49,13 @@ def dataset(tokenizer, stage=None, **options):
     return NumpyFSLDatasetConfig.from_src_mix(
         mixture(stage), tokenizer=tokenizer, sequence_length=SEQUENCE_LENGTH, **options
     )
+
+
+def scheduler(**options):
+    """The learning-rate schedule of the whole run, whatever the stage; options as of CosWithWarmup (t_max in steps)."""
+    from olmo_core.optim import CosWithWarmup
+
+    return CosWithWarmup(**{"t_max": TRAINING_STEPS, **options})
 '''
 )
 
@@ -58,8 +74,10 @@ class OlmoCore(Exporter):
         "over files. A language may be repeated max_repetition_ratio times, set here to what the run needs and a "
         "hundredth more; beyond it OLMo-core stops with OLMoConfigurationError. One mixture per run: a schedule "
         "is one stage per run, each loading the last checkpoint with ignore_fingerprint_mismatch=True and its own "
-        "data-loader seed (SEED + stage), because every stage reads its sources from the start."
+        "data-loader seed (SEED + stage), because every stage reads its sources from the start. max_duration is the "
+        "stage's last step (LAST_STEPS); scheduler() spans the learning rate over the whole run."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
@@ -82,6 +100,7 @@ class OlmoCore(Exporter):
             "SEED": ("Of the mixture and the data loader; add the number of the stage.", request.seed),
             "FIRST_STEPS": ("Steps done before each stage.", [phase.first_step for phase in request.phases]),
             "STEPS": ("Steps of each stage.", [phase.steps for phase in request.phases]),
+            **horizon_constants(request),
             "STAGES": ("Sources of each stage.", stages),
         }
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
@@ -95,6 +114,9 @@ class OlmoCore(Exporter):
             )
             tokens.append(by_language(request, count_L, request.sequence_length))
         return Simulation(tuple(tokens))
+
+    def launches(self, directory: Path) -> list[Launch]:
+        return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

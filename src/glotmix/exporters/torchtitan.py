@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
-from glotmix.exporters.phases import STAGE_CODE, launch_by_stage
+from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.phases import STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.mixture.schedule import Schedule
 
@@ -67,11 +67,13 @@ class TorchTitan(Exporter):
     notes = (
         "Each language is packed before it is mixed, so weights count rows of the sequence length, that is "
         "tokens; mixed before packing they would count documents. Grain deals rows by arithmetic, not at random, "
-        "and truncates weights to whole numbers with the smallest at 100: up to 1 % off. The mixture ends with "
-        "the first exhausted language and repeat=True starts all of it over. A stage of a schedule is a run that "
+        "and truncates weights to whole numbers with the smallest at 100: up to 1 % off. With repeat=True each "
+        "language starts over alone when it is exhausted. A stage of a schedule is a run that "
         "loads the last checkpoint without its data loader (exclude_from_loading), because resuming wants an "
-        "unchanged configuration."
+        "unchanged configuration; lr_scheduler.total_steps is TRAINING_STEPS, so that the learning rate does not end "
+        "with a stage."
     )
+    packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
@@ -81,26 +83,22 @@ class TorchTitan(Exporter):
             "SEED": ("Of the data loader; add the number of the stage.", request.seed),
             "SOURCES": ("Language and its data.", self.paths(request)),
             "STAGES": ("Weight of each language, stage by stage.", stages),
-            "LAST_STEPS": (
-                "training.steps of each stage.",
-                [phase.first_step + phase.steps for phase in request.phases],
-            ),
+            **horizon_constants(request, "training.steps of each stage; lr_scheduler.total_steps is TRAINING_STEPS."),
         }
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        tokens, remarks = [], []
-        rows_L = np.array([request.unique[name] for name in request.languages]) / request.sequence_length
-        for i, phase in enumerate(request.phases):
-            p_L, total = request.vector(phase), phase.steps * request.batch
-            tokens.append(by_language(request, grain_counts(p_L, total), request.sequence_length))
-            passes_L = np.divide(total * p_L, rows_L)
-            if passes_L.max() > 1:
-                first = request.languages[int(np.argmax(passes_L))]
-                remarks.append(
-                    f"stage {i}: the mixture starts over {passes_L.max():.3g} times, whenever {first} is exhausted"
+        return Simulation(
+            tuple(
+                by_language(
+                    request, grain_counts(request.vector(phase), phase.steps * request.batch), request.sequence_length
                 )
-        return Simulation(tuple(tokens), tuple(remarks))
+                for phase in request.phases
+            )
+        )
+
+    def launches(self, directory: Path) -> list[Launch]:
+        return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)

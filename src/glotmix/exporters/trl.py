@@ -1,20 +1,31 @@
-"""TRL: a mixture of fractions of data sets, which can only take away."""
+"""TRL: fractions, which can only take away, of data sets that are named as often as they are to be read."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.exporter import Exporter, ExportRequest, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Phase,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
 from glotmix.exporters.gpt_neox import numbered
-from glotmix.exporters.phases import launch_by_file
+from glotmix.exporters.phases import bash_arrays, launch_merged
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
 
 
 class Trl(Exporter):
-    """``datasets[].fraction``."""
+    """``datasets[].fraction`` of ``datasets[].split``."""
 
     name = "trl"
     title = "TRL"
@@ -22,12 +33,15 @@ class Trl(Exporter):
     unit = "rows"
     schedule_support = "phases"
     path_template = "data/{language}"
+    packing = "split"
     notes = (
-        "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Nothing "
-        "is oversampled: the mixture is as large as the scarcest language allows, its first rows are kept "
-        "(shuffle the sources before), and a longer run repeats that mixture as a whole. How much of the data is "
-        "used stands in the remarks; where it is little, write a pre-mixed data set (exporter axolotl) instead. "
-        "All data sets or none have a fraction, and streaming must be off. One file per stage of a schedule."
+        "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Fractions "
+        "only take away: the mixture is as large as the scarcest data set allows. So split names a data set as often "
+        "as the stage reads it (train+train+train[:37%]), which makes the mixture as large as the stage, or up to "
+        "some percent more; the first rows are kept, so shuffle the sources before. packing_strategy is bfd_split: "
+        "the usual bfd cuts off what is beyond max_length. All data sets or none have a fraction, and streaming must "
+        "be off. max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage. One file "
+        "per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -37,44 +51,76 @@ class Trl(Exporter):
             shares = by_language(request, request.documents(phase))
             overlay = {
                 "datasets": [
-                    {"path": path, "split": "train", "fraction": shares[name]}
-                    for name, path in paths.items()
+                    {"path": paths[name], "split": split, "fraction": shares[name]}
+                    for name, (split, _) in zip(request.languages, splits(request, phase), strict=True)
                     if shares[name] > 0
                 ],
                 "streaming": False,
                 "max_length": request.sequence_length,
                 "packing": True,
-                "max_steps": phase.first_step + phase.steps,
+                "packing_strategy": "bfd_split",
+                "max_steps": request.steps,
                 "seed": request.seed + i,
             }
             if i:
-                overlay["ignore_data_skip"] = True
-            comment = f"Merge into the training configuration; batches of {request.batch} sequences over all devices."
+                overlay |= {"ignore_data_skip": True, "resume_from_checkpoint": True}
+            comment = (
+                "launch.sh merges this into your configuration.\n"
+                f"Batches of {request.batch} sequences over all devices."
+            )
             files[f"mixture-{i}.yaml"] = yaml_text(overlay, comment)
-        return {**files, **launch_by_file(list(files))}
+        command = "accelerate launch ... stop.py trl.scripts.sft --config {}"
+        ends = [phase.first_step + phase.steps for phase in request.phases]
+        return {**files, **launch_merged(list(files), command, ends=ends)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        rows_L = np.array([int(request.unique[n] / request.tokens_per_document[n]) for n in request.languages])
         tokens, remarks = [], []
         for i, phase in enumerate(request.phases):
-            q_L = request.documents(phase)
-            kept_L = kept_rows(q_L, rows_L)
-            kept = float(kept_L @ request.lengths())
+            kept_L = kept_rows(request.documents(phase), np.array([rows for _, rows in splits(request, phase)]))
+            token_L = kept_L * request.lengths()
+            tokens.append(by_language(request, fill(request, phase, token_L)))
             wanted = phase.steps * request.batch * request.sequence_length
-            tokens.append(by_language(request, kept_L, request.lengths() * (wanted / kept) if kept else 0.0))
-            used = kept_L.sum() / rows_L[q_L > 0].sum()
-            remarks.append(f"stage {i}: {100 * used:.3g} % of the rows are used, {wanted / max(kept, 1):.3g} times")
+            if token_L.sum() > 1.1 * wanted:
+                remarks.append(
+                    f"stage {i}: the mixture is {token_L.sum() / wanted:.3g} times what the stage reads of it"
+                )
         return Simulation(tuple(tokens), tuple(remarks))
+
+    def launches(self, directory: Path) -> list[Launch]:
+        ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]
+        overlays = [read_yaml_text(file) for file in numbered(directory, "mixture-", ".yaml")]
+        return [Launch(int(end), overlay["max_steps"]) for end, overlay in zip(ends, overlays, strict=True)]
 
     def read(self, directory: Path) -> Schedule:
         record = Record.of(directory)
-        parts, start = [], 0
-        for file in numbered(directory, "mixture-", ".yaml"):
+        starts = [0, *(launch.last_step for launch in self.launches(directory))]
+        parts = []
+        for start, file in zip(starts, numbered(directory, "mixture-", ".yaml"), strict=False):
             overlay = read_yaml_text(file)
             shares = {record.language(entry["path"]): entry["fraction"] for entry in overlay["datasets"]}
             parts.append((start, record.mixture_of_documents(shares)))
-            start = overlay["max_steps"]
-        return schedule_of(parts, start)
+        return schedule_of(parts, starts[-1])
+
+
+def splits(request: ExportRequest, phase: Phase) -> list[tuple[str, int]]:
+    """The split of each language, with at least the rows that the phase reads, and how many rows it names.
+
+    A small part is a number of rows; a large part or more than all is a percentage, which fits the data also where
+    their number of rows was only estimated: ``train[:1200]``, ``train[:87%]``, ``train+train+train[:37%]``.
+    """
+    counts = counted_rows(request, phase).tolist()
+    return [_split(count, request.rows(name)) for name, count in zip(request.languages, counts, strict=True)]
+
+
+def _split(count: int, rows: int) -> tuple[str, int]:
+    if count <= rows / 2:
+        return f"train[:{count}]", count
+    whole, rest = divmod(count, rows)
+    percent = math.ceil(100 * rest / rows)
+    while round(percent * rows / 100) < rest:  # datasets rounds a percentage to the nearest row
+        percent += 1
+    parts = ["train"] * whole + ([f"train[:{percent}%]"] if percent else [])
+    return "+".join(parts), whole * rows + round(percent * rows / 100)
 
 
 def kept_rows(q_L: np.ndarray, rows_L: np.ndarray) -> np.ndarray:
