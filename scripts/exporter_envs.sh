@@ -17,7 +17,7 @@ needs() {
     levanter)  echo "free:levanter==1.2.dev1644 free:gitpython free:chex" ;;
     olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
-    litdata)   echo "$TORCH full:litdata==0.2.76" ;;
+    litdata)   echo "$TORCH numpy filelock requests lightning-utilities tifffile packaged:litdata==0.2.76" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;
     torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard packaged:torchtitan==0.3.0" ;;
     llamafactory) echo "$TORCH free:datasets==4.0.0 free:transformers==4.57.6 free:peft==0.18.1 free:accelerate==1.11.0 free:trl==0.24.0 free:omegaconf packaged:llamafactory==0.9.5" ;;

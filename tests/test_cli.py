@@ -184,6 +184,38 @@ def test_an_export_that_was_told_everything_assumes_nothing(glotmix, fit_file, t
     assert json.loads((tmp_path / "x" / "realised.json").read_text())["remarks"] == []
 
 
+def test_an_export_expects_data_where_its_trainer_does_or_where_it_is_told(glotmix, fit_file, tmp_path):
+    mixture = tmp_path / "mixture.json"
+    mixture.write_text(json.dumps({"deu": 0.7, "spa": 0.3}))
+    blend = tmp_path / "x" / "blend-1.txt"
+    for paths, expected in {
+        (): ["data/deu_text_document", "data/spa_text_document"],
+        ("--path", "/d/{language}"): ["/d/deu", "/d/spa"],
+        ("--path", "spa=/elsewhere=here", "--path", "/d/{language}"): ["/d/deu", "/elsewhere=here"],
+    }.items():
+        assert glotmix("export", mixture, "--to", "megatron_lm", "--out", tmp_path / "x", "--seed", 7, *paths)[0] == 0
+        assert blend.read_text().split()[1::2] == expected
+        assert "SEEDS=(8)" in (tmp_path / "x" / "launch.sh").read_text()
+    code, _, err = glotmix("export", mixture, "--to", "trl", "--path", "a/{language}", "--path", "fra=b")
+    assert code == 2
+    assert "a/{language}, fra=b" in err
+
+
+def test_an_export_names_what_follows_from_numbers_it_was_not_told_and_nothing_else(glotmix, tmp_path):
+    mixture = tmp_path / "mixture.json"
+    mixture.write_text(json.dumps({"deu": 0.7, "spa": 0.3}))
+
+    def remarks(exporter):
+        assert glotmix("export", mixture, "--to", exporter, "--out", tmp_path / exporter)[0] == 0
+        return " ".join(json.loads((tmp_path / exporter / "realised.json").read_text())["remarks"])
+
+    assert "--tokens-per-document" not in remarks("nanotron")
+    assert "the epochs are too few" in remarks("nanotron")
+    assert "the fractions would follow from it" in remarks("trl")
+    remarks("olmo_core")
+    assert "'max_repetition_ratio': 10000.0" in (tmp_path / "olmo_core" / "mixture.py").read_text()
+
+
 @pytest.mark.parametrize("command", ["laws", "exporters", "recipes"])
 def test_lists_name_everything_there_is(glotmix, command):
     code, out, _ = glotmix(command, "--json")

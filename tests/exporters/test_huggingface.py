@@ -58,3 +58,12 @@ def test_each_language_goes_on_where_the_stage_before_left_it(tmp_path):
         # Without the state of the stage before, numbers would start over at stage changes.
         assert numbers == [i % size for i in range(len(numbers))]
     assert len(seen["data/no"]) > 7
+
+
+def test_a_language_without_rows_is_named(tmp_path):
+    request = request_for(CONSTANT, tokens=25 * 32 * 32)
+    (tmp_path / "mixture.py").write_text(HuggingFace().files(request)["mixture.py"])
+    module = load_module(tmp_path / "mixture.py")
+    empty = module.SOURCES["zh-Hans"]
+    with pytest.raises(ValueError, match=f"zh-Hans: no rows in '{empty}'"):
+        next(iter(module.rows(load=toy({empty: 0}))))

@@ -19,19 +19,26 @@ def export(
     sequence_length: Annotated[int, typer.Option(min=8, help="Tokens per sequence.")] = 2048,
     batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 512,
     path: Annotated[
-        str, typer.Option(help="Where your data lies, {language} standing for the language.")
-    ] = "data/{language}",
+        list[str] | None,
+        typer.Option(
+            "--path",
+            metavar="[LANGUAGE=]PATH",
+            help="Where your data lies: {language} stands for the language, LANGUAGE=PATH is for one alone. Default: "
+            "the exporter's own place, such as data/{language}_text_document.",
+        ),
+    ] = None,
     unique: Annotated[
         list[str] | None, typer.Option("--unique", metavar="LANGUAGE=tokens", help="Unique tokens.")
     ] = None,
     tokens_per_document: Annotated[
         list[str] | None, typer.Option("--tokens-per-document", metavar="LANGUAGE=x", help="Mean tokens of a document.")
     ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the trainer's shuffling and draws.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Write a trainer's own files and realised.json, the shares that the trainer will really give."""
-    from glotmix.exporters.exporter import realised_table
-    from glotmix.exporters.request import export_file
+    from glotmix.exporters.from_file import export_file
+    from glotmix.exporters.realised import realised_table
 
     realised = export_file(
         mixture,
@@ -40,7 +47,8 @@ def export(
         tokens=tokens,
         sequence_length=sequence_length,
         batch=batch,
-        path=path,
+        paths=path or [],
+        seed=seed,
         unique=numbers("--unique", unique),
         tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
     )

@@ -133,6 +133,7 @@ class Axolotl(Exporter):
         "The file is as large as the run. It serves every trainer that reads JSON Lines in order."
     )
     packing = "cut"
+    from_document_lengths = "the order of documents that are mixed without a tokenizer"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         plan = {
@@ -161,7 +162,7 @@ class Axolotl(Exporter):
             "seed": request.seed,
         }
         comment = (
-            "Run premix.py first; launch.sh then merges this into your configuration, with the path of premixed.jsonl.\n"
+            "Run premix.py first; launch.sh merges this into your configuration, with the path of premixed.jsonl.\n"
             f"Batches of {request.batch} sequences over all devices. The whole file is read once: no max_steps."
         )
         return {

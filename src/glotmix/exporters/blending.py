@@ -62,7 +62,7 @@ def refuse_spaces(language: str, path: str) -> None:
 
 
 def needed_surplus(p_L: np.ndarray, samples: int) -> float:
-    """The least ``mid_level_dataset_surplus`` with which a blend of ``samples`` can be built.
+    """What ``mid_level_dataset_surplus`` must exceed so that a blend of ``samples`` can be built.
 
     ``⌈⌈n w_l⌉ (1 + surplus)⌉`` samples of language l are built, and the blend is dealt for ``Σ ⌈n w_l⌉`` samples: with
     many languages and few samples the large ones get more than were built, and Megatron-core stops with "the blend
@@ -71,13 +71,13 @@ def needed_surplus(p_L: np.ndarray, samples: int) -> float:
     w_L = p_L[p_L > 0] / p_L.sum()
     asked_L = np.ceil(samples * w_L)
     count_L = greedy_deficit(w_L, 0, int(asked_L.sum()))
-    return max(0.0, float((count_L / asked_L).max()) - 1.0)
+    return max(0.0, float(((count_L - 1) / asked_L).max()) - 1.0)
 
 
 def surplus(request: ExportRequest, samples: Sequence[int]) -> float | None:
     """The surplus to write for blends of so many samples in each stage; None where the default is enough."""
     needed = max(needed_surplus(request.vector(phase), n) for phase, n in zip(request.phases, samples, strict=True))
-    return None if needed <= SURPLUS else math.ceil(1000 * needed) / 1000
+    return None if needed < SURPLUS else (math.floor(1000 * needed) + 1) / 1000
 
 
 def refuse_surplus(request: ExportRequest, samples: Sequence[int], where: str) -> None:
@@ -111,7 +111,7 @@ def held_out(request: ExportRequest, split: str, built: float = SURPLUS) -> tupl
                 "evaluate on files of your own"
             )
     needed = max(needed_surplus(request.vector(phase), EVALUATION * request.batch) for phase in request.phases)
-    if needed > built:
+    if needed >= built:
         return NO_SPLIT, (
             f"nothing is held out (split {NO_SPLIT}): {len(request.languages)} languages in an evaluation of "
             f"{EVALUATION} batches of {request.batch} would oversample their blend, at which Megatron stops; "

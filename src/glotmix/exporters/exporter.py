@@ -71,6 +71,10 @@ class Exporter(ABC):
     packing: ClassVar[Literal["cut", "split", "truncated", "yours"]]
     """What becomes of documents on their way to a batch: joined and "cut" at the sequence length, so that nothing is
     lost; whole or "split" into rows that are nearly full; "truncated" at the sequence length; "yours" to choose."""
+    from_unique: ClassVar[str] = ""
+    """What follows from the unique tokens in this trainer's files, in words (the epochs follow from them for all)."""
+    from_document_lengths: ClassVar[str] = ""
+    """What follows from the tokens per document."""
     writes: ClassVar[Literal["weights", "counts"]] = "weights"
     """Whether the files hold weights, or whole numbers of rows, which are shares to within a row only."""
     path_template: ClassVar[str] = "data/{language}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
-from glotmix.exporters.exporter import ExportRequest, Realised
+from glotmix.exporters.exporter import Exporter, ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.mixture.schedule import schedule_in
 from glotmix.wording import listed
@@ -21,7 +21,8 @@ def export_file(
     tokens: float,
     sequence_length: int,
     batch: int,
-    path: str,
+    paths: Sequence[str],
+    seed: int,
     unique: Mapping[str, float],
     tokens_per_document: Mapping[str, float],
 ) -> Realised:
@@ -33,6 +34,7 @@ def export_file(
     exporters = all_exporters()
     if to not in exporters:
         raise BadInput(f"no exporter {to!r}", where="--to", expected=" | ".join(exporters))
+    exporter = exporters[to]
     schedule = schedule_in(mixture)
     languages = schedule.languages
     request = ExportRequest(
@@ -42,23 +44,49 @@ def export_file(
         batch=batch,
         unique={language: unique.get(language, tokens) for language in languages},
         tokens_per_document={language: tokens_per_document.get(language, sequence_length) for language in languages},
-        paths=path,
-        assumed=tuple(_assumptions(languages, unique, tokens_per_document)),
+        paths=_paths(paths, languages, exporter.path_template),
+        seed=seed,
+        guessed=frozenset(name for name in languages if name not in unique),
+        assumed=tuple(_assumptions(exporter, languages, unique, tokens_per_document)),
     )
-    return write_export(exporters[to], request, out)
+    return write_export(exporter, request, out)
+
+
+def _paths(given: Sequence[str], languages: Sequence[str], template: str) -> dict[str, str]:
+    """The data of each language: its own ``LANGUAGE=PATH``, else the one path without a language, else ``template``."""
+    own, common = {}, []
+    for text in given:
+        language, equals, path = text.partition("=")
+        if equals and language in languages:
+            own[language] = path
+        else:
+            common.append(text)
+    if len(common) > 1:
+        raise BadInput(
+            f"{len(common)} paths without a language of the mixture ({', '.join(common)})",
+            where="--path",
+            expected=f"one with {{language}}, and LANGUAGE=PATH with one of {', '.join(languages)}",
+        )
+    template = common[0] if common else template
+    return {language: own.get(language, template.replace("{language}", language)) for language in languages}
 
 
 def _assumptions(
-    languages: Sequence[str], unique: Mapping[str, float], tokens_per_document: Mapping[str, float]
+    exporter: Exporter, languages: Sequence[str], unique: Mapping[str, float], tokens_per_document: Mapping[str, float]
 ) -> Iterator[str]:
     """What :func:`export_file` takes for numbers that the user did not give, in words."""
     if missing := [name for name in languages if name not in unique]:
         yield (
             f"--unique is not given for {listed(missing)}: as many unique tokens as the run has are assumed, so the "
-            "epochs are too few and repetition is not simulated"
+            "epochs are too few" + _follows(exporter.from_unique)
         )
-    if missing := [name for name in languages if name not in tokens_per_document]:
+    missing = [name for name in languages if name not in tokens_per_document]
+    if missing and exporter.from_document_lengths:
         yield (
-            f"--tokens-per-document is not given for {listed(missing)}: one full sequence per document is assumed, "
-            "which is wrong for trainers whose weights count documents"
+            f"--tokens-per-document is not given for {listed(missing)}: one full sequence per document is assumed"
+            + _follows(exporter.from_document_lengths)
         )
+
+
+def _follows(what: str) -> str:
+    return f"; {what} would follow from it (--measure DATA measures it)" if what else ""

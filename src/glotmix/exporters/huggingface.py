@@ -78,6 +78,7 @@ class HuggingFace(Exporter):
         "rows is an error that names it. Packing is your trainer's: choose one that cuts nothing off."
     )
     packing = "yours"
+    from_document_lengths = "the probabilities and numbers of rows"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         stages = [by_language(request, request.documents(phase)) for phase in request.phases]

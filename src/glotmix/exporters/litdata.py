@@ -64,6 +64,7 @@ class LitData(Exporter):
         "stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
     )
     packing = "cut"
+    from_unique = "where the stream starts over"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]

@@ -44,6 +44,7 @@ class LlamaFactory(Exporter):
     schedule_support = "phases"
     path_template = "{language}.jsonl"
     packing = "cut"
+    from_document_lengths = "the numbers of rows"
     writes = "counts"
     notes = (
         "num_samples in dataset_info.json says how many rows of each language to take, more than it has where it is "

@@ -63,6 +63,8 @@ class MegatronBridge(Exporter):
         "three flags that finalize() wants told, and holds nothing out where a language has too few documents for it."
     )
     packing = "cut"
+    from_unique = "what is held out"
+    from_document_lengths = "what is held out"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         extra = self._surplus(request)

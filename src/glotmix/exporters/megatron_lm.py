@@ -66,6 +66,8 @@ class MegatronLM(Exporter):
         "--mid-level-dataset-surplus is raised to what the blend needs."
     )
     packing = "cut"
+    from_unique = "what is held out"
+    from_document_lengths = "what is held out"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)

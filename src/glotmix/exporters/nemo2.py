@@ -60,6 +60,8 @@ class Nemo2(Exporter):
         "more samples than it does."
     )
     packing = "cut"
+    from_unique = "what is held out"
+    from_document_lengths = "what is held out"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         samples = [(phase.first_step + phase.steps) * request.batch for phase in request.phases]

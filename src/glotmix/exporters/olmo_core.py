@@ -24,6 +24,9 @@ from glotmix.mixture.schedule import Schedule
 REPETITION_MARGIN = 1.01
 """Room above the planned repetition, since OLMo-core refuses to build a mixture that needs one token more."""
 
+UNLIMITED = 10_000.0
+"""Passes that no run reaches."""
+
 CODE = (
     STAGE_CODE
     + '''
@@ -78,6 +81,7 @@ class OlmoCore(Exporter):
         "stage's last step (LAST_STEPS); scheduler() spans the learning rate over the whole run."
     )
     packing = "cut"
+    from_unique = "the limits on repetition"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)
@@ -129,7 +133,12 @@ class OlmoCore(Exporter):
 
 
 def _repetition(request: ExportRequest, phase: Phase, language: str) -> float:
-    """Passes over the language's tokens in this stage, rounded up to hundredths, at least 1."""
+    """Passes over the language's tokens in this stage, rounded up to hundredths, at least 1.
+
+    Without a limit where nobody told how many tokens there are: OLMo-core stops at one token too many.
+    """
+    if language in request.guessed:
+        return UNLIMITED
     tokens = phase.mixture[language] * phase.steps * request.batch * request.sequence_length
     return max(1.0, math.ceil(100 * REPETITION_MARGIN * tokens / request.unique[language]) / 100)
 

@@ -51,7 +51,7 @@ class Realised:
     off: tuple[str, ...]
     """Languages whose share is off by more than 1 %."""
     phases: tuple[Mapping[str, Any], ...]
-    """Of each phase: ``{"first_step", "steps", "wanted", "realised", "relative_error", "off_by_more_than_1_percent"}``."""
+    """Each: ``{"first_step", "steps", "wanted", "realised", "relative_error", "off_by_more_than_1_percent"}``."""
     remarks: tuple[str, ...]
     """What the simulation has to say in words."""
     files: tuple[str, ...]

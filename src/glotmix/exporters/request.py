@@ -49,6 +49,8 @@ class ExportRequest:
     document_lengths: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Tokens of each document in a sample of a language, where they were measured: what a trainer cuts off long
     documents is only known from them."""
+    guessed: frozenset[str] = frozenset()
+    """Languages whose unique tokens nobody told: what repeats them must not stop at the number assumed for them."""
     assumed: tuple[str, ...] = ()
     """What stands in for numbers that nobody told, one sentence each; they lead the remarks of ``realised.json``."""
 

@@ -34,6 +34,8 @@ class Trl(Exporter):
     schedule_support = "phases"
     path_template = "data/{language}"
     packing = "split"
+    from_unique = "how often a data set is named"
+    from_document_lengths = "the fractions"
     notes = (
         "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Fractions "
         "only take away: the mixture is as large as the scarcest data set allows. So split names a data set as often "
