@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.exporters import all_exporters, export
+from glotmix.exporters import all_exporters
 from glotmix.exporters.blending import NO_SPLIT, held_out, needed_surplus, surplus
+from glotmix.exporters.exporter import export
 from glotmix.exporters.rules import greedy_deficit
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from glotmix.exporters import all_exporters, export
+from glotmix.exporters import all_exporters
+from glotmix.exporters.exporter import export
 from glotmix.exporters.trl import Trl, _split, kept_rows, splits
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
