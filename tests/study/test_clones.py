@@ -13,6 +13,7 @@ from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.study.training import Training
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.worker import work
+from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import kind_of, ran
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cloned-languages.yaml"
@@ -191,3 +192,9 @@ def test_a_study_file_that_makes_no_sense_is_refused_by_field(study, fields, mes
         ruamel.yaml.YAML(typ="safe").dump({"kind": "clones", "name": "x", "language": "fr"} | fields, file)
     with pytest.raises(BadInput, match=message):
         kind_of("clones").load(path)
+
+
+class TestKind(KindContract):
+    @pytest.fixture
+    def ran(self, study, done):
+        return Ran("clones", kind_of("clones").load(study), study.parent, done.parent)

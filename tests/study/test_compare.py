@@ -18,6 +18,7 @@ from glotmix.studies.compare.analysis import Layout, holm, rises, tokens_to
 from glotmix.studies.compare.kind import CompareKind
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
+from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import ran
 
 KIND = CompareKind()
@@ -184,3 +185,10 @@ def test_the_price_counts_references_and_proxies(tmp_path):
     fewer = KIND.load(path, overrides=['methods=["uniform", "doremi"]'])
     assert KIND.price(fewer, tmp_path).amounts["runs"] == 2 * (2 + 1 + 1)
     assert dataclasses.is_dataclass(price)
+
+
+class TestKind(KindContract):
+    @pytest.fixture
+    def ran(self, compared):
+        folder, _ = compared
+        return Ran("compare", KIND.load(folder / "study.yaml"), folder, folder / "out")

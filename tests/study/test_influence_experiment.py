@@ -13,6 +13,7 @@ from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
 from glotmix.studies.influence.finished_runs import Asking, influence_of
 from glotmix.study.narrator import Narrator
+from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import kind_of, ran
 
 pytest.importorskip("transformers")
@@ -238,3 +239,10 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     )
     seen = {tuple(row[:16]) for step in range(23) for row in batches(0, step).tolist()}
     assert {tuple(row) for row in train.inputs["input_ids"].tolist()} <= seen
+
+
+class TestKind(KindContract):
+    @pytest.fixture
+    def ran(self, done):
+        folder, _, config, _ = done
+        return Ran("influence", config, folder, folder / "out")

@@ -19,6 +19,7 @@ from glotmix.posttraining.judge import Unreachable
 from glotmix.studies.posttraining import cells as posttraining_cells
 from glotmix.studies.posttraining import kind as posttraining
 from glotmix.sweep.executors.executor import Executor, JobEnd
+from tests.contracts.kind import KindContract, Ran
 from tests.posttraining.toy import chat_model
 from tests.study.shell import kind_of, ran
 
@@ -310,7 +311,7 @@ def test_the_recipe_prices_every_scale_and_the_paper_has_152_models():
     tiny = experiment.load(RECIPE)
     assert len([cell for cell in tiny.cells() if cell.tasks]) == 24
     shown = CliRunner().invoke(app, ["run", str(RECIPE), "--scale", "paper", "--dry-run", "--json"])
-    assert json.loads(shown.stdout)["amounts"]["models"] == 152
+    assert json.loads(shown.stdout)["models"] == 152
 
 
 @pytest.mark.slow
@@ -356,3 +357,19 @@ def test_a_proxy_is_pretrained_fine_tuned_and_reported_by_one_command(tmp_path):
     done = CliRunner().invoke(app, ["run", str(RECIPE), *out, *[part for one in sets for part in ("--set", one)]])
     assert done.exit_code == 0, done.output
     assert Path(json.loads(done.stdout)["report"]).is_file()
+
+
+@pytest.fixture(scope="module")
+def finished(proxy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    data = study(proxy, grids=[{"samples": [0, 3], "pivot_samples": 6, "seeds": 2}])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(posttraining, "open_executor", lambda config: Here())
+        run(data, folder, folder / "out")
+    return Ran("posttraining", posttraining.PosttrainingConfig.model_validate(data), folder, folder / "out")
+
+
+class TestKind(KindContract):
+    @pytest.fixture
+    def ran(self, finished):
+        return finished

@@ -21,7 +21,7 @@ from glotmix.studies.mixture.config import check
 from glotmix.studies.mixture.kind import MixtureKind
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
-from glotmix.study.training import sized
+from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import ran
 
 STUDY = {
@@ -129,13 +129,14 @@ def test_two_processes_that_share_a_run_measure_what_one_measures(tmp_path):
 
 def test_the_size_dial_sets_what_the_file_does_not(tmp_path):
     sizes = {key: value for key, value in STUDY["proxy"].items() if key in ("context", "batch")}
-    config = sized(check(STUDY | {"proxy": sizes | {"size": "1M"}}))
+    resolved = MixtureKind().resolved
+    config = resolved(check(STUDY | {"proxy": sizes | {"size": "1M"}}))
     assert config.proxy.batch == 4
     assert 0.8e6 < 12 * config.proxy.layers * config.proxy.width**2 < 1.25e6
     assert config.proxy.tokens == pytest.approx(20e6, rel=0.2)
-    assert sized(check(config.model_dump(mode="json"))) == config
+    assert resolved(check(config.model_dump(mode="json"))) == config
     with pytest.raises(BadInput, match="size 'huge'"):
-        sized(check(STUDY | {"proxy": {"size": "huge"}}))
+        resolved(check(STUDY | {"proxy": {"size": "huge"}}))
 
 
 def test_shapley_values_share_out_what_the_full_coalition_gains(done):
@@ -279,3 +280,10 @@ def command(out, folder):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
+
+
+class TestKind(KindContract):
+    @pytest.fixture
+    def ran(self, done):
+        small = study(done)
+        return Ran("mixture", small.config, small.base, done)

@@ -45,13 +45,13 @@ class Executor(ABC):
     """How many jobs run side by side."""
 
     @classmethod
-    @abstractmethod
     def of(cls, config: SweepConfig) -> Self:
-        """The executor that a study's section ``sweep`` describes.
+        """The executor that a study's section ``sweep`` describes; one without settings need not override this.
 
         Raises:
             BadInput: a library that is not installed, or settings that it does not take.
         """
+        return cls()
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
