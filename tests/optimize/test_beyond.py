@@ -1,17 +1,17 @@
 """Pareto front, scale-up, reuse, baselines, hedging."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Infeasible
+from glotmix.fit.extrapolation import beyond
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import Constraints, Mean, Worst, allocate, along, baselines_for, front, minimise, reuse
 from glotmix.optimize.predictor import Hedged, Resample, resampled
-from glotmix.optimize.scale import beyond
 from tests.optimize.planted import equal, log_linear, names, own_ratio
 
 
@@ -100,6 +100,23 @@ def test_the_optimum_follows_d_through_the_epochs_limit_and_warns_beyond_the_run
     assert large.optimum.mixture["a"] == pytest.approx(0.2, abs=1e-6)
     assert any("N = 1e+07 lies far outside" in warning for warning in large.warnings)
     assert beyond(None, 1e6, 1e6) == ()
+
+
+def test_a_budget_that_small_models_cannot_fill_is_spent_on_larger_ones():
+    """The best N is the textbook's; at the smallest sizes of the range D would repeat the texts beyond the limit."""
+    C, aim = 1e20, Mean(("a", "b"), equal("ab"))
+    exact = (0.34 * 400 / (0.28 * 410)) ** (1 / 0.62) * (C / 6) ** (0.28 / 0.62)
+    tokens = C / 6 / exact
+    for reach, best in ((3, exact), (0.5, 2 * exact)):  # texts for three times, and for half of the best D
+        limits = Constraints(("a", "b"), max_epochs=4, unique=dict.fromkeys("ab", reach * tokens / 8), D=1.0)
+        found = allocate(Chinchilla(), aim, limits, C, smallest=exact / 30, largest=exact * 30)
+        assert found.N.value == pytest.approx(best, rel=0.02)
+        assert max(found.optimum.epochs.values()) <= 4 + 1e-6
+        assert any("no mixture meets the limits" in warning for warning in found.warnings)
+    with pytest.raises(Infeasible):
+        allocate(
+            Chinchilla(), aim, replace(limits, unique=dict.fromkeys("ab", 1.0)), C, smallest=exact, largest=2 * exact
+        )
 
 
 def test_reuse_keeps_the_ratios_of_unaffected_languages():

@@ -143,13 +143,51 @@ def test_multipliers_are_the_change_of_the_optimum_when_a_limit_gives_way():
     assert "one percentage point less would lower the objective" in active[0].words
 
 
+@pytest.mark.parametrize("bound", ["ceiling", "epochs"])
+def test_a_price_at_a_bound_is_what_one_point_really_brings(bound):
+    """A share of 1e-6 has a slope of hundreds per unit, a whole point brings what the second optimum says."""
+    law = own_ratio(4, seed=2)
+    aim = Mean(law.targets, equal(law.targets))
+
+    def under(share):
+        if bound == "ceiling":
+            limits = Constraints(law.languages, ceilings={"l01": share})
+        else:
+            unique = dict.fromkeys(law.languages, 1e9) | {"l01": share * 1e6}
+            limits = Constraints(law.languages, max_epochs=1, unique=unique, D=1e6)
+        return minimise(law, aim, limits)
+
+    found = under(1e-6)
+    really = found.objective.value - under(1e-6 + 0.01).objective.value
+    (active,) = found.active
+    assert active.change == pytest.approx(really, rel=1e-3)
+    assert active.multiplier * 0.01 > 20 * really  # what was printed before
+    assert f"by {really:.2g} ({100 * really / found.objective.value:.2g} %)" in active.words
+    more = found.prices["l01"]["l01"]
+    assert more == pytest.approx(
+        (1e-6 + 0.01 * (1 - 1e-6)) ** -law.gamma_L[1] / (1e-6) ** -law.gamma_L[1] - 1, rel=1e-3
+    )
+    assert more > -1
+
+
+def test_a_floor_of_less_than_a_point_is_priced_as_a_whole():
+    law = log_linear(4, seed=8)
+    aim = Mean(law.targets, equal(law.targets))
+    free = minimise(law, aim, Constraints(law.languages))
+    last = min(free.mixture, key=lambda language: free.mixture[language])
+    found = minimise(law, aim, Constraints(law.languages, floors={last: free.mixture[last] + 0.005}))
+    (active,) = found.active
+    assert active.change == pytest.approx(found.objective.value - free.objective.value, rel=0.02)
+    assert "percentage point" in active.words
+
+
 def test_prices_are_the_change_of_each_loss_for_one_more_percentage_point():
     law = log_linear(4, seed=9)
     found = minimise(law, Mean(law.targets, equal(law.targets)), Constraints(law.languages))
     p_L = found.mixture.vector(law.languages)
     step_L = (np.eye(4)[2] - p_L) / (1 - p_L[2])
-    numeric = (law.loss(p_L + 1e-6 * step_L) - law.loss(p_L - 1e-6 * step_L)) / 2e-6 * 0.01 / law.loss(p_L)
-    np.testing.assert_allclose([found.prices["l02"][t] for t in law.targets], numeric, rtol=1e-5)
+    numeric = law.loss(p_L + 0.01 * step_L) / law.loss(p_L) - 1
+    np.testing.assert_allclose([found.prices["l02"][t] for t in law.targets], numeric, rtol=1e-9)
     dearest = law.targets[int(np.argmax(numeric))]
     words = f"One more percentage point of l02 costs {dearest} {100 * numeric.max():.2g} % and gives l02 "
     assert any(sentence.startswith(words) for sentence in found.price_words())

@@ -64,6 +64,52 @@ def test_a_budget_needs_a_law_that_knows_sizes():
         climb_of(fit("own_ratio", one, starts=2), asked({"max_epochs": None}))
 
 
+def test_sizes_that_cannot_be_filled_do_not_lose_the_others(climbed, tmp_path, capsys):
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(climbed.to_json()))
+    limits = ["--max-epochs", 4, "--unique", "a=2e7", "--unique", "b=4e7"]
+    assert command("scale", path, "--at", "4e6:1e8", "--at", "4e6:5e9", *limits, "--compute", 3e17, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["optimum"]["D"] for one in told["sizes"]] == [1e8]
+    assert [one["D"] for one in told["infeasible"]] == [5e9]
+    assert "max_epochs" in told["infeasible"][0]["why"]
+    assert told["best"]["D"]["value"] <= 4 * 6e7 * 1.001  # all that there is, four times
+    assert command("scale", path, "--at", "4e6:5e9", *limits) == 2
+    assert "max_epochs" in capsys.readouterr().err
+
+
+def test_a_size_beyond_the_runs_is_warned_of(climbed, tmp_path, capsys):
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(climbed.to_json()))
+    asked_for = ["optimize", path, "--tokens", 1e12, "--parameters", 7e9, "--out", tmp_path / "m.json"]
+    assert command(*asked_for) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "N = 7e+09 lies far outside the measured range" in told
+    assert "D = 1e+12 lies far outside the measured range" in told
+    assert len(json.loads((tmp_path / "m.json").read_text())["warnings"]) == 2
+
+
+def test_sizes_that_the_law_does_not_know_are_said_to_be_ignored(tmp_path):
+    one = over_sizes()
+    one = one.where((one.N_R == 4e6) & (one.D_R == 1e8))
+    fitted = fit("own_ratio", one, starts=2)
+    warnings = optimum_of(fitted, asked({"max_epochs": None}), N=7e9, D=1e12).warnings
+    assert any("own_ratio has no N" in warning for warning in warnings)
+    assert any("own_ratio has no D" in warning for warning in warnings)
+    assert optimum_of(fitted, asked({"max_epochs": None})).warnings == ()
+
+
+def test_predictions_beyond_the_runs_are_flagged(climbed, tmp_path):
+    path, table, out = tmp_path / "fit.json", tmp_path / "mixtures.csv", tmp_path / "predicted.csv"
+    path.write_text(json.dumps(climbed.to_json()))
+    table.write_text("name,N,D,p/a,p/b\nnear,4e6,1e8,0.5,0.5\nfar,4e6,1e11,0.5,0.5\nedge,4e6,1e8,0.9999,0.0001\n")
+    assert command("predict", path, table, "--out", out) == 0
+    told = dict(pl.read_csv(out).select("name", "beyond").fill_null("").iter_rows())
+    assert told["near"] == ""
+    assert "D = 1e+11 lies far outside" in told["far"]
+    assert "outside the measured mixtures" in told["edge"]
+
+
 def test_every_field_of_the_section_can_be_asked_with(climbed):
     held = asked({"max_epochs": None}, ["l1=0.5", "near=current", "current={a: 0.9, b: 0.1}"])
     free = optimum_of(climbed, asked({"max_epochs": None}))

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from glotmix.cli import app
 from glotmix.errors import BadInput
-from glotmix.report.runs import report_on_runs
+from glotmix.measurements import read_runs
+from glotmix.report.runs import _cost, report_on_runs
 
 
 def table(path, runs=30, seed=0):
@@ -54,6 +55,17 @@ def test_a_table_cannot_be_compared_with_a_study(tmp_path):
         CliRunner().invoke(
             app, ["report", str(table(tmp_path / "runs.csv")), "--compare", str(tmp_path)], catch_exceptions=False
         )
+
+
+def test_tokens_are_those_of_last_checkpoints(tmp_path):
+    """Ten checkpoints of 2 to 20 million tokens of each of four runs are 80 million tokens, not 440."""
+    rows = ["run,N,D,p/a,p/b,loss/a"]
+    rows += [f"r{r},1e6,{2e6 * (c + 1)},0.{r + 2},0.{8 - r},{3 - 0.1 * c}" for r in range(4) for c in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(rows))
+    cost = _cost(read_runs(tmp_path / "t.csv"))
+    assert cost.tokens == 80e6
+    assert cost.flops == 6 * 1e6 * 80e6
+    assert cost.runs == {"complete": 4}
 
 
 def test_nothing_given_is_bad_input():

@@ -9,6 +9,7 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.fit.choice import _processes_for
+from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit
 from glotmix.fit.jackknife import Jackknife, jackknife
 from glotmix.fit.splits import mixtures_of
@@ -47,6 +48,9 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
         many = _processes_for(runs)
         by = jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=many)
     prediction = by.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
+    told = rows_beyond(fitted, p_RL, given["N"], given["D"])
+    if any(told):
+        table = table.with_columns(pl.Series("beyond", told))
     for t, target in enumerate(prediction.targets):
         table = table.with_columns(
             pl.Series(f"loss/{target}", prediction.value_RT[:, t]),

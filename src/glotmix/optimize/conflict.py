@@ -28,6 +28,8 @@ class Limit:
     """The language or group."""
     words: str
     """In words, with numbers."""
+    by_epochs: bool = False
+    """Whether it comes from passes over unique tokens."""
 
     def slack(self, p_L: np.ndarray) -> float:
         """How far ``p`` is from touching it; negative: how far it is broken."""

@@ -72,7 +72,7 @@ class Constraints:
                     f"ceiling {cap:.6g} of {language} by max_epochs ({self.max_epochs:g} epochs of "
                     f"{self.unique[language]:.6g} unique tokens in D = {self.D:.6g})"
                 )
-                found.append(Limit(row_L, cap, False, language, words))
+                found.append(Limit(row_L, cap, False, language, words, by_epochs=True))
         for name, group in self.groups.items():
             row_L = np.array([float(language in group.languages) for language in self.languages])
             members = " + ".join(group.languages)

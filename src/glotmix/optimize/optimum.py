@@ -92,10 +92,12 @@ class Active:
     """How much the objective would fall per unit of share if the limit gave way; at least 0."""
     words: str
     """What one percentage point of it costs."""
+    change: float = 0.0
+    """By how much the objective really falls when the limit gives way by one percentage point; at least 0."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
-        return {"limit": self.limit, "multiplier": self.multiplier, "words": self.words}
+        return {"limit": self.limit, "multiplier": self.multiplier, "words": self.words, "change": self.change}
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,8 @@ class Optimum:
     """Parameters assumed; None for those of the fit."""
     D: float | None = None
     """Training tokens assumed; None for those of the fit."""
+    warnings: tuple[str, ...] = ()
+    """Sizes beyond what was measured, or that the law does not know."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, by name."""
@@ -183,6 +187,7 @@ class Optimum:
             "agreeing": self.agreeing,
             "N": self.N,
             "D": self.D,
+            "warnings": list(self.warnings),
         }
 
     @classmethod
@@ -224,6 +229,7 @@ class Optimum:
                 Objective.from_json(aim, tuple(data["targets"])),
                 data["N"],
                 data["D"],
+                tuple(data.get("warnings", ())),
             )
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise BadInput(
@@ -261,7 +267,7 @@ class Optimum:
             shown = _shown(Estimate(gain.value, gain.low, gain.high))
             shares.add_row(row.name, *(f"{100 * row.mixture[language]:.2f} %" for language in self.mixture))
             outcomes.add_row(row.name, _shown(row.objective), shown, _plain(gain.honest), str(len(row.broken)))
-        notes = [*(active.words for active in self.active), *self.price_words()]
+        notes = [*self.warnings, *(active.words for active in self.active), *self.price_words()]
         if self.honest is not None:
             notes.append("Intervals are 95 % over resampled fits; “expected” has the winner's curse taken off.")
         if self.nearest is not None:

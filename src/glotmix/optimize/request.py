@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from glotmix.config import checked, merged, parse_override
 from glotmix.errors import BadInput
+from glotmix.fit.extrapolation import beyond, ignored
 from glotmix.fit.fit import Fit
 from glotmix.measurements import write_csv
 from glotmix.mixture.schedule import mixture_in
@@ -57,11 +59,13 @@ def optimum_of(
         BadInput: a limit in epochs without unique tokens and D, or whatever else is wrong with the question.
     """
     aim, limits, known = _question(fitted, config, unique, D)
+    warnings = (*beyond(fitted.measured, N, D), *ignored(fitted, N, D))
     if keep is not None:
-        return minimise_kept(keep, fitted, aim, limits, N=N, D=D)
+        return replace(minimise_kept(keep, fitted, aim, limits, N=N, D=D), warnings=warnings)
     baselines = baselines_for(fitted.languages, unique=known, D=D, current=config.current, max_epochs=config.max_epochs)
     measured = None if fitted.measured is None else fitted.measured.p_RL
-    return minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
+    found = minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
+    return replace(found, warnings=warnings)
 
 
 def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) -> Reuse:

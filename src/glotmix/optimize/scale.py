@@ -13,10 +13,9 @@ from rich.table import Table
 from rich.text import Text
 from scipy.optimize import minimize_scalar
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Infeasible
+from glotmix.fit.extrapolation import Measured, beyond
 from glotmix.fit.fit import Fit
-from glotmix.laws.law import Inputs
-from glotmix.measurements import Measurements
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints
@@ -29,12 +28,8 @@ from glotmix.optimize.solve import minimise
 
 FLOPS = 6.0
 """Training FLOPs per parameter and token: ``C = 6 N D``."""
-FAR = 4.0
-"""Extrapolation beyond this multiple of the largest measured N or D is warned of strongly."""
 GRID, FINE = 9, 33
 """Sizes at which the mixture is optimised to bracket the best one, and at which resampled fits are compared."""
-Measured = Measurements | Inputs
-"""Whatever knows the mixtures, N and D of the runs (``Fit.measured`` does)."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +96,11 @@ def allocate(
     the mixtures found on the grid: near its optimum the mixture moves the value by second order only. An objective
     relative to own bests would compare each size with itself, so only mean and weighted objectives are accepted.
 
+    Small models have many tokens to fill; sizes at which no mixture meets the limits (``max_epochs``) are left out.
+
     Raises:
         BadInput: C or the range is not positive, the objective is relative, or the loss does not depend on N and D.
+        Infeasible: no size of the range can be filled.
     """
     if not (C > 0 and 0 < smallest < largest):
         raise BadInput(f"C = {C:g}, N from {smallest:g} to {largest:g}", expected="C > 0 and 0 < smallest < largest")
@@ -117,7 +115,8 @@ def allocate(
         found = search(with_own_bests(composite, rng), starting_points(composite, 3, rng))
         return found.value, found.p_L
 
-    grid_G = np.linspace(np.log(smallest), np.log(largest), GRID)
+    least = _smallest_filled(constraints, C, np.log(smallest), np.log(largest))
+    grid_G = np.linspace(least, np.log(largest), GRID)
     found = [best(log_N) for log_N in grid_G]
     value_G, p_GL = np.array([value for value, _ in found]), np.array([p_L for _, p_L in found])
     if np.ptp(value_G) <= 1e-9 * abs(value_G[0]):
@@ -129,7 +128,13 @@ def allocate(
     low, high = _resampled_sizes(predictor, objective, C, grid_G, p_GL)
     warnings = beyond(measured, N, D)
     if at in (0, GRID - 1):
-        warnings += (f"the best N lies at the edge of the range from {smallest:.3g} to {largest:.3g}",)
+        edges = f"{float(np.exp(least)):.3g} to {largest:.3g}"
+        warnings += (f"the best N lies at the edge of the range from {edges}",)
+    if least > np.log(smallest):
+        warnings += (
+            f"below N = {float(np.exp(least)):.3g} no mixture meets the limits: the run would have more than "
+            f"{_spent(least, C)[1]:.3g} tokens",
+        )
     p_RL = None if measured is None else measured.p_RL
     optimum = minimise(predictor, objective, _at(constraints, D), N=N, D=D, seed=seed, measured=p_RL)
     if low is None or high is None:
@@ -164,6 +169,30 @@ def _lowest(x_F: np.ndarray, y_F: np.ndarray) -> float:
     return float(x_F[k] + (0.5 * (left - right) / bend * (x_F[1] - x_F[0]) if bend > 0 else 0.0))
 
 
+def _smallest_filled(constraints: Constraints, C: float, low: float, high: float) -> float:
+    """The least ln N from which on some mixture of the tokens ``C / (6 N)`` meets the limits.
+
+    Raises:
+        Infeasible: none up to ``high`` does; the message is that of ``high``.
+    """
+    if _fits(constraints, _spent(low, C)[1]):
+        return low
+    _at(constraints, _spent(high, C)[1])  # raises where not even the fewest tokens can be filled
+    while high - low > 1e-3:
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if _fits(constraints, _spent(middle, C)[1]) else (middle, high)
+    return high
+
+
+def _fits(constraints: Constraints, D: float) -> bool:
+    """Whether some mixture meets the limits of a run of D tokens."""
+    try:
+        _at(constraints, D)
+    except Infeasible:
+        return False
+    return True
+
+
 def _spent(log_N: float, C: float) -> tuple[float, float]:
     """N and the D that is left of the budget."""
     N = float(np.exp(log_N))
@@ -175,25 +204,16 @@ def _at(constraints: Constraints, D: float) -> Constraints:
     return replace(constraints, D=D) if constraints.max_epochs is not None else constraints
 
 
-def beyond(measured: Measured | None, N: float, D: float) -> tuple[str, ...]:
-    """Warnings for a size beyond the measured ones."""
-    if measured is None:
-        return ()
-    found = []
-    for name, value, known_R in (("N", N, measured.N_R), ("D", D, measured.D_R)):
-        known_R = known_R[np.isfinite(known_R)]
-        if not len(known_R):
-            found.append(f"{name} = {value:.3g}, but the runs do not tell their {name}")
-        elif value > known_R.max() * 1.001 or value < known_R.min() * 0.999:
-            times = max(value / known_R.max(), known_R.min() / value)
-            far = "far " if times > FAR else ""
-            found.append(
-                f"{name} = {value:.3g} lies {far}outside the measured range "
-                f"{known_R.min():.3g} to {known_R.max():.3g} (by a factor of {times:.3g})"
-            )
-        if len(known_R) and known_R.max() < 1.01 * known_R.min():
-            found.append(f"{name} was the same in all runs, so nothing was learned about it")
-    return tuple(found)
+@dataclass(frozen=True)
+class Unfilled:
+    """A size at which no mixture meets the limits."""
+
+    N: float
+    """Parameters."""
+    D: float
+    """Training tokens."""
+    why: str
+    """The limits in conflict."""
 
 
 @dataclass(frozen=True)
@@ -201,9 +221,11 @@ class Climb:
     """The optimum at several sizes, and the best way to spend a budget."""
 
     sizes: tuple[Scaled, ...]
-    """The optimum at each size asked for."""
+    """The optimum at each size asked for that some mixture can fill."""
     best: Allocation | None
     """The compute-optimal size, tokens and mixture; None where no budget was given."""
+    unfilled: tuple[Unfilled, ...] = ()
+    """Sizes asked for at which no mixture meets the limits."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -218,6 +240,7 @@ class Climb:
                 "optimum": best.optimum.to_json(),
                 "warnings": list(best.warnings),
             },
+            "infeasible": [{"N": one.N, "D": one.D, "why": one.why} for one in self.unfilled],
         }
 
 
@@ -235,11 +258,20 @@ def climb_of(
 
     Raises:
         BadInput: neither sizes nor a budget, a budget for a law that knows no N, or whatever :func:`optimum_of` raises.
+        Infeasible: nothing of what was asked can be filled; what can be is told, beside the reasons of the others.
     """
     if not sizes and C is None:
         raise BadInput("no size and no budget", expected="--at N:D, --compute C, or both")
-    aim, limits, _ = _question(fitted, config, unique, max([D for _, D in sizes], default=1.0))
-    climbed = along(fitted, aim, limits, sizes, measured=fitted.measured)
+    aim, limits, _ = _question(fitted, config, unique, D=1.0)  # of no run in particular: any corpus fills one token
+    climbed: list[Scaled] = []
+    unfilled: list[Unfilled] = []
+    for N, D in sizes:
+        try:
+            climbed.extend(along(fitted, aim, limits, [(N, D)], measured=fitted.measured))
+        except Infeasible as error:
+            unfilled.append(Unfilled(N, D, str(error)))
+    if unfilled and not climbed and C is None:
+        raise Infeasible("; ".join(f"N = {one.N:g}, D = {one.D:g}: {one.why}" for one in unfilled), where="--at")
     best = None
     if C is not None:
         known_R = np.array([]) if fitted.measured is None else fitted.measured.N_R[np.isfinite(fitted.measured.N_R)]
@@ -248,7 +280,7 @@ def climb_of(
         best = allocate(
             fitted, aim, limits, C, smallest=min(smallest, largest / 10), largest=largest, measured=fitted.measured
         )
-    return Climb(climbed, best)
+    return Climb(tuple(climbed), best, tuple(unfilled))
 
 
 def climb_table(climb: Climb) -> RenderableType:
@@ -268,6 +300,7 @@ def climb_table(climb: Climb) -> RenderableType:
         table.add_row(label, *numbers, *shares, style="bold" if label else None)
     every = [warning for one in climb.sizes for warning in one.warnings]
     every += [] if climb.best is None else climb.best.warnings
+    every += [f"N = {one.N:g}, D = {one.D:g} is left out: {one.why}" for one in climb.unfilled]
     return Group(table, *(Text(warning) for warning in dict.fromkeys(every)))
 
 

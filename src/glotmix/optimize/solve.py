@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import linprog
 
+from glotmix.fit.extrapolation import outside_by
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import uncertainty
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
-from glotmix.optimize.optimum import Active, Baseline, Gain, Nearest, Optimum
+from glotmix.optimize.optimum import Baseline, Gain, Nearest, Optimum
 from glotmix.optimize.predictor import Predictor, hedged
-from glotmix.optimize.search import Found, search, starting_points, with_own_bests
+from glotmix.optimize.prices import language_prices, limits_touched
+from glotmix.optimize.search import search, starting_points, with_own_bests
 
 __all__ = ["Optimum", "minimise"]
 
@@ -84,8 +85,8 @@ def minimise(
         honest=None if chosen is None else here.value + chosen.optimism,
         baselines=tuple(rows),
         gains=gains,
-        active=_active(composite, p_L, found, here.value),
-        prices=_prices(composite, p_L),
+        active=limits_touched(composite, p_L, found),
+        prices=language_prices(composite, p_L),
         spread=None if chosen is None else uncertainty.spread(composite, p_L, chosen.indifference),
         nearest=None if measured is None else _nearest(languages, p_L, np.asarray(measured, dtype=float)),
         epochs=_epochs(constraints, p_L, D),
@@ -106,56 +107,11 @@ def _honest_gain(gain: float, other: float, other_B: np.ndarray, chosen: uncerta
     return gain - float(np.mean(claimed_C - (other - chosen.judged_C)))
 
 
-def _active(composite: Composite, p_L: np.ndarray, found: Found, value: float) -> tuple[Active, ...]:
-    limits, certificate = composite.constraints, found.certificate
-    groups = list(limits.groups)
-    touched = []
-    for limit in limits.limits:
-        if limit.slack(p_L) > 1e-7:
-            continue
-        if limit.subject in limits.groups:
-            g = groups.index(limit.subject)
-            price = certificate.low_G[g] if limit.is_floor else -certificate.high_G[g]
-        else:
-            l = limits.languages.index(limit.subject)  # noqa: E741
-            price = certificate.floor_L[l] if limit.is_floor else -certificate.ceiling_L[l]
-        price = max(float(price), 0.0)
-        change = f"{0.01 * price:.2g} ({price / abs(value):.2g} %)" if value else f"{0.01 * price:.2g}"
-        way = "less" if limit.is_floor else "more"
-        words = f"{limit.words}: one percentage point {way} would lower the objective by {change}"
-        touched.append(Active(limit.words, price, words))
-    return tuple(touched)
-
-
-def _prices(composite: Composite, p_L: np.ndarray) -> dict[str, dict[str, float]]:
-    """First-order effect of ``p + 0.01 (e_l - p) / (1 - p_l)`` on every loss, relative to it."""
-    loss_T = composite.predictor.loss(p_L, composite.N, composite.D)
-    slope_TL = composite.predictor.gradient(p_L, composite.N, composite.D)
-    prices: dict[str, dict[str, float]] = {}
-    for l, language in enumerate(composite.constraints.languages):  # noqa: E741
-        if p_L[l] >= 1 - 1e-9:
-            prices[language] = {}
-            continue
-        others_L = np.where(np.arange(len(p_L)) == l, 0.0, p_L) / (1 - p_L[l])
-        with np.errstate(invalid="ignore"):
-            change_T = 0.01 * (slope_TL[:, l] - slope_TL @ others_L) / loss_T
-        prices[language] = {
-            target: float(change_T[t])
-            for t, target in enumerate(composite.predictor.targets)
-            if np.isfinite(change_T[t])
-        }
-    return prices
-
-
 def _nearest(languages: tuple[str, ...], p_L: np.ndarray, measured_RL: np.ndarray) -> Nearest:
     distance_R = 0.5 * np.abs(measured_RL - p_L).sum(axis=1)
     row = int(np.argmin(distance_R))
-    # p is in the convex hull when weights on the runs reproduce it: minimise the L1 error of doing so.
-    R, L = measured_RL.shape
-    equal = np.vstack([np.hstack([measured_RL.T, np.eye(L), -np.eye(L)]), np.append(np.ones(R), np.zeros(2 * L))])
-    found = linprog(np.append(np.zeros(R), np.ones(2 * L)), A_eq=equal, b_eq=np.append(p_L, 1.0), method="highs")
-    outside = found.status != 0 or found.fun > 1e-6
-    return Nearest(float(distance_R[row]), bool(outside), Mixture.from_vector(languages, measured_RL[row]))
+    outside = outside_by(p_L, measured_RL) > 1e-6
+    return Nearest(float(distance_R[row]), outside, Mixture.from_vector(languages, measured_RL[row]))
 
 
 def _epochs(constraints: Constraints, p_L: np.ndarray, D: float | None) -> dict[str, float]:

@@ -51,27 +51,28 @@ def report_on_runs(
     D = law.D if math.isfinite(law.D) else None
     N = law.N if math.isfinite(law.N) else None
     limits = OptimizeConfig(max_epochs=None)
-    optimum = optimum_of(law, limits, unique=fitted.unique, D=D, N=N)
+    unique = {} if law.unique_L is None else dict(zip(law.languages, law.unique_L.tolist(), strict=True))
+    optimum = optimum_of(law, limits, unique=unique, D=D, N=N)
     source = runs or mixtures
     assert source is not None
     names = _about(measured)
     evidence = Evidence(
         title=source.stem,
-        description=f"What {len(measured)} runs say about the mixture of {len(measured.languages)} groups.",
+        description=f"What {len(set(measured.runs))} runs say about the mixture of {len(measured.languages)} groups.",
         about=names,
         measurements=measured,
         transfer=_transfer(measured),
         front=front_of(
             law,
             optimum,
-            constraints_from(limits, law.languages, unique=fitted.unique, D=D),
+            constraints_from(limits, law.languages, unique=unique, D=D),
             lambda name: names[name].name if name in names else name,
             N,
             D,
         ),
         held_out=held_out_of(fitted.holdout),
         law=law_fit(law),
-        advice=advice(fitted.chosen, optimum, limits, D=D, unique=fitted.unique),
+        advice=advice(fitted.chosen, optimum, limits, D=D, unique=unique),
         noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},
         cost=_cost(measured),
         warnings=tuple(f"Law {name} could not be fitted: {why}" for name, why in fitted.holdout.problems.items()),
@@ -103,10 +104,16 @@ def _transfer(measured: Measurements) -> dict[str, TransferMatrix]:
 
 
 def _cost(measured: Measurements) -> Cost:
-    D, N = measured.D_R, measured.N_R
+    """Runs, tokens and FLOPs; of a run with several checkpoints the last one counts."""
+    last: dict[str, int] = {}
+    for r, run in enumerate(measured.runs):
+        if run not in last or measured.D_R[r] > measured.D_R[last[run]]:
+            last[run] = r
+    rows = list(last.values())
+    D, N = measured.D_R[rows], measured.N_R[rows]
     known = bool(np.isfinite(D).all())
     return Cost(
-        runs={"complete": len(measured)},
+        runs={"complete": len(rows)},
         tokens=float(D.sum()) if known else None,
         flops=float((6 * N * D).sum()) if known and np.isfinite(N).all() else None,
     )
