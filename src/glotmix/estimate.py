@@ -1,8 +1,22 @@
-"""A number with what is known of its uncertainty."""
+"""Numbers with what is known of their uncertainty, and what can be said of them: the one place for both.
+
+Every interval here is Student's, at 95 %. What an interval says is put into words by :func:`verdict`, so that the
+terminal, the page and the files cannot disagree.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+LEVEL = 0.95
+"""Share of samples whose interval holds the truth."""
+Outcome = Literal["better", "worse", "within the noise", "one seed only"]
+"""What a difference says: beyond the noise in one of two directions, not beyond it, or no noise to compare it with."""
 
 
 @dataclass(frozen=True)
@@ -15,3 +29,112 @@ class Estimate:
     """Lower end of the interval; None when nothing was repeated or resampled."""
     high: float | None = None
     """Upper end."""
+
+    @classmethod
+    def around(cls, value: float, half: float) -> Estimate:
+        """``value ± half``; without an interval where ``half`` is not finite."""
+        return cls(value, value - half, value + half) if math.isfinite(half) else cls(value)
+
+    def to_json(self) -> dict[str, float | None]:
+        """A plain dict; None stands for infinity, which a law can predict for a share of zero."""
+        return {"value": self.value if math.isfinite(self.value) else None, "low": self.low, "high": self.high}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, float | None]) -> Estimate:
+        """Read what :meth:`to_json` wrote."""
+        value = data["value"]
+        return cls(math.inf if value is None else float(value), data["low"], data["high"])
+
+
+def verdict(difference: Estimate) -> Outcome:
+    """What is known of a difference in which positive is better: the whole interval must lie on one side of zero."""
+    if difference.low is None or difference.high is None:
+        return "one seed only"
+    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "within the noise"
+
+
+def student(freedom: float, level: float = LEVEL) -> float:
+    """Half-width of Student's two-sided interval in standard errors, with so many degrees of freedom; NaN with none."""
+    from scipy import stats
+
+    return float(stats.t.ppf(0.5 + level / 2, freedom)) if freedom > 0 else math.nan
+
+
+def half_width(value_R: np.ndarray) -> np.ndarray:
+    """Half of Student's interval of the mean over repeats (the first axis); NaN with one repeat."""
+    R = len(value_R)
+    if R < 2:
+        return np.full(value_R.shape[1:], math.nan)
+    return np.asarray(student(R - 1) * value_R.std(0, ddof=1) / np.sqrt(R))
+
+
+def over_repeats(values: Sequence[float] | np.ndarray, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
+    """Mean over seeds, runs or other repeats, with Student's interval; none for a single value or one not finite.
+
+    Args:
+        values: one per repeat.
+        within: least and greatest value that is possible (a share: 0 and 1); the interval ends there.
+    """
+    value_R = np.asarray(values, dtype=float)
+    mean = float(value_R.mean())
+    if len(value_R) < 2 or not np.isfinite(value_R).all():
+        return Estimate(mean)
+    half = float(half_width(value_R))
+    return Estimate(mean, max(within[0], mean - half), min(within[1], mean + half))
+
+
+def pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """Standard deviation within groups, pooled over them, and its degrees of freedom ``Σ (n_i - 1)``."""
+    nu = sum(len(group) - 1 for group in groups if group)
+    squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups if group)
+    return (float(np.sqrt(squares / nu)) if nu else 0.0), nu
+
+
+class PairedLayout:
+    """Values of M treatments (methods, mixtures) x S seeds, with the noise that is left after both.
+
+    Treatments share their seeds, so what a seed does to all of them alike is no noise of a difference. The residual
+    variance of the additive two-way layout is pooled over treatments, with (M - 1)(S - 1) degrees of freedom; a
+    t-interval from the S paired differences of one pair alone would waste most of what was measured (S is about 3).
+    """
+
+    def __init__(self, value_MS: np.ndarray):
+        self.value_MS = value_MS
+        M, S = value_MS.shape
+        self.mean_M = value_MS.mean(1) if S else np.full(M, math.nan)
+        self.freedom, self.deviation = (M - 1) * (S - 1), math.nan
+        if self.freedom > 0:
+            residual_MS = value_MS - self.mean_M[:, None] - value_MS.mean(0) + value_MS.mean()
+            self.deviation = math.sqrt(float((residual_MS**2).sum()) / self.freedom)
+
+    def estimate(self, m: int) -> Estimate:
+        """Mean of a treatment over seeds; its interval is for comparisons, and leaves out what seeds do to all."""
+        return Estimate.around(float(self.mean_M[m]), self._half(1.0))
+
+    def difference(self, m: int, other: int) -> Estimate:
+        """Mean of one treatment minus that of another."""
+        return Estimate.around(float(self.mean_M[m] - self.mean_M[other]), self._half(math.sqrt(2)))
+
+    def p_value(self, m: int, other: int) -> float:
+        """Of the hypothesis that two treatments do not differ, two-sided; NaN where nothing tells the noise."""
+        from scipy import stats
+
+        if math.isnan(self.deviation):
+            return math.nan
+        error = self.deviation * math.sqrt(2 / self.value_MS.shape[1])
+        gap = abs(float(self.mean_M[m] - self.mean_M[other]))
+        return float(2 * stats.t.sf(gap / error if error else math.inf if gap else 0.0, self.freedom))
+
+    def _half(self, scale: float) -> float:
+        if math.isnan(self.deviation):
+            return math.nan
+        return student(self.freedom) * scale * self.deviation / math.sqrt(self.value_MS.shape[1])
+
+
+def holm(p_P: np.ndarray) -> np.ndarray:
+    """p values adjusted for their number (Holm 1979): the k-th least times what is left, never falling, at most 1."""
+    order = np.argsort(p_P)
+    stepped = np.maximum.accumulate(p_P[order] * np.arange(len(p_P), 0, -1))
+    adjusted = np.empty_like(p_P)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
+from glotmix.estimate import over_repeats
 from glotmix.measurements import Measurements
 from glotmix.probe.equivalents import (
     PowerLaw,
     efficiency,
     equivalents,
     interpolated,
-    interval,
     misfit,
     power_law,
 )
@@ -100,8 +100,8 @@ def test_an_efficiency_beyond_the_curve_has_no_interval():
 
 
 def test_intervals_are_students():
-    low, high = interval([1.0, 2.0, 3.0])
-    assert (low, high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
+    found = over_repeats([1.0, 2.0, 3.0])
+    assert (found.low, found.high) == pytest.approx((2 - 4.302653 / math.sqrt(3), 2 + 4.302653 / math.sqrt(3)))
 
 
 def measurements(sizes=(1.0, 1.0)):

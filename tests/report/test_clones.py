@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from glotmix.estimate import Estimate
+from glotmix.estimate import Estimate, over_repeats
 from glotmix.studies.clones.figures import Axes, Trace, traces
 from glotmix.studies.clones.findings import (
     NOT_DECIDABLE,
@@ -20,7 +20,6 @@ from glotmix.studies.clones.findings import (
     LensRow,
     MixtureRow,
     Moment,
-    estimate,
     judged,
     seeds_needed,
 )
@@ -69,7 +68,7 @@ def findings(**changes):
             row("split-90-10", (0.9, 0.1), (1.4, 1.9), (Estimate(1.0), Estimate(math.inf))),
         ),
         "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4)), Moment("schedule-0_100", 2e6, (9.5, 1.5), 0.3, (0.5, 0.4))),
-        "alone": (AloneRow("two clones", 257, 1e6, estimate([1.6, 1.7])), AloneRow("two clones", 257, 2e6, estimate([1.4, 1.5]))),
+        "alone": (AloneRow("two clones", 257, 1e6, over_repeats([1.6, 1.7])), AloneRow("two clones", 257, 2e6, over_repeats([1.4, 1.5]))),
         "controls": (ControlRow(0.1, 1, Estimate(1.5), Estimate(math.inf), Estimate(-0.2)),),
         "dials": (DialRow("anchors", 0.05, 0.09, Estimate(1.45)),),
         "claims": (judged("Clones meet", "2.08", "ratio", [0.5, 0.6, 0.7]), judged("Both gain", "yes", "nats", [-0.1, -0.2, 0.05], "303M")),

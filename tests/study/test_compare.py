@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from glotmix.artifact import read_json
 from glotmix.cli import app
 from glotmix.errors import BadInput, Infeasible
+from glotmix.estimate import PairedLayout, holm
 from glotmix.mixture.methods import METHODS, Situation, balance, parse
-from glotmix.studies.compare.analysis import Layout, holm, rises, tokens_to
+from glotmix.studies.compare.analysis import pairs, rises, tokens_to
 from glotmix.studies.compare.kind import CompareKind
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
@@ -112,7 +113,7 @@ def test_a_schedule_that_repeats_too_much_is_an_error_that_says_where(compared):
 
 def test_two_methods_are_tested_as_scipy_tests_pairs():
     value_MS = np.random.default_rng(0).normal(size=(2, 5)) + np.array([[0.0], [1.0]])
-    (pair,) = Layout(value_MS).pairs(["a", "b"], "mean")
+    (pair,) = pairs(PairedLayout(value_MS), ["a", "b"], "mean")
     reference = ttest_rel(value_MS[0], value_MS[1])
     low, high = reference.confidence_interval()
     assert pair.p == pytest.approx(reference.pvalue)
@@ -122,7 +123,10 @@ def test_two_methods_are_tested_as_scipy_tests_pairs():
 def test_null_methods_are_called_different_in_five_of_a_hundred_trials_at_most():
     rng = np.random.default_rng(1)
     found = [
-        any(pair.p < 0.05 for pair in Layout(rng.normal(size=(6, 3)) + rng.normal(size=3)).pairs("abcdef", "mean"))
+        any(
+            pair.p < 0.05
+            for pair in pairs(PairedLayout(rng.normal(size=(6, 3)) + rng.normal(size=3)), "abcdef", "mean")
+        )
         for _ in range(400)
     ]
     assert np.mean(found) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / 400)  # uncorrected tests of 15 pairs: 0.3 and more

@@ -289,7 +289,7 @@ def test_a_model_without_a_chat_template_stops_the_study_before_anything_is_trai
     ("changes", "error"),
     [
         ({"bases": {"x": {}}}, "either proxy or model"),
-        ({"tasks": {"poetry": {}}}, "no task 'poetry'"),
+        ({"tasks": {"poetry": {}}}, "Input should be 'mathematics'"),
         ({"outside": ["spa"]}, "language spa_Latn stands there twice"),
         ({"grids": [{"samples": [0, 3], "pivot_samples": 3, "mixes": {"m": ["fra"]}}]}, "grids.mixes.m: 'fra_Latn'"),
         ({"weights": {"eng": -1}}, "weight of eng_Latn"),

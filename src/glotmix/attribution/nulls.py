@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 from glotmix.attribution.influence import Described, InfluenceScores
 from glotmix.errors import BadInput
+from glotmix.estimate import half_width
 from glotmix.transfer.matrix import TransferMatrix
 
 RESAMPLES = 1000
@@ -54,10 +54,7 @@ def shuffled(values_N: np.ndarray, within: Sequence[np.ndarray], rng: np.random.
 
 def student(value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Student's 95 % interval of a mean share over runs (the first axis), within 0 to 1; NaN with one run."""
-    R, mean = len(value_R), value_R.mean(0)
-    if R < 2:
-        return np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    half = stats.t.ppf(0.975, R - 1) * value_R.std(0, ddof=1) / np.sqrt(R)
+    mean, half = value_R.mean(0), half_width(value_R)
     return np.clip(mean - half, 0, 1), np.clip(mean + half, 0, 1)
 
 

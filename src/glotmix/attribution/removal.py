@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from glotmix.attribution.influence import InfluenceScores
 from glotmix.errors import BadInput
+from glotmix.estimate import half_width
 
 Retrain = Callable[[np.ndarray, int], np.ndarray]
 """Trains on the training samples at the given places with a seed; confidence in the truth of every test sample, [Q]."""
@@ -81,7 +81,7 @@ def removal(
                 removed = _removed(kind, scores, value_QN[q], q, k, rng)
                 changes[j, r, i] = retrain(np.setdiff1d(everything, removed), seed)[q] - full_Q[q]
     mean_KR = changes.mean(2)
-    half = _half(mean_KR)
+    half = half_width(mean_KR.T)
     means = mean_KR.mean(1)
     return Removal(
         k,
@@ -90,13 +90,6 @@ def removal(
         {kind: float(means[j] + half[j]) for j, kind in enumerate(kinds)},
         changes,
     )
-
-
-def _half(mean_KR: np.ndarray) -> np.ndarray:
-    R = mean_KR.shape[1]
-    if R < 2:
-        return np.full(len(mean_KR), np.nan)
-    return stats.t.ppf(0.975, R - 1) * mean_KR.std(1, ddof=1) / np.sqrt(R)
 
 
 def _removed(

@@ -3,7 +3,7 @@
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import Constraints, Group, constraints_from
 from glotmix.optimize.objective import Mean, Normalised, Objective, Penalty, Quantile, Regret, Worst, objective_from
-from glotmix.optimize.optimum import Active, Baseline, Estimate, Gain, Optimum
+from glotmix.optimize.optimum import Active, Baseline, Gain, Optimum
 from glotmix.optimize.pareto import front
 from glotmix.optimize.predictor import Predictor
 from glotmix.optimize.reuse import reuse
@@ -14,7 +14,6 @@ __all__ = [
     "Active",
     "Baseline",
     "Constraints",
-    "Estimate",
     "Gain",
     "Group",
     "Mean",

@@ -12,30 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from glotmix.errors import BadInput
+from glotmix.estimate import Estimate
 from glotmix.mixture.mixture import Mixture
 from glotmix.notebook import rich_html
 from glotmix.optimize.objective import Objective
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number and its 95 % interval over the resampled fits."""
-
-    value: float
-    """Point estimate."""
-    low: float | None = None
-    """Lower end; None without resamples."""
-    high: float | None = None
-    """Upper end."""
-
-    def to_json(self) -> dict[str, float | None]:
-        """A plain dict; None stands for infinity, which a law can predict for a share of zero."""
-        return {"value": _or_none(self.value), "low": self.low, "high": self.high}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, float | None]) -> Estimate:
-        """Read what :meth:`to_json` wrote."""
-        return cls(_or_infinite(data["value"]), data["low"], data["high"])
 
 
 @dataclass(frozen=True)

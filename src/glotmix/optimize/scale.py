@@ -14,13 +14,14 @@ from rich.text import Text
 from scipy.optimize import minimize_scalar
 
 from glotmix.errors import BadInput, Infeasible
+from glotmix.estimate import Estimate
 from glotmix.fit.extrapolation import Measured, beyond
 from glotmix.fit.fit import Fit
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
-from glotmix.optimize.optimum import Estimate, Optimum
+from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.predictor import Predictor
 from glotmix.optimize.request import _question
 from glotmix.optimize.search import search, starting_points, with_own_bests

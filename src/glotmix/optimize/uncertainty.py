@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import linprog
 
+from glotmix.estimate import Estimate
 from glotmix.optimize import projection
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.descent import descend
-from glotmix.optimize.optimum import Estimate
 from glotmix.optimize.polish import polish
 from glotmix.optimize.predictor import resampled
 

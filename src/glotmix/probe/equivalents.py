@@ -16,16 +16,16 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import minimize_scalar
-from scipy.stats import t as student
 
 from glotmix.errors import BadInput
+from glotmix.estimate import over_repeats
 from glotmix.measurements import Measurements
 
 FEWEST_BUDGETS = 3
@@ -211,16 +211,9 @@ def efficiency(
     if len(logs) < len(by_seed):
         outside = next(value for value in by_seed.values() if not 0 < value < math.inf)
         return Efficiency(seen, outside, None, None, by_seed)
-    low, high = (None if end is None else math.exp(end) for end in interval(logs))
+    mean = over_repeats(logs)
+    low, high = (None if end is None else math.exp(end) for end in (mean.low, mean.high))
     return Efficiency(seen, float(np.exp(logs.mean())), low, high, by_seed)
-
-
-def interval(values: Sequence[float] | np.ndarray) -> tuple[float | None, float | None]:
-    """Student's 95 % interval of the mean; None, None for a single value."""
-    if len(values) < 2:
-        return None, None
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return float(np.mean(values)) - half, float(np.mean(values)) + half
 
 
 def equivalents(measurements: Measurements, language: str, method: Method = "law") -> dict[str, Efficiency]:

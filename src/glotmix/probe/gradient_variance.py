@@ -22,11 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import t as student
 from torch import Tensor, nn
 
 from glotmix.attribution.gradients import Loss, PerSampleGradients
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.weighting import Weighting
 from glotmix.proxy import model as proxies
@@ -230,7 +230,7 @@ def drawn_ratio(one: Sums, other: Sums) -> Measured:
     """Variance of one set of drawn gradients over that of another, drawn independently of it."""
     logs = [_log_spread(_variance_of(sums)) for sums in (one, other)]
     value, freedom = logs[0][0] - logs[1][0], min(len(one.count_B), len(other.count_B)) - 1
-    half = float(student.ppf(0.975, freedom)) * math.hypot(logs[0][1], logs[1][1])
+    half = student(freedom) * math.hypot(logs[0][1], logs[1][1])
     return Measured(math.exp(value), math.exp(value - half), math.exp(value + half))
 
 
@@ -240,7 +240,7 @@ def jackknifed(value_R: np.ndarray, *, log: bool = False) -> Measured:
         value, error = _log_spread(value_R)
     else:
         value, error = float(value_R[0]), _error(value_R)
-    half = float(student.ppf(0.975, len(value_R) - 2)) * error if len(value_R) > 2 else math.nan
+    half = student(len(value_R) - 2) * error if len(value_R) > 2 else math.nan
     low, high = value - half, value + half
     return Measured(math.exp(value), math.exp(low), math.exp(high)) if log else Measured(value, low, high)
 

@@ -29,10 +29,6 @@ def about(tag: str) -> About:
     return About(language.name, language.family, language.tag.rpartition("_")[2])
 
 
-def _estimate(estimate: Any) -> Estimate:
-    return Estimate(estimate.value, estimate.low, estimate.high)
-
-
 def front_of(
     fitted: Fit,
     optimum: Optimum,
@@ -108,9 +104,9 @@ def advice(
             ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
 
     def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
-        losses = {target: _estimate(loss) for target, loss in predicted.items()}
+        losses = dict(predicted)
         epochs = mixture.epochs(D, unique) if D is not None and unique else {}
-        return Candidate(name, dict(mixture), _estimate(objective), losses, epochs)
+        return Candidate(name, dict(mixture), objective, losses, epochs)
 
     return Advice(
         law=law,
@@ -119,7 +115,7 @@ def advice(
         baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
         weights=dict(optimum.aim.weights),
         reference=dict(optimum.aim.best),
-        gains={name: _estimate(gain) for name, gain in optimum.gains.items()},
+        gains={name: Estimate(gain.value, gain.low, gain.high) for name, gain in optimum.gains.items()},
         active=tuple(active.words for active in optimum.active),
         floors=dict(config.floors),
         ceilings=ceilings,

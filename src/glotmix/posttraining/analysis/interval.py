@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.posttraining.analysis.noise import Floor
 
 
@@ -53,7 +54,7 @@ def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool, noise: Floo
     value, S = float(seeds_S.mean()), len(seeds_S)
     if noise is None and S > 1:
         noise = Floor(float(seeds_S.std(ddof=1)), S - 1)
-    seed = 0.0 if noise is None else float(stats.t.ppf(0.975, noise.degrees)) * noise.deviation / np.sqrt(S)
+    seed = 0.0 if noise is None else student(noise.degrees) * noise.deviation / np.sqrt(S)
     half = float(np.hypot(seed, float(stats.norm.ppf(0.975)) * items))
     return Mean(value, value - half, value + half)
 

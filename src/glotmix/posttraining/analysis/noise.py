@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.posttraining.analysis.curve import Curve
 
 EXACT = 8
@@ -28,7 +29,7 @@ class Floor:
 
     def interval(self, runs: int = 1, others: int = 1, level: float = 0.95) -> float:
         """Half-width of the interval of a difference between two means of so many runs."""
-        t = float(stats.t.ppf(0.5 + level / 2, self.degrees))
+        t = student(self.degrees, level)
         return t * self.deviation * float(np.sqrt(1 / runs + 1 / others))
 
 

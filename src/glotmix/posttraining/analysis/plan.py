@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.posttraining.analysis.curve import Curve
 from glotmix.posttraining.analysis.noise import Floor
 
@@ -92,4 +92,4 @@ def _lower(mean: float, runs: int, best: float, best_runs: int, noise: Floor | N
         return 0.0
     ratio = mean / best
     error = noise.deviation / best * np.sqrt(1 / runs + ratio**2 / best_runs)
-    return float(ratio - stats.t.ppf(0.95, noise.degrees) * error)
+    return float(ratio - student(noise.degrees, level=0.9) * error)

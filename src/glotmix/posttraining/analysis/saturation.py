@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 
 REACH = 8.0
 """n50 is sought from the least size over this to the greatest times this; beyond, a curve is told as unbounded."""
@@ -129,7 +130,7 @@ def plateau(sizes: Sequence[int], value_NS: np.ndarray, deviation: float, degree
     """
     mean_N = np.nanmean(value_NS, 1)
     runs_N = np.isfinite(value_NS).sum(1)
-    t = float(stats.t.ppf(0.95, degrees))
+    t = student(degrees, level=0.9)
 
     def error(i: int, j: int) -> float:
         return t * deviation * float(np.sqrt(1 / runs_N[i] + 1 / runs_N[j]))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from glotmix.estimate import Estimate
+from glotmix.estimate import Estimate, pooled, student, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
 from glotmix.wording import NBSP, counted, listed, number
@@ -35,8 +35,8 @@ class Verdict:
     """Name of the baseline."""
     difference: Estimate
     """Baseline minus optimum; positive: the optimum is better."""
-    outcome: str
-    """"better", "worse" or "within the noise" (the interval includes zero, or there is none)."""
+    outcome: Outcome
+    """How the optimum compares."""
 
 
 def objective_of(advice: Advice | None, trained: Trained, inside: tuple[str, ...]) -> tuple[float, ...]:
@@ -74,14 +74,13 @@ def loop_rows(evidence: Evidence) -> list[LoopRow]:
         return []
     inside = _inside(evidence)
     seeds = {t.name: objective_of(evidence.advice, t, inside) for t in evidence.trained}
-    s, nu = _pooled(list(seeds.values()))
+    s, nu = pooled(list(seeds.values()))
     rows = []
     for trained in evidence.trained:
         values = seeds[trained.name]
         if values:
             mean = float(np.mean(values))
-            half = float(stats.t.ppf(0.975, nu) * s / np.sqrt(len(values))) if nu else None
-            measured = Estimate(mean) if half is None else Estimate(mean, mean - half, mean + half)
+            measured = Estimate.around(mean, student(nu) * s / math.sqrt(len(values)))
             rows.append(LoopRow(trained.name, values, measured, trained.objective))
     return sorted(rows, key=lambda row: row.measured.value)
 
@@ -93,26 +92,17 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
     if "optimum" not in rows:
         return []
     best = rows.pop("optimum")
-    s, nu = _pooled([best.seeds, *[row.seeds for row in rows.values()]])
+    s, nu = pooled([best.seeds, *[row.seeds for row in rows.values()]])
     result = []
     for row in rows.values():
         gap = row.measured.value - best.measured.value
         if row.name in tested:
-            result.append(Verdict(row.name, tested[row.name], _outcome(tested[row.name])))
+            result.append(Verdict(row.name, tested[row.name], verdict(tested[row.name])))
             continue
-        if not nu:
-            result.append(Verdict(row.name, Estimate(gap), "within the noise"))
-            continue
-        half = float(stats.t.ppf(0.975, nu) * s * np.sqrt(1 / len(best.seeds) + 1 / len(row.seeds)))
-        difference = Estimate(gap, gap - half, gap + half)
-        result.append(Verdict(row.name, difference, _outcome(difference)))
+        half = student(nu) * s * math.sqrt(1 / len(best.seeds) + 1 / len(row.seeds))
+        difference = Estimate.around(gap, half)
+        result.append(Verdict(row.name, difference, verdict(difference)))
     return result
-
-
-def _outcome(difference: Estimate) -> str:
-    if difference.low is None or difference.high is None:
-        return "within the noise"
-    return "better" if difference.low > 0 else "worse" if difference.high < 0 else "within the noise"
 
 
 def summary(evidence: Evidence) -> str:
@@ -134,6 +124,7 @@ def summary(evidence: Evidence) -> str:
     for outcome, words in (
         ("better", "Measured, the optimum is better than {} beyond the noise."),
         ("within the noise", "Against {} the difference is within the noise: these runs cannot tell which is better."),
+        ("one seed only", "Against {} one seed was trained each, so nothing says how much of the difference is noise."),
         ("worse", "Measured, the optimum is worse than {} beyond the noise; do not use it before you know why."),
     ):
         chosen = [v for v in found if v.outcome == outcome]
@@ -158,12 +149,6 @@ def _inside(evidence: Evidence) -> tuple[str, ...]:
     if evidence.advice is not None:
         return tuple(evidence.advice.optimum.mixture)
     return evidence.measurements.languages if evidence.measurements is not None else ()
-
-
-def _pooled(groups: list[tuple[float, ...]]) -> tuple[float, int]:
-    nu = sum(len(g) - 1 for g in groups if g)
-    squares = sum(float(np.sum((np.array(g) - np.mean(g)) ** 2)) for g in groups if g)
-    return (float(np.sqrt(squares / nu)) if nu else 0.0), nu
 
 
 def _overlap(a: Estimate, b: Estimate) -> bool:

@@ -13,11 +13,11 @@ import numpy as np
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
-from glotmix.estimate import Estimate
+from glotmix.estimate import Estimate, over_repeats
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
 from glotmix.studies.clones.arms import Arm, split_name
-from glotmix.studies.clones.findings import AloneRow, Claim, ControlRow, DialRow, MixtureRow, Moment, estimate, judged
+from glotmix.studies.clones.findings import AloneRow, Claim, ControlRow, DialRow, MixtureRow, Moment, judged
 
 Curves = Mapping[int, tuple[np.ndarray, np.ndarray]]
 """Seed to tokens and losses of its runs on one language alone."""
@@ -186,9 +186,11 @@ def mixture_rows(outcome: ArmOutcome, alone: Curves, method: Method) -> list[Mix
                 shares=tuple(average.get(language, 0.0) for language in outcome.arm.languages),
                 tokens=float(runs[0].planned.tokens),
                 seeds=len(runs),
-                loss=tuple(estimate([run.final[language] for run in runs]) for language in outcome.arm.languages[:2]),
+                loss=tuple(
+                    over_repeats([run.final[language] for run in runs]) for language in outcome.arm.languages[:2]
+                ),
                 efficiency=tuple(_told(one) for one in efficiencies(outcome, name, alone, method)),
-                gradient=estimate([one["gradient"]["mean"] for one in last]) if last else None,
+                gradient=over_repeats([one["gradient"]["mean"] for one in last]) if last else None,
                 raw=_by_layer(last, "raw"),
                 centred=_by_layer(last, "centred"),
                 retrieval=_by_layer(last, "retrieval"),
@@ -235,7 +237,7 @@ def alone_rows(outcome: ArmOutcome) -> list[AloneRow]:
         for tokens, loss in zip(tokens_R.tolist(), loss_R.tolist(), strict=True):
             by_budget.setdefault(tokens, []).append(loss)
     about, vocabulary = outcome.arm.about, outcome.arm.tokens.vocab_size
-    return [AloneRow(about, vocabulary, tokens, estimate(losses)) for tokens, losses in sorted(by_budget.items())]
+    return [AloneRow(about, vocabulary, tokens, over_repeats(losses)) for tokens, losses in sorted(by_budget.items())]
 
 
 def control_row(main: ArmOutcome, control: ArmOutcome, alone: Curves, method: Method) -> ControlRow | None:
@@ -250,7 +252,7 @@ def control_row(main: ArmOutcome, control: ArmOutcome, alone: Curves, method: Me
     seen = share * main.arm.proxy.tokens
     own = _told(_efficiency(alone, losses, seen, method)) if alone else None
     in_mixture = _told(efficiencies(main, split_name(share), alone, method)[1])
-    return ControlRow(share, batch, own, in_mixture, estimate([losses[seed] - mixed[seed] for seed in seeds]))
+    return ControlRow(share, batch, own, in_mixture, over_repeats([losses[seed] - mixed[seed] for seed in seeds]))
 
 
 def dial_ends(main: ArmOutcome) -> list[DialRow]:
@@ -259,14 +261,16 @@ def dial_ends(main: ArmOutcome) -> list[DialRow]:
     whole = [interpolated(*points).loss(main.arm.proxy.tokens) for points in main.alone(one).values()]
     bare = [float(np.mean(list(run.final.values()))) for run in main.groups.get(split_name(0.5), ())]
     rows = [(0.0, bare), (1.0, whole)]
-    return [DialRow("anchors", share, share, estimate(losses)) for share, losses in rows if np.isfinite(losses).any()]
+    return [
+        DialRow("anchors", share, share, over_repeats(losses)) for share, losses in rows if np.isfinite(losses).any()
+    ]
 
 
 def dial_row(outcome: ArmOutcome, mass: float) -> DialRow:
     """An arm of anchors or relatives."""
     dial, _, _ = outcome.arm.name.partition("-")
     share = outcome.arm.clones.anchors if dial == "anchors" else outcome.arm.clones.permuted
-    return DialRow(dial, share, mass, estimate([float(np.mean(list(run.final.values()))) for run in outcome.runs]))
+    return DialRow(dial, share, mass, over_repeats([float(np.mean(list(run.final.values()))) for run in outcome.runs]))
 
 
 def claims(main: ArmOutcome, others: Sequence[ArmOutcome], alone: Curves, method: Method) -> list[Claim]:

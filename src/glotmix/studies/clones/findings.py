@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
-from glotmix.estimate import Estimate
+from glotmix.estimate import Estimate, over_repeats, student
 from glotmix.wording import counted
 
 REPRODUCED, NOT_REPRODUCED, NOT_DECIDABLE = "reproduced", "not reproduced", "not decidable at this size"
@@ -190,15 +189,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean over seeds with Student's 95 % interval; none with one seed."""
-    mean = float(np.mean(values))
-    if len(values) < 2 or not np.isfinite(values).all():
-        return Estimate(mean)
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return Estimate(mean, mean - half, mean + half)
-
-
 def judged(claim: str, paper: str, measure: str, values: Sequence[float], bigger: str = "") -> Claim:
     """The verdict on a claim from one number per seed, above zero where the claim holds.
 
@@ -212,7 +202,7 @@ def judged(claim: str, paper: str, measure: str, values: Sequence[float], bigger
         values: one per seed.
         bigger: size at which the paper saw the effect, told where more seeds would not help.
     """
-    found = estimate(values)
+    found = over_repeats(values)
     if found.low is None or found.high is None:
         return Claim(claim, paper, measure, found, NOT_DECIDABLE, "more seeds: one gives no interval")
     if found.low > 0:
@@ -230,6 +220,6 @@ def judged(claim: str, paper: str, measure: str, values: Sequence[float], bigger
 def seeds_needed(effect: float, spread: float, most: int = 1000) -> int:
     """Fewest seeds whose 95 % interval around this effect would leave out zero, for this standard deviation."""
     for n in range(2, most):
-        if student.ppf(0.975, n - 1) * spread / math.sqrt(n) < abs(effect):
+        if student(n - 1) * spread / math.sqrt(n) < abs(effect):
             return n
     return most

@@ -11,6 +11,7 @@ import numpy as np
 
 from glotmix.artifact import fingerprint, read_json, write_json
 from glotmix.errors import BadInput
+from glotmix.estimate import over_repeats
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import interpolated
@@ -19,7 +20,7 @@ from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.clones.analysis import ArmOutcome, Curves, Method, Outcome, efficiencies
 from glotmix.studies.clones.arms import split_name
 from glotmix.studies.clones.config import LensesConfig
-from glotmix.studies.clones.findings import LensRow, estimate
+from glotmix.studies.clones.findings import LensRow
 from glotmix.study.narrator import Narrator
 from glotmix.tokens.clone import ClonedStore
 from glotmix.transfer.matrix import TransferMatrix
@@ -275,15 +276,15 @@ def _row(lens: str, second: float, rates: Mapping[int, Exchange], truth: Mapping
     bias = None
     if both and lens != "measured":
         bias = (
-            estimate([rates[seed].to_first - truth[seed].to_first for seed in both]),
-            estimate([rates[seed].to_second - truth[seed].to_second for seed in both]),
+            over_repeats([rates[seed].to_first - truth[seed].to_first for seed in both]),
+            over_repeats([rates[seed].to_second - truth[seed].to_second for seed in both]),
         )
     return LensRow(
         lens,
         second,
-        estimate([rate.to_first for rate in rates.values()]),
-        estimate([rate.to_second for rate in rates.values()]),
-        estimate([rate.asymmetry for rate in rates.values()]),
+        over_repeats([rate.to_first for rate in rates.values()]),
+        over_repeats([rate.to_second for rate in rates.values()]),
+        over_repeats([rate.asymmetry for rate in rates.values()]),
         bias,
     )
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import t as student
 
-from glotmix.estimate import Estimate
+from glotmix.estimate import PairedLayout, holm, over_repeats
 from glotmix.laws.data_constrained import PUBLISHED
 from glotmix.mixture.methods import parse
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison, Moment, Pair, Row, Side, Watch
@@ -35,7 +33,7 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
     loss_MSL = np.array([[[c["bpb"][name][-1] for name in languages] for c in curves[text]] for text in methods])
     values = dict(zip(languages, np.moveaxis(loss_MSL, 2, 0), strict=True))
     values |= {MEAN: loss_MSL.mean(2), WORST: loss_MSL.max(2)}
-    layouts = {name: Layout(value_MS) for name, value_MS in values.items()}
+    layouts = {name: PairedLayout(value_MS) for name, value_MS in values.items()}
     return Comparison(
         baseline=methods[0],
         sizes=dict(results.situation.unique),
@@ -45,7 +43,7 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
             _row(results, text, m, [runs[text][seed] for seed in seeds], layouts, curves, methods[0], languages)
             for m, text in enumerate(methods)
         ),
-        pairs=tuple(pair for name, layout in layouts.items() for pair in layout.pairs(methods, name)),
+        pairs=tuple(pair for name, layout in layouts.items() for pair in pairs(layout, methods, name)),
         watches=tuple(_watch(results, text, name, curves[text]) for text in methods for name in languages),
         predicted_epochs=1 + PUBLISHED["R_D"],
         side=side,
@@ -53,54 +51,14 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
     )
 
 
-class Layout:
-    """Values of methods x seeds, with the noise that is left after both."""
-
-    def __init__(self, value_MS: np.ndarray):
-        self.value_MS, self.mean_M = value_MS, value_MS.mean(1)
-        M, S = value_MS.shape
-        self.freedom, self.deviation = (M - 1) * (S - 1), math.nan
-        if self.freedom > 0:
-            residual_MS = value_MS - self.mean_M[:, None] - value_MS.mean(0) + value_MS.mean()
-            self.deviation = math.sqrt(float((residual_MS**2).sum()) / self.freedom)
-
-    def estimate(self, m: int) -> Estimate:
-        """Mean of a method over seeds; its interval is for comparing methods, and leaves out what seeds do to all."""
-        return self._around(float(self.mean_M[m]), 1.0)
-
-    def pairs(self, methods: Sequence[str], language: str) -> list[Pair]:
-        """Every pair of methods, with Holm's p."""
-        chosen = list(itertools.combinations(range(len(methods)), 2))
-        difference_P = np.array([self.mean_M[a] - self.mean_M[b] for a, b in chosen])
-        p_P = holm(self._p(difference_P))
-        return [
-            Pair(methods[a], methods[b], language, self._around(float(d), math.sqrt(2)), float(p))
-            for (a, b), d, p in zip(chosen, difference_P, p_P, strict=True)
-        ]
-
-    def _around(self, value: float, scale: float) -> Estimate:
-        if math.isnan(self.deviation):
-            return Estimate(value)
-        S = self.value_MS.shape[1]
-        half = float(student.ppf(0.975, self.freedom)) * scale * self.deviation / math.sqrt(S)
-        return Estimate(value, value - half, value + half)
-
-    def _p(self, difference_P: np.ndarray) -> np.ndarray:
-        if math.isnan(self.deviation):
-            return np.full(len(difference_P), math.nan)
-        error = self.deviation * math.sqrt(2 / self.value_MS.shape[1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t_P = np.nan_to_num(np.abs(difference_P) / error, nan=0.0)
-        return 2 * student.sf(t_P, self.freedom)
-
-
-def holm(p_P: np.ndarray) -> np.ndarray:
-    """p values adjusted for their number (Holm 1979): the k-th least times what is left, never falling, at most 1."""
-    order = np.argsort(p_P)
-    stepped = np.maximum.accumulate(p_P[order] * np.arange(len(p_P), 0, -1))
-    adjusted = np.empty_like(p_P)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+def pairs(layout: PairedLayout, methods: Sequence[str], language: str) -> list[Pair]:
+    """Every pair of methods, with Holm's p."""
+    chosen = list(itertools.combinations(range(len(methods)), 2))
+    p_P = holm(np.array([layout.p_value(a, b) for a, b in chosen]))
+    return [
+        Pair(methods[a], methods[b], language, layout.difference(a, b), float(p))
+        for (a, b), p in zip(chosen, p_P, strict=True)
+    ]
 
 
 def curves_of(outcome: Outcome) -> Curves:
@@ -131,7 +89,7 @@ def _row(
     text: str,
     m: int,
     outcomes: Sequence[Outcome],
-    layouts: Mapping[str, Layout],
+    layouts: Mapping[str, PairedLayout],
     curves: Mapping[str, Sequence[Curves]],
     baseline: str,
     languages: Sequence[str],
@@ -175,7 +133,7 @@ def _watch(results: Results, text: str, name: str, curves: Sequence[Curves]) -> 
     ]
     best = int(np.argmin(held_SE.mean(0)))
     gap = held_SE[:, -1] - trained_SE[:, -1]
-    return Watch(text, name, tuple(moments), moments[best], over_seeds(rises(held_SE)), over_seeds(gap))
+    return Watch(text, name, tuple(moments), moments[best], over_repeats(rises(held_SE)), over_repeats(gap))
 
 
 def rises(held_SE: np.ndarray) -> np.ndarray:
@@ -187,12 +145,3 @@ def rises(held_SE: np.ndarray) -> np.ndarray:
     total_E = held_SE.sum(0)
     best_S = [int(np.argmin(total_E - held_SE[s])) if S > 1 else int(np.argmin(total_E)) for s in range(S)]
     return np.array([held_SE[s, -1] - held_SE[s, best] for s, best in enumerate(best_S)])
-
-
-def over_seeds(value_S: np.ndarray) -> Estimate:
-    """Mean with its t interval over seeds."""
-    mean, S = float(value_S.mean()), len(value_S)
-    if S < 2:
-        return Estimate(mean)
-    half = float(student.ppf(0.975, S - 1)) * float(value_S.std(ddof=1)) / math.sqrt(S)
-    return Estimate(mean, mean - half, mean + half)

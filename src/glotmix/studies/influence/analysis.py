@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import stats
 
 from glotmix.artifact import read_json
-from glotmix.estimate import Estimate
+from glotmix.estimate import Estimate, over_repeats
 from glotmix.report.from_law import about
 from glotmix.studies.influence.findings import (
     Asked,
@@ -83,7 +82,7 @@ def _task(study: TaskStudy, tested: Mapping[str, Any]) -> TaskInfluence:
         task.parallel,
         found.m,
         config.seeds,
-        {name: over([found[name] for found in accuracies]) for name in config.languages},
+        {name: over_repeats([found[name] for found in accuracies], within=(0, 1)) for name in config.languages},
         **shown(found),
         asked=browser(runs[0], *study.texts, chosen_tests(study)),
         overlap=tuple(_overlap(study, runs, language) for language in config.zero_shot),
@@ -196,19 +195,10 @@ def _overlap(study: TaskStudy, regular: Sequence[InfluenceScores], language: str
     ceiling = [top_overlap(a, b, m).by_language[language] for a, b in pairs]
     return OverlapRow(
         language,
-        over([overlap.by_language[language] for overlap in there]),
-        over(ceiling) if ceiling else Estimate(float("nan")),
+        over_repeats([overlap.by_language[language] for overlap in there], within=(0, 1)),
+        over_repeats(ceiling, within=(0, 1)) if ceiling else Estimate(float("nan")),
         there[0].chance,
     )
-
-
-def over(values: Sequence[float]) -> Estimate:
-    """Mean share and Student's 95 % interval over repeats, within 0 to 1."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Estimate(mean)
-    half = float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Estimate(mean, max(0.0, mean - half), min(1.0, mean + half))
 
 
 def cell(matrix: TransferMatrix, target: str, source: str) -> Estimate:

@@ -9,6 +9,7 @@ import numpy as np
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
+from glotmix.estimate import half_width
 from glotmix.fit.choice import open_fit
 from glotmix.mixture.design import PlannedRun
 from glotmix.studies.influence.findings import Lenses
@@ -116,13 +117,11 @@ def side_by_side(lenses: Mapping[str, Sequence[TransferMatrix]], seed: int = 0) 
 
 def _mean(matrices: Sequence[TransferMatrix]) -> TransferMatrix:
     """The one matrix as it is; of several their mean, with Student's interval over them."""
-    from scipy import stats
-
     first = matrices[0]
     if len(matrices) == 1:
         return first
     value_RTL = np.stack([matrix.value_TL for matrix in matrices])
     mean = value_RTL.mean(0)
-    half = stats.t.ppf(0.975, len(value_RTL) - 1) * value_RTL.std(0, ddof=1) / np.sqrt(len(value_RTL))
+    half = half_width(value_RTL)
     notes = {"repeats": len(matrices)}
     return TransferMatrix(first.targets, first.sources, mean, mean - half, mean + half, first.unit, first.method, notes)

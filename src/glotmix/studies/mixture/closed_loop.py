@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
+from glotmix.estimate import Estimate, Outcome, PairedLayout, verdict
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.mixture import Mixture
@@ -25,21 +24,13 @@ class Difference:
 
     baseline: str
     """Name of the baseline."""
-    value: float
-    """Mean over seeds."""
-    low: float
-    """Lower end of the 95 % interval; NaN with one seed."""
-    high: float
-    """Upper end."""
+    estimate: Estimate
+    """Mean over seeds, with its interval where there are several."""
 
     @property
-    def verdict(self) -> str:
-        """ "better", "worse" or "within the noise": how the optimum compares."""
-        if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            return "one seed only"
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "within the noise"
+    def verdict(self) -> Outcome:
+        """How the optimum compares."""
+        return verdict(self.estimate)
 
 
 @dataclass(frozen=True)
@@ -62,14 +53,7 @@ class ClosedLoop:
             "measured": {name: {t: list(v) for t, v in losses.items()} for name, losses in self.measured.items()},
             "objective": {name: list(values) for name, values in self.objective.items()},
             "differences": [
-                {
-                    "baseline": d.baseline,
-                    "value": d.value,
-                    "low": d.low if math.isfinite(d.low) else None,
-                    "high": d.high if math.isfinite(d.high) else None,
-                    "verdict": d.verdict,
-                }
-                for d in self.differences
+                {"baseline": d.baseline, **d.estimate.to_json(), "verdict": d.verdict} for d in self.differences
             ],
         }
 
@@ -125,26 +109,9 @@ def compare(
 
 
 def _differences(objective: Mapping[str, Mapping[int, float]]) -> tuple[Difference, ...]:
-    """Every baseline against the optimum, with intervals from the additive two-way layout mixture × seed.
-
-    Mixtures share their seeds, so what a seed does to all of them alike is no noise of a difference. The residual
-    variance is pooled over mixtures, with (M - 1)(S - 1) degrees of freedom for M mixtures and S seeds; a t-interval
-    from the S paired differences of each baseline alone would waste most of what was measured (S is about 3).
-    """
+    """Every baseline against the optimum; mixtures share their seeds (:class:`glotmix.estimate.PairedLayout`)."""
     names = list(objective)
     seeds = sorted(set.intersection(*(set(values) for values in objective.values())))
     value_MS = np.array([[objective[name][seed] for seed in seeds] for name in names]).reshape(len(names), len(seeds))
-    M, S = value_MS.shape
-    mean_M = value_MS.mean(1) if S else np.full(M, math.nan)
-    half = math.nan
-    if S > 1 and M > 1:
-        residual_MS = value_MS - mean_M[:, None] - value_MS.mean(0) + value_MS.mean()
-        freedom = (M - 1) * (S - 1)
-        variance = float((residual_MS**2).sum()) / freedom
-        half = float(student.ppf(0.975, freedom)) * math.sqrt(2 * variance / S)
-    best = mean_M[names.index("optimum")]
-    return tuple(
-        Difference(name, float(mean - best), float(mean - best) - half, float(mean - best) + half)
-        for name, mean in zip(names, mean_M, strict=True)
-        if name != "optimum"
-    )
+    layout, best = PairedLayout(value_MS), names.index("optimum")
+    return tuple(Difference(name, layout.difference(m, best)) for m, name in enumerate(names) if name != "optimum")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import polars as pl
 
 from glotmix.artifact import fingerprint, read_json
 from glotmix.corpus.census import Census
-from glotmix.estimate import Estimate
 from glotmix.exporters.exporter import Realised
 from glotmix.measurements import Measurements
 from glotmix.optimize.constraint import constraints_from
@@ -26,9 +24,9 @@ from glotmix.report.evidence import (
     Trained,
 )
 from glotmix.report.fitted import law_fit
-from glotmix.report.from_law import _estimate, about, advice, front_of, held_out_of, versions
+from glotmix.report.from_law import about, advice, front_of, held_out_of, versions
 from glotmix.studies.mixture.active import stopped_because
-from glotmix.studies.mixture.closed_loop import ClosedLoop, Difference
+from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.stages import Judgement, MixtureStudy
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
@@ -151,25 +149,19 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
     if found.loop is None:
         return ()
     predicted = {b.name: (b.predicted, b.objective) for b in found.optimum.baselines}
-    tested = {d.baseline: _measured(d) for d in found.loop.differences}
+    tested = {d.baseline: d.estimate for d in found.loop.differences}
     predicted["optimum"] = (found.optimum.predicted, found.optimum.objective)
     return tuple(
         Trained(
             name=name,
             measured=losses,
-            predicted={target: _estimate(loss) for target, loss in predicted[name][0].items()},
-            objective=_estimate(predicted[name][1]),
+            predicted=predicted[name][0],
+            objective=predicted[name][1],
             objectives=found.loop.objective[name],
             difference=tested.get(name),
         )
         for name, losses in found.loop.measured.items()
     )
-
-
-def _measured(difference: Difference) -> Estimate:
-    low, high = difference.low, difference.high
-    known = math.isfinite(low) and math.isfinite(high)
-    return Estimate(difference.value, low if known else None, high if known else None)
 
 
 def _cost(found: Findings) -> Cost:

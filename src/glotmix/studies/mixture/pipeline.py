@@ -178,10 +178,10 @@ def close_loop(
     loop = closed_loop.compare(mixtures, measurements, loop_runs, value)
     write_json(study.directory / "closed_loop.json", loop.to_json())
     for difference in loop.differences:
-        study.narrator.say(
-            f"  {difference.baseline}: {difference.value:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}] "
-            f"against the optimum: {difference.verdict}"
-        )
+        gap = difference.estimate
+        within = "" if gap.low is None else f" [{gap.low:+.4f}, {gap.high:+.4f}]"
+        words = f"{gap.value:+.4f}{within} against the optimum: {difference.verdict}"
+        study.narrator.say(f"  {difference.baseline}: {words}")
     return loop, measurements
 
 
