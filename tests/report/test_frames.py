@@ -125,7 +125,7 @@ def test_one_seed_gives_no_interval_and_no_victory():
     trained = (Trained("optimum", {"x": (1.0,)}), Trained("uniform", {"x": (2.0,)}))
     evidence = Evidence("t", trained=trained)
     assert loop_rows(evidence)[0].measured.low is None
-    assert verdicts(evidence)[0].outcome == "within the noise"
+    assert verdicts(evidence)[0].outcome == "one seed only"
 
 
 def test_an_open_loop_is_called_one():

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.estimate import Estimate, pooled, student, verdict
+from glotmix.estimate import Estimate, Outcome, pooled, student, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
 from glotmix.wording import NBSP, counted, listed, number
