@@ -7,10 +7,25 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
-from hypothesis import HealthCheck, settings  # noqa: E402 - threads are set before anything loads a BLAS
+import pytest  # noqa: E402 - threads are set before anything loads a BLAS
+from hypothesis import HealthCheck, settings  # noqa: E402
 
 # How long an example or its making takes says nothing on a machine that does other work as well.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fast", settings.get_profile("untimed"), max_examples=25)
 settings.register_profile("nightly", settings.get_profile("untimed"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request):
+    """Of the matrix products: every test of training runs in both on every machine (torch emulates bf16 where the
+    hardware does not multiply it), so that none hides what another shows."""
+    return request.param
+
+
+@pytest.fixture
+def both_precisions(request, precision, monkeypatch):
+    """The module's ``TRAINING`` in each precision."""
+    training = request.module.TRAINING.model_copy(update={"precision": precision})
+    monkeypatch.setattr(request.module, "TRAINING", training)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from glotmix.attribution import inrun
 from glotmix.attribution.inrun import InRunShapley, Target, targets_of
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
@@ -11,10 +12,12 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.proxy import model
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
+from glotmix.proxy.precision import dtype
 from glotmix.proxy.run import StackRun
 from glotmix.proxy.stack import Stack
 from glotmix.proxy.train import train_stack
 
+pytestmark = pytest.mark.usefixtures("both_precisions")
 SHAPE = Shape(width=32, layers=2, heads=2, feed_forward=48, vocab=90, context=16)
 TRAINING = ProxyConfig(width=32, layers=2, heads=2, context=16, batch=9, learning_rate=2e-3)
 LANGUAGES = ("a", "a2", "c")
@@ -54,6 +57,11 @@ def held_out_loss(parameters, target):
     return float(model.loss(parameters, target.tokens_BS[None], SHAPE).detach()) * target.bits_per_nat
 
 
+def losses_of(stack, k, targets):
+    """Of run k's fp32 weights."""
+    return [held_out_loss({n: p[k : k + 1] for n, p in stack.master.items()}, target) for target in targets]
+
+
 def test_each_language_gives_what_a_step_along_its_gradient_alone_takes_off():
     observer = in_run()
     parameters = model.init_parameters(SHAPE, [3])
@@ -73,8 +81,9 @@ def test_each_language_gives_what_a_step_along_its_gradient_alone_takes_off():
 
 
 @pytest.mark.parametrize("clip", [1.0, 0.05])
-def test_the_corrected_form_adds_up_to_what_an_adam_step_takes_off(clip):
-    stack = Stack(SHAPE, [3, 4])
+def test_the_corrected_form_adds_up_to_what_an_adam_step_takes_off(clip, precision, monkeypatch):
+    monkeypatch.setattr(inrun, "UNSETTLED", 0)  # the first update has no momentum
+    stack = Stack(SHAPE, [3, 4], dtype=dtype(precision))
     tokens = torch.from_numpy(np.stack([batch(k, 0) for k in range(2)]))
     rate = 2e-5
     found = {}
@@ -91,18 +100,13 @@ def test_the_corrected_form_adds_up_to_what_an_adam_step_takes_off(clip):
         stack.backward(tokens)
         observer.on_batch(stack, 0, tokens, rate)
         found[corrected] = observer
-    before = [
-        [held_out_loss({n: p[k : k + 1] for n, p in stack.parameters.items()}, t) for t in found[True].targets.values()]
-        for k in range(2)
-    ]
+    before = [losses_of(stack, k, found[True].targets.values()) for k in range(2)]
     stack.step(1, rate, 0.0, clip)
     for k in range(2):
-        after = [
-            held_out_loss({n: p[k : k + 1] for n, p in stack.parameters.items()}, t)
-            for t in found[True].targets.values()
-        ]
-        drop = np.array(before[k]) - after
-        np.testing.assert_allclose(found[True].matrices()[k].value_TL.sum(1), drop, rtol=0.03)
+        drop = np.array(before[k]) - losses_of(stack, k, found[True].targets.values())
+        # A step in bf16 goes along a gradient with 8 bits, and its first is all sign: the drop itself is another one.
+        within = {"float32": 0.03, "bfloat16": 0.1}[precision]
+        np.testing.assert_allclose(found[True].matrices()[k].value_TL.sum(1), drop, rtol=within)
         # Without the correction the size means nothing: a tenth of the truth here.
         assert (found[False].matrices()[k].value_TL.sum(1) < 0.5 * drop).all()
 

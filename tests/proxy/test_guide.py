@@ -24,6 +24,7 @@ from glotmix.proxy.stack import Stack
 from glotmix.proxy.train import train_stack
 
 torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("both_precisions")
 V, T, B = 64, 16, 6
 SHAPE = Shape(width=32, layers=1, heads=2, feed_forward=48, vocab=V, context=T)
 TRAINING = ProxyConfig(width=32, layers=1, heads=2, context=T, batch=B, evaluations=2, learning_rate=1e-2)
@@ -149,6 +150,15 @@ def test_every_adaptive_method_steers_a_run_and_counts_what_it_costs(name):
     }.get(name, 0.0)
     assert pytest.approx(expected * per_sequence) == result.C - plain.C
     assert sum(result.tokens.values()) == STEPS * B * T
+
+
+def test_a_proxy_that_is_its_own_reference_exceeds_it_by_nothing():
+    one, seen = run(plan=PLANS["doremi"], seed=7), []
+    update = one.adaptive.update
+    one.adaptive.update = lambda observation: (seen.append(observation), update(observation))
+    train([one])  # whose reference has the seed 7 as well
+    assert set(seen[0].excess.values()) == {0.0}
+    assert max(seen[-1].excess.values()) > 0.01
 
 
 @pytest.mark.parametrize("name", ["odm", "doremi", "multidds_s"])

@@ -38,6 +38,18 @@ def test_the_fast_form_is_the_one_that_is_used():
         assert not kernels.uses_native(draw(8, 64), 64)
 
 
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_the_gradients_of_a_frequent_word_are_summed_in_full(kind):
+    table = torch.zeros(2, 5, 8, dtype=kind, requires_grad=True)
+    rows = torch.full((2, 4096), 3)
+    rows[1, 0] = 4
+    (found,) = torch.autograd.grad(kernels.embed(table, rows), table, torch.ones(2, 4096, 8, dtype=kind))
+    assert found.dtype == kind
+    assert found[0, 3].tolist() == [4096.0] * 8  # summed in bf16: 512
+    assert found[1, 4].tolist() == [1.0] * 8
+    assert not found[:, :3].any()
+
+
 @pytest.mark.parametrize("width", [8, 40, 64])
 def test_rms_norm(width):
     for fast, plain in both(lambda x: kernels.rms_norm(x, 1e-5), draw(2, 37, width) * 3):

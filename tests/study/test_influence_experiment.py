@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from glotmix.study.experiments import find_experiment
 from typer.testing import CliRunner
 
 from glotmix.attribution.finished import TokenizerEncoder

@@ -11,6 +11,9 @@ AdamW does not step along the gradient. What a language adds to an update is its
 corrected form is ``φ = η c ⟨∇L_target / (√v̂ + ε), G_language⟩`` with clipping c. Momentum spreads a gradient over later
 updates with a total weight that is one (but for the first tens of updates); here it counts at once. Weight decay and
 what is left of the curvature belong to no language: compare ``predicted`` with ``measured``.
+
+Every gradient is taken at the fp32 master weights, in fp32. Where products run in bf16 the training's own gradient will
+not do: an entry that cancels to 0.0 there is divided by ε alone.
 """
 
 from __future__ import annotations
@@ -28,11 +31,14 @@ from glotmix.errors import BadInput
 from glotmix.proxy import model
 from glotmix.proxy.evaluate import HeldOut
 from glotmix.proxy.model import Parameters, Shape
-from glotmix.proxy.stack import BETAS, EPSILON, Stack
+from glotmix.proxy.stack import BETAS, EPSILON, TOKENS_AT_ONCE, Stack
 from glotmix.transfer.matrix import TransferMatrix
 
 TOGETHER_BYTES = 1 << 28
 """Copies of a model that go through together take no more memory than this."""
+UNSETTLED = 5
+"""Updates after the start, or after a restart, that are never looked at: √v̂ is then the root of so few squares that a
+language's share of an update has no variance. With the first update v̂ = g², and a share is a ratio of two gradients."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,8 @@ class InRunShapley:
             sources: training languages.
             languages_of: languages of the sequences of ``(run_index, step)``, as ``MixtureBatches.languages_of``.
             clip: the training's bound on gradient norms.
-            every: updates between two measurements, each of which stands for as many.
+            every: updates between two measurements, each of which stands for as many; the first ``UNSETTLED`` updates
+                are not measured in the form for Adam.
             preconditioned: the form for Adam; False is the published one, for SGD.
         """
         if not targets or not sources:
@@ -97,13 +104,14 @@ class InRunShapley:
 
     def on_batch(self, stack: Stack, step: int, tokens_KBS: Tensor, learning_rate: float) -> None:
         """Called between the backward pass and the update: the stack holds the batch's gradients."""
-        # In the middle of each span: an Adam step at the very start is all sign and noise, and would count for a span.
-        if step % self._every != self._every // 2:
+        if step % self._every != self._every // 2:  # in the middle of each span
+            return
+        if self._preconditioned and stack.updates < UNSETTLED:
             return
         for k in range(stack.K):
-            parameters = {name: tensor[k : k + 1] for name, tensor in stack.parameters.items()}
-            scale_P = _preconditioner(stack, k, step + 1, self._clip) if self._preconditioned else None
-            batch_P = _flat([view[k] for view in stack.views(stack.gradient_KP).values()])
+            parameters = {name: tensor[k : k + 1] for name, tensor in stack.master.items()}
+            batch_P = _batch_gradient(stack, k, parameters, tokens_KBS[k])
+            scale_P = _preconditioner(stack, k, batch_P, self._clip) if self._preconditioned else None
             value_TL, loss_T = self.contributions(
                 parameters, stack.shape, tokens_KBS[k], self._languages_of(k, step), learning_rate, scale_P, batch_P
             )
@@ -170,7 +178,8 @@ class InRunShapley:
             BadInput: nothing was measured.
         """
         if self._sum is None:
-            raise BadInput("no update was measured", expected="on_batch given to a training of at least one update")
+            least = UNSETTLED + self._every if self._preconditioned else self._every
+            raise BadInput("no update was measured", expected=f"a training of {least} updates or more with on_batch")
         loss_RKT = np.array(self._losses).reshape(-1, self._K, len(self.targets))
         name = "in-run Shapley" + (", Adam's preconditioning" if self._preconditioned else ", SGD form")
         names = tuple(self.targets)
@@ -191,15 +200,30 @@ class InRunShapley:
         ]
 
 
-def _preconditioner(stack: Stack, k: int, step: int, clip: float) -> Tensor:
+def _batch_gradient(stack: Stack, k: int, parameters: Parameters, tokens_BS: Tensor) -> Tensor:
+    """Gradient of run k's mean loss of the batch at the master weights, [P]: the training's own where that is fp32."""
+    if stack.dtype == torch.float32:
+        return _of_run(stack, stack.gradient_KP, k)
+    together = max(1, TOKENS_AT_ONCE[stack.device.type == "cpu"] // (tokens_BS.shape[1] - 1))
+    whole_P = torch.zeros((), device=stack.device)
+    for part in tokens_BS.split(together):
+        ((_, _, gradient_P),) = _gradients(parameters, {"batch": part}, stack.shape)
+        whole_P = whole_P + gradient_P * (len(part) / len(tokens_BS))
+    return whole_P
+
+
+def _of_run(stack: Stack, flat_KP: Tensor, k: int) -> Tensor:
+    """Run k's part of one of the stack's buffers, the tensors one behind the other, [P]."""
+    return _flat([view[k] for view in stack.views(flat_KP).values()])
+
+
+def _preconditioner(stack: Stack, k: int, gradient_P: Tensor, clip: float) -> Tensor:
     """``c / (√v̂ + ε)`` of the update that run k is about to make, with v̂ as it will be after this gradient, [P]."""
-    gradient_P, second_P = (
-        _flat([view[k] for view in stack.views(flat).values()]) for flat in (stack.gradient_KP, stack.second_KP)
-    )
+    second_P = _of_run(stack, stack.second_KP, k)
     c = min(1.0, clip / (float(torch.linalg.vector_norm(gradient_P)) + 1e-6))
     beta2 = BETAS[1]
     after_P = (second_P * beta2).addcmul_(gradient_P, gradient_P, value=c**2 * (1 - beta2))
-    return c / after_P.div_(1 - beta2**step).sqrt_().add_(EPSILON)
+    return c / after_P.div_(1 - beta2 ** (stack.updates + 1)).sqrt_().add_(EPSILON)
 
 
 def _gradients(

@@ -49,7 +49,7 @@ class Proxy:
             weighted_N = losses_N * per_sample.repeat_interleave(mask_BT[:, 1:].sum(1))
         loss = weighted_N.mean()
         gradients = torch.autograd.grad(loss, list(self.stack.parameters.values()))
-        torch._foreach_add_(self.stack.gradients, list(gradients))
+        self.stack.add(gradients)
         return float(loss.detach())
 
     @torch.no_grad()
@@ -64,7 +64,7 @@ class Proxy:
 
     def weights(self) -> dict[str, Tensor]:
         """A copy of the weights, K = 1."""
-        return {name: view.clone() for name, view in self.stack.views(self.stack.master_KP).items()}
+        return {name: view.clone() for name, view in self.stack.master.items()}
 
 
 def batches_of(samples: Sequence[Encoded]) -> Iterator[list[Encoded]]:

@@ -194,12 +194,18 @@ def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress:
     """
     tensors = {"master": stack.master_KP.cpu(), "first": stack.first_KP.cpu(), "second": stack.second_KP.cpu()}
     description = {"made_from": made_from, "progress": progress, "shape": asdict(stack.shape)}
+    description |= {"precision": str(stack.dtype).removeprefix("torch."), "updates": stack.updates}
     path.parent.mkdir(parents=True, exist_ok=True)
     _save(path, {name: tensor.detach() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
 
 
 def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Put a saved state into ``stack``; its progress, or None when there is no state or it was made by another plan."""
+    """Put a saved state into ``stack``; its progress, or None when there is no state or it was made by another plan.
+
+    Raises:
+        BadInput: it was saved by the same plan in another precision.
+        Corrupt: it cannot be read, or its weights changed since it was written.
+    """
     if not path.is_file():
         return None
     try:
@@ -210,15 +216,27 @@ def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[s
                 return None
             if description["shape"] != asdict(stack.shape) or DIGEST not in metadata:
                 return None
+            _check_precision(path, description.get("precision"), stack)
             tensors = {name: file.get_tensor(name) for name in ("master", "first", "second")}
+            updates = int(description["updates"])
         if metadata[DIGEST] != _digest(tensors, metadata["state"]):
             raise ValueError("changed since it was written (digest differs)")
         if any(tensor.shape != stack.master_KP.shape for tensor in tensors.values()):
             raise ValueError("holds the state of another stack")
-        stack.load(**{f"{name}_KP": tensor.to(stack.device) for name, tensor in tensors.items()})
+        stack.load(**{f"{name}_KP": tensor.to(stack.device) for name, tensor in tensors.items()}, updates=updates)
         return dict(description["progress"])
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError, RecursionError) as error:
         raise Corrupt(f"{path}: {_first_line(error)}; delete it to start the runs anew") from None
+
+
+def _check_precision(path: Path, saved: object, stack: Stack) -> None:
+    mine = str(stack.dtype).removeprefix("torch.")
+    if saved != mine:
+        raise BadInput(
+            f"was saved by a run in {saved or 'an unknown precision'}, this one is in {mine}",
+            where=path,
+            expected=f"proxy.precision: {saved or 'as it was'} to go on, or the file deleted to start anew",
+        )
 
 
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -46,7 +46,7 @@ class ProxyConfig(Section):
     simulate_epochs: bool = True
     """Give a proxy so little of each language that it repeats it as often as the target run would."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Matrix products in bf16 where the hardware is faster at it, or always in one of the two."""
+    """Precision of the matrix products. ``auto``: decided by the kind of machine when a study begins, and kept."""
     recompute_activations: bool = False
     """Keep only each block's input for the backward pass and compute the rest again: a third more compute, a fraction
     of the memory, for proxies whose activations do not fit."""

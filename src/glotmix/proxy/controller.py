@@ -147,7 +147,9 @@ class _Member:
         self._add("loss", languages_B, loss_BT.mean(1).tolist())
         if "excess" in needs:
             assert self._reference is not None
-            reference_BT = model.token_losses(self._reference, tokens_BS.unsqueeze(0), self.guide.shape)[0]
+            # In the precision of the losses it is compared with: the excess is of the size of bf16's rounding.
+            like = {name: tensor.to(stack.dtype) for name, tensor in self._reference.items()}
+            reference_BT = model.token_losses(like, tokens_BS.unsqueeze(0), self.guide.shape)[0]
             self._add("excess", languages_B, (loss_BT - reference_BT).clamp(min=0).mean(1).tolist())
             self.flops += self.guide.sequence_flops(forward_only=len(languages_B))
         if (step + 1) % every == 0:
@@ -167,13 +169,13 @@ class _Member:
             rows = [b for b, language in enumerate(languages_B) if language == name]
             loss, gradients = _gradients(stack, self.k, tokens_BS[rows])
             share = len(rows) / len(languages_B)
-            parts[name], total = [share * g for g in gradients], total + share * loss
+            parts[name], total = [share * g.float() for g in gradients], total + share * loss
         gram = {one: {other: _product(parts[one], parts[other]) for other in present} for one in present}
         self._update(step, gram=gram)
         weighting = self.adaptive.weighting
         for name in present:
             weight = 1.0 if weighting is None else weighting[name]
-            torch._foreach_add_(stack.gradients, [weight * g for g in parts[name]])
+            stack.add([weight * g for g in parts[name]])
         return total
 
     def _add(self, what: str, languages_B: Sequence[str], values_B: Sequence[float]) -> None:

@@ -64,9 +64,29 @@ def uses_native(x: Tensor, width: int = native.LANES) -> bool:
     )
 
 
+class _Embed(torch.autograd.Function):
+    """Rows of a table in bf16 whose gradients are summed in fp32: in bf16 a sum stops growing at 256 equal terms."""
+
+    @staticmethod
+    def forward(ctx: Any, table_RD: Tensor, rows_KN: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_KN)
+        ctx.shape, ctx.dtype = table_RD.shape, table_RD.dtype
+        return table_RD[rows_KN]
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
+        (rows_KN,) = ctx.saved_tensors
+        total_RD = torch.zeros(ctx.shape, device=dy.device)
+        total_RD.index_add_(0, rows_KN.flatten(), dy.float().flatten(0, 1))
+        return total_RD.to(ctx.dtype), None
+
+
 def embed(embedding_KVD: Tensor, tokens_KN: Tensor) -> Tensor:
     """Rows of each model's own embedding, [K, N, D]."""
     K, V, D = embedding_KVD.shape
+    if embedding_KVD.dtype == torch.bfloat16 and embedding_KVD.device.type != "cuda" and not _is_plain():
+        offset = torch.arange(K, device=tokens_KN.device).unsqueeze(1) * V  # (torch's own on a GPU sums in fp32)
+        return _Embed.apply(embedding_KVD.reshape(K * V, D), tokens_KN + offset)
     if K == 1:
         return torch.nn.functional.embedding(tokens_KN, embedding_KVD[0])
     offset = torch.arange(K, device=tokens_KN.device).unsqueeze(1) * V

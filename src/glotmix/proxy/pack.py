@@ -83,6 +83,7 @@ def choose(
     Raises:
         GlotmixError: not even one proxy fits into the GPU's memory.
     """
+    training = precision.decided(training, shape, device)
     kind = torch.device(device).type
     available = processes or (_cores() if kind == "cpu" else 1)
     used = max(1, min(available, runs))
@@ -113,7 +114,7 @@ def _cores() -> int:
 
 
 def _peak(training: ProxyConfig, device: str) -> float:
-    return flops.peak(device, precision.dtype(training.precision, device))
+    return flops.peak(device, precision.dtype(training.precision))
 
 
 def _measure_together(
@@ -164,7 +165,7 @@ def _fits(shape: Shape, training: ProxyConfig, K: int, device: str) -> bool:
 
 def _speed(shape: Shape, training: ProxyConfig, K: int, device: str, seconds: float) -> float:
     """The fastest step counts: what else runs on the machine can only slow a step down."""
-    program = Stack(shape, range(K), dtype=precision.dtype(training.precision, device), device=device)
+    program = Stack(shape, range(K), dtype=precision.dtype(training.precision), device=device)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(0, shape.vocab, (K, training.batch, training.context + 1), generator=generator).to(device)
     times: list[float] = []

@@ -1,48 +1,79 @@
-"""In which precision the matrix products of a proxy run: bf16 where this machine is faster at it, fp32 elsewhere.
+"""In which precision the matrix products of a proxy run: decided once by what the machine is, never by how busy it is.
 
-Weights, AdamW's moments and the update are fp32 in either case.
+What is bf16 in either case, and what never is, stands in docs/engine.md.
 """
 
 from __future__ import annotations
 
-import time
-from functools import cache
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 
-WORTH_IT = 1.3
-"""bf16 is taken when it is so many times as fast; a smaller gain is not worth its rounding."""
+from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.model import Shape
+
+Name = Literal["float32", "bfloat16"]
+HIDE = "GLOTMIX_BF16"
+"""Environment variable; "0" treats every machine as one without bf16 products."""
+ONEDNN_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10", "DEFAULT", "ALL")
+"""Beginnings of values of ``ONEDNN_MAX_CPU_ISA`` that leave the library behind torch's products its bf16."""
 
 
-def dtype(precision: str, device: str = "cpu") -> torch.dtype:
-    """``float32`` and ``bfloat16`` as they say; ``auto`` by a measurement of a few milliseconds, once per process.
+@dataclass(frozen=True)
+class Decision:
+    """A precision and why it was taken."""
 
-    A CPU without bf16 instructions is not measured: torch emulates them, several times slower than fp32.
+    precision: Name
+    """Of the matrix products."""
+    reason: str
+    """In a clause, for the record and the page."""
+
+
+def dtype(precision: str) -> torch.dtype:
+    """``float32`` and ``bfloat16`` as torch's types.
+
+    Raises:
+        KeyError: another name; ``auto`` must have been decided before (:func:`decided`).
     """
-    if precision != "auto":
-        return torch.bfloat16 if precision == "bfloat16" else torch.float32
-    return torch.bfloat16 if _bf16_gain(torch.device(device).type) >= WORTH_IT else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
 
 
-@cache
-def _bf16_gain(device: str) -> float:
-    if device == "cpu" and not torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported():
-        return 0.0
-    if device == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
-        return 0.0
-    seconds = {kind: _product_seconds(device, kind) for kind in (torch.float32, torch.bfloat16)}
-    return seconds[torch.float32] / seconds[torch.bfloat16]
+def decide(wanted: str, shapes: Sequence[Shape], device: str = "cpu") -> Decision:
+    """What ``proxy.precision`` comes to for proxies of these shapes on this machine; the same for all of them, so that
+    losses over sizes are comparable.
+
+    Args:
+        wanted: ``float32`` and ``bfloat16`` are taken as they are; ``auto`` is decided by the kind of device.
+        shapes: of all proxies.
+        device: where they train, as this process sees it.
+    """
+    if wanted != "auto":
+        return Decision("bfloat16" if wanted == "bfloat16" else "float32", "set by proxy.precision")
+    if os.environ.get(HIDE) == "0":
+        return Decision("float32", f"{HIDE}=0 hides bf16 products")
+    if torch.device(device).type == "cuda":
+        return _on_gpu()
+    return _on_cpu(shapes)
 
 
-def _product_seconds(device: str, kind: torch.dtype, rows: int = 2048, inner: int = 256, columns: int = 1024) -> float:
-    """The fastest of several products of a shape that proxies use."""
-    a = torch.randn(rows, inner, device=device).to(kind)
-    b = torch.randn(inner, columns, device=device).to(kind)
-    times = []
-    for _ in range(8):
-        began = time.perf_counter()
-        a @ b
-        if device == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - began)
-    return min(times)
+def decided(training: ProxyConfig, shape: Shape, device: str = "cpu") -> ProxyConfig:
+    """``training`` with its precision decided, for one shape."""
+    if training.precision != "auto":
+        return training
+    return training.model_copy(update={"precision": decide("auto", [shape], device).precision})
+
+
+def _on_gpu() -> Decision:
+    if not torch.cuda.is_available():
+        reason = "the GPUs cannot be seen from here; set proxy.precision: bfloat16 if they multiply bf16"
+        return Decision("float32", reason)
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return Decision("bfloat16", "the GPU multiplies bf16")
+    return Decision("float32", "the GPU does not multiply bf16")
+
+
+def _on_cpu(shapes: Sequence[Shape]) -> Decision:
+    return Decision("float32", "on CPUs the engine's kernels serve fp32 alone")

@@ -94,6 +94,8 @@ class RunResult:
     """Held-out losses over the run, the last ones at its end."""
     seconds: float
     """Wall time of the run's share of its stack."""
+    precision: str = "float32"
+    """Of its matrix products: "float32" or "bfloat16"; the losses are those of the fp32 weights in either case."""
     guided: Mapping[str, Any] = field(default_factory=dict)
     """What an adaptive method did, :meth:`glotmix.proxy.controller.Guide.record`."""
 

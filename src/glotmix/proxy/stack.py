@@ -39,7 +39,8 @@ def _layout(shape: Shape) -> tuple[dict[str, int], int, int]:
 class Stack:
     """Parameters, gradients and AdamW's moments of K proxies.
 
-    Matrix products run in ``dtype``; the master weights, moments and the update stay in fp32.
+    Matrix products run in ``dtype``, on a copy of the weights in it; the master weights, the sums of gradients, the
+    moments and the update stay in fp32.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Stack:
         self._start, self.matrices, P = _layout(shape)
         self.master_KP = torch.zeros(self.K, P, device=self.device)
         self.working_KP = self.master_KP if dtype == torch.float32 else self.master_KP.to(dtype)
-        self.gradient_KP = torch.zeros_like(self.working_KP)
+        self.gradient_KP = torch.zeros_like(self.master_KP)
         self.first_KP, self.second_KP = torch.zeros_like(self.master_KP), torch.zeros_like(self.master_KP)
+        self.updates = 0
+        """Updates made since the start or the last restart."""
         self.set(model.init_parameters(shape, seeds_K))
         self.parameters = {name: view.requires_grad_() for name, view in self.views(self.working_KP).items()}
         self.gradients = list(self.views(self.gradient_KP).values())
@@ -81,7 +84,12 @@ class Stack:
         """Set the weights."""
         for name, view in self.views(self.master_KP).items():
             view.copy_(parameters[name].detach())
-        self._cast()
+        self.cast()
+
+    @property
+    def master(self) -> dict[str, Tensor]:
+        """The weights in fp32, K first: what is kept, measured and attributed. Views; write, then :meth:`cast`."""
+        return self.views(self.master_KP)
 
     def backward(self, tokens_KBS: Tensor) -> Tensor:
         """Add the gradient of the mean loss of a batch to the gradients; the losses, [K].
@@ -101,16 +109,19 @@ class Stack:
         for tokens, weight in zip(tokens_KBS.split(together, 1), weight_KB.split(together, 1), strict=True):
             weighted_K, loss_KBT = model.weighted_loss(self.parameters, tokens, weight, self.shape, self.recompute)
             part = weighted_K.sum() * (tokens.shape[1] / B)
-            torch._foreach_add_(self.gradients, list(torch.autograd.grad(part, list(self.parameters.values()))))
+            self.add(torch.autograd.grad(part, list(self.parameters.values())))
             losses.append(loss_KBT.detach())
         return torch.cat(losses, 1)
 
     def _backward(self, tokens_KBS: Tensor, weight: float) -> Tensor:
         loss_K = model.loss(self.parameters, tokens_KBS, self.shape, self.recompute) * weight
         # The models share nothing, so the sum's gradient is each one's own.
-        gradients = torch.autograd.grad(loss_K.sum(), list(self.parameters.values()))
-        torch._foreach_add_(self.gradients, list(gradients))
+        self.add(torch.autograd.grad(loss_K.sum(), list(self.parameters.values())))
         return loss_K.detach()
+
+    def add(self, gradients: Sequence[Tensor]) -> None:
+        """Add gradients of the parameters, in their order and in any precision, to the fp32 sums."""
+        torch._foreach_add_(self.gradients, list(gradients))
 
     @torch.no_grad()
     def step(self, step: int, learning_rate: float, weight_decay: float, clip: float) -> Tensor:
@@ -121,9 +132,9 @@ class Stack:
         Args:
             step: number of the update, from 1, for the bias corrections.
         """
-        gradient_KP = self.gradient_KP.float()
+        self.updates, gradient_KP = step, self.gradient_KP
         norm_K = torch.linalg.vector_norm(gradient_KP, dim=1)
-        if gradient_KP is self.gradient_KP and kernels.uses_native(gradient_KP):
+        if kernels.uses_native(gradient_KP):
             self._native_step(step, learning_rate, weight_decay, clip, norm_K)
             return norm_K
         gradient_KP.mul_((clip / (norm_K + 1e-6)).clamp_(max=1.0).unsqueeze(1))
@@ -134,7 +145,7 @@ class Stack:
             self.master_KP[:, : self.matrices].mul_(1 - learning_rate * weight_decay)
         denominator = self.second_KP.sqrt().div_(math.sqrt(1 - beta2**step)).add_(EPSILON)
         self.master_KP.addcdiv_(self.first_KP, denominator, value=-learning_rate / (1 - beta1**step))
-        self._cast()
+        self.cast()
         self.gradient_KP.zero_()
         return norm_K
 
@@ -149,23 +160,27 @@ class Stack:
             for start, size, kept in ((0, self.matrices, keep), (self.matrices, P - self.matrices, 1.0)):
                 rows = (flat[k, start:] for flat in (self.master_KP, self.gradient_KP, self.first_KP, self.second_KP))
                 native.call("adamw", *rows, size, factor, beta1, beta2, kept, *rates)
+        self.cast()
 
     @torch.no_grad()
     def restart(self) -> None:
         """Forget AdamW's moments: the next update is number 1."""
         self.first_KP.zero_()
         self.second_KP.zero_()
+        self.updates = 0
 
     @torch.no_grad()
-    def load(self, master_KP: Tensor, first_KP: Tensor, second_KP: Tensor) -> None:
-        """Set weights and AdamW's moments, whole buffers as another stack of this shape had them."""
+    def load(self, master_KP: Tensor, first_KP: Tensor, second_KP: Tensor, updates: int) -> None:
+        """Set weights, AdamW's moments (whole buffers as another stack of this shape had them) and its updates."""
+        self.updates = updates
         self.master_KP.copy_(master_KP)
         self.first_KP.copy_(first_KP)
         self.second_KP.copy_(second_KP)
-        self._cast()
+        self.cast()
 
     @torch.no_grad()
-    def _cast(self) -> None:
+    def cast(self) -> None:
+        """Bring what the products read up to the master weights; to be called when something else wrote into them."""
         if self.working_KP is not self.master_KP:
             self.working_KP.copy_(self.master_KP)
 

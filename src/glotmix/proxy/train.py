@@ -74,7 +74,8 @@ def train_stack(
             it is deleted at the end.
         state_every: seconds between two states.
         checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
-        on_start: called with the stack before its first step (to load weights, say).
+        on_start: called with the stack before its first step (to load weights, say); what it writes into the master
+            weights counts.
         on_batch: called between backward pass and update with (stack, step from 0, token ids [K, B, S], learning rate);
             it must leave the stack as it is (:mod:`glotmix.attribution.inrun`).
         on_step: called with (updates made, updates in all, training losses [K] before the update) after every update;
@@ -92,10 +93,11 @@ def train_stack(
     team = team or Team(device=device)
     _check_guided(runs, guide, team)
     device = team.device
+    training = precision.decided(training, shape, device)
     stack = Stack(
         shape,
         [run.seed for run in runs],
-        dtype=precision.dtype(training.precision, device),
+        dtype=precision.dtype(training.precision),
         device=device,
         recompute=training.recompute_activations,
     )
@@ -109,6 +111,7 @@ def train_stack(
     first = _resume(state, stack, members, clock, made_from, guide)
     if on_start is not None and first == 0:
         on_start(stack)
+        stack.cast()
     measure_at = {math.ceil(steps * (i + 1) / training.evaluations) for i in range(training.evaluations)}
     per_step = training.batch * training.context
     watch = _Watch(members, stack)
@@ -173,6 +176,7 @@ def _result(
         {} if count is None else dict(count(k, member.steps)),
         tuple(member.losses),
         seconds,
+        training.precision,
         guide.record(k) if guide else {},
     )
 
@@ -291,7 +295,7 @@ def _made_from(
             + ([dict(run.weighting or {}), run.adaptive.name if run.adaptive else ""] if run.is_guided else [])
             for run in runs
         ],
-        "training": training.model_dump(exclude={"size", "recompute_activations"}),
+        "training": training.model_dump(exclude={"size", "recompute_activations", "precision"}),
         "data": getattr(batches, "fingerprint", None),
         "held_out": {language: [len(text.tokens), text.bytes] for language, text in (held_out or {}).items()},
     }
@@ -319,7 +323,7 @@ def _resume(
 
 
 def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step: int, per_step: int) -> None:
-    nats_KL = evaluation.losses(stack.parameters, stack.shape)
+    nats_KL = evaluation.losses(stack.master, stack.shape)
     bpb_KL = evaluation.bits_per_byte(nats_KL)
     for k, member in enumerate(members):
         if member.reason:
@@ -337,7 +341,7 @@ def _watch_training(
     evaluation: Evaluation, stack: Stack, members: list[_Member], batches: Batches, step: int, per_step: int
 ) -> None:
     """Losses on text that is trained on, and how much of each language has been read."""
-    nats_KL = evaluation.losses(stack.parameters, stack.shape)
+    nats_KL = evaluation.losses(stack.master, stack.shape)
     count = getattr(batches, "tokens_by_language", None)
     for k, member in enumerate(members):
         if member.reason:
@@ -363,5 +367,4 @@ def _keep(
     for k, (run, member) in enumerate(zip(runs, members, strict=True)):
         directory = None if member.reason else checkpoint(run.run, step)
         if directory is not None:
-            weights = stack.views(stack.master_KP)
-            save_checkpoint(directory, weights, stack.shape, k=k, end_of_document=end_of_document)
+            save_checkpoint(directory, stack.master, stack.shape, k=k, end_of_document=end_of_document)

@@ -19,7 +19,7 @@ from glotmix.errors import BadInput, Corrupt, GlotmixError, MissingExtra
 
 LOOK_EVERY = 30.0
 """Seconds between two looks for artifacts that are new."""
-FIRST = ("study.json", "packing.json")
+FIRST = ("study.json", "packing.json", "precision.json")
 """What determines how runs are made; sent before any of them, wherever it lies in the study."""
 RESULTS = "mirror.json"
 """List of the files beside the artifacts, which is sent last: a file that is not in it may be half an artifact."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -26,6 +27,7 @@ from glotmix.study.config import TrainedBy, TrainingConfig
 from glotmix.study.directory import CONFIGURATION, StudyDirectory, note_compute
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
+from glotmix.study.precision import settled
 from glotmix.study.status import Progress
 from glotmix.sweep.executors.executor import Executor, open_executor
 from glotmix.sweep.loggers import LOGGERS
@@ -35,6 +37,9 @@ from glotmix.sweep.tracking import Shown
 from glotmix.tokens.build import build_store
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
+
+if TYPE_CHECKING:
+    from glotmix.proxy.precision import Decision
 
 LARGEST_NODE = 64
 """Processes that are measured side by side at most, where a cluster says nothing of its nodes."""
@@ -86,6 +91,8 @@ class Training:
     """The object store that finished results are sent to, if there is one."""
     sizes: Mapping[str, ProxyConfig] = field(default_factory=dict)
     """Proxies of other sizes that are trained beside the study's own."""
+    whole: Path | None = None
+    """Directory of the experiment that this is a part of, whose precision all parts share; None for its own."""
 
     @classmethod
     def in_directory(cls, config: TrainedBy, directory: StudyDirectory) -> Training:
@@ -180,6 +187,7 @@ class Training:
             proxy=config.proxy,
             available=self.available(store),
             targets=(*config.languages, *config.outside),
+            precision=self.precision().precision,
             stack=self._stack(store, runs),
             device=self.device(),
             devices_per_run=config.sweep.devices_per_run,
@@ -191,6 +199,19 @@ class Training:
         """Kind of device that proxies train on."""
         wanted = self.config.sweep.device
         return wanted if wanted != "auto" else "cuda" if gpus() else "cpu"
+
+    def precision(self) -> Decision:
+        """Precision of the proxies' matrix products: decided when they are first trained, and kept."""
+        from glotmix.proxy.model import Shape
+
+        vocab, proxies = self.config.tokens.vocab_size, [self.config.proxy, *self.sizes.values()]
+        shapes = [Shape.of(proxy, vocab) for proxy in proxies]
+        wanted = self.config.proxy.precision
+        return settled(self.whole or self.directory, wanted, shapes, self.device(), self.narrator.say)
+
+    def in_precision(self, proxy: ProxyConfig) -> ProxyConfig:
+        """A proxy of this study as it is trained: with the precision decided."""
+        return proxy.model_copy(update={"precision": self.precision().precision})
 
     def executor(self) -> Executor:
         """What runs the proxies: as many side by side as the study says, else one per core or per GPU."""
@@ -218,7 +239,7 @@ class Training:
         from glotmix.proxy.model import Shape
         from glotmix.proxy.pack import choose as choose_packing
 
-        proxy, workers = self.config.proxy, self.processes_here()
+        proxy, workers = self.in_precision(self.config.proxy), self.processes_here()
         packing = choose_packing(
             Shape.of(proxy, store.vocab_size), proxy, runs, device=self.device(), processes=workers
         )

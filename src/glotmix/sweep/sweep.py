@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -76,6 +76,8 @@ class SweepSpec:
     """Kind of device that proxies train on."""
     devices_per_run: int = 1
     """Processes that train one stack together."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the matrix products of every proxy whose own says ``auto``: decided by the driver, never by a worker."""
     available_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rung of the ladder to ``available`` of its proxies."""
     watch: bool = False
@@ -84,7 +86,8 @@ class SweepSpec:
 
     def proxy_of(self, run: PlannedRun) -> ProxyConfig:
         """Shape and training of a run's proxy."""
-        return self.sizes[run.size] if run.size else self.proxy
+        proxy = self.sizes[run.size] if run.size else self.proxy
+        return proxy if proxy.precision != "auto" else proxy.model_copy(update={"precision": self.precision})
 
     def available_to(self, run: PlannedRun) -> Mapping[str, int]:
         """Sequences of each language that a run may draw from."""

@@ -163,7 +163,7 @@ def speed(result: RunResult, shape: Shape, proxy: ProxyConfig, team: Team) -> di
 
     rate = result.D / result.seconds if result.seconds > 0 else 0.0
     kind = team.device.partition(":")[0]
-    peak = flops.peak(kind, precision.dtype(proxy.precision, kind)) * team.size
+    peak = flops.peak(kind, precision.dtype(result.precision)) * team.size
     return {
         "seconds": result.seconds,
         "tokens_per_second": rate,

@@ -58,7 +58,8 @@ class Laboratory:
             sweep=self.config.sweep,
         )
         where = self.directory.path / "text" / f"{texts}-{arm.tokens.vocab_size}"
-        return Training(config, self.directory.base, where, self.directory.narrator, self.directory.mirror)
+        shell = self.directory
+        return Training(config, shell.base, where, shell.narrator, shell.mirror, whole=shell.path)
 
     def place(self, arm: Arm) -> Path:
         """Directory of an arm."""

@@ -77,7 +77,7 @@ def in_run_values(
     for run in chosen:
         if run.weighting is not None or run.adaptive is not None:
             raise BadInput(f"{run.run} has loss weights or an adaptive method", expected="a run of a plain schedule")
-    proxy = study.sizes[chosen[0].size] if chosen[0].size else config.proxy
+    proxy = study.in_precision(study.sizes[chosen[0].size] if chosen[0].size else config.proxy)
     planned = [StackRun.of(run) for run in chosen]
     batches = MixtureBatches(store, planned, proxy, study.available(store, proxy))
     held_out = {name: store.held_out(name) for name in (*config.languages, *config.outside)}

@@ -165,7 +165,7 @@ def base_model(base: BaseConfig, config: InfluenceConfig, root: Path, directory:
             on_step=lambda done, total, _: advance("Training the base model", done, total),
         )
         stack = trained[0]
-        save_checkpoint(part, stack.views(stack.master_KP), shape, end_of_document=store.end_of_document)
+        save_checkpoint(part, stack.master, shape, end_of_document=store.end_of_document)
         store.tokenizer().save(part)
     return place
 

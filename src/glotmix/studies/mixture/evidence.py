@@ -28,6 +28,7 @@ from glotmix.report.from_law import about, advice, front_of, held_out_of, versio
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.stages import Judgement, MixtureStudy
+from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
 from glotmix.transfer.interactions import interactions
@@ -86,6 +87,7 @@ def evidence_of(found: Findings) -> Evidence:
         | {
             "corpus and tokens": found.store.fingerprint,
             "configuration": fingerprint(found.study.config.model_dump(mode="json")),
+            "precision": described(found.study.directory),
         },
         exports={name: str(study.directory / "export" / name) for name in found.exports},
     )
