@@ -45,6 +45,22 @@ def test_a_single_model_is_its_own_checkpoint_and_some_can_be_chosen(trained):
         open_run(trained, ["step-3"])
 
 
+def test_weights_saved_in_bf16_are_asked_in_fp32(tmp_path):
+    import torch
+
+    model = xlmr(layers=1, width=32, seed=3)
+    model.to(torch.bfloat16).save_pretrained(tmp_path / "half")
+    model.float().save_pretrained(tmp_path / "whole")  # the same numbers
+    products = []
+    for name in ("half", "whole"):
+        run = open_run(tmp_path / name)
+        assert {parameter.dtype for parameter in run.model.parameters()} == {torch.float32}
+        products.append(gradient_products(run.model, run.loss, run.checkpoints, classified(2, 1), classified(3, 2)))
+    assert np.array_equal(products[0].dot_EQN, products[1].dot_EQN)
+    with pytest.raises(BadInput, match=r"is in bfloat16 \(expected float32, as model.float\(\) gives\)"):
+        gradient_products(model.bfloat16(), run.loss, run.checkpoints, classified(2, 1), classified(3, 2))
+
+
 def test_a_kept_proxy_is_opened_as_a_language_model(tmp_path):
     from glotmix.proxy.checkpoint import save_checkpoint
     from glotmix.proxy.model import Shape, init_parameters

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from glotmix.study.experiments import find_experiment
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from glotmix.study.experiments import find_experiment
 from typer.testing import CliRunner
 
 from glotmix.artifact import creating, write_json

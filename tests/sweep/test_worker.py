@@ -1,5 +1,6 @@
 """A worker goes on with half the stack where memory is too small, and says why it failed where nothing helps."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from glotmix.artifact import read_json
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
-from glotmix.errors import Corrupt, GlotmixError
+from glotmix.errors import BadInput, Corrupt, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
@@ -90,6 +91,19 @@ def refuse_over(most, monkeypatch):
 
     monkeypatch.setattr(train, "train_stack", limited)
     return tried
+
+
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_the_precision_of_the_driver_is_that_of_orders_and_runs(sweep, name):
+    plan, spec = sweep()
+    spec = dataclasses.replace(spec, precision=name)
+    assert run_sweep(plan, spec, Here()) == {}
+    (order,) = (spec.directory / "jobs").glob("r1-x4-????????.json")
+    assert read_json(order)["proxy"]["precision"] == name
+    assert {read_json(spec.directory / "runs" / run.run / "run.json")["precision"] for run in plan} == {name}
+    other = dataclasses.replace(spec, precision="bfloat16" if name == "float32" else "float32")
+    with pytest.raises(BadInput, match=f'proxy.precision: "{name}" there, "{other.precision}" here'):
+        run_sweep(plan, other, Here())
 
 
 def test_without_memory_for_a_stack_it_is_halved_until_it_fits(sweep, monkeypatch, capsys):

@@ -126,7 +126,9 @@ def _rate(directory: Path) -> float | None:
 
 
 def _plain(directory: Path) -> tuple[Any, tuple[str, ...] | None]:
+    """The model in fp32, whatever it was saved in: products of gradients with eight bits say little."""
     try:
+        import torch
         import transformers
     except ImportError:
         raise MissingExtra("transformers", "posttrain") from None
@@ -134,7 +136,7 @@ def _plain(directory: Path) -> tuple[Any, tuple[str, ...] | None]:
     Auto = getattr(transformers, f"AutoModelFor{kind}")
     try:
         with quiet():
-            model = Auto.from_pretrained(directory, local_files_only=True, use_safetensors=True)
+            model = Auto.from_pretrained(directory, local_files_only=True, use_safetensors=True, dtype=torch.float32)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(f"cannot be opened: {str(error).splitlines()[0]}", where=directory) from None
     return model, _classes(model.config) if kind == "SequenceClassification" else None

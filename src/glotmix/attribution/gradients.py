@@ -80,6 +80,10 @@ class PerSampleGradients:
     def __init__(self, model: nn.Module, loss: Loss, parameters: str | Sequence[str] = "all"):
         self.model, self.loss = model, loss
         self.parameters = chosen_parameters(model, parameters)
+        for name, parameter in self.parameters.items():
+            if parameter.dtype not in (torch.float32, torch.float64):
+                kind = str(parameter.dtype).removeprefix("torch.")
+                raise BadInput(f"is in {kind}", where=f"parameter {name}", expected="float32, as model.float() gives")
         self._names = {id(p): name for name, p in self.parameters.items()}
         self._modules: dict[str, nn.Module] = {
             name: module
@@ -174,8 +178,7 @@ class PerSampleGradients:
             if name in gradients:
                 caught = torch.cat([block.sum(0) for _, block in gradients[name].blocks()])
             scale = true.float().norm().clamp(min=least)
-            tolerance = AGREEMENT if parameter.dtype == torch.float32 else 30 * AGREEMENT
-            if (caught - true.float().flatten()).norm() > tolerance * scale:
+            if (caught - true.float().flatten()).norm() > AGREEMENT * scale:
                 raise BadInput(
                     "its gradient is not what its module's inputs and outputs tell; leave it out of the parameters",
                     where=f"parameter {name}",

@@ -24,6 +24,7 @@ from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.status import ARMS
+from glotmix.study.precision import described
 from glotmix.study.training import Training, on_rung
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
@@ -186,6 +187,7 @@ class Laboratory:
             "model": f"{shape.N:,} parameters without embeddings, {shape.layers} blocks of width {shape.width}",
             "training": f"{proxy.tokens:,.0f} tokens, {proxy.batch} sequences of {proxy.context} a step, "
             f"rate {proxy.learning_rate:g}",
+            "precision": described(self.directory.path),
             "runs": f"{sum(len(arm.runs) for arm in arms(self.config))}",
         }
 

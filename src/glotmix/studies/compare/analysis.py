@@ -48,6 +48,7 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
         predicted_epochs=1 + PUBLISHED["R_D"],
         side=side,
         lost=dict(results.lost),
+        precision=results.outcomes[0].record["precision"],
     )
 
 

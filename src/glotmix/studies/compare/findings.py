@@ -182,6 +182,8 @@ class Comparison:
     """The gradient variance on these corpora; None where it was not probed."""
     lost: Mapping[str, str]
     """Runs that are not complete, with the reason."""
+    precision: str = ""
+    """Of the runs' matrix products."""
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -227,6 +227,7 @@ def what_it_cost(found: Comparison, names: Names) -> Html:
     lost = [el("li", f"{run}: {reason}") for run, reason in found.lost.items()]
     return join(
         table("Cost", columns, cells),
+        el("p", f"Matrix products of all runs in {found.precision}.", css="note") if found.precision else None,
         join(el("h3", "Epochs by the start of each stage"), el("ul", *items)) if items else None,
         join(el("h3", "Runs left out"), el("ul", *lost)) if lost else None,
     )

@@ -17,6 +17,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.studies.influence.config import BaseConfig, InfluenceConfig, TaskConfig
 from glotmix.study.narrator import Narrator
+from glotmix.study.precision import settled
 from glotmix.tokens.build import build_store
 
 if TYPE_CHECKING:
@@ -129,13 +130,17 @@ def base_model(base: BaseConfig, config: InfluenceConfig, root: Path, directory:
     """Directory of the model that is tuned; a proxy is trained first, on equal shares of the languages."""
     if base.model is not None:
         return fetched(base.model, root, directory)
+    from glotmix.proxy.model import Shape
+
     place = directory / "base"
+    shapes = [Shape.of(base.proxy, base.tokens.vocab_size)]
+    precision = settled(directory, base.proxy.precision, shapes, "cpu", narrator.say).precision
+    base = base.model_copy(update={"proxy": base.proxy.model_copy(update={"precision": precision})})
     made_from = {"languages": config.languages, "seed": config.seed, "base": base.model_dump(mode="json")}
     if open_artifact(place, "base", made_from) is not None:
         return place
     from glotmix.proxy.checkpoint import save_checkpoint
     from glotmix.proxy.loader import MixtureBatches
-    from glotmix.proxy.model import Shape
     from glotmix.proxy.run import StackRun
     from glotmix.proxy.stack import Stack
     from glotmix.proxy.train import train_stack

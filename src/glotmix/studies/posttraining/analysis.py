@@ -44,6 +44,7 @@ from glotmix.studies.posttraining.judging import judged
 from glotmix.studies.posttraining.page import sections
 from glotmix.studies.posttraining.scores import Scores, write_measurements
 from glotmix.study.narrator import Narrator
+from glotmix.study.precision import described, recorded
 from glotmix.sweep.executors.executor import Executor
 
 if TYPE_CHECKING:
@@ -323,6 +324,8 @@ def _facts(plan: Plan, grid: Scores) -> dict[str, str]:
         "answers": f"{sum(len(value) for value in grid.items.values()):,}",
         "data": plan.setting.data.fingerprint,
     }
+    if recorded(plan.directory) is not None:  # proxies were trained here
+        facts["precision of the proxies"] = described(plan.directory)
     for name in LIBRARIES:
         try:
             facts[name] = version(name)
