@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from glotmix.proxy import precision
+from glotmix.proxy import native, precision
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 from glotmix.proxy.precision import decide, decided
@@ -12,14 +12,14 @@ SHAPE = Shape(width=64, layers=3, heads=4, feed_forward=176, vocab=2048)
 
 
 def test_what_is_asked_for_is_taken_on_every_machine(monkeypatch):
-    monkeypatch.setenv(precision.HIDE, "0")
+    monkeypatch.setenv(native.HIDE_BF16, "0")
     for name in ("float32", "bfloat16"):
         assert decide(name, [SHAPE]).precision == name
         assert precision.dtype(name) == getattr(torch, name)
 
 
 def test_a_machine_whose_bf16_is_hidden_is_one_without(monkeypatch):
-    monkeypatch.setenv(precision.HIDE, "0")
+    monkeypatch.setenv(native.HIDE_BF16, "0")
     found = decide("auto", [SHAPE])
     assert (found.precision, found.reason) == ("float32", "GLOTMIX_BF16=0 hides bf16 products")
 
@@ -36,6 +36,7 @@ def test_no_clock_is_looked_at(monkeypatch):
 
 
 def test_gpus_that_the_driver_cannot_see_are_not_guessed_at(monkeypatch):
+    monkeypatch.delenv(native.HIDE_BF16, raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     found = decide("auto", [SHAPE], "cuda")
     assert found.precision == "float32"

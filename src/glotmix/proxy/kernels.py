@@ -1,8 +1,8 @@
 """The operations a proxy spends its time in, written for small models: few passes over memory, own backwards.
 
 Each exists twice: in torch's operations (any device and precision, differentiable any number of times, open to
-``torch.func``), and for fp32 on one CPU core through ``native.c``. Tests hold the two together; what each gained is in
-docs/engine.md.
+``torch.func``), and for fp32 and bf16 on one CPU core through ``native.c``. Tests hold the two together; what each
+gained is in docs/engine.md.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def _is_plain() -> bool:
 
 
 def uses_native(x: Tensor, width: int = native.LANES) -> bool:
-    """Whether ``native.c`` takes this tensor: fp32, on the CPU, one thread, rows of whole vectors."""
+    """Whether ``native.c`` takes this tensor: fp32 or bf16, on the CPU, one thread, rows of whole vectors."""
     return (
-        x.dtype == torch.float32
+        x.dtype in native.TYPES
         and x.device.type == "cpu"
         and width % native.LANES == 0
         and torch.get_num_threads() == 1
@@ -97,7 +97,7 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
         width = x.shape[-1]
-        y, scale = torch.empty_like(x), x.new_empty(x.shape[:-1])
+        y, scale = torch.empty_like(x), x.new_empty(x.shape[:-1], dtype=torch.float32)
         native.call("rms_forward", x, y, scale, scale.numel(), width, epsilon)
         ctx.save_for_backward(y, scale)
         return y
@@ -154,7 +154,7 @@ class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         K, B, T, _, H, W = qkv.shape
-        out, lse = qkv.new_empty(K, B, T, H * W), qkv.new_empty(K * B * H, T)
+        out, lse = qkv.new_empty(K, B, T, H * W), qkv.new_empty(K * B * H, T, dtype=torch.float32)
         native.call("attention_forward", qkv, cos, sin, out, lse, _work(T, W), K * B, T, H, W)
         ctx.save_for_backward(qkv, cos, sin, out, lse)
         return out
@@ -246,8 +246,8 @@ def _with_gradient(
 def _softmax_gradient(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Losses, and p - 1{target} in the precision of the logits (in their place where it can be)."""
     if uses_native(logits):
-        loss = logits.new_empty(target.shape)
-        native.call("cross_entropy", logits, target.contiguous(), loss, target.numel(), logits.shape[-1])
+        loss, row = (logits.new_empty(size, dtype=torch.float32) for size in (target.shape, logits.shape[-1:]))
+        native.call("cross_entropy", logits, target.contiguous(), loss, row, target.numel(), logits.shape[-1])
         return loss, logits
     full, index = logits.float(), target.unsqueeze(-1)
     chosen = full.gather(-1, index).squeeze(-1)

@@ -1,12 +1,19 @@
-/* The operations between the matrix products of a small proxy, on one CPU core, in fp32.
+/* The operations between the matrix products of a small proxy, on one CPU core, for tensors in fp32 and in bf16.
 
-   Plain C with GCC/Clang vector types; compiled once per machine by native.py and called on tensors' memory.
+   What is read and written is of the type STORED; every sum, exponential and root in between is fp32. This file
+   includes itself once for each type. Plain C with GCC/Clang vector types; compiled once per machine by native.py and
+   called on tensors' memory.
    Every function is checked against torch's own operations in tests/proxy/test_kernels.py.
    Comparisons are written so that NaN and infinity pass through: a diverging model must show. */
+
+#ifndef STORED /* ---- what does not depend on the type -------------------------------------------------------- */
 
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+#include <immintrin.h>
+#endif
 
 #define LANES 8
 #define ROWS 4 /* queries that share a pass over the keys: enough accumulators to keep two multiply-adds in flight */
@@ -15,8 +22,40 @@ typedef float v8 __attribute__((vector_size(32)));
 typedef float v8u __attribute__((vector_size(32), aligned(4)));
 typedef int32_t i8 __attribute__((vector_size(32)));
 
-static inline v8 load(const float *p) { return *(const v8u *)p; }
-static inline void store(float *p, v8 x) { *(v8u *)p = x; }
+typedef uint16_t bf16;
+typedef uint16_t h8 __attribute__((vector_size(16)));
+typedef uint16_t h8u __attribute__((vector_size(16), aligned(2)));
+typedef uint32_t u8 __attribute__((vector_size(32)));
+
+static inline v8 load_f32(const float *p) { return *(const v8u *)p; }
+static inline void store_f32(float *p, v8 x) { *(v8u *)p = x; }
+static inline v8 load_bf16(const bf16 *p) { return (v8)(__builtin_convertvector(*(const h8u *)p, u8) << 16); }
+/* To the nearest, ties to even; NaN stays NaN. */
+static inline void store_bf16(bf16 *p, v8 x) {
+#if defined(__AVX512BF16__) && defined(__AVX512VL__)
+    *(h8u *)p = (h8)_mm256_cvtneps_pbh((__m256)x);
+#else
+    u8 bits = (u8)x, rounded = bits + 0x7FFF + ((bits >> 16) & 1);
+    u8 nan = (u8)(x != x);
+    *(h8u *)p = __builtin_convertvector(((nan & (bits | 0x400000)) | (~nan & rounded)) >> 16, h8);
+#endif
+}
+#define load(p) _Generic((p), const float *: load_f32, float *: load_f32, const bf16 *: load_bf16, bf16 *: load_bf16)(p)
+#define store(p, x) _Generic((p), float *: store_f32, bf16 *: store_bf16)(p, x)
+
+static inline float get_f32(const float *p) { return *p; }
+static inline void put_f32(float *p, float x) { *p = x; }
+static inline float get_bf16(const bf16 *p) {
+    union { uint32_t bits; float x; } u = {(uint32_t)*p << 16};
+    return u.x;
+}
+static inline void put_bf16(bf16 *p, float x) {
+    union { float x; uint32_t bits; } u = {x};
+    *p = x != x ? (u.bits | 0x400000) >> 16 : (u.bits + 0x7FFF + ((u.bits >> 16) & 1)) >> 16;
+}
+#define get(p) _Generic((p), const float *: get_f32, float *: get_f32, const bf16 *: get_bf16, bf16 *: get_bf16)(p)
+#define put(p, x) _Generic((p), float *: put_f32, bf16 *: put_bf16)(p, x)
+
 static inline v8 all(float x) { return (v8){x, x, x, x, x, x, x, x}; }
 static inline v8 choose(i8 mask, v8 a, v8 b) { return (v8)((mask & (i8)a) | (~mask & (i8)b)); }
 static inline float sum8(v8 x) { return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7])); }
@@ -37,70 +76,6 @@ static inline v8 exp8(v8 x) {
     p = p * r * r + r + all(1.0f);
     i8 power = ((i8)shifted - 0x4B400000 + 127) << 23;
     return p * (v8)power;
-}
-
-/* y = x / sqrt(mean(x^2) + epsilon) for every row; scale keeps 1 / sqrt(...). width is a multiple of 8. */
-void rms_forward(const float *x, float *y, float *scale, int64_t rows, int64_t width, float epsilon) {
-    for (int64_t n = 0; n < rows; n++, x += width, y += width) {
-        v8 square = all(0);
-        for (int64_t d = 0; d < width; d += LANES) square += load(x + d) * load(x + d);
-        float s = scale[n] = 1.0f / sqrtf(sum8(square) / width + epsilon);
-        for (int64_t d = 0; d < width; d += LANES) store(y + d, load(x + d) * all(s));
-    }
-}
-
-/* dx = scale (dy - y mean(dy y)) */
-void rms_backward(const float *dy, const float *y, const float *scale, float *dx, int64_t rows, int64_t width) {
-    for (int64_t n = 0; n < rows; n++, dy += width, y += width, dx += width) {
-        v8 dot = all(0);
-        for (int64_t d = 0; d < width; d += LANES) dot += load(dy + d) * load(y + d);
-        v8 mean = all(sum8(dot) / width), s = all(scale[n]);
-        for (int64_t d = 0; d < width; d += LANES) store(dx + d, s * (load(dy + d) - load(y + d) * mean));
-    }
-}
-
-/* y = silu(gate) up, gate and up being the halves of a row. width is a multiple of 8. */
-void swiglu_forward(const float *x, float *y, int64_t rows, int64_t width) {
-    for (int64_t n = 0; n < rows; n++, x += 2 * width, y += width)
-        for (int64_t d = 0; d < width; d += LANES) {
-            v8 gate = load(x + d);
-            store(y + d, gate / (all(1) + exp8(-gate)) * load(x + width + d));
-        }
-}
-
-void swiglu_backward(const float *dy, const float *x, float *dx, int64_t rows, int64_t width) {
-    for (int64_t n = 0; n < rows; n++, x += 2 * width, dx += 2 * width, dy += width)
-        for (int64_t d = 0; d < width; d += LANES) {
-            v8 gate = load(x + d), up = load(x + width + d), g = load(dy + d);
-            v8 sigmoid = all(1) / (all(1) + exp8(-gate)), silu = gate * sigmoid;
-            store(dx + d, g * up * (sigmoid + silu - silu * sigmoid));
-            store(dx + width + d, g * silu);
-        }
-}
-
-/* Cross-entropy of each row of logits; the logits become their gradient p - 1{target}. */
-void cross_entropy(float *logits, const int64_t *target, float *loss, int64_t rows, int64_t vocab) {
-    for (int64_t n = 0; n < rows; n++, logits += vocab) {
-        int64_t whole = vocab - vocab % LANES, v;
-        v8 high = all(-INFINITY), total = all(0);
-        for (v = 0; v < whole; v += LANES) high = choose(load(logits + v) < high, high, load(logits + v));
-        float top = high[0];
-        for (int i = 1; i < LANES; i++) top = high[i] < top ? top : high[i];
-        for (; v < vocab; v++) top = logits[v] < top ? top : logits[v];
-        float chosen = logits[target[n]];
-        for (v = 0; v < whole; v += LANES) {
-            v8 e = exp8(load(logits + v) - all(top));
-            total += e;
-            store(logits + v, e);
-        }
-        float sum = sum8(total);
-        for (; v < vocab; v++) sum += logits[v] = expf(logits[v] - top);
-        loss[n] = logf(sum) + top - chosen;
-        float inverse = 1.0f / sum;
-        for (v = 0; v < whole; v += LANES) store(logits + v, load(logits + v) * all(inverse));
-        for (; v < vocab; v++) logits[v] *= inverse;
-        logits[target[n]] -= 1.0f;
-    }
 }
 
 /* One AdamW update of a model's parameters; the gradient is scaled by clip and cleared. */
@@ -180,36 +155,6 @@ static inline void spread(const float *a, const float *c, float *b, int64_t W, i
     }
 }
 
-/* A head's rotated rows: [T, W] from memory with row length `stride`; rows T..S are zeros. */
-static void rotated(const float *x, int64_t stride, const float *cos, const float *sin, float scale, float *out,
-                    int64_t T, int64_t S, int64_t W) {
-    int64_t half = W / 2;
-    for (int64_t t = 0; t < T; t++, x += stride, out += W)
-        for (int64_t w = 0; w < half; w++) {
-            float a = x[w], b = x[half + w], c = cos[t * half + w], s = sin[t * half + w];
-            out[w] = (a * c - b * s) * scale;
-            out[half + w] = (b * c + a * s) * scale;
-        }
-    memset(out, 0, (S - T) * W * sizeof(float));
-}
-
-/* The transpose of `rotated`: gradients back to before the rotation. */
-static void rotated_back(const float *dx, int64_t stride, const float *cos, const float *sin, float scale, float *out,
-                         int64_t T, int64_t W) {
-    int64_t half = W / 2;
-    for (int64_t t = 0; t < T; t++, dx += W, out += stride)
-        for (int64_t w = 0; w < half; w++) {
-            float a = dx[w], b = dx[half + w], c = cos[t * half + w], s = sin[t * half + w];
-            out[w] = (a * c + b * s) * scale;
-            out[half + w] = (b * c - a * s) * scale;
-        }
-}
-
-static void copied(const float *x, int64_t stride, float *out, int64_t T, int64_t S, int64_t W) {
-    for (int64_t t = 0; t < T; t++) memcpy(out + t * W, x + t * stride, W * sizeof(float));
-    memset(out + T * W, 0, (S - T) * W * sizeof(float));
-}
-
 static void transposed(const float *x, float *out, int64_t S, int64_t W) {
     for (int64_t t = 0; t < S; t++)
         for (int64_t w = 0; w < W; w++) out[w * S + t] = x[t * W + w];
@@ -217,18 +162,124 @@ static void transposed(const float *x, float *out, int64_t S, int64_t W) {
 
 static inline int64_t keys(int64_t i) { return (i + ROWS + 15) / 16 * 16; }
 
-void attention_forward(const float *qkv, const float *cos, const float *sin, float *out, float *lse, float *work,
-                       int64_t B, int64_t T, int64_t H, int64_t W) {
+#define STORED float
+#define OF(name) name##_f32
+#include "native.c"
+#undef STORED
+#undef OF
+#define STORED bf16
+#define OF(name) name##_bf16
+#include "native.c"
+
+#else /* ---- once for each type -------------------------------------------------------------------------------- */
+
+/* y = x / sqrt(mean(x^2) + epsilon) for every row; scale keeps 1 / sqrt(...). width is a multiple of 8. */
+void OF(rms_forward)(const STORED *x, STORED *y, float *scale, int64_t rows, int64_t width, float epsilon) {
+    for (int64_t n = 0; n < rows; n++, x += width, y += width) {
+        v8 square = all(0);
+        for (int64_t d = 0; d < width; d += LANES) square += load(x + d) * load(x + d);
+        float s = scale[n] = 1.0f / sqrtf(sum8(square) / width + epsilon);
+        for (int64_t d = 0; d < width; d += LANES) store(y + d, load(x + d) * all(s));
+    }
+}
+
+/* dx = scale (dy - y mean(dy y)) */
+void OF(rms_backward)(const STORED *dy, const STORED *y, const float *scale, STORED *dx, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, dy += width, y += width, dx += width) {
+        v8 dot = all(0);
+        for (int64_t d = 0; d < width; d += LANES) dot += load(dy + d) * load(y + d);
+        v8 mean = all(sum8(dot) / width), s = all(scale[n]);
+        for (int64_t d = 0; d < width; d += LANES) store(dx + d, s * (load(dy + d) - load(y + d) * mean));
+    }
+}
+
+/* y = silu(gate) up, gate and up being the halves of a row. width is a multiple of 8. */
+void OF(swiglu_forward)(const STORED *x, STORED *y, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, x += 2 * width, y += width)
+        for (int64_t d = 0; d < width; d += LANES) {
+            v8 gate = load(x + d);
+            store(y + d, gate / (all(1) + exp8(-gate)) * load(x + width + d));
+        }
+}
+
+void OF(swiglu_backward)(const STORED *dy, const STORED *x, STORED *dx, int64_t rows, int64_t width) {
+    for (int64_t n = 0; n < rows; n++, x += 2 * width, dx += 2 * width, dy += width)
+        for (int64_t d = 0; d < width; d += LANES) {
+            v8 gate = load(x + d), up = load(x + width + d), g = load(dy + d);
+            v8 sigmoid = all(1) / (all(1) + exp8(-gate)), silu = gate * sigmoid;
+            store(dx + d, g * up * (sigmoid + silu - silu * sigmoid));
+            store(dx + width + d, g * silu);
+        }
+}
+
+/* Cross-entropy of each row of logits; the logits become their gradient p - 1{target}. row: room for `vocab` floats. */
+void OF(cross_entropy)(STORED *logits, const int64_t *target, float *loss, float *row, int64_t rows, int64_t vocab) {
+    for (int64_t n = 0; n < rows; n++, logits += vocab) {
+        int64_t whole = vocab - vocab % LANES, v;
+        v8 high = all(-INFINITY), total = all(0);
+        for (v = 0; v < whole; v += LANES) high = choose(load(logits + v) < high, high, load(logits + v));
+        float top = high[0];
+        for (int i = 1; i < LANES; i++) top = high[i] < top ? top : high[i];
+        for (; v < vocab; v++) top = get(logits + v) < top ? top : get(logits + v);
+        float chosen = get(logits + target[n]);
+        for (v = 0; v < whole; v += LANES) {
+            v8 e = exp8(load(logits + v) - all(top));
+            total += e;
+            store(row + v, e);
+        }
+        float sum = sum8(total);
+        for (; v < vocab; v++) sum += row[v] = expf(get(logits + v) - top);
+        loss[n] = logf(sum) + top - chosen;
+        float inverse = 1.0f / sum;
+        for (v = 0; v < whole; v += LANES) store(logits + v, load(row + v) * all(inverse));
+        for (; v < vocab; v++) put(logits + v, row[v] * inverse);
+        put(logits + target[n], row[target[n]] * inverse - 1.0f);
+    }
+}
+
+/* A head's rotated rows: [T, W] from memory with row length `stride`; rows T..S are zeros. */
+static void OF(rotated)(const STORED *x, int64_t stride, const float *cos, const float *sin, float scale, float *out,
+                        int64_t T, int64_t S, int64_t W) {
+    int64_t half = W / 2;
+    for (int64_t t = 0; t < T; t++, x += stride, out += W)
+        for (int64_t w = 0; w < half; w++) {
+            float a = get(x + w), b = get(x + half + w), c = cos[t * half + w], s = sin[t * half + w];
+            out[w] = (a * c - b * s) * scale;
+            out[half + w] = (b * c + a * s) * scale;
+        }
+    memset(out, 0, (S - T) * W * sizeof(float));
+}
+
+/* The transpose of `rotated`: gradients back to before the rotation. */
+static void OF(rotated_back)(const float *dx, int64_t stride, const float *cos, const float *sin, float scale,
+                             STORED *out, int64_t T, int64_t W) {
+    int64_t half = W / 2;
+    for (int64_t t = 0; t < T; t++, dx += W, out += stride)
+        for (int64_t w = 0; w < half; w++) {
+            float a = dx[w], b = dx[half + w], c = cos[t * half + w], s = sin[t * half + w];
+            put(out + w, (a * c + b * s) * scale);
+            put(out + half + w, (b * c - a * s) * scale);
+        }
+}
+
+static void OF(copied)(const STORED *x, int64_t stride, float *out, int64_t T, int64_t S, int64_t W) {
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t w = 0; w < W; w += LANES) store(out + t * W + w, load(x + t * stride + w));
+    memset(out + T * W, 0, (S - T) * W * sizeof(float));
+}
+
+void OF(attention_forward)(const STORED *qkv, const float *cos, const float *sin, STORED *out, float *lse, float *work,
+                           int64_t B, int64_t T, int64_t H, int64_t W) {
     int64_t S = (T + 15) / 16 * 16, D = H * W;
     float scale = 1.0f / sqrtf((float)W);
     float *q = work, *k = q + S * W, *kT = k + S * W, *v = kT + S * W, *p = v + S * W, *o = p + ROWS * S;
     for (int64_t b = 0; b < B; b++)
         for (int64_t h = 0; h < H; h++) {
-            const float *head = qkv + b * T * 3 * D + h * W;
-            rotated(head, 3 * D, cos, sin, scale, q, T, S, W);
-            rotated(head + D, 3 * D, cos, sin, 1, k, T, S, W);
+            const STORED *head = qkv + b * T * 3 * D + h * W;
+            OF(rotated)(head, 3 * D, cos, sin, scale, q, T, S, W);
+            OF(rotated)(head + D, 3 * D, cos, sin, 1, k, T, S, W);
             transposed(k, kT, S, W);
-            copied(head + 2 * D, 3 * D, v, T, S, W);
+            OF(copied)(head + 2 * D, 3 * D, v, T, S, W);
             for (int64_t i = 0; i < T; i += ROWS) {
                 scores(q + i * W, kT, p, W, S, keys(i));
                 int64_t rows = T - i < ROWS ? T - i : ROWS;
@@ -237,7 +288,8 @@ void attention_forward(const float *qkv, const float *cos, const float *sin, flo
                     float *row = p + r * S;
                     for (int64_t j = i + r + 1; j < keys(i); j++) row[j] = -INFINITY;
                     v8 high = load(row);
-                    for (int64_t j = 8; j <= i + r; j += LANES) high = choose(load(row + j) < high, high, load(row + j));
+                    for (int64_t j = 8; j <= i + r; j += LANES)
+                        high = choose(load(row + j) < high, high, load(row + j));
                     float top = high[0];
                     for (int l = 1; l < LANES; l++) top = high[l] < top ? top : high[l];
                     v8 total = all(0);
@@ -253,30 +305,31 @@ void attention_forward(const float *qkv, const float *cos, const float *sin, flo
                 }
                 mix(p, v, o, W, S, i + rows);
                 for (int64_t r = 0; r < rows; r++) {
-                    float *to = out + ((b * T + i + r) * H + h) * W;
+                    STORED *to = out + ((b * T + i + r) * H + h) * W;
                     for (int64_t w = 0; w < W; w += LANES) store(to + w, load(o + r * W + w) * all(inverse[r]));
                 }
             }
         }
 }
 
-void attention_backward(const float *dout, const float *out, const float *qkv, const float *cos, const float *sin,
-                        const float *lse, float *dqkv, float *work, int64_t B, int64_t T, int64_t H, int64_t W) {
+void OF(attention_backward)(const STORED *dout, const STORED *out, const STORED *qkv, const float *cos,
+                            const float *sin, const float *lse, STORED *dqkv, float *work, int64_t B, int64_t T,
+                            int64_t H, int64_t W) {
     int64_t S = (T + 15) / 16 * 16, D = H * W, size = S * W;
     float scale = 1.0f / sqrtf((float)W);
     float *q = work, *k = q + size, *kT = k + size, *v = kT + size, *vT = v + size, *g = vT + size;
     float *dq = g + size, *dk = dq + size, *dv = dk + size, *p = dv + size, *ds = p + ROWS * S;
     for (int64_t b = 0; b < B; b++)
         for (int64_t h = 0; h < H; h++) {
-            const float *head = qkv + b * T * 3 * D + h * W;
-            const float *o = out + b * T * D + h * W;
-            float *dhead = dqkv + b * T * 3 * D + h * W;
-            rotated(head, 3 * D, cos, sin, scale, q, T, S, W);
-            rotated(head + D, 3 * D, cos, sin, 1, k, T, S, W);
+            const STORED *head = qkv + b * T * 3 * D + h * W;
+            const STORED *o = out + b * T * D + h * W;
+            STORED *dhead = dqkv + b * T * 3 * D + h * W;
+            OF(rotated)(head, 3 * D, cos, sin, scale, q, T, S, W);
+            OF(rotated)(head + D, 3 * D, cos, sin, 1, k, T, S, W);
             transposed(k, kT, S, W);
-            copied(head + 2 * D, 3 * D, v, T, S, W);
+            OF(copied)(head + 2 * D, 3 * D, v, T, S, W);
             transposed(v, vT, S, W);
-            copied(dout + b * T * D + h * W, D, g, T, S, W);
+            OF(copied)(dout + b * T * D + h * W, D, g, T, S, W);
             memset(dk, 0, 2 * size * sizeof(float));
             for (int64_t i = 0; i < T; i += ROWS) {
                 scores(q + i * W, kT, p, W, S, keys(i));
@@ -303,8 +356,11 @@ void attention_backward(const float *dout, const float *out, const float *qkv, c
                 spread(ds, q + i * W, dk, W, S, i + ROWS < S ? i + ROWS : S);
                 spread(p, g + i * W, dv, W, S, i + ROWS < S ? i + ROWS : S);
             }
-            rotated_back(dq, 3 * D, cos, sin, scale, dhead, T, W);
-            rotated_back(dk, 3 * D, cos, sin, 1, dhead + D, T, W);
-            for (int64_t t = 0; t < T; t++) memcpy(dhead + 2 * D + t * 3 * D, dv + t * W, W * sizeof(float));
+            OF(rotated_back)(dq, 3 * D, cos, sin, scale, dhead, T, W);
+            OF(rotated_back)(dk, 3 * D, cos, sin, 1, dhead + D, T, W);
+            for (int64_t t = 0; t < T; t++)
+                for (int64_t w = 0; w < W; w += LANES) store(dhead + 2 * D + t * 3 * D + w, load(dv + t * W + w));
         }
 }
+
+#endif

@@ -16,10 +16,13 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("native.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+HIDE_BF16 = "GLOTMIX_BF16"
+"""Environment variable; "0" treats every machine as one without bf16 products, here by leaving their instructions out."""
 LANES = 8
 """Floats in a vector; widths must be a multiple."""
 
@@ -29,11 +32,20 @@ _SIGNATURES = {
     "rms_backward": [_POINTER] * 4 + [_COUNT] * 2,
     "swiglu_forward": [_POINTER] * 2 + [_COUNT] * 2,
     "swiglu_backward": [_POINTER] * 3 + [_COUNT] * 2,
-    "cross_entropy": [_POINTER] * 3 + [_COUNT] * 2,
-    "adamw": [_POINTER] * 4 + [_COUNT] + [_REAL] * 7,
+    "cross_entropy": [_POINTER] * 4 + [_COUNT] * 2,
     "attention_forward": [_POINTER] * 6 + [_COUNT] * 4,
     "attention_backward": [_POINTER] * 8 + [_COUNT] * 4,
 }
+"""Functions that there are for tensors of each type in :data:`TYPES`."""
+_ADAMW = [_POINTER] * 4 + [_COUNT] + [_REAL] * 7
+TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
+
+
+@cache
+def flags() -> tuple[str, ...]:
+    """What the compiler is given."""
+    hidden = os.environ.get(HIDE_BF16) == "0" and platform.machine() in ("x86_64", "AMD64")
+    return (*FLAGS, "-mno-avx512bf16") if hidden else FLAGS
 
 
 @cache
@@ -51,16 +63,24 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(cached))
     except (OSError, subprocess.SubprocessError):
         return None
-    for name, arguments in _SIGNATURES.items():
+    signatures = {f"{name}_{kind}": arguments for name, arguments in _SIGNATURES.items() for kind in TYPES.values()}
+    for name, arguments in (signatures | {"adamw": _ADAMW}).items():
         getattr(loaded, name).argtypes = arguments
         getattr(loaded, name).restype = None
     return loaded
 
 
 def call(name: str, *arguments: Tensor | float) -> None:
-    """Call a function of ``native.c``; tensors are passed as their memory and must be contiguous, fp32 (or int64)."""
-    loaded = library()
+    """Call a function of ``native.c`` for the type of the first tensor.
+
+    Tensors are passed as their memory and must be contiguous; which are fp32 or int64 whatever the first one is, the
+    source says.
+    """
+    loaded, first = library(), arguments[0]
     assert loaded is not None
+    if name != "adamw":
+        assert isinstance(first, Tensor)
+        name = f"{name}_{TYPES[first.dtype]}"
     getattr(loaded, name)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
 
 
@@ -70,7 +90,7 @@ def _compile(compiler: str, to: Path) -> None:
     with tempfile.TemporaryDirectory(dir=to.parent) as directory:
         built = Path(directory) / "native.so"
         subprocess.run(  # noqa: S603 — the compiler this machine has, on our own file
-            [compiler, *FLAGS, str(SOURCE), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=120
+            [compiler, *flags(), str(SOURCE), "-o", str(built), "-lm"], check=True, capture_output=True, timeout=120
         )
         os.replace(built, to)
 
@@ -86,5 +106,5 @@ def _fingerprint(compiler: str) -> str:
     if information.is_file():
         lines = information.read_text("utf-8", errors="replace").splitlines()
         processor += "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *FLAGS, processor)
+    parts = (SOURCE.read_text(encoding="utf-8"), compiler, *flags(), processor)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

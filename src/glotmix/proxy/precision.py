@@ -12,12 +12,11 @@ from typing import Literal
 
 import torch
 
+from glotmix.proxy import native
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 
 Name = Literal["float32", "bfloat16"]
-HIDE = "GLOTMIX_BF16"
-"""Environment variable; "0" treats every machine as one without bf16 products."""
 ONEDNN_WITH_BF16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AVX512_CORE_AMX", "AVX10", "DEFAULT", "ALL")
 """Beginnings of values of ``ONEDNN_MAX_CPU_ISA`` that leave the library behind torch's products its bf16."""
 
@@ -52,8 +51,8 @@ def decide(wanted: str, shapes: Sequence[Shape], device: str = "cpu") -> Decisio
     """
     if wanted != "auto":
         return Decision("bfloat16" if wanted == "bfloat16" else "float32", "set by proxy.precision")
-    if os.environ.get(HIDE) == "0":
-        return Decision("float32", f"{HIDE}=0 hides bf16 products")
+    if os.environ.get(native.HIDE_BF16) == "0":
+        return Decision("float32", f"{native.HIDE_BF16}=0 hides bf16 products")
     if torch.device(device).type == "cuda":
         return _on_gpu()
     return _on_cpu(shapes)
