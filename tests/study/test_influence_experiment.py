@@ -12,7 +12,6 @@ from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
 from glotmix.studies.influence.finished_runs import Asking, influence_of
-from glotmix.study.experiments import find_experiment
 from glotmix.study.narrator import Narrator
 from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import kind_of, ran

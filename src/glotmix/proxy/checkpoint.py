@@ -193,8 +193,11 @@ def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress:
         progress: JSON value that is handed back.
     """
     tensors = {"master": stack.master_KP.cpu(), "first": stack.first_KP.cpu(), "second": stack.second_KP.cpu()}
-    description = {"made_from": made_from, "progress": progress, "shape": asdict(stack.shape)}
-    description |= {"precision": str(stack.dtype).removeprefix("torch."), "updates": stack.updates}
+    precision = str(stack.dtype).removeprefix("torch.")
+    description = {"made_from": made_from, "progress": progress, "shape": asdict(stack.shape)} | {
+        "precision": precision,
+        "updates": stack.updates,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     _save(path, {name: tensor.detach() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
 

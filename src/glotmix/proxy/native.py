@@ -22,7 +22,7 @@ from torch import Tensor
 SOURCE = Path(__file__).with_name("native.c")
 FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 HIDE_BF16 = "GLOTMIX_BF16"
-"""Environment variable; "0" treats every machine as one without bf16 products, here by leaving their instructions out."""
+"""Environment variable; "0" treats every machine as one without bf16 products: here their instructions are left out."""
 LANES = 8
 """Floats in a vector; widths must be a multiple."""
 
@@ -41,7 +41,6 @@ _ADAMW = [_POINTER] * 4 + [_COUNT] + [_REAL] * 7
 TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
 
-@cache
 def flags() -> tuple[str, ...]:
     """What the compiler is given."""
     hidden = os.environ.get(HIDE_BF16) == "0" and platform.machine() in ("x86_64", "AMD64")

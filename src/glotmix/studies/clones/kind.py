@@ -23,8 +23,8 @@ from glotmix.studies.clones.page import page
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
-from glotmix.study.status import ARMS
 from glotmix.study.precision import described
+from glotmix.study.status import ARMS
 from glotmix.study.training import Training, on_rung
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
