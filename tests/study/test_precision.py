@@ -8,11 +8,12 @@ from glotmix.proxy.model import Shape
 from glotmix.study.precision import RECORD, described, settled
 
 SHAPE = Shape(width=64, layers=3, heads=4, feed_forward=176, vocab=2048)
+STEPS = [(SHAPE, 16)]
 
 
 def settle(directory, wanted="auto"):
     said = []
-    return settled(directory, wanted, [SHAPE], "cpu", said.append).precision, said
+    return settled(directory, wanted, STEPS, "cpu", said.append).precision, said
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16"])

@@ -22,14 +22,14 @@ RECORD = "precision.json"
 
 
 def settled(
-    directory: Path, wanted: str, shapes: Sequence[Shape], device: str, say: Callable[[str], None] = print
+    directory: Path, wanted: str, steps: Sequence[tuple[Shape, int]], device: str, say: Callable[[str], None] = print
 ) -> Decision:
     """The precision that the study in ``directory`` has; decided and written down where it has none yet.
 
     Args:
         directory: of the study.
         wanted: ``proxy.precision``.
-        shapes: of all its proxies.
+        steps: shape, and sequences of a step, of all its proxies.
         device: kind of device that they train on.
         say: told the decision, and where this machine would have taken another.
 
@@ -38,7 +38,7 @@ def settled(
     """
     from glotmix.proxy.precision import Decision, decide
 
-    mine, kept = decide(wanted, shapes, device), recorded(directory)
+    mine, kept = decide(wanted, steps, device), recorded(directory)
     if kept is None:
         write_json(directory / RECORD, {"precision": mine.precision, "reason": mine.reason})
         say(f"Matrix products in {mine.precision}: {mine.reason}")

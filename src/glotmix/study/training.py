@@ -205,9 +205,9 @@ class Training:
         from glotmix.proxy.model import Shape
 
         vocab, proxies = self.config.tokens.vocab_size, [self.config.proxy, *self.sizes.values()]
-        shapes = [Shape.of(proxy, vocab) for proxy in proxies]
+        steps = [(Shape.of(proxy, vocab), proxy.batch) for proxy in proxies]
         wanted = self.config.proxy.precision
-        return settled(self.whole or self.directory, wanted, shapes, self.device(), self.narrator.say)
+        return settled(self.whole or self.directory, wanted, steps, self.device(), self.narrator.say)
 
     def in_precision(self, proxy: ProxyConfig) -> ProxyConfig:
         """A proxy of this study as it is trained: with the precision decided."""

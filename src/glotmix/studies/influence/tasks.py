@@ -133,8 +133,8 @@ def base_model(base: BaseConfig, config: InfluenceConfig, root: Path, directory:
     from glotmix.proxy.model import Shape
 
     place = directory / "base"
-    shapes = [Shape.of(base.proxy, base.tokens.vocab_size)]
-    precision = settled(directory, base.proxy.precision, shapes, "cpu", narrator.say).precision
+    steps = [(Shape.of(base.proxy, base.tokens.vocab_size), base.proxy.batch)]
+    precision = settled(directory, base.proxy.precision, steps, "cpu", narrator.say).precision
     base = base.model_copy(update={"proxy": base.proxy.model_copy(update={"precision": precision})})
     made_from = {"languages": config.languages, "seed": config.seed, "base": base.model_dump(mode="json")}
     if open_artifact(place, "base", made_from) is not None:
