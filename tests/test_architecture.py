@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
 FOUNDATIONS = {
     "notation", "errors", "language", "artifact", "config", "notebook", "progress", "orphan", "estimate", "wording",
-    "registry",
+    "registry", "version",
 }  # fmt: skip
 ALLOWED = {
     "reading": set(),
@@ -35,10 +35,11 @@ ALLOWED = {
 }
 GROUND = set(ALLOWED)
 ALLOWED["studies"] = GROUND
+ALLOWED["menu"] = GROUND | {"studies"}
 ALLOWED["commands"] = GROUND | {"studies"}
 ALLOWED["cli"] = {"commands"}
 ALLOWED["__main__"] = {"cli"}
-ALLOWED["__init__"] = GROUND | {"studies"}
+ALLOWED["__init__"] = GROUND | {"menu"}
 TORCH_ROOMS = {"proxy", "probe", "attribution", "posttraining", "live", "studies"}
 FEW_IMPORT_TORCH = {"study/training.py"}
 """Files above these rooms that ask torch for the devices of a machine."""

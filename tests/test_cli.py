@@ -278,7 +278,7 @@ def test_a_bad_table_is_refused_with_place_and_reason(glotmix, tmp_path, name):
         (["optimize", "FIT", "--floor", "xyz=0.1"], "xyz"),
         (["optimize", "FIT", "--floor", "deu"], "--floor: 'deu'"),
         (["optimize", "FIT", "--objective", "best"], "objective"),
-        (["optimize", "FIT", "--max-epochs", "4"], "--max-epochs without"),
+        (["optimize", "FIT", "--max-epochs", "4"], "max_epochs without unique and tokens"),
         (["export", "MIXTURE", "--to", "nobody"], "no exporter 'nobody'"),
         (["export", "RUNS", "--to", "levanter"], "not valid JSON"),
         (["status", "."], "no study.json"),

@@ -228,7 +228,7 @@ def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterat
             for path in sorted(part.rglob("*"))
             if path.is_file()
         }
-        from glotmix import __version__
+        from glotmix.version import __version__
 
         write_json(
             part / MANIFEST,

@@ -75,7 +75,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if version:
-        from glotmix import __version__
+        from glotmix.version import __version__
 
         print(f"glotmix {__version__}")
         raise typer.Exit

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from glotmix.artifact import compare
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
+from glotmix.notebook import Shown
 
 MAX_TABLE_BYTES = 1 << 30
 MAX_TABLE_ROWS = 10_000_000
@@ -35,8 +36,8 @@ SHARE_TOLERANCE = 0.025
 1.0199), so an imported row may sum to within this of one; it is divided by its sum, and the report says so."""
 
 
-@dataclass(frozen=True)
-class Measurements:
+@dataclass(frozen=True, repr=False)
+class Measurements(Shown):
     """Runs as arrays: what laws are fitted to. One row per run and checkpoint, diverged runs already left out."""
 
     runs: tuple[str, ...]
@@ -94,6 +95,18 @@ class Measurements:
         """Losses of one target, [R]."""
         return self.loss_RT[:, self.targets.index(target)]
 
+    def to_polars(self) -> pl.DataFrame:
+        """One wide table, which :func:`read_runs` reads back: ``run``, ``role``, ``N`` (parameters without embeddings),
+        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>``, and ``unique/<group>`` (unique
+        tokens) where they are known. What is not known is null; a column of N or D without numbers is left out.
+        """
+        sizes = {name: x_R for name, x_R in (("N", self.N_R), ("D", self.D_R)) if np.isfinite(x_R).any()}
+        blocks = [("p", self.languages, self.p_RL), ("loss", self.targets, self.loss_RT)]
+        blocks += [] if self.unique_RL is None else [("unique", self.languages, self.unique_RL)]
+        wide = {f"{what}/{name}": x_RG[:, g] for what, names, x_RG in blocks for g, name in enumerate(names)}
+        table = pl.DataFrame({"run": self.runs, "role": self.role_R, **sizes, "seed": self.seed_R, **wide})
+        return table.fill_nan(None)
+
 
 def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -> Measurements:
     """The final losses of the complete runs of a study's two tables."""
@@ -133,15 +146,28 @@ def read_runs(path: Path, *, mixtures: Path | None = None, losses: Path | None =
         for name in ("runs.parquet", "losses.parquet"):
             compare(folder / name)
         return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
-    table = read_table(path)
+    return from_wide(read_table(path), where=path)
+
+
+def from_wide(table: pl.DataFrame, *, where: object = None) -> Measurements:
+    """Measurements from one wide table: ``run``, ``p/<group>``…, ``loss/<group>``…, and what :func:`read_runs` names.
+
+    Args:
+        table: one row per run, or per run and checkpoint.
+        where: the file or object that it came from, for messages.
+
+    Raises:
+        BadInput: as :func:`read_runs`.
+    """
+    where = "the table" if where is None else where
     languages, targets = _prefixed(table, "p/"), _prefixed(table, "loss/")
     if "run" not in table.columns:
-        raise BadInput("no column 'run'", where=path, expected="run, N, D, seed, p/<group>…, loss/<group>…")
+        raise BadInput("no column 'run'", where=where, expected="run, N, D, seed, p/<group>…, loss/<group>…")
     if not languages or not targets:
         missing = "p/<group>" if not languages else "loss/<group>"
         found = ", ".join(table.columns[:8])
-        raise BadInput(f"no column {missing}; it has {found}", where=path, expected="p/<group>… and loss/<group>…")
-    return _from_wide(table, languages, targets, where=path)
+        raise BadInput(f"no column {missing}; it has {found}", where=where, expected="p/<group>… and loss/<group>…")
+    return _from_wide(table, languages, targets, where=where)
 
 
 def read_table(path: Path) -> pl.DataFrame:

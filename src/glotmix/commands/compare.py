@@ -27,14 +27,13 @@ def compare(
 ) -> None:
     """Train balancing methods and schedules at equal tokens and lay them side by side, with significance."""
     from glotmix.studies.compare.kind import CompareKind
+    from glotmix.studies.start import open_study
 
     changes = list(overrides or [])
     if methods:
         changes.append(f"methods={json.dumps([name for some in methods for name in some.split(',')])}")
     changes += [f"seeds={seeds}"] if seeds is not None else []
-    kind = CompareKind()
-    config = kind.load(study, scale=scale, overrides=changes)
-    run_or_tell_cost(kind, config, study, out, dry_run, as_json)
+    run_or_tell_cost(open_study(study, kind=CompareKind(), out=out, scale=scale, overrides=changes), dry_run, as_json)
 
 
 def methods(as_json: Json = False) -> None:

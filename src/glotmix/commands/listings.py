@@ -41,18 +41,9 @@ def laws(as_json: Json = False) -> None:
 
 def exporters(as_json: Json = False) -> None:
     """Every trainer that a mixture can be exported to."""
-    from glotmix.exporters import all_exporters
+    from glotmix.exporters.listing import exporter_rows
 
-    rows = [
-        {
-            "exporter": name,
-            "trainer": e.title,
-            "version": e.target_version,
-            "unit": e.unit,
-            "schedules": e.schedule_support,
-        }
-        for name, e in all_exporters().items()
-    ]
+    rows = exporter_rows()
     show(as_json, rows, listing("Exporters", rows))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,7 @@ from glotmix.commands.options import Json, Out, Overrides, Scale, StudyDir, Stud
 from glotmix.commands.output import show
 
 if TYPE_CHECKING:
-    from glotmix.config import Section
-    from glotmix.study.kind import StudyKind
+    from glotmix.studies.start import StudyToRun
 
 
 def run(
@@ -26,34 +25,22 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a whole study of any kind; interrupted and called again, it goes on where it stopped."""
-    from glotmix.studies import KINDS
-    from glotmix.study.kind import kind_in
+    from glotmix.studies.start import open_study
 
     dials = {"sweep.executor": executor, "sweep.address": address}
     changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
-    kind = KINDS.find(kind_in(study), where=study)()
-    config = kind.load(study, scale=scale, overrides=changes)
-    run_or_tell_cost(kind, config, study, out, dry_run, as_json)
+    run_or_tell_cost(open_study(study, out=out, scale=scale, overrides=changes), dry_run, as_json)
 
 
-def run_or_tell_cost(
-    kind: StudyKind[Any], config: Section, study: Path, out: Path | None, dry_run: bool, as_json: bool
-) -> None:
+def run_or_tell_cost(study: StudyToRun, dry_run: bool, as_json: bool) -> None:
     """Run a study, or with ``dry_run`` print what it costs and what of it an earlier call has done already."""
-    from glotmix.study.directory import StudyDirectory
-    from glotmix.study.kind import run_study
-    from glotmix.study.status import complete_in
-
-    directory = StudyDirectory(out or Path("out") / study.stem, study.resolve().parent)
     if dry_run:
-        price, done = kind.price(config, directory.base), complete_in(directory.path)
-        if done:
-            price.lines["done already"] = f"{done} runs in {directory.path}, which are not trained again"
-        show(as_json, {**price.to_json(), "complete": done}, price.table())
+        price = study.price()
+        show(as_json, price.to_json(), price.table())
         return
-    finished = run_study(kind, config, directory)
+    finished = study.run()
     found = {} if finished.found is None else finished.found.to_json()
-    told = {**found, "report": str(finished.report), "directory": str(directory.path)}
+    told = {**found, "report": str(finished.report), "directory": str(study.directory.path)}
     show(as_json, told, *finished.tables, str(finished.report))
 
 

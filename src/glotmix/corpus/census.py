@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from glotmix.corpus.overlap import Overlap
 from glotmix.errors import BadInput
-from glotmix.notebook import rich_html
+from glotmix.notebook import Shown
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.table import Table
 
 LOST_FROM = 0.01
@@ -71,8 +72,8 @@ class CensusRow:
     """Labels that its rows have → rows."""
 
 
-@dataclass(frozen=True)
-class Census:
+@dataclass(frozen=True, repr=False)
+class Census(Shown):
     """All languages of a study."""
 
     rows: tuple[CensusRow, ...]
@@ -141,9 +142,14 @@ class Census:
             expected = ", ".join(field.name for field in fields(CensusRow))
             raise BadInput(f"not a census: {error}", where=where, expected=expected) from None
 
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return rich_html(self.table())
+    def to_polars(self) -> pl.DataFrame:
+        """One row per language, a column for each field of :class:`CensusRow`: ``language``, ``documents``, ``bytes``,
+        ``unique_tokens`` (U), ``held_out_documents``, ``held_out_tokens``, ``held_out_bytes``, ``fertility`` (tokens
+        per ``fertility_unit``), ``bytes_per_token``, ``byte_premium``, ``parallel_documents``, ``share``, ``epochs``.
+        """
+        import polars as pl
+
+        return pl.DataFrame([asdict(row) for row in self.rows], infer_schema_length=None)
 
     def table(self) -> Table:
         """For the terminal."""

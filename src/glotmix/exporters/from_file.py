@@ -9,12 +9,12 @@ from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import Exporter, ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
-from glotmix.mixture.schedule import schedule_in
+from glotmix.mixture.schedule import Schedule, schedule_in
 from glotmix.wording import listed
 
 
 def export_file(
-    mixture: Path,
+    mixture: Path | Schedule,
     to: str,
     out: Path,
     *,
@@ -26,7 +26,7 @@ def export_file(
     unique: Mapping[str, float],
     tokens_per_document: Mapping[str, float],
 ) -> Realised:
-    """Export a mixture file to one trainer.
+    """Export a schedule, or the one in a file, to one trainer.
 
     Raises:
         BadInput: an unknown exporter, or whatever the trainer cannot be given.
@@ -35,7 +35,7 @@ def export_file(
     if to not in exporters:
         raise BadInput(f"no exporter {to!r}", where="--to", expected=" | ".join(exporters))
     exporter = exporters[to]
-    schedule = schedule_in(mixture)
+    schedule = schedule_in(mixture) if isinstance(mixture, Path) else mixture
     languages = schedule.languages
     request = ExportRequest(
         schedule=schedule,

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import polars as pl
 from rich.table import Table
 
 from glotmix.errors import BadInput
 from glotmix.exporters.request import ExportRequest
-from glotmix.notebook import table_html
+from glotmix.notebook import Shown, table_html
 
 REALISED = "realised.json"
 OFF = 0.01
@@ -28,8 +29,8 @@ class Simulation:
     """What a user must know about this run: data left unused, a stream that starts over, ..."""
 
 
-@dataclass(frozen=True)
-class Realised:
+@dataclass(frozen=True, repr=False)
+class Realised(Shown):
     """What was asked for beside what the trainer will do; the content of ``realised.json``."""
 
     exporter: str
@@ -69,6 +70,18 @@ class Realised:
         ]
         title = f"{self.exporter} ({self.target_version}): total variation {self.total_variation:.2g}"
         return table_html(title, ["language", "wanted", "realised", "epochs"], rows, tints)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per language: ``language``, ``wanted`` and ``realised`` (shares of the run's tokens), ``epochs``
+        (realised passes over its unique tokens), ``relative_error`` (null for a language without a share)."""
+        columns = {
+            "wanted": list(self.wanted.values()),
+            "realised": [self.realised[name] for name in self.wanted],
+            "epochs": [self.epochs[name] for name in self.wanted],
+            "relative_error": [self.relative_error.get(name) for name in self.wanted],
+        }
+        table = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64))
+        return table.insert_column(0, pl.Series("language", list(self.wanted)))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, languages before totals."""

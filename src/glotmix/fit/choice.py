@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 
 from glotmix.artifact import read_json
@@ -17,6 +18,7 @@ from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements, read_runs
+from glotmix.notebook import Shown
 from glotmix.progress import Advance
 
 USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
@@ -30,8 +32,8 @@ ENOUGH_TO_SHARE = 100
 """Runs from which the fits are shared out over processes, unless told otherwise."""
 
 
-@dataclass(frozen=True)
-class Fitted:
+@dataclass(frozen=True, repr=False)
+class Fitted(Shown):
     """What ``glotmix fit`` found."""
 
     chosen: str
@@ -58,6 +60,10 @@ class Fitted:
             "judged": None if self.judged is None else self.judged.to_json(),
             "unique": dict(self.unique),
         }
+
+    def table(self) -> Group:
+        """What :meth:`tables` has, in one piece."""
+        return Group(*self.tables())
 
     def tables(self) -> list[Table | str]:
         """Held-out errors, which law was chosen and why, and what the runs do not tell of its parameters."""
@@ -95,7 +101,7 @@ def fit_table(
     """
     measured = measurements_in(runs, mixtures, losses)
     if workers is None:
-        workers = _processes_for(measured)
+        workers = processes_for(measured)
     apart = None if held_out is None else read_runs(held_out)
     return fit_measurements(
         measured,
@@ -164,7 +170,8 @@ def _only(holdout: Holdout, scores: Mapping[str, Any]) -> Holdout:
     return dataclasses.replace(holdout, scores=scores)
 
 
-def _processes_for(measured: Measurements) -> int:
+def processes_for(measured: Measurements) -> int:
+    """One per core where there are runs enough to be worth it."""
     return (os.cpu_count() or 1) if len(measured) >= ENOUGH_TO_SHARE else 1
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from scipy.stats import t as student
 
 from glotmix.errors import BadInput
@@ -19,7 +20,8 @@ from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
-from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.mixture import Mixture, share_columns
+from glotmix.notebook import Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -29,8 +31,8 @@ all alike."""
 OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
 
 
-@dataclass(frozen=True)
-class TargetFit:
+@dataclass(frozen=True, repr=False)
+class TargetFit(Shown):
     """A law fitted to the losses of one target."""
 
     problem: Problem
@@ -63,9 +65,18 @@ class TargetFit:
         """Whether there are parameters to predict with."""
         return len(self.theta_P) > 0 and bool(np.isfinite(self.theta_P).all())
 
+    def to_polars(self) -> pl.DataFrame:
+        """One row per parameter: ``parameter``, ``value``, ``low`` and ``high`` (2.5 and 97.5 % of the resamples, null
+        without them)."""
+        low_P = high_P = np.full(len(self.theta_P), np.nan)
+        if len(self.bootstrap_BP):
+            low_P, high_P = np.percentile(self.bootstrap_BP, [2.5, 97.5], axis=0)
+        columns = {"parameter": self.names, "value": self.theta_P, "low": low_P, "high": high_P}
+        return pl.DataFrame(columns, schema_overrides={"parameter": pl.String}).fill_nan(None)
 
-@dataclass(frozen=True)
-class Prediction:
+
+@dataclass(frozen=True, repr=False)
+class Prediction(Shown):
     """Losses of R mixtures on T targets."""
 
     targets: tuple[str, ...]
@@ -76,10 +87,26 @@ class Prediction:
     """Lower ends of 95 % intervals for the loss that a new run would measure; NaN without a bootstrap."""
     high_RT: np.ndarray
     """Upper ends."""
+    mixtures: tuple[Mixture, ...] = ()
+    """What was asked, one per row; empty where only the numbers were wanted."""
+    beyond: tuple[str, ...] = ()
+    """How far each row lies beyond the runs, in words, "" within them; empty where only the numbers were wanted."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per mixture, in the order in which they were asked: ``p/<group>`` (its shares, where they are kept),
+        ``beyond`` (how far it lies beyond the runs, where one does), ``loss/<target>``, and ``loss/<target>/low`` and
+        ``loss/<target>/high`` (95 % interval); unknown is null."""
+        told = {"beyond": self.beyond} if any(self.beyond) else {}
+        numbers = {
+            f"loss/{target}{end}": x_RT[:, t]
+            for t, target in enumerate(self.targets)
+            for end, x_RT in (("", self.value_RT), ("/low", self.low_RT), ("/high", self.high_RT))
+        }
+        return pl.DataFrame({**share_columns(self.mixtures), **told, **numbers}).fill_nan(None)
 
 
-@dataclass(frozen=True)
-class Fit:
+@dataclass(frozen=True, repr=False)
+class Fit(Shown):
     """A law fitted to all targets."""
 
     law: Law
@@ -231,6 +258,21 @@ class Fit:
     def transfer(self) -> TransferMatrix | None:
         """Transfer values that the law was given."""
         return next((at.problem.transfer for at in self.fits.values()), None)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per target and parameter: ``target``, ``status`` (of the target's fit), ``runs`` (fitted to),
+        ``error`` (relative error of a run), ``parameter``, ``value``, ``low`` and ``high`` (95 % of the resamples)."""
+        parts = [
+            at.to_polars().select(
+                pl.lit(target).alias("target"),
+                pl.lit(at.status).alias("status"),
+                pl.lit(at.runs).alias("runs"),
+                pl.lit(float(at.scale)).alias("error"),
+                pl.all(),
+            )
+            for target, at in self.fits.items()
+        ]
+        return pl.concat(parts)
 
     def _shares(self, mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray) -> np.ndarray:
         if isinstance(mixtures, np.ndarray):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
@@ -16,7 +17,7 @@ from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
-from glotmix.notebook import rich_html
+from glotmix.notebook import Brief, Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -44,8 +45,8 @@ class Score:
     """Held-out runs that the law could predict (finite)."""
 
 
-@dataclass(frozen=True)
-class Predictions:
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
     """What the scores were computed from."""
 
     runs: tuple[str, ...]
@@ -56,8 +57,8 @@ class Predictions:
     """Law to what it predicted for them, [R, T]; NaN or infinite where it says nothing."""
 
 
-@dataclass(frozen=True)
-class Holdout:
+@dataclass(frozen=True, repr=False)
+class Holdout(Shown):
     """Held-out scores of several laws."""
 
     scores: Mapping[str, Mapping[str, Score]]
@@ -117,9 +118,16 @@ class Holdout:
         languages, targets = tuple(data["languages"]), tuple(data["targets"])
         return cls(scores, targets, languages, noise, data["split"], data["problems"])
 
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return rich_html(self.table())
+    def to_polars(self) -> pl.DataFrame:
+        """One row per law and target: ``law``, ``target``, ``error`` (mean relative error), ``mae`` (mean absolute
+        error, in the unit of the loss), ``spearman`` (rank correlation), ``runs`` (held-out runs that the law could
+        predict), and ``noise`` (relative standard deviation between runs of one mixture)."""
+        rows = [
+            {"law": law, "target": target, **asdict(score), "noise": self.noise[target]}
+            for law, of in self.scores.items()
+            for target, score in of.items()
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
 
     def table(self) -> Any:
         """A rich table: targets as rows, laws as columns, relative error in percent; mean, MAE and Spearman below.

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from glotmix.errors import BadInput
-from glotmix.fit.choice import _processes_for
+from glotmix.fit.choice import processes_for
 from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit
 from glotmix.fit.jackknife import Jackknife, jackknife
 from glotmix.fit.splits import mixtures_of
-from glotmix.measurements import read_runs, read_table, write_csv
+from glotmix.measurements import SHARE_TOLERANCE, Measurements, read_runs, read_table, write_csv
 
 PARTS = 20
 """Fits without a part of the runs that CV+ makes."""
@@ -29,38 +31,49 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
         BadInput: a column is missing, a share is no number, negative, or a row does not sum to one.
     """
     table = read_table(mixtures)
-    columns = [f"p/{language}" for language in fitted.languages]
+    p_RL, sizes = shares_in(table, fitted.languages, where=mixtures)
+    by: Fit | Jackknife = fitted if jackknifed is None else intervals_from(fitted, read_runs(jackknifed))
+    prediction = by.predict(p_RL, sizes["N"], sizes["D"])
+    prediction = replace(prediction, beyond=tuple(rows_beyond(fitted, p_RL, sizes["N"], sizes["D"])))
+    write_csv(table.with_columns(prediction.to_polars()).fill_nan(None), out)
+
+
+def shares_in(
+    table: pl.DataFrame, languages: Sequence[str], *, where: object
+) -> tuple[np.ndarray, dict[str, np.ndarray | None]]:
+    """Mixtures [R, L] of a table's columns ``p/<group>``, and its columns ``N`` and ``D``, None where it lacks them.
+
+    Args:
+        table: one row per mixture.
+        languages: order of the shares.
+        where: the file or object that it came from, for messages.
+
+    Raises:
+        BadInput: a column is missing, a share is no number, negative, or a row does not sum to one.
+    """
+    columns = [f"p/{language}" for language in languages]
     if missing := [column for column in columns if column not in table.columns]:
-        raise BadInput(f"no column {', '.join(missing)}", where=mixtures, expected=", ".join(columns))
-    p_RL = np.column_stack([_numbers(table, column, mixtures) for column in columns])
-    if (p_RL < 0).any() or (np.abs(p_RL.sum(1) - 1) > 0.025).any():
-        row = int(np.argmax((p_RL < 0).any(1) | (np.abs(p_RL.sum(1) - 1) > 0.025)))
+        raise BadInput(f"no column {', '.join(missing)}", where=where, expected=", ".join(columns))
+    p_RL = np.column_stack([_numbers(table, column, where) for column in columns])
+    if (p_RL < 0).any() or (np.abs(p_RL.sum(1) - 1) > SHARE_TOLERANCE).any():
+        row = int(np.argmax((p_RL < 0).any(1) | (np.abs(p_RL.sum(1) - 1) > SHARE_TOLERANCE)))
         raise BadInput(
             f"row {row + 1}: shares sum to {p_RL[row].sum():.4f}, the least is {p_RL[row].min():.4g}",
-            where=mixtures,
+            where=where,
             expected="shares of at least 0 that sum to 1",
         )
-    given = {name: _numbers(table, name, mixtures) if name in table.columns else None for name in ("N", "D")}
-    by: Fit | Jackknife = fitted
-    if jackknifed is not None:
-        runs = read_runs(jackknifed)
-        parts = PARTS if mixtures_of(runs).max() >= PARTS else None
-        many = _processes_for(runs)
-        by = jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=many)
-    prediction = by.predict(p_RL / p_RL.sum(1, keepdims=True), given["N"], given["D"])
-    told = rows_beyond(fitted, p_RL, given["N"], given["D"])
-    if any(told):
-        table = table.with_columns(pl.Series("beyond", told))
-    for t, target in enumerate(prediction.targets):
-        table = table.with_columns(
-            pl.Series(f"loss/{target}", prediction.value_RT[:, t]),
-            pl.Series(f"loss/{target}/low", prediction.low_RT[:, t]),
-            pl.Series(f"loss/{target}/high", prediction.high_RT[:, t]),
-        )
-    write_csv(table.fill_nan(None), out)
+    sizes = {name: _numbers(table, name, where) if name in table.columns else None for name in ("N", "D")}
+    return p_RL / p_RL.sum(1, keepdims=True), sizes
 
 
-def _numbers(table: pl.DataFrame, column: str, where: Path) -> np.ndarray:
+def intervals_from(fitted: Fit, runs: Measurements) -> Jackknife:
+    """The same law fitted to runs again for intervals by jackknife+; by CV+ in ``PARTS`` parts of many mixtures."""
+    parts = PARTS if mixtures_of(runs).max() >= PARTS else None
+    many = processes_for(runs)
+    return jackknife(fitted.law, runs, parts=parts, targets=fitted.targets, transfer=fitted.transfer, workers=many)
+
+
+def _numbers(table: pl.DataFrame, column: str, where: object) -> np.ndarray:
     values = table[column].cast(pl.Float64, strict=False).fill_null(float("nan")).to_numpy()
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values))[0])

@@ -13,11 +13,12 @@ from typing import ClassVar
 
 import numpy as np
 
+from glotmix.notebook import Brief
 from glotmix.transfer.matrix import TransferMatrix
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, repr=False)
+class Problem(Brief):
     """What a law knows about one target before it sees losses."""
 
     target: str
@@ -36,8 +37,8 @@ class Problem:
         return self.languages.index(self.target) if self.target in self.languages else None
 
 
-@dataclass(frozen=True)
-class Inputs:
+@dataclass(frozen=True, repr=False)
+class Inputs(Brief):
     """What a law predicts from; one row per run."""
 
     p_RL: np.ndarray

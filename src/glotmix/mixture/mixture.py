@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.notebook import bars_html
 
+if TYPE_CHECKING:
+    import polars as pl
+
 SUM_TOLERANCE = 1e-6
 """How far the shares that a user writes may sum from one; within it they are divided by their sum."""
+MOST_SHOWN = 8
+"""Languages that ``repr`` lists."""
 
 
 class Mixture(Mapping[str, float]):
@@ -83,7 +89,9 @@ class Mixture(Mapping[str, float]):
         return isinstance(other, Mixture) and self._shares == other._shares
 
     def __repr__(self) -> str:
-        return f"Mixture({', '.join(f'{language} {share:.4g}' for language, share in self._shares.items())})"
+        shown = [f"{language:.30} {share:.4g}" for language, share in list(self._shares.items())[:MOST_SHOWN]]
+        more = [f"… {len(self) - MOST_SHOWN} more"] if len(self) > MOST_SHOWN else []
+        return f"Mixture({', '.join([*shown, *more])})"
 
     @property
     def support(self) -> tuple[str, ...]:
@@ -117,3 +125,15 @@ class Mixture(Mapping[str, float]):
     def to_json(self) -> dict[str, float]:
         """A plain dict, for JSON and YAML."""
         return dict(self._shares)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per language: ``language``, ``share`` (of training tokens, sums to 1)."""
+        import polars as pl
+
+        return pl.DataFrame({"language": list(self._shares), "share": list(self._shares.values())})
+
+
+def share_columns(mixtures: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Columns ``p/<language>`` of a table that has a row per mixture; a language that one lacks has share 0 there."""
+    languages = dict.fromkeys(language for mixture in mixtures for language in mixture)
+    return {f"p/{language}": [float(mixture.get(language, 0.0)) for mixture in mixtures] for language in languages}

@@ -7,12 +7,16 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.balancing import proportional, temperature
-from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.mixture import Mixture, share_columns
+from glotmix.notebook import Shown
+
+if TYPE_CHECKING:
+    import polars as pl
 
 DENSE_STAGES = 20
 """Stages that stand for a continuous decay of the temperature."""
@@ -28,8 +32,8 @@ class Stage:
     """Whether optimiser state and learning-rate schedule begin anew with this stage."""
 
 
-@dataclass(frozen=True)
-class Schedule:
+@dataclass(frozen=True, repr=False)
+class Schedule(Shown):
     """Mixtures over training, piecewise constant in the share of tokens seen.
 
     All stages have the same member languages, the first starts at 0 and starts increase.
@@ -144,6 +148,15 @@ class Schedule:
             {"start": stage.start, "mixture": stage.mixture.to_json()} | ({"restart": True} if stage.restart else {})
             for stage in self.stages
         ]
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per stage: ``start`` (share of all training tokens before it), ``restart`` (whether the optimiser
+        begins anew), and ``p/<language>`` (its mixture)."""
+        import polars as pl
+
+        stages = self.stages
+        told = {"start": [stage.start for stage in stages], "restart": [stage.restart for stage in stages]}
+        return pl.DataFrame(told | share_columns([stage.mixture for stage in stages]))
 
     @classmethod
     def from_json(cls, stages: Sequence[Mapping[str, Any]] | Mapping[str, float], *, where: object = None) -> Schedule:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.notebook import Brief
 from glotmix.optimize.config import OptimizeConfig
 
 
@@ -47,8 +48,8 @@ class Penalty:
         return {"kind": self.kind, "weight": self.weight, "reference": reference}
 
 
-@dataclass(frozen=True)
-class Objective(ABC):
+@dataclass(frozen=True, repr=False)
+class Objective(Brief, ABC):
     """A function of the losses ``L_t`` of the targets that have a weight. Final subclasses say which.
 
     All of them are built from ``x_t = a_t (L_t - r_t)``: with ``a`` and ``r`` known, an objective is either the sum of
@@ -142,7 +143,7 @@ class Objective(ABC):
             ) from None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Mean(Objective):
     """``Σ_t w_t L_t / Σ_t w_t``: the weighted mean; with equal weights the mean."""
 
@@ -159,7 +160,7 @@ class Mean(Objective):
         return x.sum(axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Normalised(Objective):
     """``Σ_t w_t L_t / L_t^best / Σ_t w_t``: languages with high loss do not outweigh the others.
 
@@ -181,7 +182,7 @@ class Normalised(Objective):
         return x.sum(axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Worst(Objective):
     """``max_t w_t L_t / L_t^best``: the language that is furthest above what it could have."""
 
@@ -200,7 +201,7 @@ class Worst(Objective):
         return x.max(axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Regret(Objective):
     """``max_t w_t (L_t - L_t^best)``: the most that any language gives up to the others, in units of the loss."""
 
@@ -219,7 +220,7 @@ class Regret(Objective):
         return x.max(axis=-1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Quantile(Objective):
     """The ``⌈q M⌉``-th smallest of ``L_t / L_t^best``: a share 1 - q of the languages may do worse. Not convex.
 

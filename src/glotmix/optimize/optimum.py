@@ -7,19 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from glotmix.errors import BadInput
 from glotmix.estimate import Estimate
-from glotmix.mixture.mixture import Mixture
-from glotmix.notebook import rich_html
+from glotmix.mixture.mixture import Mixture, share_columns
+from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
 
 
-@dataclass(frozen=True)
-class Baseline:
+@dataclass(frozen=True, repr=False)
+class Baseline(Shown):
     """A mixture that the optimum is compared with, on the same law."""
 
     name: str
@@ -32,6 +33,18 @@ class Baseline:
     """Value of the objective."""
     broken: tuple[str, ...] = ()
     """Limits that it does not meet, in words."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row, as in :meth:`Optimum.to_polars`: ``name``, ``objective``, ``objective/low``, ``objective/high``,
+        ``p/<language>``, ``loss/<target>``, ``loss/<target>/low``, ``loss/<target>/high``."""
+        numbers = {"objective": self.objective, **{f"loss/{target}": loss for target, loss in self.predicted.items()}}
+        told = {
+            f"{name}{end}": [x]
+            for name, one in numbers.items()
+            for end, x in (("", one.value), ("/low", one.low), ("/high", one.high))
+        }
+        overrides = dict.fromkeys(told, pl.Float64)
+        return pl.DataFrame({"name": [self.name], **share_columns([self.mixture]), **told}, schema_overrides=overrides)
 
 
 @dataclass(frozen=True)
@@ -96,8 +109,8 @@ class Nearest:
         return {"distance": self.distance, "extrapolates": self.extrapolates, "mixture": self.mixture.to_json()}
 
 
-@dataclass(frozen=True)
-class Optimum:
+@dataclass(frozen=True, repr=False)
+class Optimum(Shown):
     """The best mixture on a law under limits."""
 
     mixture: Mixture
@@ -216,9 +229,20 @@ class Optimum:
                 f"no optimum: {error!r} missing or malformed", where=where, expected="an optimum.json"
             ) from None
 
-    def _repr_html_(self) -> str:
-        """For notebooks."""
-        return rich_html(self.table())
+    def to_polars(self) -> pl.DataFrame:
+        """One row per mixture, the optimum first, then every baseline: ``name``, ``p/<language>`` (shares),
+        ``objective`` with its 95 % interval ``objective/low`` and ``objective/high``, ``loss/<target>`` with
+        ``loss/<target>/low`` and ``loss/<target>/high``, and ``gain`` with ``gain/low`` and ``gain/high`` (objective
+        minus that of the optimum)."""
+        rows = [Baseline("optimum", self.mixture, self.predicted, self.objective), *self.baselines]
+        gains = {"optimum": Gain(0.0), **self.gains}
+        columns = {
+            "gain": [gains[row.name].value for row in rows],
+            "gain/low": [gains[row.name].low for row in rows],
+            "gain/high": [gains[row.name].high for row in rows],
+        }
+        told = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64))
+        return pl.concat([row.to_polars() for row in rows], how="diagonal").with_columns(told)
 
     def price_words(self) -> tuple[str, ...]:
         """For every language what one more percentage point of it costs and gives, the others giving way."""

@@ -14,18 +14,25 @@ from glotmix.errors import BadInput
 from glotmix.fit.extrapolation import beyond, ignored
 from glotmix.fit.fit import Fit
 from glotmix.measurements import write_csv
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.planning import Design
 from glotmix.mixture.schedule import mixture_in
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints, constraints_from
 from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
-from glotmix.optimize.reuse import Reuse, minimise_kept, reuse
+from glotmix.optimize.reuse import Reuse, minimise_kept, reuse, reuse_runs
 from glotmix.optimize.solve import minimise
 
 
-def asked(given: Mapping[str, Any], overrides: Sequence[str] = ()) -> OptimizeConfig:
+def asked(given: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "--set") -> OptimizeConfig:
     """Objective and limits as a study's section ``optimize`` has them, from options and ``field=value`` overrides.
+
+    Args:
+        given: fields to values.
+        overrides: further ones, as text.
+        where: what messages call the place.
 
     Raises:
         BadInput: a field that the section does not have, or a value that it does not take.
@@ -33,7 +40,7 @@ def asked(given: Mapping[str, Any], overrides: Sequence[str] = ()) -> OptimizeCo
     data = dict(given)
     for override in overrides:
         data = merged(data, parse_override(override))
-    return checked(OptimizeConfig, data, where="--set")
+    return checked(OptimizeConfig, data, where=where)
 
 
 def optimum_of(
@@ -74,23 +81,24 @@ def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) ->
     Raises:
         BadInput: nothing is new and nothing affected, or a schedule of several stages.
     """
-    earlier = mixture_in(mixture)
+    return kept_in(mixture_in(mixture), languages, affected, where=mixture)
+
+
+def kept_in(earlier: Mixture, languages: Sequence[str], affected: Sequence[str], *, where: object) -> Reuse:
+    """The same of a mixture that is at hand; ``where`` is what messages call it."""
     new = [language for language in languages if language not in earlier]
     if missing := [language for language in earlier if language not in languages]:
-        raise BadInput(f"{', '.join(missing)} is not in the law", where=mixture, expected=", ".join(languages))
+        raise BadInput(f"{', '.join(missing)} is not in the law", where=where, expected=", ".join(languages))
     if not new and not affected:
-        raise BadInput("no language is new and none affected", where=mixture, expected="one whose share is to be found")
+        raise BadInput("no language is new and none affected", where=where, expected="one whose share is to be found")
     return reuse(earlier, new, affected=affected)
 
 
 def reuse_design(mixture: Path, new: Sequence[str], affected: Sequence[str], runs: int, seed: int, out: Path) -> None:
     """Write mixtures to train, ``run`` and ``p/<language>``, in which the unaffected languages keep their ratios."""
-    import polars as pl
-
     small = reuse(mixture_in(mixture), new, affected=affected)
-    designed = small.design(runs, np.random.default_rng(seed))
-    columns = {f"p/{language}": [one[language] for one in designed] for language in designed[0]}
-    write_csv(pl.DataFrame({"run": [f"reuse-{index:03}" for index in range(runs)], **columns}), out)
+    designed = Design(reuse_runs(small, runs, np.random.default_rng(seed)))
+    write_csv(designed.to_polars().select("run", "^p/.*$"), out)
 
 
 def _question(
@@ -101,6 +109,6 @@ def _question(
     if not known and fitted.unique_L is not None:
         known = dict(zip(fitted.languages, fitted.unique_L.tolist(), strict=True))
     if config.max_epochs is not None and (not known or D is None):
-        raise BadInput("--max-epochs without --unique and --tokens", expected="unique tokens per group and D")
+        raise BadInput("max_epochs without unique and tokens", expected="unique tokens per group and D of the run")
     limits = constraints_from(config, fitted.languages, unique=known, D=D)
     return objective_from(config, fitted.targets, fitted.languages), limits, known

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
 from glotmix.optimize.optimum import Optimum
@@ -137,6 +139,12 @@ def minimise_kept(
         baselines=tuple(replace(one, mixture=small.expand(one.mixture)) for one in found.baselines),
         spread=spread,
     )
+
+
+def reuse_runs(small: Reuse, runs: int, rng: np.random.Generator, tokens: int = 0) -> tuple[PlannedRun, ...]:
+    """The mixtures of :meth:`Reuse.design` as planned runs of so many tokens."""
+    designed = [Schedule.constant(mixture) for mixture in small.design(runs, rng)]
+    return tuple(PlannedRun(f"reuse-{i:03}", "swarm", schedule, tokens, 0) for i, schedule in enumerate(designed))
 
 
 def reuse(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -17,6 +18,7 @@ from glotmix.errors import BadInput, Infeasible
 from glotmix.estimate import Estimate
 from glotmix.fit.extrapolation import Measured, beyond
 from glotmix.fit.fit import Fit
+from glotmix.notebook import Shown
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints
@@ -33,8 +35,8 @@ GRID, FINE = 9, 33
 """Sizes at which the mixture is optimised to bracket the best one, and at which resampled fits are compared."""
 
 
-@dataclass(frozen=True)
-class Scaled:
+@dataclass(frozen=True, repr=False)
+class Scaled(Shown):
     """The optimum at one size."""
 
     optimum: Optimum
@@ -42,9 +44,13 @@ class Scaled:
     warnings: tuple[str, ...]
     """Where the size goes beyond what was measured."""
 
+    def to_polars(self) -> pl.DataFrame:
+        """The table of the optimum (:meth:`~glotmix.optimize.optimum.Optimum.to_polars`)."""
+        return self.optimum.to_polars()
 
-@dataclass(frozen=True)
-class Allocation:
+
+@dataclass(frozen=True, repr=False)
+class Allocation(Shown):
     """The best model size, tokens and mixture for a compute budget."""
 
     N: Estimate
@@ -55,6 +61,10 @@ class Allocation:
     """The optimum at that size, the epochs limit taken at that D."""
     warnings: tuple[str, ...]
     """Where it goes beyond what was measured, or ends at the edge of the range that was searched."""
+
+    def to_polars(self) -> pl.DataFrame:
+        """The table of the optimum (:meth:`~glotmix.optimize.optimum.Optimum.to_polars`)."""
+        return self.optimum.to_polars()
 
 
 def along(
@@ -217,8 +227,8 @@ class Unfilled:
     """The limits in conflict."""
 
 
-@dataclass(frozen=True)
-class Climb:
+@dataclass(frozen=True, repr=False)
+class Climb(Shown):
     """The optimum at several sizes, and the best way to spend a budget."""
 
     sizes: tuple[Scaled, ...]
@@ -227,6 +237,24 @@ class Climb:
     """The compute-optimal size, tokens and mixture; None where no budget was given."""
     unfilled: tuple[Unfilled, ...] = ()
     """Sizes asked for at which no mixture meets the limits."""
+
+    def table(self) -> RenderableType:
+        """One row per size, the best one last."""
+        return climb_table(self)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per size, the best one last: ``N`` (parameters without embeddings), ``D`` (training tokens), ``best``
+        (whether it is the compute-optimal size), and of the optimum there ``p/<language>``, ``objective``,
+        ``objective/low``, ``objective/high``, ``loss/<target>``, ``loss/<target>/low``, ``loss/<target>/high``."""
+        found = [(one.optimum, False) for one in self.sizes]
+        found += [] if self.best is None else [(self.best.optimum, True)]
+        told = {
+            "N": [optimum.N for optimum, _ in found],
+            "D": [optimum.D for optimum, _ in found],
+            "best": [best for _, best in found],
+        }
+        rows = [optimum.to_polars().head(1).select(pl.exclude("name", "^gain.*$")) for optimum, _ in found]
+        return pl.concat([pl.DataFrame(told), pl.concat(rows, how="diagonal")], how="horizontal")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

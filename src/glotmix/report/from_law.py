@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from glotmix import __version__
 from glotmix.errors import GlotmixError
 from glotmix.estimate import Estimate
 from glotmix.fit.fit import Fit
@@ -21,6 +20,7 @@ from glotmix.optimize.objective import Mean
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
 from glotmix.report.evidence import About, Advice, Candidate, Front, HeldOut
+from glotmix.version import __version__
 
 
 def about(tag: str) -> About:

@@ -25,10 +25,11 @@ from glotmix.transfer.measured import values_of_runs
 
 
 def report_on_runs(
-    runs: Path | None,
+    runs: Path | Measurements | None,
     *,
     mixtures: Path | None = None,
     losses: Path | None = None,
+    title: str = "Runs",
     laws: Sequence[str] = ("auto",),
     folds: int = 10,
     bootstrap: int = 100,
@@ -38,14 +39,19 @@ def report_on_runs(
     """Fit, optimise the mean loss of the groups in the mixture, and write the report of a table of runs.
 
     Held-out predictions are those of cross-validation over mixtures. What only a study knows (corpus, closed loop,
-    time) is left out; the page's explorer answers other objectives and limits.
+    time) is left out; the page's explorer answers other objectives and limits. ``title`` heads the page of measurements
+    that are at hand; that of a table is headed by its name.
 
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
     if runs is None and mixtures is None:
         raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
-    measured = read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+    if isinstance(runs, Measurements):
+        measured = runs
+    else:
+        measured = read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+        title = (runs or mixtures or Path(title)).stem
     fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
     law = fitted.fit
     D = law.D if math.isfinite(law.D) else None
@@ -53,11 +59,9 @@ def report_on_runs(
     limits = OptimizeConfig(max_epochs=None)
     unique = {} if law.unique_L is None else dict(zip(law.languages, law.unique_L.tolist(), strict=True))
     optimum = optimum_of(law, limits, unique=unique, D=D, N=N)
-    source = runs or mixtures
-    assert source is not None
     names = _about(measured)
     evidence = Evidence(
-        title=source.stem,
+        title=title,
         description=f"What {len(set(measured.runs))} runs say about the mixture of {len(measured.languages)} groups.",
         about=names,
         measurements=measured,
@@ -76,7 +80,7 @@ def report_on_runs(
         noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},
         cost=_cost(measured),
         warnings=tuple(f"Law {name} could not be fitted: {why}" for name, why in fitted.holdout.problems.items()),
-        provenance=versions() | {"runs": fingerprint([source.name, measured.loss_RT.tolist()])},
+        provenance=versions() | {"runs": fingerprint([title, measured.loss_RT.tolist()])},
         unit="loss",
     )
     return write_report(evidence, out)

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from glotmix.config import Section, checked, read_study
 from glotmix.errors import BadInput
+from glotmix.notebook import Shown
 from glotmix.study.directory import StudyDirectory
 from glotmix.sweep.lock import held
 
 if TYPE_CHECKING:
+    import polars as pl
     from rich.console import RenderableType
     from rich.table import Table
 
 C = TypeVar("C", bound=Section)
 
 
-@dataclass(frozen=True)
-class Price:
+@dataclass(frozen=True, repr=False)
+class Price(Shown):
     """What a study will take, told before it is spent."""
 
     lines: dict[str, str]
@@ -37,6 +39,12 @@ class Price:
     def to_json(self) -> dict[str, Any]:
         """A plain dict: the amounts, and the lines under ``lines``."""
         return {**self.amounts, "lines": self.lines}
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per line: ``what`` is counted ("models", "training tokens"), ``amount`` in words."""
+        import polars as pl
+
+        return pl.DataFrame({"what": list(self.lines), "amount": list(self.lines.values())})
 
     def table(self) -> Table:
         """For a terminal."""

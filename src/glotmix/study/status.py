@@ -14,6 +14,7 @@ from rich.table import Table
 from glotmix.artifact import failure_of, read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
+from glotmix.notebook import Shown
 from glotmix.study.directory import COMPUTE, CONFIGURATION, REPORT, is_made, planned_compute, planned_work
 from glotmix.sweep.lock import LOCK
 from glotmix.sweep.sweep import RUN, Tally, running
@@ -58,8 +59,8 @@ class Progress:
         write_json(self._path, told, durable=False)
 
 
-@dataclass(frozen=True)
-class Status:
+@dataclass(frozen=True, repr=False)
+class Status(Shown):
     """Runs by state, and what is under way."""
 
     planned: int

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 
 from glotmix.errors import BadInput
-from glotmix.notebook import table_html
+from glotmix.notebook import Shown, table_html
+
+if TYPE_CHECKING:
+    import polars as pl
 
 BUDGETS = {
     "fixed": "Budget: fixed, every coalition had the same tokens, so a source takes its tokens from the others.",
@@ -20,8 +23,8 @@ BUDGETS = {
 """What readers of values must know of the tokens that coalitions had."""
 
 
-@dataclass(frozen=True)
-class TransferMatrix:
+@dataclass(frozen=True, repr=False)
+class TransferMatrix(Shown):
     """``value[target, source]``: rows are targets, columns are sources (the orientation of ATLAS, arXiv 2510.22037).
 
     Every lens on transfer (game, law, influence, in-run) returns this type, so that they can be laid side by side.
@@ -121,6 +124,22 @@ class TransferMatrix:
         return cls(
             targets, sources, value, grid("low"), grid("high"), data["unit"], data["method"], dict(data["notes"])
         )
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per target and source: ``target``, ``source``, ``value`` (in ``unit``; positive helps), ``low`` and
+        ``high`` (ends of the 95 % interval, null where there is none)."""
+        import polars as pl
+
+        pairs = [(target, source) for target in self.targets for source in self.sources]
+        ends = [self.interval(*pair) or (None, None) for pair in pairs]
+        columns = {
+            "target": [target for target, _ in pairs],
+            "source": [source for _, source in pairs],
+            "value": [self[pair] for pair in pairs],
+            "low": [low for low, _ in ends],
+            "high": [high for _, high in ends],
+        }
+        return pl.DataFrame(columns, schema_overrides={"low": pl.Float64, "high": pl.Float64})
 
 
 def transfer_table(matrix: TransferMatrix) -> Table:

@@ -1,0 +1,125 @@
+"""The menu: plan what to train, and run studies from corpus to page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from glotmix.config import checked
+from glotmix.menu.results import StudyResults
+from glotmix.menu.sources import MixtureLike, PathLike, mixture_of
+from glotmix.mixture.balancing import proportional, uniform
+from glotmix.mixture.config import DesignConfig
+from glotmix.mixture.planning import Design, design_of
+from glotmix.notebook import Listing
+from glotmix.optimize.reuse import reuse, reuse_runs
+from glotmix.studies.recipes import all_recipes
+from glotmix.studies.start import StudyToRun, open_study
+
+if TYPE_CHECKING:
+    from glotmix.study.kind import Price
+
+
+def recipes() -> Listing:
+    """Study files to start from: path, scales, and the question that each asks."""
+    return Listing("Recipes", tuple(all_recipes()))
+
+
+def design(
+    languages: Sequence[str],
+    *,
+    tokens: float,
+    unique: Mapping[str, float] | None = None,
+    least: float = 0.0,
+    seed: int = 0,
+    keep: MixtureLike | None = None,
+    affected: Sequence[str] = (),
+    runs: int = 12,
+    **fields: Any,
+) -> Design:
+    """Which models to train so that laws can be fitted: for those who train them themselves.
+
+    Args:
+        languages: languages or groups whose shares are sought.
+        tokens: training tokens D of each model.
+        unique: unique tokens of each language, which make the corpus's own mixture where ``base="natural"``.
+        least: a share that is drawn below this becomes zero.
+        seed: of the draws.
+        keep: a mixture found before, when languages join: its languages keep their relative shares (Olmix's reuse).
+        affected: with ``keep``: languages of it whose share is sought again.
+        runs: with ``keep``: how many models.
+        fields: those of a study's section ``design``: ``coalitions`` ("all", "sampled" or "none"), ``swarm`` (mixtures
+            drawn), ``anchors``, ``anchor_seeds``, ``seeds``, ``base``, ``budget``, ``sampled_coalitions``, ...
+
+    Returns:
+        One row per model: name, role, tokens, seed and shares.
+
+    Raises:
+        BadInput: a field that the section does not have, or fewer than two mixtures to fit laws to.
+    """
+    if keep is not None:
+        kept = mixture_of(keep)
+        small = reuse(kept, [name for name in languages if name not in kept], affected=affected)
+        return Design(reuse_runs(small, runs, np.random.default_rng(seed), round(tokens)))
+    config = checked(DesignConfig, {"swarm_roles": "fit", **fields}, where="design")
+    natural = uniform(languages) if unique is None else proportional({name: unique[name] for name in languages})
+    return design_of(config, languages, natural, tokens, seed=seed, least=least)
+
+
+def price_study(study: PathLike, *, scale: str | None = None, change: Mapping[str, Any] | None = None) -> Price:
+    """What a study would cost: models, tokens, compute, time. Nothing is trained or written.
+
+    Args:
+        study: a study file (see ``gm.recipes()``).
+        scale: one of the file's scales.
+        change: fields to their values, by dotted name: ``{"optimize.objective": "worst"}``.
+
+    Raises:
+        BadInput: the file, field and value that are wrong.
+    """
+    return _opened(study, None, scale, change).price()
+
+
+def run_study(
+    study: PathLike,
+    *,
+    out: PathLike | None = None,
+    scale: str | None = None,
+    change: Mapping[str, Any] | None = None,
+) -> StudyResults:
+    """Run a study of any kind; interrupted and called again, it goes on where it stopped.
+
+    Training needs the extra ``train``. Progress goes to standard error.
+
+    Args:
+        study: a study file (see ``gm.recipes()``).
+        out: directory of its results; default ``out/<name of the file>``.
+        scale: one of the file's scales.
+        change: fields to their values, by dotted name: ``{"proxy.tokens": 1e6, "sweep.executor": "ray"}``.
+
+    Raises:
+        BadInput: the study, its corpus or its directory are wrong, or another process works on it.
+        GlotmixError: what it trains failed, or the disk is full.
+    """
+    started = _opened(study, out, scale, change)
+    started.run()
+    return StudyResults(started.directory.path)
+
+
+def load_study(directory: PathLike) -> StudyResults:
+    """The results of a study that was run, here or elsewhere: runs, transfer, laws, optimum, census, page.
+
+    Args:
+        directory: where they lie.
+
+    Raises:
+        BadInput: no study lies there.
+    """
+    return StudyResults(Path(directory))
+
+
+def _opened(study: PathLike, out: PathLike | None, scale: str | None, change: Mapping[str, Any] | None) -> StudyToRun:
+    return open_study(Path(study), out=None if out is None else Path(out), scale=scale, changes=change or {})

@@ -1,0 +1,66 @@
+"""A study file with its kind and its directory, ready to be priced or run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glotmix.config import Section
+from glotmix.studies import KINDS
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import Finished, Price, StudyKind, kind_in, run_study
+from glotmix.study.status import complete_in
+
+
+@dataclass(frozen=True)
+class StudyToRun:
+    """What is to be run, and where."""
+
+    kind: StudyKind[Any]
+    """What kind of study it is."""
+    config: Section
+    """What it asks."""
+    directory: StudyDirectory
+    """Where its results go."""
+
+    def price(self) -> Price:
+        """What it would cost, and what of it an earlier call has done already."""
+        price = self.kind.price(self.config, self.directory.base)
+        done = complete_in(self.directory.path)
+        line = {"done already": f"{done} runs in {self.directory.path}, which are not trained again"} if done else {}
+        return Price(price.lines | line, {**price.amounts, "complete": done})
+
+    def run(self) -> Finished:
+        """Do what is not done yet, and write the page."""
+        return run_study(self.kind, self.config, self.directory)
+
+
+def open_study(
+    study: Path,
+    *,
+    kind: StudyKind[Any] | None = None,
+    out: Path | None = None,
+    scale: str | None = None,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> StudyToRun:
+    """Read a study file.
+
+    Args:
+        study: the file.
+        kind: what kind it must be; default what it says.
+        out: directory of its results; default ``out/<name of the file>``.
+        scale: one of the file's scales.
+        overrides: ``a.b=value``, as on the command line.
+        changes: dotted fields to their values.
+
+    Raises:
+        BadInput: file, field, value and what was expected.
+    """
+    found = KINDS.find(kind_in(study), where=study)() if kind is None else kind
+    given = [*overrides, *(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items())]
+    directory = StudyDirectory(out or Path("out") / study.stem, study.resolve().parent)
+    return StudyToRun(found, found.load(study, scale=scale, overrides=given), directory)
