@@ -78,9 +78,10 @@ def frame(groups, runs=24):
     rng = np.random.default_rng(0)
     some = [[int(bit) for bit in f"{number:0{len(groups)}b}"] for number in range(1, 2 ** len(groups))]
     p = np.vstack([np.array(some) / np.sum(some, axis=1, keepdims=True), rng.dirichlet(np.ones(len(groups)), runs)])
-    N = np.tile([1e6, 2e6, 4e6, 8e6], len(p))[: len(p)]
-    loss = 1 + 0.2 * (p + 0.05) ** -0.3 * (N[:, None] / 1e6) ** -0.1 + rng.normal(0, 0.002, p.shape)
-    columns = {"run": [f"r{i}" for i in range(len(p))], "N": N, "D": 20 * N, "seed": [0] * len(p)}
+    N, D = np.resize([1e6, 2e6, 4e6, 8e6], len(p)), np.resize([2e7, 4e7, 1.6e8], len(p))
+    size = (N / 1e6) ** -0.2 * (D / 2e7) ** -0.2
+    loss = 1 + 0.2 * (p + 0.05) ** -0.3 * size[:, None] + rng.normal(0, 0.002, p.shape)
+    columns = {"run": [f"r{i}" for i in range(len(p))], "N": N, "D": D, "seed": [0] * len(p)}
     columns |= {f"p/{name}": p[:, i] for i, name in enumerate(groups)}
     columns |= {f"loss/{name}": loss[:, i] for i, name in enumerate(groups)}
     return pl.DataFrame(columns | {f"unique/{name}": [5e7] * len(p) for name in groups})
