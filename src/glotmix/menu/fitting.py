@@ -171,7 +171,8 @@ def predict(
         known = None if unique is None else np.array([_known(unique, name) for name in fitted.languages])
         found = fitted.predict(asked, N, D, known)
     p_RL = np.stack([mixture.vector(fitted.languages) for mixture in asked])
-    return replace(found, mixtures=tuple(asked), beyond=tuple(rows_beyond(fitted, p_RL, N, D)))
+    N_R, D_R = (None if x is None else np.broadcast_to(x, len(asked)) for x in (N, D))
+    return replace(found, mixtures=tuple(asked), beyond=tuple(rows_beyond(fitted, p_RL, N_R, D_R)))
 
 
 def _asked(

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glotmix.errors import BadInput
-from glotmix.exporters import Realised
 from glotmix.exporters.from_file import export_file
 from glotmix.exporters.listing import exporter_rows
+from glotmix.exporters.realised import Realised
 from glotmix.menu.results import StudyResults
 from glotmix.menu.sources import MixtureLike, PathLike, RunsLike, runs_of, schedule_of
 from glotmix.notebook import Listing
