@@ -90,7 +90,12 @@ def test_help_imports_the_command_line_and_nothing_behind_it(asked, allowed):
     loaded = set(told.stderr.split()) - set(bare.stdout.split())
     names = {name.split(".")[0] for name in loaded}
     assert {name for name in names - sys.stdlib_module_names - allowed if not name.startswith("_")} == {"glotmix"}
-    assert {name.split(".")[1] for name in loaded if name.startswith("glotmix.")} == {"cli", "commands", "errors", "version"}
+    assert {name.split(".")[1] for name in loaded if name.startswith("glotmix.")} == {
+        "cli",
+        "commands",
+        "errors",
+        "version",
+    }
 
 
 @pytest.mark.parametrize("asked", [None, "active"])

@@ -145,8 +145,8 @@ class Census(Shown):
     def to_polars(self) -> pl.DataFrame:
         """One row per language, a column for each field of :class:`CensusRow`: ``language``, ``documents``, ``bytes``,
         ``unique_tokens`` (U), ``held_out_documents``, ``held_out_tokens``, ``held_out_bytes``, ``fertility`` (tokens
-        per ``fertility_unit``), ``bytes_per_token``, ``byte_premium``, ``parallel_documents``, ``share``, ``epochs``.
-        """
+        per ``fertility_unit``), ``bytes_per_token``, ``tokens_per_byte``, ``byte_premium``, ``parallel_documents``,
+        ``share``, ``epochs``."""
         import polars as pl
 
         return pl.DataFrame([asdict(row) for row in self.rows], infer_schema_length=None)
