@@ -143,13 +143,16 @@ class Census(Shown):
             raise BadInput(f"not a census: {error}", where=where, expected=expected) from None
 
     def to_polars(self) -> pl.DataFrame:
-        """One row per language, a column for each field of :class:`CensusRow`: ``language``, ``documents``, ``bytes``,
-        ``unique_tokens`` (U), ``held_out_documents``, ``held_out_tokens``, ``held_out_bytes``, ``fertility`` (tokens
-        per ``fertility_unit``), ``bytes_per_token``, ``tokens_per_byte``, ``byte_premium``, ``parallel_documents``,
-        ``share``, ``epochs``."""
+        """One row per language, a column for each field of :class:`CensusRow` that is one number: ``language``,
+        ``documents``, ``bytes``, ``unique_tokens`` (U), ``held_out_documents``, ``held_out_tokens``,
+        ``held_out_bytes``, ``fertility`` (tokens per ``fertility_unit``), ``bytes_per_token``, ``byte_premium``,
+        ``parallel_documents``, ``share``, ``epochs``, ``tokens_per_byte``, ``parity``, ``vocabulary_share``,
+        ``unknown_tokens``, ``lost_text``, ``files``, ``rows``; and ``left_out``, how many rows are in neither side.
+        """
         import polars as pl
 
-        return pl.DataFrame([asdict(row) for row in self.rows], infer_schema_length=None)
+        told = [asdict(row) | {"left_out": sum(row.left_out.values())} for row in self.rows]
+        return pl.DataFrame(told, infer_schema_length=None).drop("labels")
 
     def table(self) -> Table:
         """For the terminal."""
