@@ -53,6 +53,15 @@ def verdict(difference: Estimate) -> Outcome:
     return "better" if difference.low > 0 else "worse" if difference.high < 0 else "within the noise"
 
 
+WORDS: dict[Outcome, str] = {
+    "better": "better beyond the noise",
+    "worse": "worse beyond the noise",
+    "within the noise": "within the noise: not told apart, nor shown to be equal",
+    "one seed only": "not judged: one seed has no spread",
+}
+"""What is known of a difference, as a reader of the terminal or the page is told."""
+
+
 def student(freedom: float, level: float = LEVEL) -> float:
     """Half-width of Student's two-sided interval in standard errors, with so many degrees of freedom; NaN with none."""
     from scipy import stats
@@ -88,6 +97,17 @@ def pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
     nu = sum(len(group) - 1 for group in groups if group)
     squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups if group)
     return (float(np.sqrt(squares / nu)) if nu else 0.0), nu
+
+
+def unpaired(values: Mapping[str, Sequence[float]], against: str) -> dict[str, Estimate]:
+    """Mean of every group minus that of one of them, where repeats are not shared: the pooled two-sample interval."""
+    s, freedom = pooled(list(values.values()))
+    base, n = float(np.mean(values[against])), len(values[against])
+    return {
+        name: Estimate.around(float(np.mean(of)) - base, student(freedom) * s * math.sqrt(1 / n + 1 / len(of)))
+        for name, of in values.items()
+        if name != against
+    }
 
 
 class PairedLayout:

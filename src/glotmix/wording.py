@@ -7,6 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from glotmix.estimate import Estimate
 
+OF_THE_LAW = "95 % interval of the law"
+"""What the law would have said of resampled runs: how far its mean may be off."""
+OF_A_RUN = "95 % interval of a new run"
+"""The same with the noise of a single run added, as ``glotmix predict`` writes it."""
 NBSP = "\u202f"
 """A narrow space that never breaks, between a number and its unit."""
 

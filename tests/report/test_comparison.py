@@ -104,3 +104,21 @@ def test_settings_are_compared_field_by_field():
         ("languages", "a, b", "a"),
         ("seed", "–", "not set"),
     ]
+
+
+def test_a_small_change_that_both_laws_see_is_not_called_none(small):
+    """Shares that differ by less than half a per cent of the tokens, but by more than the laws leave open."""
+    other, first, second, _ = moved(small, 0.002)
+    narrow = [
+        dataclasses.replace(
+            study,
+            advice=dataclasses.replace(
+                study.advice, spread={name: (p - 1e-4, p + 1e-4) for name, p in study.advice.optimum.mixture.items()}
+            ),
+        )
+        for study in (small, other)
+    ]
+    said = headline(share_rows(*narrow))
+    assert said.startswith("Both studies recommend nearly the same mixture")
+    assert small.name_of(first) in said
+    assert small.name_of(second) in said

@@ -13,11 +13,12 @@ from glotmix.estimate import Estimate
 from glotmix.report.evidence import Advice, Candidate, Cost, Evidence, HeldOut, RunRow, Trained
 from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
-from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows
+from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows
 from glotmix.report.frames.cautions import cautions, nearest_run
 from glotmix.report.frames.loop import loop_rows, summary, verdicts
 from glotmix.report.frames.timeline import lanes
 from glotmix.report.frames.transfer import clustered, finding, waterfall
+from glotmix.report.frames.verdict import mixture_in_words
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -62,14 +63,17 @@ def advised(optimum, baselines, **more):
     return Evidence("t", advice=Advice("shapley_law", "mean", best, others, **more))
 
 
-def test_the_headline_names_every_share_of_a_few_languages_and_the_rest_of_many(small):
-    few = headline(small)
+def test_the_mixture_in_words_names_every_share_of_a_few_languages_and_sums_up_many(small):
+    few = mixture_in_words(small)
     assert all(row.name in few for row in mixture_rows(small))
     total = sum(row.optimum for row in mixture_rows(small))
     assert total == pytest.approx(1)
     many = Candidate("optimum", {f"l{i}": 0.05 for i in range(20)}, Estimate(1.0))
-    said = headline(Evidence("t", advice=Advice("null", "mean", many, ())))
-    assert plain(said).endswith("and 75.0 % for 15 other languages.")
+    said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", many, ())))
+    assert plain(said).startswith("20 languages, none above 5.0 %")
+    few_large = Candidate("optimum", {"big": 0.8, **{f"l{i}": 0.01 for i in range(20)}}, Estimate(1.0))
+    said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", few_large, ())))
+    assert plain(said).endswith("and 16.0 % for 16 other languages")
 
 
 def test_an_expected_gain_whose_interval_includes_zero_is_not_sold_as_one():
@@ -126,6 +130,7 @@ def test_one_seed_gives_no_interval_and_no_victory():
     evidence = Evidence("t", trained=trained)
     assert loop_rows(evidence)[0].measured.low is None
     assert verdicts(evidence)[0].outcome == "one seed only"
+    assert "one seed only" in summary(evidence)
 
 
 def test_an_open_loop_is_called_one():

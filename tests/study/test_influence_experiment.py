@@ -1,6 +1,7 @@
 """The experiment of kind influence and ``glotmix influence`` end to end, as small as they go."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -246,3 +247,15 @@ class TestKind(KindContract):
     def ran(self, done):
         folder, _, config, _ = done
         return Ran("influence", config, folder, folder / "out")
+
+
+
+def test_one_seed_ends_with_a_page_that_says_so(tmp_path):
+    """No spread and no intervals, but every number; called again it makes the same page."""
+    path = tmp_path / "study.yaml"
+    path.write_text(FILE)
+    config = kind_of("influence").load(path, overrides=["seeds=1", "removal.seeds=1"])
+    for _ in range(2):
+        page = ran("influence", config, tmp_path, tmp_path / "out").read_text()
+        assert "one run" in page
+        assert "nan" not in re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S).lower().split()

@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -17,10 +19,15 @@ from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
+from glotmix.report.frames.accuracy import law_rows
+from glotmix.report.frames.cautions import cautions
 from glotmix.studies.mixture.config import check
+from glotmix.studies.mixture.evidence import evidence_of
 from glotmix.studies.mixture.kind import MixtureKind
+from glotmix.studies.mixture.pipeline import findings_of
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
+from glotmix.tokens.opening import open_store
 from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import ran
 
@@ -77,6 +84,44 @@ def test_a_study_ends_with_a_report_and_every_result_beside_it(done):
     assert sum(optimum["mixture"].values()) == pytest.approx(1)
     realised = json.loads((done / "export" / "megatron_lm" / "realised.json").read_text())
     assert realised["total_variation"] < 0.05
+
+
+def test_the_terminal_ends_with_the_verdict_of_the_page_and_the_path(done, capsys, monkeypatch, tmp_path):
+    """The same words in both; what is said of the laws and of repetition is true of this study."""
+    path = tmp_path / "study.json"
+    path.write_text(json.dumps(STUDY))
+    monkeypatch.setattr(sys, "argv", ["glotmix", "run", str(path), "--out", str(done)])
+    succeed()
+    lines = capsys.readouterr().out.replace("\n", " ").split()
+    page = (done / "report.html").read_text()
+    headline = re.sub(r"<[^>]+>", "", re.search(r'<p class="answer">(.*?)</p>', page, flags=re.S)[1])
+    said = " ".join(lines)
+    assert " ".join(headline.replace("\u202f", " ").split()) in said.replace("\u202f", " ")
+    assert "".join(said.split()).endswith("report.html")
+    assert "mixtures kept apart" in page
+
+
+def test_laws_judged_by_cross_validation_were_judged_and_no_target_run_repeats_nothing(done):
+    """What the page says of the held-out check and of repetition is true; its error is the one that chose the law."""
+    small = study(done)
+    found = findings_of(small, open_store(done / "tokens"), train=False)
+    alone = replace(found, judgement=replace(found.judgement, held_out=None))
+    evidence = evidence_of(alone)
+    titles = {caution.title for caution in cautions(evidence)}
+    assert not titles & {"No held-out check", "Repetition was not simulated"}
+    chosen = next(row for row in law_rows(evidence) if row.chosen)
+    assert chosen.error == pytest.approx(found.judgement.crossed.mean(found.judgement.law))
+
+
+def test_every_difference_is_told_language_by_language(done):
+    loop = json.loads((done / "closed_loop.json").read_text())
+    runs = loop["measured"]
+    for name, targets in loop["by_target"].items():
+        for target, told in targets.items():
+            gap = sum(runs[name][target]) / 2 - sum(runs["optimum"][target]) / 2
+            assert told["value"] == pytest.approx(gap)
+            assert told["low"] <= told["value"] <= told["high"]
+            assert told["verdict"] in ("better", "worse", "within the noise")
 
 
 def test_losses_are_those_of_models_that_learned_their_own_language(done):
@@ -173,6 +218,9 @@ def test_status_and_report_read_a_finished_study(done, capsys, monkeypatch, tmp_
     succeed()
     state = json.loads(capsys.readouterr().out)
     assert (state["complete"], state["planned"]) == (13, 13)
+    monkeypatch.setattr(sys, "argv", ["glotmix", "status", str(done)])
+    succeed()
+    assert "it is finished" in capsys.readouterr().out
     monkeypatch.setattr(sys, "argv", ["glotmix", "report", str(done), "--out", str(tmp_path / "again.html")])
     succeed()
     assert (tmp_path / "again.html").read_text().startswith("<!doctype html>")

@@ -23,7 +23,7 @@ def predict(
         ),
     ] = None,
 ) -> None:
-    """Predict losses, with 95 % intervals, for the mixtures of a table."""
+    """Predict losses, with 95 % intervals of a new run, for the mixtures of a table."""
     from glotmix.fit.predictions import predict_table
 
     predict_table(read_fit(fit_file), mixtures, out, jackknife)

@@ -66,6 +66,16 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Flip:
+    """The optimum under another choice of what counts."""
+
+    name: str
+    """Whose weights, or which objective."""
+    mixture: Mapping[str, float]
+    """Language to its share."""
+
+
+@dataclass(frozen=True)
 class Advice:
     """The optimum beside every baseline on the same law."""
 
@@ -95,6 +105,10 @@ class Advice:
     """Share of the languages that the objective "quantile" looks at."""
     penalty: tuple[str, float, Mapping[str, float]] | None = None
     """Kind ("kl" or "l1"), weight and reference mixture of what holds the optimum back; not part of the objective."""
+    flips: tuple[Flip, ...] = ()
+    """The optimum if other languages counted, or if the worst-off one decided."""
+    least_gain: float = 0.005
+    """The least gain worth a change of mixture, relative to the objective of the mixture in use."""
     status: str = "converged"
     """How the solver ended."""
     honest: float | None = None
@@ -165,6 +179,8 @@ class Trained:
     """Predicted value of the objective."""
     objectives: tuple[float, ...] = ()
     """Measured objective of each seed; empty: the page computes it from ``measured``."""
+    differences: Mapping[str, Estimate] = field(default_factory=dict)
+    """Target to its measured loss minus the optimum's, as the study tested it (positive: the optimum is better)."""
     difference: Estimate | None = None
     """Measured objective minus the optimum's with its 95 % interval (positive: the optimum is better), as the study
     tested it; None: the page tests it without pairing the seeds."""
@@ -273,7 +289,13 @@ class Evidence:
     cost: Cost | None = None
     """What it took."""
     simulated_epochs: bool | None = None
-    """Whether proxies repeated data as often as the target run would."""
+    """Whether proxies repeated data as often as the target run would; None where no target run is named."""
+    held_out_by: str = ""
+    """How the held-out predictions came about, in words."""
+    text: str = ""
+    """What kind of text the proxies read."""
+    target: tuple[float | None, float | None] = (None, None)
+    """Parameters and tokens of the run that the study is for."""
     warnings: tuple[str, ...] = ()
     """What stages had to say: fits not converged, shares rescaled, ..."""
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from glotmix.fit.fit import Fit
 from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
 from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints
-from glotmix.optimize.objective import Mean
+from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
-from glotmix.report.evidence import About, Advice, Candidate, Front, HeldOut
+from glotmix.optimize.search import search, starting_points, with_own_bests
+from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOut
 from glotmix.version import __version__
 
 
@@ -64,6 +67,42 @@ def front_of(
         losses = fitted.loss(mixture.vector(fitted.languages), N, D)
         values[name] = (float(first.value(losses)), float(second.value(losses)))
     return Front(*names, tuple((point.first, point.second, dict(point.mixture)) for point in points), values)
+
+
+def flips_of(fitted: Fit, optimum: Optimum, constraints: Constraints) -> tuple[Flip, ...]:
+    """The optimum under the study's own aim, equal weights, the worst-off language and the languages outside alone.
+
+    What is asked for already is not asked again; an aim that the law cannot answer is left out.
+    """
+    inside = {target: 1.0 for target in fitted.targets if target in fitted.languages}
+    outside = {target: 1.0 for target in fitted.targets if target not in fitted.languages}
+    aims: list[tuple[str, Objective]] = [
+        ("every language alike", Mean(fitted.targets, inside)),
+        ("the worst-off language", Worst(fitted.targets, inside)),
+    ]
+    if outside:
+        aims.append(("only languages outside", Mean(fitted.targets, outside)))
+    weights = {target: weight for target, weight in optimum.aim.weights.items() if weight > 0}
+    name = "the study's weights" if len(set(weights.values())) > 1 else "the study's aim"
+    found = [Flip(name, dict(optimum.mixture))]
+    for name, aim in aims:
+        if isinstance(aim, type(optimum.aim)) and _alike(weights, aim.weights):
+            found[0] = Flip(name, found[0].mixture)
+            continue
+        try:
+            composite = Composite(fitted, replace(aim, penalty=optimum.aim.penalty), constraints, optimum.N, optimum.D)
+            composite.check()
+            rng = np.random.default_rng(0)
+            composite = with_own_bests(composite, rng)
+            p_L = search(composite, starting_points(composite, 4, rng)).p_L
+        except GlotmixError:
+            continue
+        found.append(Flip(name, dict(Mixture.from_vector(fitted.languages, p_L))))
+    return tuple(found)
+
+
+def _alike(weights: Mapping[str, float], others: Mapping[str, float]) -> bool:
+    return set(weights) == set(others) and len(set(weights.values())) == 1
 
 
 def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:

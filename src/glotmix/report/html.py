@@ -10,6 +10,12 @@ from typing import Any
 
 import numpy as np
 
+TEXT_ONLY = ("title", "option", "textarea", "script", "style")
+"""Elements that hold text alone."""
+_STRONG = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
+RIGHT_TO_LEFT = re.compile(f"[{_STRONG}](?:[{_STRONG}\\s-]*[{_STRONG}])?")
+"""A run of Hebrew, Arabic, N'Ko, ...: next to numbers it would swap them, so it is isolated wherever it stands."""
+
 
 class Html(str):
     """Markup that was made by :func:`el` or from our own drawings; everything else is text and gets escaped."""
@@ -29,12 +35,28 @@ def el(name: str, *children: str | None, **attributes: str | int | bool | None) 
             parts.append(f" {key}")
         elif value is not None and value is not False and value != "":
             parts.append(f' {key}="{escape(str(value))}"')
-    return Html(f"<{name}{''.join(parts)}>{join(*children)}</{name}>")
+    inner = Html("".join(map(_escaped, filter(None, children)))) if name in TEXT_ONLY else join(*children)
+    return Html(f"<{name}{''.join(parts)}>{inner}</{name}>")
 
 
 def join(*children: str | None) -> Html:
-    """Children side by side, plain strings escaped."""
-    return Html("".join(c if isinstance(c, Html) else escape(c, quote=False) for c in children if c is not None))
+    """Children side by side, plain strings escaped, with what is written from right to left set apart."""
+    return Html(
+        "".join(
+            c if isinstance(c, Html) else RIGHT_TO_LEFT.sub(r"<bdi>\g<0></bdi>", escape(c, quote=False))
+            for c in children
+            if c is not None
+        )
+    )
+
+
+def isolated(text: str) -> str:
+    """Plain text (a drawing's, a tooltip's) in which what is written from right to left is set apart by marks."""
+    return RIGHT_TO_LEFT.sub("\u2068\\g<0>\u2069", text)
+
+
+def _escaped(text: str) -> str:
+    return text if isinstance(text, Html) else escape(text, quote=False)
 
 
 def data(value: object, key: str | None = None) -> Html:

@@ -75,6 +75,7 @@ def report_on_runs(
             D,
         ),
         held_out=held_out_of(fitted.holdout),
+        held_out_by="cross-validation over mixtures",
         law=law_fit(law),
         advice=advice(fitted.chosen, optimum, limits, D=D, unique=unique),
         noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},

@@ -97,7 +97,9 @@ class Status(Shown):
         table = Table(show_header=False)
         if self.planned:
             table.add_row("runs complete", f"{self.complete} of {self.planned}")
-        table.add_row("at work", "yes" if self.is_worked_on else "no; `glotmix run` goes on where it stopped")
+        finished = self.report is not None and self.complete + len(self.diverged) >= self.planned
+        rest = "no; it is finished" if finished else "no; `glotmix run` goes on where it stopped"
+        table.add_row("at work", "yes" if self.is_worked_on else rest)
         if self.seconds_left is not None:
             table.add_row("time left", _duration(self.seconds_left))
         if self.flops_planned:

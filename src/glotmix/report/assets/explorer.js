@@ -5,7 +5,7 @@
   const place = $("#explorer"), source = $("#explorer-data");
   if (!place || !source) return;
   const data = JSON.parse(source.textContent), law = new Law(data.law), L = law.L, T = law.T;
-  const nameOf = (tag) => data.names[tag] || tag;
+  const nameOf = (tag) => data.names[tag] || tag, said = (tag) => `\u2068${nameOf(tag)}\u2069`; // in a sentence, set apart
   const references = Object.keys(data.mixtures), sizes = { N: law.N, D: law.D };
   const packed = data.runs.length ? JSON.parse($("#runs script").textContent).packed : null;
   const runs = packed ? floats(packed.values) : new Float32Array(0), width = packed ? packed.columns.length : 0;
@@ -115,7 +115,7 @@
 
   function key() {
     const parts = references.filter((n) => n !== "optimum").slice(0, 5).map((n) => make("span", { class: css(n) }, n));
-    return make("p", { class: "key" }, make("span", { class: "yours" }, "◆ your mixture, 95\u202f% interval"), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
+    return make("p", { class: "key" }, make("span", { class: "yours" }, "◆ your mixture, 95\u202f% interval of the law"), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
   }
   function css(name) { return ["optimum", "natural", "uniform", "current", "temperature", "unimax"].includes(name) ? `s-${name}` : "s-other"; }
 
@@ -209,7 +209,7 @@
   // a typed number that cannot be is replaced by the nearest one that can, and the page says so
   function typed(l, field) {
     drag = null;
-    const wanted = field.value.trim() === "" ? NaN : field.valueAsNumber / 100, name = nameOf(law.languages[l]);
+    const wanted = field.value.trim() === "" ? NaN : field.valueAsNumber / 100, name = said(law.languages[l]);
     if (Number.isFinite(wanted)) {
       p = moved(l, wanted, p);
       tell(Math.abs(p[l] - wanted) < 5e-6 ? "" : `${name} cannot have ${percentOf(wanted)}\u202f% within these limits and held shares; the nearest is ${percentOf(p[l])}\u202f%.`);
@@ -229,7 +229,7 @@
     const bounds = limitsNow(), next = wanted ? fit(p, bounds) : p;
     if (!wanted || violation(next, bounds) > 1e-8) {
       [low, high] = before;
-      tell(`No mixture can meet that limit for ${nameOf(law.languages[l])} beside the other limits and the held shares; it was put back.`);
+      tell(`No mixture can meet that limit for ${said(law.languages[l])} beside the other limits and the held shares; it was put back.`);
     } else {
       p = next;
       tell("");
@@ -352,7 +352,7 @@
     const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled);
     const weighted = !same(weights(), weights().map((w) => (w > 0 ? 1 : 0))) && kind !== "quantile";
     value.textContent = objective ? fixed(f, 4) : "…";
-    range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
+    range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval of the law ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
     gap.textContent = objective && against ? `${f - g > 0 ? "+" : ""}${fixed(f - g, 4)} against ${against}` : "";
     near.textContent = distanceWords();
     root.state = { p, loss, objective: f, interval, message, busy: root.getAttribute("aria-busy") === "true" };
@@ -372,7 +372,7 @@
       parts.push(`The nearest run differs in ${percent(least)} of its tokens${least > 0.3 ? ": the law extrapolates" : ""}.`);
     }
     const many = [...p.keys()].filter((l) => data.epochs[l] !== null && data.epochs[l] * p[l] > 4.001);
-    if (many.length) parts.push(`Read more than 4 times: ${many.slice(0, 4).map((l) => nameOf(law.languages[l])).join(", ")}${many.length > 4 ? ` and ${many.length - 4} more` : ""}.`);
+    if (many.length) parts.push(`Read more than 4 times: ${many.slice(0, 4).map((l) => said(law.languages[l])).join(", ")}${many.length > 4 ? ` and ${many.length - 4} more` : ""}.`);
     return parts.join(" ");
   }
 

@@ -61,7 +61,7 @@ def _draw(rows: list[MixtureRow], marked: list[str], width: int, finding: str, a
     top = legend(canvas, ["optimum", *marked], left, 12, width - left - right)
     bottom = top + step * len(rows)
     canvas.height = bottom + 42
-    values = [100 * max(r.optimum, *[r.baselines[b] for b in marked], 0) for r in rows]
+    values = [100 * max(r.optimum, *[r.baselines[b] for b in marked], *(r.spread or ()), 0) for r in rows]
     x = Scale.around(values, left, width - right, zero=True, margin=0.03)
     x_axis(canvas, x, top, bottom, "share of training tokens (%)", n=5 if width == WIDE else 3)
     for i, row in enumerate(rows):
@@ -83,7 +83,7 @@ def _draw(rows: list[MixtureRow], marked: list[str], width: int, finding: str, a
                 f"{row.name}, {name}: {share(row.baselines[name])}",
             )
         if row.spread is not None:
-            low, high = (min(x(100 * p), width - right) for p in row.spread)
+            low, high = (x(100 * p) for p in row.spread)
             canvas.line(low, y + 9.5, high, y + 9.5, "ink whisker thin")
         canvas.text(width - 2, y + 4.5, share(row.optimum), "value", anchor="end")
     return canvas.svg(f"mixture-{width}", finding, about, "wide" if width == WIDE else "narrow")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from glotmix.report.html import isolated
+
 Cell = str | float | int | None
 
 WIDE, NARROW = 760, 350
@@ -60,6 +62,8 @@ class Scale:
         if zero:
             low, high = min(low, 0.0), max(high, 0.0)
         room = (high - low) * margin or abs(high) * 0.05 or 1.0
+        if zero and low == high == 0:
+            return cls(0.0, 1.0, start, stop)
         return cls(low if zero and low == 0 else low - room, high if zero and high == 0 else high + room, start, stop)
 
     def ticks(self, n: int = 5) -> list[float]:
@@ -126,7 +130,7 @@ class Canvas:
         turned = f' transform="rotate({px(turn)} {px(x)} {px(y)})"' if turn else ""
         side = "" if anchor == "start" else f' text-anchor="{anchor}"'
         style = f' class="{css}"' if css else ""
-        self._add(f'<text x="{px(x)}" y="{px(y)}"{side}{style}{turned}>{escape(text)}</text>')
+        self._add(f'<text x="{px(x)}" y="{px(y)}"{side}{style}{turned}>{escape(isolated(text))}</text>')
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], css: str, first: int = 0) -> None:
         """Many points as one path of round caps; ``first`` is the data row of the first one, for the tooltips."""
@@ -171,7 +175,7 @@ def y_axis(canvas: Canvas, scale: Scale, left: float, right: float, label: str, 
 
 
 def _tip(tip: str) -> str:
-    return f' data-tip="{escape(tip)}"' if tip else ""
+    return f' data-tip="{escape(isolated(tip))}"' if tip else ""
 
 
 _MARKS = {

@@ -19,7 +19,9 @@ class LawRow:
     law: str
     """Name."""
     error: float
-    """Mean over targets of the mean relative error |predicted / measured - 1|."""
+    """Mean over the targets in the mixture of the mean relative error |predicted / measured - 1|; it ranks laws."""
+    outside: float
+    """The same over targets outside the mixture; NaN where there is none, or the law says nothing of them."""
     worst: float
     """The largest error of one target."""
     worst_target: str
@@ -31,7 +33,7 @@ class LawRow:
     targets: int
     """How many targets it speaks of."""
     null_error: float
-    """Error of the null law on the same targets; NaN when it was not fitted."""
+    """``error`` of the null law; NaN when it was not fitted."""
     chosen: bool
     """Whether the optimum was taken on it."""
 
@@ -59,7 +61,8 @@ def rank_correlation(held: HeldOut) -> float:
 
 
 def law_rows(evidence: Evidence) -> list[LawRow]:
-    """Laws by held-out error, the best first."""
+    """Laws by held-out error, the best first; a law without a word on one target in the mixture has no error."""
+    inside = _inside(evidence)
     null = {h.target: relative_error(h) for h in evidence.held_out if h.law == NULL}
     chosen = evidence.advice.law if evidence.advice else evidence.law.name if evidence.law else ""
     rows = []
@@ -71,13 +74,14 @@ def law_rows(evidence: Evidence) -> list[LawRow]:
         rows.append(
             LawRow(
                 law,
-                _mean(errors),
+                _complete({h.target: relative_error(h) for h in held}, inside),
+                _mean(np.array([relative_error(h) for h in held if h.target not in inside])),
                 float(errors[at]),
                 held[at].target,
                 _mean(np.array([absolute_error(h) for h in held])),
                 float("nan") if law == NULL else _mean(ranks),
                 len(held),
-                _mean(np.array([null.get(h.target, np.nan) for h in held])),
+                _complete(null, inside),
                 law == chosen,
             )
         )
@@ -92,6 +96,20 @@ def beaten_by_null(evidence: Evidence) -> list[tuple[str, str]]:
         for h in evidence.held_out
         if h.law != NULL and h.target in null and not relative_error(h) < null[h.target]
     ]
+
+
+def _inside(evidence: Evidence) -> list[str]:
+    """Targets that are in the mixture; all of them where it is not known or none is."""
+    if evidence.advice is not None:
+        languages = set(evidence.advice.optimum.mixture)
+    else:
+        languages = set(evidence.measurements.languages) if evidence.measurements is not None else set()
+    targets = list(dict.fromkeys(h.target for h in evidence.held_out))
+    return [target for target in targets if target in languages] or targets
+
+
+def _complete(errors: dict[str, float], targets: list[str]) -> float:
+    return float(np.mean([errors.get(target, np.nan) for target in targets])) if targets else float("nan")
 
 
 def _mean(values: np.ndarray) -> float:

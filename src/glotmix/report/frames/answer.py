@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from glotmix.estimate import Estimate
 from glotmix.report.evidence import Advice, Evidence
-from glotmix.wording import NBSP, interval, listed, number, share, signed
+from glotmix.wording import NBSP, OF_THE_LAW, interval, number, signed
 
 OBJECTIVES = {
     "mean": "mean loss",
@@ -95,19 +95,6 @@ def gain_rows(evidence: Evidence) -> list[GainRow]:
     return sorted(rows, key=lambda row: row.objective.value)
 
 
-def headline(evidence: Evidence) -> str:
-    """The recommendation in a sentence: the largest shares, and how many languages share the rest."""
-    rows = mixture_rows(evidence)
-    if not rows:
-        return "Not enough was measured to recommend a mixture."
-    if len(rows) <= 8:
-        return f"Train on {listed([f'{share(row.optimum)} {row.name}' for row in rows], most=8)}."
-    top = rows[:5]
-    rest = 1 - sum(row.optimum for row in top)
-    named = ", ".join(f"{share(row.optimum)} {row.name}" for row in top)
-    return f"Train on {named}, and {share(rest)} for {len(rows) - 5} other languages."
-
-
 def expectation(evidence: Evidence) -> str:
     """What the law expects of the recommended mixture, against the natural (or else the best) baseline."""
     advice = evidence.advice
@@ -118,6 +105,8 @@ def expectation(evidence: Evidence) -> str:
         f"The law {advice.law} predicts a {OBJECTIVES[advice.objective]} of "
         f"{interval(advice.optimum.objective)} {unit}".rstrip()
     )
+    if advice.optimum.objective.low is not None:
+        text += f" ({OF_THE_LAW}; a single new run is noisier)"
     rows = gain_rows(evidence)
     if not rows:
         return text + "."

@@ -121,6 +121,7 @@ def _extrapolation(evidence: Evidence) -> list[Caution]:
 def _repetition(evidence: Evidence) -> list[Caution]:
     found = []
     epochs = dict(evidence.advice.optimum.epochs) if evidence.advice else {}
+    run = "target run" if evidence.target[1] or not evidence.config else "run of the proxies' size"
     many = sorted(((e, language) for language, e in epochs.items() if e > MANY_EPOCHS * 1.001), reverse=True)
     if many:
         named = listed([f"{evidence.name_of(language)} ({number(e, 1)} times)" for e, language in many])
@@ -128,7 +129,7 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "look",
                 "Text is repeated often",
-                f"The target run would read {named}. Beyond about {MANY_EPOCHS:.0f} passes repeated text is worth much "
+                f"The {run} would read {named}. Beyond about {MANY_EPOCHS:.0f} passes repeated text is worth much "
                 "less than new text.",
             )
         )
@@ -138,7 +139,7 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "fine",
                 "No text is repeated too often",
-                f"The most repeated language in the target run is {evidence.name_of(language)}, read {number(most, 1)} "
+                f"The most repeated language in the {run} is {evidence.name_of(language)}, read {number(most, 1)} "
                 f"times; up to about {MANY_EPOCHS:.0f} passes repeated text is nearly as good as new.",
             )
         )
@@ -151,13 +152,13 @@ def _repetition(evidence: Evidence) -> list[Caution]:
                 "would, so the cost of repetition is in the measured losses.",
             )
         )
-    elif evidence.simulated_epochs is False:
+    elif evidence.simulated_epochs is False and any(e > 1.0 for e in epochs.values()):
         found.append(
             Caution(
                 "look",
                 "Repetition was not simulated",
-                "Proxies saw more fresh text of the small languages than the target run will; their losses there look "
-                "better than they will be.",
+                "The target run would read some languages more than once, and the proxies did not: losses of the most "
+                "repeated languages may be higher in the target run than the proxies say.",
             )
         )
     return found
@@ -182,9 +183,12 @@ def _laws(evidence: Evidence) -> list[Caution]:
     losers = [evidence.name_of(t) for law, t in beaten_by_null(evidence) if law == chosen.law]
     others = [row.law for row in rows if row.law not in ("null", chosen.law) and not row.error < row.null_error]
     text = (
-        f"On unseen mixtures {chosen.law} is off by {number(100 * chosen.error, 2)}{NBSP}% on average; always "
-        f"predicting the mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
+        f"On unseen mixtures{f' ({evidence.held_out_by})' if evidence.held_out_by else ''} {chosen.law} is off by "
+        f"{number(100 * chosen.error, 2)}{NBSP}% on average over the languages in the mixture; always predicting the "
+        f"mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
     )
+    if np.isfinite(chosen.outside):
+        text += f" On languages outside the mixture it is off by {number(100 * chosen.outside, 2)}{NBSP}%."
     if others:
         text += f" No better than the null law: {listed(others)}."
     if not chosen.error < chosen.null_error and chosen.law != "null":

@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.estimate import Estimate, Outcome, pooled, student, verdict
+from glotmix.estimate import Estimate, Outcome, pooled, student, unpaired, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
+from glotmix.report.frames.languages import single_predictions
 from glotmix.wording import NBSP, counted, listed, number
+
+SENTENCES: dict[Outcome, str] = {
+    "worse": "Measured, the optimum is worse than {} beyond the noise.",
+    "better": "Measured, the optimum is better than {} beyond the noise.",
+    "within the noise": "Against {} the difference is within the noise: these runs cannot tell which is better.",
+    "one seed only": "Against {} there is one seed only, so nothing tells a difference from chance.",
+}
+"""The closed loop's findings, the most important first."""
 
 
 @dataclass(frozen=True)
@@ -88,21 +97,13 @@ def loop_rows(evidence: Evidence) -> list[LoopRow]:
 def verdicts(evidence: Evidence) -> list[Verdict]:
     """The optimum against each baseline: the study's own (paired) test, else means and a pooled 95 % t interval."""
     rows = {row.name: row for row in loop_rows(evidence)}
-    tested = {t.name: t.difference for t in evidence.trained if t.difference is not None}
     if "optimum" not in rows:
         return []
-    best = rows.pop("optimum")
-    s, nu = pooled([best.seeds, *[row.seeds for row in rows.values()]])
-    result = []
-    for row in rows.values():
-        gap = row.measured.value - best.measured.value
-        if row.name in tested:
-            result.append(Verdict(row.name, tested[row.name], verdict(tested[row.name])))
-            continue
-        half = student(nu) * s * math.sqrt(1 / len(best.seeds) + 1 / len(row.seeds))
-        difference = Estimate.around(gap, half)
-        result.append(Verdict(row.name, difference, verdict(difference)))
-    return result
+    tested = {t.name: t.difference for t in evidence.trained if t.difference is not None}
+    found = unpaired({name: row.seeds for name, row in rows.items()}, "optimum") | {
+        name: difference for name, difference in tested.items() if name in rows
+    }
+    return [Verdict(name, found[name], verdict(found[name])) for name in rows if name != "optimum"]
 
 
 def summary(evidence: Evidence) -> str:
@@ -121,16 +122,17 @@ def summary(evidence: Evidence) -> str:
         return "Mixtures were trained to check the predictions, but the recommended one is not among them."
     unit = objective_unit(evidence.advice, evidence.unit) if evidence.advice else evidence.unit
     parts = []
-    for outcome, words in (
-        ("better", "Measured, the optimum is better than {} beyond the noise."),
-        ("within the noise", "Against {} the difference is within the noise: these runs cannot tell which is better."),
-        ("one seed only", "Against {} one seed was trained each, so nothing says how much of the difference is noise."),
-        ("worse", "Measured, the optimum is worse than {} beyond the noise; do not use it before you know why."),
-    ):
-        chosen = [v for v in found if v.outcome == outcome]
+    for judged, words in SENTENCES.items():
+        chosen = [v for v in found if v.outcome == judged]
         if chosen:
             named = [f"{v.baseline} (by {number(abs(v.difference.value))}{NBSP}{unit})" for v in chosen]
             parts.append(words.format(listed(named, most=8)))
+    held, asked = single_predictions(evidence)
+    if asked:
+        parts.append(
+            f"Of {counted(asked, 'single prediction')}, one per language and trained mixture, {held} held within the "
+            "intervals of prediction and measurement."
+        )
     missed = [
         row
         for row in loop_rows(evidence)
@@ -138,10 +140,7 @@ def summary(evidence: Evidence) -> str:
     ]
     if missed:
         names = listed([row.name for row in missed], most=8)
-        parts.append(f"The prediction for {names} misses the measurement by more than both intervals.")
-    else:
-        seeds = min(len(row.seeds) for row in loop_rows(evidence))
-        parts.append(f"Predictions and measurements agree within their intervals ({counted(seeds, 'seed')} each).")
+        parts.append(f"The predicted objective of {names} misses the measured one by more than both intervals.")
     return " ".join(parts)
 
 

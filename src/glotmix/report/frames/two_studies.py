@@ -93,7 +93,13 @@ def headline(rows: list[ShareRow]) -> str:
         return "One of the two studies recommends no mixture, so there is no change to show."
     moved = total_variation(rows)
     if moved < 0.005:
-        return "Both studies recommend the same mixture."
+        apart = [row.name for row in rows if row.as_good is False]
+        if not apart:
+            return "Both studies recommend the same mixture."
+        return (
+            f"Both studies recommend nearly the same mixture ({share(moved)} of the tokens differ), but for "
+            f"{listed(apart)} by more than the laws leave open."
+        )
     largest = [row for row in rows if abs(row.change) >= 0.005][:3]
     parts = [f"{row.name} {_from_to(row)}" for row in largest]
     text = f"{share(moved)} of the training tokens would go to other languages: {listed(parts)}."

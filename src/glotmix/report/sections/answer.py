@@ -2,35 +2,86 @@
 
 from __future__ import annotations
 
-import math
-
+from glotmix.estimate import WORDS, Estimate, Outcome
 from glotmix.report.components import Column, cell, figure, named, table
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.bars import mixture_bars
 from glotmix.report.figures.intervals import closed_loop
+from glotmix.report.figures.languages import who_pays
 from glotmix.report.figures.trade import timeline
 from glotmix.report.frames.accuracy import law_rows
-from glotmix.report.frames.answer import expectation, gain_rows, headline, mixture_rows, objective_unit
+from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows, objective_unit
+from glotmix.report.frames.card import answers, flip_finding, flip_rows
+from glotmix.report.frames.languages import compared_with, language_rows, part_of
 from glotmix.report.frames.loop import summary, verdicts
+from glotmix.report.frames.verdict import TITLES, Kind, decide
 from glotmix.report.html import Html, el, join
-from glotmix.wording import NBSP, duration, interval, large, listed, number, scientific, share, signed
+from glotmix.wording import NBSP, OF_THE_LAW, duration, interval, large, listed, number, scientific, share, signed
 
-VERDICTS = {"better": "✓ optimum better", "worse": "✗ optimum worse", "within the noise": "≈ within the noise"}
+VERDICTS: dict[Outcome, str] = {
+    "better": "✓ optimum better",
+    "worse": "✗ optimum worse",
+    "within the noise": "? not told apart",
+    "one seed only": "? one seed only",
+}
+SIGNS: dict[Kind, str] = {"use": "✓", "accept": "✓", "reject": "✗", "keep": "=", "open": "?"}
 
 
 def what_to_do(evidence: Evidence) -> Html:
-    """The recommendation: a sentence, a chart, a table."""
-    answer = el("p", headline(evidence), css="answer")
+    """The decision card, who wins and who pays, whether another aim would change it, and every mixture."""
+    decision = decide(evidence)
+    card = el(
+        "div",
+        el(
+            "p",
+            join(el("span", SIGNS[decision.kind], css="sign", aria_hidden="true"), TITLES[decision.kind]),
+            css="verdict",
+        ),
+        el("p", decision.headline, css="answer"),
+        el("p", decision.because, css="lead") if decision.because else None,
+        _answers(evidence),
+        css=f"card card-{decision.kind}",
+        id="card",
+    )
     if evidence.advice is None:
-        return answer
+        return card
     active = evidence.advice.active
-    drawn = mixture_bars(evidence)
+    pays, drawn = who_pays(evidence), mixture_bars(evidence)
     return join(
-        answer,
-        el("p", expectation(evidence), css="lead"),
-        el("p", f"Limits that hold it back: {listed(active, most=5)}.") if active else None,
+        card,
+        figure(pays) if pays else None,
+        _flips(evidence),
         figure(drawn) if drawn else None,
+        el("p", expectation(evidence)),
+        el("p", f"Limits that hold it back: {listed(active, most=5)}.") if active else None,
         _mixtures(evidence),
+    )
+
+
+def _answers(evidence: Evidence) -> Html | None:
+    asked = answers(evidence)
+    parts = [el("div", el("dt", one.question), el("dd", one.text)) for one in asked]
+    return el("dl", *parts, css="answers") if parts else None
+
+
+def _flips(evidence: Evidence) -> Html | None:
+    """The optimum under other choices of whom to serve, side by side."""
+    rows = flip_rows(evidence)
+    if not rows:
+        return None
+    shown = [name for name, _ in rows[0].shares][:12]
+    columns = [Column("if what counts is"), *[Column(name, True) for name in shown]]
+    columns.append(
+        Column("moves", True, "part of the tokens that goes to other languages than in the recommended mixture")
+    )
+    cells = []
+    for row in rows:
+        line = [named(row.name, row.name)]
+        line += [cell(share(p), p) for _, p in row.shares[: len(shown)]]
+        cells.append([*line, cell(share(row.moved), row.moved)])
+    text = "The flip test: the optimum by the same law and limits, if others count."
+    return join(
+        el("h3", flip_finding(rows)), el("p", text, css="note"), table("The optimum under other aims", columns, cells)
     )
 
 
@@ -81,7 +132,7 @@ def _trust(evidence: Evidence) -> Html | None:
     return el(
         "p",
         f"The law behind these predictions, {chosen.law}, is off by {number(100 * chosen.error, 2)}{NBSP}% on "
-        "mixtures it was not fitted to (",
+        "mixtures it was not fitted to, on average over the languages in the mixture (",
         el("a", "all laws below", href="#fig-laws"),
         ").",
     )
@@ -115,32 +166,48 @@ def _gains(evidence: Evidence) -> Html | None:
 
 
 def _losses(evidence: Evidence) -> Html | None:
-    """Predicted and measured loss of each target at the optimum, beside the current or natural mixture."""
-    advice = evidence.advice
-    if advice is None or not advice.optimum.losses:
+    """Loss of each target at the optimum, beside the mixture in use: the difference as measured where it was."""
+    rows, against = language_rows(evidence), compared_with(evidence)
+    if not rows:
         return None
-    against = next(
-        (b for name in ("current", "natural") for b in advice.baselines if b.name == name and b.losses), None
-    )
-    trained = next((t for t in evidence.trained if t.name == "optimum"), None)
-    columns = [Column("language"), Column(f"optimum, predicted ({evidence.unit})", True)]
-    columns += [Column("optimum, measured", True)] if trained else []
-    columns += [Column(f"{against.name}, predicted", True), Column("difference", True)] if against else []
+    trained = any(row.trained for row in rows)
+    columns = [
+        Column("language"),
+        Column("weight", True),
+        Column(f"optimum, predicted ({evidence.unit})", True, f"with the {OF_THE_LAW}"),
+    ]
+    if trained:
+        columns += [Column("optimum, measured", True), Column(f"{against}, measured", True)]
+    elif against:
+        columns.append(Column(f"{against}, predicted", True))
+    if against:
+        how = "measured difference" if trained else "predicted difference"
+        columns.append(Column(how, True, "optimum minus the other mixture: negative is better"))
+    columns += [Column("verdict")] if trained else []
     cells = []
-    for target, loss in advice.optimum.losses.items():
-        outside = "" if target in advice.optimum.mixture else "outside the mixture"
-        line = [named(evidence.name_of(target), target, outside), cell(interval(loss), loss.value)]
-        if trained:
-            seeds = [x for x in trained.measured.get(target, ()) if math.isfinite(x)]
-            mean = sum(seeds) / len(seeds) if seeds else math.nan
-            line.append(cell(number(mean), mean))
+    for row in rows:
+        outside = "" if row.inside else "outside the mixture"
+        line = [named(row.name, row.target, outside), cell(share(row.weight), row.weight), _estimate(row.predicted)]
+        line += [_estimate(row.measured), _estimate(row.before)] if trained else []
+        line += [_estimate(row.before_predicted)] if against and not trained else []
         if against:
-            other = against.losses.get(target)
-            gap = loss.value - other.value if other else math.nan
-            line.append(cell(interval(other), other.value) if other else cell("–", numeric=True))
-            line.append(cell(signed(gap), gap, "down" if gap < 0 else "up" if gap > 0 else ""))
+            css = {"wins": "down", "pays": "up", "open": ""}[part_of(row)]
+            text = "–" if row.change is None else _signed_interval(row.change)
+            line.append(cell(text, row.change.value if row.change else None, css, numeric=True))
+        if trained:
+            line.append(cell(WORDS[row.outcome] if row.outcome else "prediction only"))
         cells.append(line)
     return table("Loss of each language", columns, cells, fold=True)
+
+
+def _estimate(estimate: Estimate | None) -> Html:
+    return cell("–", numeric=True) if estimate is None else cell(interval(estimate), estimate.value)
+
+
+def _signed_interval(change: Estimate) -> str:
+    if change.low is None or change.high is None:
+        return signed(change.value)
+    return f"{signed(change.value)} ({signed(change.low)} to {signed(change.high)})"
 
 
 def what_it_cost(evidence: Evidence) -> Html:
@@ -160,7 +227,12 @@ def what_it_cost(evidence: Evidence) -> Html:
         facts.append((text, "of the target run", f"which takes {scientific(cost.target_flops)} FLOPs"))
     if cost.seconds:
         stages = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in cost.by_stage.items())
-        facts.append((duration(cost.seconds), "wall-clock time", stages))
+        # Jobs run side by side, and an interrupted call may not have been counted: the two are told apart.
+        jobs = {(run.began, run.ended) for run in evidence.runs if run.began is not None and run.ended is not None}
+        worked = sum((end or 0.0) - (start or 0.0) for start, end in jobs)
+        if worked:
+            stages = "; ".join(filter(None, [stages, f"its jobs, side by side, {duration(worked)} added up"]))
+        facts.append((duration(cost.seconds), "from start to end", stages))
     tiles = [
         el("div", el("dt", label), el("dd", value), el("dd", more, css="more-of-it")) for value, label, more in facts
     ]

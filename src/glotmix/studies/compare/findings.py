@@ -265,9 +265,11 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
     pair, watch = found.pair(cooldown.method, best.method, language), found.watch(cooldown.method, language)
     assert pair is not None
     assert watch is not None
-    reached = {"better": "goes below", "worse": "does not reach", "within the noise": "reaches"}.get(
-        pair.verdict, "meets"
-    )
+    reached = {
+        "better": "goes below",
+        "worse": "does not reach",
+        "within the noise": "can neither be told from nor be said to reach",
+    }[pair.verdict]
     sentences = [
         f"Cooldown {reached} the best low-resource loss of the static methods ({best.method}): "
         f"{names[language]} {signed(pair.difference.value)} bits per byte ({pair.verdict}), and " + _after(watch)

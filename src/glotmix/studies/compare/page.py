@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from glotmix.artifact import write_text
+from glotmix.estimate import verdict
 from glotmix.report.components import Column, cell, named, panels, table
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
@@ -14,7 +15,7 @@ from glotmix.studies.compare.figures import courses
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.wording import interval, large, listed, number, scientific, share, signed
 
-VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "≈ within the noise", "one seed only": "?"}
+VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "? not told apart", "one seed only": "?"}
 
 Names = Mapping[str, str]
 """Language to what people call it."""
@@ -84,6 +85,8 @@ def how_sure(found: Comparison, names: Names) -> Html | None:
             pair = found.pair(row.method, found.baseline, name)
             assert pair is not None
             text = f"{interval(pair.difference)} {VERDICTS[pair.verdict]}"
+            if pair.verdict == "within the noise" and verdict(pair.difference) in ("better", "worse"):
+                text += " once all pairs count"
             line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]}"))
         cells.append(line)
     return join(
@@ -91,7 +94,8 @@ def how_sure(found: Comparison, names: Names) -> Html | None:
         _all_pairs(found),
         el(
             "p",
-            "Verdicts are at 5 % after Holm's correction over all pairs of a column; intervals are of one difference.",
+            "Verdicts are at 5 % after Holm's correction over all pairs of a column. Each 95 % interval is of one "
+            "difference alone, so it may leave out zero where the verdict, which counts all pairs, does not.",
             css="note",
         ),
     )

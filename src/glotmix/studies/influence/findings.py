@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
@@ -153,7 +154,7 @@ class TaskInfluence:
     """Retrainings behind them."""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but the texts, as a plain dict."""
+        """Everything but the texts, as a plain dict; what is not known (with one seed, a spread) becomes None."""
         return {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name != "asked"}
 
 
@@ -164,6 +165,8 @@ def _plain(value: Any) -> Any:
         return {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return [_plain(one) for one in value] if isinstance(value, tuple | list) else value
 
 

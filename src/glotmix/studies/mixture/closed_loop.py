@@ -45,6 +45,8 @@ class ClosedLoop:
     """Name to value of the objective, one per seed."""
     differences: tuple[Difference, ...]
     """Every baseline against the optimum."""
+    by_target: Mapping[str, Mapping[str, Estimate]]
+    """Baseline to target to its measured loss minus the optimum's."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; NaN becomes None."""
@@ -55,6 +57,10 @@ class ClosedLoop:
             "differences": [
                 {"baseline": d.baseline, **d.estimate.to_json(), "verdict": d.verdict} for d in self.differences
             ],
+            "by_target": {
+                name: {target: {**one.to_json(), "verdict": verdict(one)} for target, one in of.items()}
+                for name, of in self.by_target.items()
+            },
         }
 
 
@@ -104,14 +110,22 @@ def compare(
         }
         for name, rows in by_mixture.items()
     }
-    differences = _differences(objective)
-    return ClosedLoop(mixtures, measured, {name: tuple(v.values()) for name, v in objective.items()}, differences)
+    by_target: dict[str, dict[str, Estimate]] = {name: {} for name in mixtures if name != "optimum"}
+    for t, target in enumerate(measurements.targets):
+        losses = {
+            name: {seed: float(measurements.loss_RT[r, t]) for seed, r in rows.items()}
+            for name, rows in by_mixture.items()
+        }
+        for one in _differences(losses):
+            by_target[one.baseline][target] = one.estimate
+    values = {name: tuple(of.values()) for name, of in objective.items()}
+    return ClosedLoop(mixtures, measured, values, _differences(objective), by_target)
 
 
-def _differences(objective: Mapping[str, Mapping[int, float]]) -> tuple[Difference, ...]:
+def _differences(values: Mapping[str, Mapping[int, float]]) -> tuple[Difference, ...]:
     """Every baseline against the optimum; mixtures share their seeds (:class:`glotmix.estimate.PairedLayout`)."""
-    names = list(objective)
-    seeds = sorted(set.intersection(*(set(values) for values in objective.values())))
-    value_MS = np.array([[objective[name][seed] for seed in seeds] for name in names]).reshape(len(names), len(seeds))
+    names = list(values)
+    seeds = sorted(set.intersection(*(set(of) for of in values.values())))
+    value_MS = np.array([[values[name][seed] for seed in seeds] for name in names]).reshape(len(names), len(seeds))
     layout, best = PairedLayout(value_MS), names.index("optimum")
     return tuple(Difference(name, layout.difference(m, best)) for m, name in enumerate(names) if name != "optimum")

@@ -28,6 +28,8 @@ class ValidateConfig(Section):
     """Proxies per mixture; 0 leaves the loop open, and the report says so."""
     baselines: list[str] = Field(default_factory=lambda: ["natural", "uniform", "temperature", "unimax"])
     """Baselines that are trained beside the optimum."""
+    least_gain: float = Field(0.005, ge=0, lt=1)
+    """The least gain over the mixture in use that is worth a change, relative to its objective: half a per cent."""
     temperature: float = Field(3.33, gt=0)
     """τ of the temperature baseline (XLM-R and mT5 use α = 0.3, τ = 3.33)."""
 

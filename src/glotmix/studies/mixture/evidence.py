@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -24,7 +24,7 @@ from glotmix.report.evidence import (
     Trained,
 )
 from glotmix.report.fitted import law_fit
-from glotmix.report.from_law import about, advice, front_of, held_out_of, versions
+from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, versions
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.stages import Judgement, MixtureStudy
@@ -33,6 +33,16 @@ from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
 from glotmix.transfer.interactions import interactions
 from glotmix.transfer.matrix import TransferMatrix
+
+TEXTS = {
+    "embedded": "text that glotmix makes itself",
+    "manpages": "manual pages",
+    "plain": "plain text",
+    "jsonl": "your documents",
+    "parquet": "your documents",
+    "hub": "a data set of the Hugging Face hub",
+}
+"""Reader of the corpus to what its text is, in words."""
 
 
 @dataclass(frozen=True)
@@ -74,13 +84,16 @@ def evidence_of(found: Findings) -> Evidence:
         transfer={} if found.transfer is None else {"Shapley values": found.transfer},
         interactions=_interactions(found),
         front=_front(found),
-        held_out=held_out_of(found.judgement.held_out),
+        held_out=held_out_of(found.judgement.held_out or found.judgement.crossed),
+        held_out_by="mixtures kept apart" if found.judgement.held_out else "cross-validation over mixtures",
+        text=TEXTS.get(config.corpus.reader, config.corpus.reader),
+        target=(config.target.parameters, config.target.tokens),
         law=law_fit(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
         trained=_trained(found),
         noise=study.noise(found.measurements),
         cost=_cost(found),
-        simulated_epochs=bool(config.proxy.simulate_epochs and config.target.tokens),
+        simulated_epochs=None if config.target.tokens is None else bool(config.proxy.simulate_epochs),
         warnings=_warnings(found),
         config=config.model_dump(mode="json"),
         provenance=versions()
@@ -142,9 +155,11 @@ def _census(found: Findings) -> tuple[CensusRow, ...]:
 
 def _advice(found: Findings) -> Advice:
     store, study = found.store, found.study
-    return advice(
-        found.judgement.law, found.optimum, study.config.optimize, D=study.target_tokens(), unique=study.unique(store)
-    )
+    fitted, unique, D = found.judgement.fits[found.judgement.law], study.unique(store), study.target_tokens()
+    given = advice(found.judgement.law, found.optimum, study.config.optimize, D=D, unique=unique)
+    limits = constraints_from(study.config.optimize, fitted.languages, unique=unique, D=D)
+    flips = flips_of(fitted, found.optimum, limits)
+    return replace(given, flips=flips, least_gain=study.config.validation.least_gain)
 
 
 def _trained(found: Findings) -> tuple[Trained, ...]:
@@ -160,6 +175,7 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
             predicted=predicted[name][0],
             objective=predicted[name][1],
             objectives=found.loop.objective[name],
+            differences=found.loop.by_target.get(name, {}),
             difference=tested.get(name),
         )
         for name, losses in found.loop.measured.items()

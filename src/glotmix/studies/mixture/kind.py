@@ -7,6 +7,7 @@ from pathlib import Path
 
 from glotmix.errors import BadInput
 from glotmix.report.evidence import Evidence
+from glotmix.report.frames.verdict import decide
 from glotmix.report.page import write_comparison, write_report
 from glotmix.studies.mixture.config import StudyConfig, load_study
 from glotmix.studies.mixture.evidence import evidence_of
@@ -48,7 +49,9 @@ class MixtureKind(StudyKind[StudyConfig]):
         """
         study = MixtureStudy.of(config, directory)
         found = findings_of(study, study.tokens(), train=True)
-        return Finished(write_report(evidence_of(found), directory.report))
+        evidence = evidence_of(found)
+        decision = decide(evidence)
+        return Finished(write_report(evidence, directory.report), (decision.words(),), decision)
 
 
 def report_again(directory: Path, out: Path | None) -> Path:

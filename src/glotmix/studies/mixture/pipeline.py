@@ -10,6 +10,7 @@ import numpy as np
 from glotmix.artifact import read_json, write_json
 from glotmix.corpus.census import Census
 from glotmix.errors import BadInput
+from glotmix.estimate import WORDS
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
@@ -56,7 +57,10 @@ def findings_of(study: MixtureStudy, store: TokenStore, *, train: bool) -> Findi
     transfer = study.transfer(measurements, store)
     judgement = study.laws(measurements, transfer)
     shown = judgement.held_out or judgement.crossed
-    say(f"Law chosen by cross-validation: {judgement.law}; held-out error {100 * shown.mean(judgement.law):.2f} %")
+    say(
+        f"Law chosen by cross-validation: {judgement.law}; held-out error {100 * shown.mean(judgement.law):.2f} % "
+        "over the languages in the mixture"
+    )
     optimum = best_mixture(study, judgement.fits, judgement.law, store, measurements)
     loop = None
     if study.config.validation.seeds and (train or (study.directory / "closed_loop.json").is_file()):
@@ -180,8 +184,8 @@ def close_loop(
     for difference in loop.differences:
         gap = difference.estimate
         within = "" if gap.low is None else f" [{gap.low:+.4f}, {gap.high:+.4f}]"
-        words = f"{gap.value:+.4f}{within} against the optimum: {difference.verdict}"
-        study.narrator.say(f"  {difference.baseline}: {words}")
+        words = f"the optimum gains {gap.value:+.4f}{within}: {WORDS[difference.verdict]}"
+        study.narrator.say(f"  Against {difference.baseline} {words}")
     return loop, measurements
 
 

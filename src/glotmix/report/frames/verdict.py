@@ -1,0 +1,223 @@
+"""The decision: what the evidence allows to be said of the recommended mixture, and the sentence that says it.
+
+The sentence is an imperative for one verdict only. Everything that the first screen and the terminal say of the
+decision comes from here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from glotmix.estimate import Estimate, verdict
+from glotmix.report.evidence import Advice, Evidence
+from glotmix.report.frames.accuracy import NULL, law_rows
+from glotmix.report.frames.answer import gain_rows, mixture_rows, objective_unit
+from glotmix.report.frames.cautions import cautions
+from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of
+from glotmix.report.frames.loop import Verdict, loop_rows, verdicts
+from glotmix.wording import NBSP, interval, listed, number, share, signed
+
+Kind = Literal["use", "accept", "reject", "keep", "open"]
+TITLES: dict[Kind, str] = {
+    "use": "Better, and nothing speaks against it",
+    "accept": "On a condition",
+    "reject": "Not better",
+    "keep": "No reason to change",
+    "open": "Nothing to decide on",
+}
+"""Verdict in two words, above the headline."""
+ACCEPTED = {
+    "The optimum lies outside the runs": "that the law extrapolates: no run was near this mixture",
+    "Some runs are missing": "that more than a tenth of the runs is missing",
+}
+"""Serious caution to what accepting it means."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do with the recommended mixture."""
+
+    kind: Kind
+    """The verdict."""
+    headline: str
+    """The verdict and, where there is something to use, the mixture, in a sentence."""
+    because: str
+    """What decided, with its numbers."""
+    accept: tuple[str, ...] = ()
+    """What has to be accepted."""
+    against: str | None = None
+    """The mixture that it was held against."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict, as ``glotmix run --json`` prints it."""
+        told = {"verdict": self.kind, "headline": self.headline, "because": self.because}
+        return {"decision": {**told, "accept": list(self.accept), "against": self.against}}
+
+    def words(self) -> str:
+        """What the terminal ends with."""
+        return f"{self.headline}\n{self.because}".rstrip()
+
+
+def decide(evidence: Evidence) -> Decision:
+    """The verdict on the recommended mixture.
+
+    In this order: nothing to judge; a mixture that measured better; a search that failed, or a law that knows no more
+    than the mean and was not measured to be right; no difference from the mixture in use, or one that is not worth a
+    change (the least gain is the study's); else it is to be used, if what it costs is accepted: languages that pay
+    beyond the noise, serious cautions, and that nothing was trained or nothing repeated.
+    """
+    advice = evidence.advice
+    if advice is None:
+        return Decision("open", "Not enough was measured to recommend a mixture.", "")
+    against, unit = compared_with(evidence), objective_unit(advice, evidence.unit)
+    found = verdicts(evidence)
+    least = _least_gain(evidence, advice, against)
+    worse = [v for v in found if v.outcome == "worse" and -v.difference.value >= least]
+    worse.sort(key=lambda v: v.difference.value)
+    if worse:
+        best = worse[0]
+        return _rejected(
+            f"{best.baseline} measured better",
+            f"Trained, {best.baseline} has an objective that is {number(-best.difference.value)} {unit} lower "
+            f"(95{NBSP}% interval {number(_least(best.difference))} to {number(_most(best.difference))}).",
+            against,
+        )
+    if advice.status not in ("converged", "optimal", "ok"):
+        return _rejected("the search for it did not end", f"The solver says “{advice.status}”.", against)
+    shown = next((v for v in found if v.baseline == against), None)
+    if shown is None and (weak := _weak_law(evidence)):
+        return _rejected("the law behind it knows no more than the mean", weak, against)
+    if shown is not None and (same := _no_difference(evidence, advice, shown, unit)):
+        return same
+    if shown is None and (same := _no_predicted_difference(evidence, against, unit)):
+        return same
+    because = _gain_in_words(evidence, shown, against, unit)
+    accept = _to_accept(evidence, shown, against)
+    mixture = mixture_in_words(evidence)
+    if not accept:
+        return Decision("use", f"Use it: train on {mixture}.", because, (), against)
+    return Decision("accept", f"Use it if you accept {listed(accept, most=3)}: {mixture}.", because, accept, against)
+
+
+def mixture_in_words(evidence: Evidence) -> str:
+    """The recommended shares; of many languages the largest ones if they are most of it, else how the shares spread."""
+    rows = mixture_rows(evidence)
+    if len(rows) <= 8:
+        return listed([f"{share(row.optimum)} {row.name}" for row in rows], most=8)
+    top, rest = rows[:5], rows[5:]
+    held = sum(row.optimum for row in top)
+    if held >= 0.5:
+        named = ", ".join(f"{share(row.optimum)} {row.name}" for row in top)
+        return f"{named}, and {share(1 - held)} for {len(rest)} other languages"
+    middle = rows[len(rows) // 2].optimum
+    named = listed([f"{row.name} ({share(row.optimum)})" for row in rows[:3]])
+    most = share(rows[0].optimum)
+    return f"{len(rows)} languages, none above {most}: most for {named}, half of them below {share(middle)}"
+
+
+def _rejected(why: str, because: str, against: str | None) -> Decision:
+    return Decision("reject", f"Do not use it: {why}.", because, (), against)
+
+
+def _weak_law(evidence: Evidence) -> str:
+    """Why the chosen law is no ground for a decision; "" where it is one, or where nothing was held out."""
+    chosen = next((row for row in law_rows(evidence) if row.chosen), None)
+    if evidence.advice is not None and evidence.advice.law == NULL:
+        return "The null law was chosen: it predicts the same loss for every mixture."
+    if (
+        chosen is None
+        or chosen.law == NULL
+        or chosen.error < chosen.null_error
+        or chosen.null_error != chosen.null_error
+    ):
+        return ""
+    return (
+        f"On unseen mixtures {chosen.law} is off by {number(100 * chosen.error, 2)}{NBSP}%, the mean of all runs by "
+        f"{number(100 * chosen.null_error, 2)}{NBSP}%."
+    )
+
+
+def _no_difference(evidence: Evidence, advice: Advice, shown: Verdict, unit: str) -> Decision | None:
+    """The measured gain over the mixture in use does not reach what is worth a change."""
+    least = _least_gain(evidence, advice, shown.baseline)
+    gain, judged = shown.difference, verdict(shown.difference)
+    measured = f"Measured, it gains {interval(gain, 4)} {unit} over {shown.baseline}"
+    keep = f"keep what you have ({shown.baseline})"
+    if judged == "within the noise":
+        if gain.low is not None and gain.high is not None and -least <= gain.low and gain.high <= least:
+            why = f"{measured}: no end of the interval is worth a change (the least gain is {number(least, 4)} {unit})."
+            return Decision("keep", f"No difference: {keep}.", why, (), shown.baseline)
+        why = f"{measured}: the interval includes zero. These runs cannot tell the two apart, nor prove them equal."
+        return Decision("keep", f"No difference shown: {keep}.", why, (), shown.baseline)
+    if judged in ("better", "worse") and abs(gain.value) < least:
+        why = f"{measured}, less than the least gain worth a change ({number(least, 4)} {unit})."
+        return Decision("keep", f"No difference worth a change: {keep}.", why, (), shown.baseline)
+    return None
+
+
+def _least_gain(evidence: Evidence, advice: Advice, against: str | None) -> float:
+    """The least gain worth a change, in the unit of the objective; 0 where nothing was measured to take a part of."""
+    base = next((row.measured.value for row in loop_rows(evidence) if row.name == against), 0.0)
+    return advice.least_gain * abs(base)
+
+
+def _no_predicted_difference(evidence: Evidence, against: str | None, unit: str) -> Decision | None:
+    row = next((row for row in gain_rows(evidence) if row.baseline == against), None)
+    if row is None or row.clear is not False:
+        return None
+    gain = f"{interval(row.gain, 4)} {unit}"
+    why = f"The law predicts a gain of {gain} over {against}: the interval includes zero, and nothing was trained."
+    return Decision("keep", f"No difference shown: keep what you have ({against}).", why, (), against)
+
+
+def _gain_in_words(evidence: Evidence, shown: Verdict | None, against: str | None, unit: str) -> str:
+    if shown is not None:
+        seeds = min((len(row.seeds) for row in loop_rows(evidence)), default=0)
+        how = f"trained {seeds} times each" if seeds > 1 else "trained once each, so that chance is not known"
+        change = f"{signed(-shown.difference.value)} {unit}{_range(shown.difference)}"
+        return f"Measured against {shown.baseline}: {change}, {how}."
+    row = next((row for row in gain_rows(evidence) if row.baseline == against), None)
+    if row is None:
+        return "There is no other mixture to hold it against."
+    return (
+        f"Predicted against {against}: {signed(-row.gain.value)} {unit}{_range(row.gain)}; nothing was trained on it."
+    )
+
+
+def _range(gain: Estimate) -> str:
+    if gain.low is None or gain.high is None:
+        return ""
+    return f" (95{NBSP}% interval {signed(-gain.high)} to {signed(-gain.low)})"
+
+
+def _to_accept(evidence: Evidence, shown: Verdict | None, against: str | None) -> tuple[str, ...]:
+    found = []
+    if shown is None:
+        found.append(
+            "a gain that is predicted and not measured" if against else "that it was held against no other mixture"
+        )
+    elif shown.outcome == "one seed only":
+        found.append("a difference between single runs, which may be chance")
+    if payers := [row for row in language_rows(evidence) if part_of(row) == "pays" and (row.trained or shown is None)]:
+        found.append(_payers(payers))
+    found += [ACCEPTED[c.title] for c in cautions(evidence) if c.level == "serious" and c.title in ACCEPTED]
+    if shown is not None and _weak_law(evidence):
+        found.append("a law that knows no more than the mean: what was measured is all that speaks for it")
+    return tuple(found)
+
+
+def _payers(rows: list[LanguageRow]) -> str:
+    """ "that French and German get worse", the one that loses most first."""
+    rows = sorted(rows, key=lambda row: -(row.change.value if row.change else 0.0))
+    if len(rows) > 6:
+        return f"that {len(rows)} languages get worse, {rows[0].name} most"
+    return f"that {listed([row.name for row in rows])} {'gets' if len(rows) == 1 else 'get'} worse"
+
+
+def _least(difference: Estimate) -> float:
+    return float("nan") if difference.high is None else -difference.high
+
+
+def _most(difference: Estimate) -> float:
+    return float("nan") if difference.low is None else -difference.low
