@@ -249,7 +249,6 @@ class TestKind(KindContract):
         return Ran("influence", config, folder, folder / "out")
 
 
-
 def test_one_seed_ends_with_a_page_that_says_so(tmp_path):
     """No spread and no intervals, but every number; called again it makes the same page."""
     path = tmp_path / "study.yaml"

@@ -10,34 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 
 from glotmix.artifact import write_text
+from glotmix.registry import load
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures import palette
 from glotmix.report.figures.heatmap import STEPS
 from glotmix.report.html import Html, el
-from glotmix.report.sections import answer
-from glotmix.report.sections import appendix as record
-from glotmix.report.sections import two_studies as comparison
-from glotmix.report.sections import why as reasons
+from glotmix.report.sections import COMPARED, SECTIONS
 
-SECTIONS = (
-    ("do", "What to do", answer.what_to_do),
-    ("sure", "How sure", answer.how_sure),
-    ("cost", "What it cost", answer.what_it_cost),
-    ("why", "Why", reasons.why),
-    ("doubts", "What could be wrong", reasons.what_could_be_wrong),
-    ("explore", "Try it yourself", reasons.explore),
-    ("evidence", "The evidence", record.evidence),
-)
-"""The page from top to bottom: an answer first, then its reasons. A section with nothing to say is left out."""
-COMPARED = (
-    ("changed", "What changed", comparison.what_changed),
-    ("gains", "What it gains", comparison.what_it_gains),
-    ("transfer", "Who helps whom", comparison.what_helps),
-    ("laws", "How good the laws are", comparison.how_good_the_laws_are),
-    ("cost", "What they cost", comparison.what_they_cost),
-    ("settings", "What differs in the settings", comparison.what_differs),
-)
-"""The page that lays one study beside another."""
+SCRIPTS = ("law.js", "solve.js")
+"""Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
 LAW_SCRIPTS = ("law.js", "solve.js")
 """Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
 SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js")
@@ -60,7 +41,7 @@ def write_report(evidence: Evidence, path: Path) -> Path:
 def page(evidence: Evidence) -> str:
     """The report as HTML text."""
     evidence = _with_clear_names(evidence)
-    bodies = [(key, title, make(evidence)) for key, title, make in SECTIONS]
+    bodies = [(key, title, load(place)(evidence)) for key, (title, place) in SECTIONS.items()]
     return assemble(evidence.title, evidence.description, bodies)
 
 
@@ -77,7 +58,7 @@ def write_comparison(before: Evidence, after: Evidence, path: Path, names: tuple
         GlotmixError: the file cannot be written.
     """
     before, after = _with_clear_names(before), _with_clear_names(after)
-    bodies = [(key, title, make(before, after, names)) for key, title, make in COMPARED]
+    bodies = [(key, title, load(place)(before, after, names)) for key, (title, place) in COMPARED.items()]
     write_text(path, assemble(f"{names[0]} and {names[1]}", after.description, bodies))
     return path
 
