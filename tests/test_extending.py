@@ -17,10 +17,10 @@ name: Tiny
 languages: [spa_Latn, rus_Cyrl]
 corpus: {reader: embedded, bytes_per_language: 40_000, held_out: 0.1}
 tokens: {vocab_size: 300, held_out_tokens: 1000}
-design: {coalitions: all, swarm: 0, anchors: 0}
+design: {coalitions: all, swarm: 4, swarm_roles: fit, anchors: 0}
 proxy: {width: 16, layers: 1, heads: 1, tokens: 3000, context: 16, batch: 4}
-sweep: {stack: 3, workers: 1}
-fit: {laws: ["null", own_ratio_floored], folds: 2, bootstrap: 0}
+sweep: {stack: 7, workers: 1}
+fit: {laws: ["null", own_ratio_floored], folds: 3, bootstrap: 0}
 validation: {seeds: 0}
 """
 NOISE = """

@@ -17,8 +17,6 @@ from glotmix.report.figures.heatmap import STEPS
 from glotmix.report.html import Html, el
 from glotmix.report.sections import COMPARED, SECTIONS
 
-SCRIPTS = ("law.js", "solve.js")
-"""Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
 LAW_SCRIPTS = ("law.js", "solve.js")
 """Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
 SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js")
