@@ -130,7 +130,7 @@ def parse_override(text: str) -> dict[str, Any]:
     nested: Any = _load(value, f"--set {name}")
     for part in reversed(name.split(".")):
         nested = {part.strip(): nested}
-    return nested
+    return dict(nested)
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -312,7 +312,7 @@ def _as_shares(p_RL: np.ndarray, names: Iterable[str], languages: tuple[str, ...
             raise BadInput(f"run {name}: p/{language} is {row.min():g}", where=where, expected="at least 0")
         if abs(row.sum() - 1) > SHARE_TOLERANCE:
             raise BadInput(f"run {name}: shares sum to {row.sum():.4f}", where=where, expected="1")
-    return p_RL / p_RL.sum(axis=1, keepdims=True)
+    return np.asarray(p_RL / p_RL.sum(axis=1, keepdims=True))
 
 
 def _read_two_tables(mixtures: Path, losses: Path) -> Measurements:

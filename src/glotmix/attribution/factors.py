@@ -221,7 +221,8 @@ class Entries:
 
 def squares(value_BP: Tensor) -> Tensor:
     """Square norms of the rows of a matrix, [B] in fp64, in one pass over it."""
-    return torch.linalg.vector_norm(value_BP, dim=1).double().square()
+    norm_B: Tensor = torch.linalg.vector_norm(value_BP, dim=1)
+    return norm_B.double().square()
 
 
 def gathered(parts: Sequence[Gradient]) -> Gradient:

@@ -259,7 +259,7 @@ def _gradients_of(module: nn.Module, name: str, names: list[str], x: Tensor, del
         raise BadInput(f"{type(module).__name__} holds parameters and modules", where=name, expected="one or the other")
 
     def product(chosen: dict[str, Tensor], x_1: Tensor, delta_1: Tensor) -> Tensor:
-        y = torch.func.functional_call(module, {**buffers, **own, **chosen}, (x_1.unsqueeze(0),))
+        y: Tensor = torch.func.functional_call(module, {**buffers, **own, **chosen}, (x_1.unsqueeze(0),))
         return (y * delta_1.unsqueeze(0)).sum()
 
     per_sample = torch.func.vmap(torch.func.grad(product), in_dims=(None, 0, 0))

@@ -308,7 +308,7 @@ def _error(exact_PN: np.ndarray, near_PN: np.ndarray, probe: np.ndarray) -> Proj
 
 
 def _norms(value_NK: Tensor) -> np.ndarray:
-    return torch.linalg.vector_norm(value_NK, dim=1).double().cpu().numpy()
+    return np.asarray(torch.linalg.vector_norm(value_NK, dim=1).double().cpu().numpy())
 
 
 def _device(model: nn.Module) -> torch.device:

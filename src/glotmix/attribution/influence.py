@@ -83,7 +83,7 @@ class InfluenceScores:
     @property
     def value_QN(self) -> np.ndarray:  # noqa: N802 — shape letters
         """The scores, [Q, N]."""
-        return self.value_EQN.sum(0)
+        return np.asarray(self.value_EQN.sum(0))
 
     def at(self, checkpoint: str) -> InfluenceScores:
         """The scores of one checkpoint alone."""

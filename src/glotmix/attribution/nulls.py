@@ -83,7 +83,7 @@ def over_tests(
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """0 where there is nothing of which it would be a part: intervals there stand beside a value of NaN."""
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    return np.asarray(np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0))
 
 
 def share_matrix(

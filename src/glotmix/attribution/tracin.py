@@ -82,18 +82,18 @@ class GradientProducts:
         if similarity == "cosine":
             norms_EQN = self.test_norm_EQ[:, :, None] * self.train_norm_EN[:, None, :]
             value_EQN = np.divide(value_EQN, norms_EQN, out=np.zeros_like(value_EQN), where=norms_EQN > 0)
-        return weight_E[:, None, None] * value_EQN
+        return np.asarray(weight_E[:, None, None] * value_EQN)
 
     def self_influence(self, weighting: str = "uniform") -> np.ndarray:
         """``Σ_e w_e ‖g_n‖²`` of every training sample, [N]: high for outliers and wrong labels."""
-        return self._weights(weighting) @ self.train_norm_EN**2
+        return np.asarray(self._weights(weighting) @ self.train_norm_EN**2)
 
     def _weights(self, weighting: str) -> np.ndarray:
         E = len(self.checkpoints)
         if weighting == "uniform":
             return np.ones(E)
         if weighting == "last":
-            return np.eye(E)[-1]
+            return np.asarray(np.eye(E)[-1])
         if weighting != "learning_rate":
             raise BadInput(f"weighting = {weighting!r}", expected='"learning_rate", "uniform" or "last"')
         for name, rate in zip(self.checkpoints, self.learning_rates, strict=True):

@@ -105,7 +105,7 @@ def translation_shares(runs: Sequence[InfluenceScores], m: int, rng: np.random.G
 
 
 def _ratio(hits: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    return np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0)
+    return np.asarray(np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0))
 
 
 def _figures(names: Sequence[str], value_T: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> dict[str, Figure]:

@@ -208,7 +208,7 @@ def dealt_tokens(p_L: np.ndarray, length_L: np.ndarray, wanted: float) -> np.nda
     """
     documents = wanted * float((p_L / length_L).sum())
     if documents > GREEDY_REPLAY:
-        return np.round(p_L * wanted / length_L) * length_L
+        return np.asarray(np.round(p_L * wanted / length_L) * length_L)
     share_L = np.where(p_L > 0, p_L, -np.inf)
     given_L = np.zeros(len(p_L))
     total = 0.0

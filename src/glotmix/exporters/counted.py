@@ -30,4 +30,4 @@ def fill(request: ExportRequest, phase: Phase, token_L: np.ndarray) -> np.ndarra
     A trainer that stops at a step reads a little less than the data set, or begins it again: the same share of each
     language in expectation.
     """
-    return token_L * (phase.steps * request.batch * request.sequence_length / token_L.sum())
+    return np.asarray(token_L * (phase.steps * request.batch * request.sequence_length / token_L.sum()))

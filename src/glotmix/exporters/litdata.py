@@ -131,4 +131,4 @@ class LitData(Exporter):
 
 def _passes(available_L: np.ndarray, p_L: np.ndarray) -> np.ndarray:
     """Draws after which each language is exhausted, in expectation."""
-    return np.divide(available_L, p_L, out=np.full(len(p_L), np.inf), where=p_L > 0)
+    return np.asarray(np.divide(available_L, p_L, out=np.full(len(p_L), np.inf), where=p_L > 0))

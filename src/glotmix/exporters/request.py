@@ -148,7 +148,7 @@ class ExportRequest:
     def documents(self, phase: Phase) -> np.ndarray:
         """Shares per document that give a phase's token shares, ``q_l ∝ p_l / tokens_per_document_l``, [L]."""
         q_L = self.vector(phase) / self.lengths()
-        return q_L / q_L.sum()
+        return np.asarray(q_L / q_L.sum())
 
 
 def by_language(request: ExportRequest, count_L: np.ndarray, each: float | np.ndarray = 1.0) -> dict[str, float]:

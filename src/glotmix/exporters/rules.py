@@ -20,7 +20,7 @@ def largest_remainder(p_L: np.ndarray, total: int) -> np.ndarray:
     """Whole counts that sum to ``total``, each within one of ``p_l × total`` (Hamilton's method; ties by order)."""
     share_L = np.asarray(p_L, dtype=float) / np.sum(p_L)
     most_L = np.where(share_L > 0, total, 0)
-    return apportion(share_L[None] * total, np.array([total]), np.zeros_like(most_L)[None], most_L[None])[0]
+    return np.asarray(apportion(share_L[None] * total, np.array([total]), np.zeros_like(most_L)[None], most_L[None])[0])
 
 
 def greedy_deficit(p_L: np.ndarray, start: int, stop: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def greedy_deficit(p_L: np.ndarray, start: int, stop: int) -> np.ndarray:
     """
     w_L = np.asarray(p_L, dtype=float) / np.sum(p_L)
     if stop > GREEDY_REPLAY:
-        return np.maximum(largest_remainder(w_L, stop) - largest_remainder(w_L, start), 0)
+        return np.asarray(np.maximum(largest_remainder(w_L, stop) - largest_remainder(w_L, start), 0))
     if start >= stop:
         return np.zeros(len(w_L), dtype=np.int64)
     count_L, before_L, used_L = np.zeros(len(w_L)), np.zeros(len(w_L)), w_L > 0
@@ -52,7 +52,7 @@ def blocks(p_L: np.ndarray, total: int, block: int) -> np.ndarray:
     block; it is counted with its expectation (largest remainder).
     """
     (per_block_L,) = block_counts(p_L, np.array([block]))
-    return per_block_L * (total // block) + largest_remainder(per_block_L / block, total % block)
+    return np.asarray(per_block_L * (total // block) + largest_remainder(per_block_L / block, total % block))
 
 
 def block_counts(p_L: np.ndarray, block_N: np.ndarray) -> np.ndarray:
@@ -60,7 +60,7 @@ def block_counts(p_L: np.ndarray, block_N: np.ndarray) -> np.ndarray:
     w_L = np.asarray(p_L, dtype=float)
     count_NL = (w_L / w_L.sum() * block_N[:, None]).astype(np.int64)
     count_NL[np.arange(len(block_N)), np.argmax(count_NL, axis=1)] += block_N - count_NL.sum(axis=1)
-    return count_NL
+    return np.asarray(count_NL)
 
 
 def random_draws(p_L: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:

@@ -307,7 +307,7 @@ class Fit(Shown):
             factor_R = np.exp(at.learned.predict(inputs))
             loss_R = self.law.predict(at.problem, at.theta_P, inputs)
             by_p_RL = factor_R[:, None] * (by_p_RL + loss_R[:, None] * at.learned.gradient(inputs))
-        return by_p_RL[0]
+        return np.asarray(by_p_RL[0])
 
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss_BR = np.stack([self._value(at, theta_P, inputs) for theta_P in at.bootstrap_BP])

@@ -171,7 +171,7 @@ def _leverage(residual_M: np.ndarray, rows_MP: np.ndarray, robust: int) -> np.nd
     root_M[:robust] = (1 + residual_M[:robust] ** 2) ** -0.25
     left_MP, size_P, _ = np.linalg.svd(root_M[:, None] * rows_MP, full_matrices=False)
     seen_P = size_P > 1e-10 * float(size_P.max())
-    return np.minimum((left_MP[:robust, seen_P] ** 2).sum(axis=1), 1.0)
+    return np.asarray(np.minimum((left_MP[:robust, seen_P] ** 2).sum(axis=1), 1.0))
 
 
 def levenberg_marquardt(

@@ -35,7 +35,7 @@ def fold_of(measurements: Measurements, folds: int, seed: int) -> np.ndarray:
     order = np.random.default_rng(seed).permutation(groups)
     fold_G = np.empty(groups, dtype=int)
     fold_G[order] = np.arange(groups) % min(folds, groups)
-    return fold_G[group_R]
+    return np.asarray(fold_G[group_R])
 
 
 def by_size(measurements: Measurements, x_R: np.ndarray) -> list[Split]:

@@ -51,7 +51,7 @@ class Capacity(Law):
         start += [0.3 * float(loss_R.std()), 0.35] if "D" in problem.varies else []
         theta = np.tile(start, (n, 1))
         theta[1:] *= np.exp(rng.normal(0, 0.4, theta[1:].shape))
-        return np.clip(theta, *self.bounds(problem))
+        return np.asarray(np.clip(theta, *self.bounds(problem)))
 
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return inputs.p_RL[:, problem.languages.index(problem.target)] > 0

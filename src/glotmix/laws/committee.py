@@ -47,7 +47,7 @@ class Averaged(Learned):
     """Has neither."""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
-        return (self.smooth.predict(inputs) + self.rough.predict(inputs)) / 2
+        return np.asarray((self.smooth.predict(inputs) + self.rough.predict(inputs)) / 2)
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
         return self.smooth.gradient(inputs) / 2

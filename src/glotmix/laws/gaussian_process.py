@@ -80,7 +80,7 @@ class TrainedProcess(Learned):
     """Kernel matrix⁻¹ y."""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
-        return self.unit * self._kernel(_features(inputs))[0] @ self.alpha_R
+        return np.asarray(self.unit * self._kernel(_features(inputs))[0] @ self.alpha_R)
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
         x_QK = _features(inputs)
@@ -89,12 +89,12 @@ class TrainedProcess(Learned):
         difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / length_K**2
         by_x_QK = -self.unit * np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
         L = inputs.p_RL.shape[1]
-        return by_x_QK[:, :L] / (inputs.p_RL + SHARE_FLOOR)
+        return np.asarray(by_x_QK[:, :L] / (inputs.p_RL + SHARE_FLOOR))
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
         kernel_QR, _ = self._kernel(_features(inputs))
         explained_Q = (kernel_QR * cho_solve(self.factor, kernel_QR.T).T).sum(axis=1)
-        return self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0))
+        return np.asarray(self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0)))
 
     def to_json(self) -> dict[str, Any]:
         return {

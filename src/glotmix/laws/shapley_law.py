@@ -287,8 +287,8 @@ def _gaps(problem: Problem) -> np.ndarray:
         raise BadInput(f"no transfer values from {', '.join(missing)}", expected=", ".join(transfer.sources))
     value_L = np.array([transfer[problem.target, language] for language in problem.languages])
     if problem.own is None:
-        return value_L.max() - value_L
-    return np.maximum(np.delete(value_L[problem.own] - value_L, problem.own), 0.0)
+        return np.asarray(value_L.max() - value_L)
+    return np.asarray(np.maximum(np.delete(value_L[problem.own] - value_L, problem.own), 0.0))
 
 
 Told = tuple[int, float, float, bool]

@@ -34,7 +34,7 @@ class TokenSequences(Sequence[dict[str, torch.Tensor]]):
         return {"input_ids": row, "labels": row}
 
 
-class GlotmixIterableDataset(torch.utils.data.IterableDataset):
+class GlotmixIterableDataset(torch.utils.data.IterableDataset[Any]):
     """Items ``sources[language][sequence]`` in the order of a schedule; a step reads the same items for any number of
     ranks and of DataLoader workers.
 

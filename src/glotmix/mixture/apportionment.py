@@ -30,4 +30,4 @@ def apportion(quota_NL: np.ndarray, total_N: np.ndarray, low_NL: np.ndarray, hig
         step_NL = (rank_NL < np.abs(missing_N)[:, None]) & has_room_NL & in_turn_NL
         count_NL += sign_N1 * step_NL
         missing_N = total_N - count_NL.sum(axis=1)
-    return count_NL
+    return np.asarray(count_NL)

@@ -260,7 +260,7 @@ def _draw_below(alpha_L: np.ndarray, caps_L: np.ndarray, least: float, rng: np.r
         p_L = np.where(p_L < least, 0.0, p_L)
         p_L = p_L / p_L.sum()
         if np.isfinite(p_L).all() and (p_L <= caps_L).all():
-            return p_L
+            return np.asarray(p_L)
     raise Infeasible(
         f"no mixture below the caps in {REJECTIONS} draws", where="design.dirichlet_swarm", expected="wider caps"
     )

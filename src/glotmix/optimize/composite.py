@@ -43,7 +43,7 @@ class Composite:
     def slopes(self, p_L: np.ndarray) -> np.ndarray:
         """``dx_t/dp_l`` of the counting targets, [M, L]."""
         gradient_ML = self.predictor.gradient(p_L, self.N, self.D)[self.objective.members]
-        return gradient_ML * self.objective.slopes[:, None]
+        return np.asarray(gradient_ML * self.objective.slopes[:, None])
 
     def penalty(self, p_L: np.ndarray) -> tuple[float, np.ndarray]:
         """Value and gradient [L] of the penalty; zero without one."""
@@ -73,7 +73,7 @@ class Composite:
             slope_L = (weight_M / weight_M.sum()) @ slope_ML
         else:
             slope_L = slope_ML.sum(axis=0)
-        return slope_L + self.penalty(p_L)[1]
+        return np.asarray(slope_L + self.penalty(p_L)[1])
 
     def check(self) -> None:
         """Raise what would make the search meaningless.

@@ -54,7 +54,7 @@ def feasible(limits: Sequence[Limit]) -> bool:
         method="highs",
         options={"primal_feasibility_tolerance": 1e-10},
     )
-    return found.status == 0 and found.fun <= TOLERANCE
+    return bool(found.status == 0 and found.fun <= TOLERANCE)
 
 
 def smallest_conflict(limits: Sequence[Limit]) -> list[Limit]:

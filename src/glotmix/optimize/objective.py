@@ -151,13 +151,14 @@ class Mean(Objective):
 
     @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M / self._weight_M.sum()
+        return np.asarray(self._weight_M / self._weight_M.sum())
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes
+        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
-        return x.sum(axis=-1)
+        total: np.ndarray = x.sum(axis=-1)
+        return total
 
 
 @dataclass(frozen=True, repr=False)
@@ -173,13 +174,14 @@ class Normalised(Objective):
 
     @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M / self._weight_M.sum() / self._best_M
+        return np.asarray(self._weight_M / self._weight_M.sum() / self._best_M)
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes
+        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
-        return x.sum(axis=-1)
+        total: np.ndarray = x.sum(axis=-1)
+        return total
 
 
 @dataclass(frozen=True, repr=False)
@@ -192,13 +194,14 @@ class Worst(Objective):
 
     @cached_property
     def slopes(self) -> np.ndarray:
-        return self._weight_M / self._best_M
+        return np.asarray(self._weight_M / self._best_M)
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes
+        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
-        return x.max(axis=-1)
+        worst: np.ndarray = x.max(axis=-1)
+        return worst
 
 
 @dataclass(frozen=True, repr=False)
@@ -214,10 +217,11 @@ class Regret(Objective):
         return self._weight_M
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return (loss[..., self.members] - self._best_M) * self.slopes
+        return np.asarray((loss[..., self.members] - self._best_M) * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
-        return x.max(axis=-1)
+        worst: np.ndarray = x.max(axis=-1)
+        return worst
 
 
 @dataclass(frozen=True, repr=False)
@@ -248,7 +252,7 @@ class Quantile(Objective):
         return {**super().to_json(), "q": self.q}
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return loss[..., self.members] * self.slopes
+        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return np.sort(x, axis=-1)[..., self._rank(x.shape[-1]) - 1]

@@ -40,7 +40,7 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int) -> np.ndarray:
     extra = 1 if peak else 0
 
     def inside(z: np.ndarray) -> np.ndarray:
-        return np.clip(z[:L], floor_L, ceiling_L)
+        return np.asarray(np.clip(z[:L], floor_L, ceiling_L))
 
     def value(z: np.ndarray) -> float:
         p = inside(z)
@@ -97,4 +97,4 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int) -> np.ndarray:
 
 def _finite(x: np.ndarray | float) -> np.ndarray:
     """A trial step may land where a law is infinite; a large finite number makes the line search step back."""
-    return np.nan_to_num(x, nan=0.0, posinf=1e10, neginf=-1e10)
+    return np.asarray(np.nan_to_num(x, nan=0.0, posinf=1e10, neginf=-1e10))

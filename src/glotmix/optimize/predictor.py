@@ -53,7 +53,7 @@ class Resample:
         return self.predictor.targets
 
     def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        return self.predictor.bootstrap_losses(p_L, N, D)[self.b]
+        return np.asarray(self.predictor.bootstrap_losses(p_L, N, D)[self.b])
 
     def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         p_L = np.asarray(p_L, dtype=float)
@@ -105,16 +105,16 @@ class Hedged:
 
     def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         loss_BT = np.stack([member.loss(p_L, N, D) for member in self.members])
-        return loss_BT.mean(axis=0) + self.caution * loss_BT.std(axis=0)
+        return np.asarray(loss_BT.mean(axis=0) + self.caution * loss_BT.std(axis=0))
 
     def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         slope_BTL = np.stack([member.gradient(p_L, N, D) for member in self.members])
         mean_TL = slope_BTL.mean(axis=0)
         if not self.caution:
-            return mean_TL
+            return np.asarray(mean_TL)
         loss_BT = np.stack([member.loss(p_L, N, D) for member in self.members])
         away_BT = (loss_BT - loss_BT.mean(axis=0)) / np.maximum(loss_BT.std(axis=0), 1e-12)
-        return mean_TL + self.caution * np.einsum("bt,btl->tl", away_BT, slope_BTL) / len(self.members)
+        return np.asarray(mean_TL + self.caution * np.einsum("bt,btl->tl", away_BT, slope_BTL) / len(self.members))
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         return np.stack([member.loss(p_L, N, D) for member in self.members])

@@ -91,8 +91,11 @@ def _relaxed(limits: Constraints, limit: Limit, step: float) -> Constraints:
     name = limit.subject
     if name in limits.groups:
         group = limits.groups[name]
-        ends = {"floor": group.floor - step} if limit.is_floor else {"ceiling": min(group.ceiling + step, 1.0)}
-        return replace(limits, groups={**limits.groups, name: replace(group, **ends)})
+        if limit.is_floor:
+            moved = replace(group, floor=group.floor - step)
+        else:
+            moved = replace(group, ceiling=min(group.ceiling + step, 1.0))
+        return replace(limits, groups={**limits.groups, name: moved})
     if limit.is_floor:
         return replace(limits, floors={**limits.floors, name: max(limits.floors[name] - step, 0.0)})
     if limit.by_epochs:

@@ -48,7 +48,7 @@ class _Geometry(ABC):
         """The integral of the inverse of h from 0 to p."""
 
     def point(self, z_L: np.ndarray) -> np.ndarray:
-        return np.clip(self.forward(z_L), self.floor_L, self.ceiling_L)
+        return np.asarray(np.clip(self.forward(z_L), self.floor_L, self.ceiling_L))
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class _Euclidean(_Geometry):
 @dataclass(frozen=True)
 class _Entropic(_Geometry):
     def forward(self, z_L: np.ndarray) -> np.ndarray:
-        return np.exp(np.minimum(z_L, 1.0))  # shares above e are clipped anyway; more would overflow
+        return np.asarray(np.exp(np.minimum(z_L, 1.0)))  # shares above e are clipped anyway; more would overflow
 
     def backward(self, p_L: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(p_L, TINY))
+        return np.asarray(np.log(np.maximum(p_L, TINY)))
 
     def closed(self, z_L: np.ndarray, total: float) -> float:
         top = float(z_L.max())
@@ -85,7 +85,7 @@ class _Entropic(_Geometry):
         return p_L
 
     def cost(self, p_L: np.ndarray) -> np.ndarray:
-        return p_L * np.log(np.maximum(p_L, TINY)) - p_L
+        return np.asarray(p_L * np.log(np.maximum(p_L, TINY)) - p_L)
 
 
 def nearest(

@@ -100,13 +100,13 @@ class Kept:
         return self.predictor.loss(self._full(p_L), N, D)
 
     def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        return self.predictor.gradient(self._full(p_L), N, D) @ self.reuse.matrix(self.predictor.languages)
+        return np.asarray(self.predictor.gradient(self._full(p_L), N, D) @ self.reuse.matrix(self.predictor.languages))
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
         return self.predictor.bootstrap_losses(self._full(p_L), N, D)
 
     def _full(self, p_S: np.ndarray) -> np.ndarray:
-        return self.reuse.matrix(self.predictor.languages) @ p_S
+        return np.asarray(self.reuse.matrix(self.predictor.languages) @ p_S)
 
 
 def minimise_kept(

@@ -207,12 +207,12 @@ class Moments:
 
     def _second(self, sampled: Mixture, weights: Mapping[str, float] | None) -> np.ndarray:
         q_L, w_L = self._vectors(sampled, weights)
-        return self.G_RL @ (q_L * w_L**2)
+        return np.asarray(self.G_RL @ (q_L * w_L**2))
 
     def _variance(self, sampled: Mixture, weights: Mapping[str, float] | None) -> np.ndarray:
         q_L, w_L = self._vectors(sampled, weights)
         p_L = q_L * w_L
-        return self._second(sampled, weights) - np.einsum("l,rlm,m->r", p_L, self.product_RLL, p_L)
+        return np.asarray(self._second(sampled, weights) - np.einsum("l,rlm,m->r", p_L, self.product_RLL, p_L))
 
     def _vectors(self, sampled: Mixture, weights: Mapping[str, float] | None) -> tuple[np.ndarray, np.ndarray]:
         if unknown := [name for name in sampled.support if name not in self.languages]:
@@ -263,7 +263,7 @@ def _variance_of(sums: Sums) -> np.ndarray:
     gram_BB = _gram(sums.matrix())
     keep_RB = np.vstack([np.ones(len(gram_BB)), 1 - np.eye(len(gram_BB))])
     n_R, square_R = keep_RB @ sums.count_B, keep_RB @ sums.square_B
-    return (square_R - np.einsum("rb,bc,rc->r", keep_RB, gram_BB, keep_RB) / n_R) / (n_R - 1)
+    return np.asarray((square_R - np.einsum("rb,bc,rc->r", keep_RB, gram_BB, keep_RB) / n_R) / (n_R - 1))
 
 
 def _gram(vectors: Tensor) -> np.ndarray:

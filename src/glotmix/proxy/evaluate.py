@@ -59,11 +59,11 @@ class Evaluation:
             tokens_KBS = window_BS.clamp(min=0).expand(K, -1, -1)
             nats_KB = (model.token_losses(parameters, tokens_KBS, shape) * real_BT).sum(-1, dtype=torch.float64)
             total_KL.index_add_(1, self.language_W[start : start + at_once], nats_KB)
-        return total_KL.cpu().numpy() / self.tokens_L
+        return np.asarray(total_KL.cpu().numpy() / self.tokens_L)
 
     def bits_per_byte(self, nats_KL: np.ndarray) -> np.ndarray:
         """Nats per token as bits per byte: nats · tokens / (bytes · ln 2)."""
-        return nats_KL * self.tokens_L / (self.bytes_L * math.log(2))
+        return np.asarray(nats_KL * self.tokens_L / (self.bytes_L * math.log(2)))
 
 
 def _windows(tokens: np.ndarray, context: int, end_of_document: int) -> np.ndarray:

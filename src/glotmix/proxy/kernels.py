@@ -86,7 +86,8 @@ def embed(embedding_KVD: Tensor, tokens_KN: Tensor) -> Tensor:
     K, V, D = embedding_KVD.shape
     if embedding_KVD.dtype == torch.bfloat16 and embedding_KVD.device.type != "cuda" and not _is_plain():
         offset = torch.arange(K, device=tokens_KN.device).unsqueeze(1) * V  # (torch's own on a GPU sums in fp32)
-        return _Embed.apply(embedding_KVD.reshape(K * V, D), tokens_KN + offset)
+        output: Tensor = _Embed.apply(embedding_KVD.reshape(K * V, D), tokens_KN + offset)
+        return output
     if K == 1:
         return torch.nn.functional.embedding(tokens_KN, embedding_KVD[0])
     offset = torch.arange(K, device=tokens_KN.device).unsqueeze(1) * V
@@ -113,7 +114,8 @@ class _RMSNorm(torch.autograd.Function):
 def rms_norm(x: Tensor, epsilon: float) -> Tensor:
     """x / √(mean(x²) + ε) over the last dimension, without gain (Zhang & Sennrich 2019, arXiv 1910.07467)."""
     if uses_native(x, x.shape[-1]) and x.is_contiguous():
-        return _RMSNorm.apply(x, epsilon)
+        output: Tensor = _RMSNorm.apply(x, epsilon)
+        return output
     return torch.nn.functional.rms_norm(x, x.shape[-1:], eps=epsilon)
 
 
@@ -138,7 +140,8 @@ class _SwiGLU(torch.autograd.Function):
 def swiglu(gate_up: Tensor) -> Tensor:
     """silu(gate) · up for the two halves of the last dimension (Shazeer 2020, arXiv 2002.05202)."""
     if uses_native(gate_up, gate_up.shape[-1] // 2) and gate_up.is_contiguous():
-        return _SwiGLU.apply(gate_up)
+        output: Tensor = _SwiGLU.apply(gate_up)
+        return output
     gate, up = gate_up.chunk(2, -1)
     return torch.nn.functional.silu(gate) * up
 
@@ -179,7 +182,8 @@ def attention(qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Causal attention of [K, B, T, 3, H, W] with rotary positions, to [K, B, T, H·W]."""
     K, B, T, _, H, W = qkv.shape
     if uses_native(qkv, W) and qkv.is_contiguous():
-        return _Attention.apply(qkv, cos, sin)
+        output: Tensor = _Attention.apply(qkv, cos, sin)
+        return output
     q, k, v = qkv.reshape(K * B, T, 3, H, W).unbind(2)
     q, k = rotate(q, cos, sin), rotate(k, cos, sin)
     mixed = torch.nn.functional.scaled_dot_product_attention(
@@ -261,7 +265,8 @@ def cross_entropy(h_KND: Tensor, matrix_KVD: Tensor, targets_KN: Tensor) -> Tens
     """Mean over N of -log softmax(h Wᵀ)[target] in nats, [K]."""
     if _is_plain():
         return token_cross_entropy(h_KND, matrix_KVD, targets_KN).mean(1)
-    return _CrossEntropy.apply(h_KND, matrix_KVD, targets_KN)
+    output: Tensor = _CrossEntropy.apply(h_KND, matrix_KVD, targets_KN)
+    return output
 
 
 def weighted_cross_entropy(

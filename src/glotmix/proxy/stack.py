@@ -133,7 +133,7 @@ class Stack:
             step: number of the update, from 1, for the bias corrections.
         """
         self.updates, gradient_KP = step, self.gradient_KP
-        norm_K = torch.linalg.vector_norm(gradient_KP, dim=1)
+        norm_K: Tensor = torch.linalg.vector_norm(gradient_KP, dim=1)
         if kernels.uses_native(gradient_KP):
             self._native_step(step, learning_rate, weight_decay, clip, norm_K)
             return norm_K

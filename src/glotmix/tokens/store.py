@@ -191,7 +191,7 @@ class TokenStore:
         counts = np.ones(self.vocab_size)
         for language in self.languages:
             counts += np.bincount(self.train(language)[:n], minlength=self.vocab_size)
-        return counts / counts.sum()
+        return np.asarray(counts / counts.sum())
 
     def verify(self) -> None:
         """Compare every file with its checksum.

@@ -135,7 +135,8 @@ class SentencePieceTokenizer(Tokenizer):
         self.fingerprint = sha256(serialised).hexdigest()[:16]
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        return self._backend.EncodeAsIds(list(texts))
+        ids: list[list[int]] = self._backend.EncodeAsIds(list(texts))
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._backend.DecodeIds([int(i) for i in ids if i != self.end_of_document]))

@@ -164,4 +164,4 @@ def _spearman(a_SC: np.ndarray, b_SC: np.ndarray) -> np.ndarray:
     ranks = (stats.rankdata(x, axis=1) for x in (a_SC, b_SC))
     a, b = (r - r.mean(1, keepdims=True) for r in ranks)
     size = np.sqrt((a**2).sum(1) * (b**2).sum(1))
-    return np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0)
+    return np.asarray(np.divide((a * b).sum(1), size, out=np.full(len(a), np.nan), where=size > 0))

@@ -49,7 +49,7 @@ class Game:
 
     def payoff(self, coalition: set[str] | frozenset[str] | tuple[str, ...]) -> np.ndarray:
         """Payoffs [T] of the languages named."""
-        return self.payoff_CT[sum(1 << self.players.index(player) for player in coalition)]
+        return np.asarray(self.payoff_CT[sum(1 << self.players.index(player) for player in coalition)])
 
     def values(self, W_LC: np.ndarray, method: str, level: float = LEVEL, **notes: object) -> TransferMatrix:
         """What is linear in the payoffs, ``Σ_C W_lC u_t(C)`` of every player, with intervals that hold all at once."""

@@ -118,7 +118,7 @@ def _relative_noise(played: Played) -> np.ndarray | None:
     deviation_RT = noise.deviation_TK[np.arange(len(runs.targets)), present_RT.astype(int)] * runs.loss_RT
     if not (noise.deviation_TK > 0).all():
         return None
-    return deviation_RT / np.nanmean(deviation_RT, axis=0)
+    return np.asarray(deviation_RT / np.nanmean(deviation_RT, axis=0))
 
 
 def _half_widths(

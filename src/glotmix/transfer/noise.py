@@ -123,7 +123,7 @@ class PayoffErrors:
         if self.empty_TC is not None:
             M_TKC += (-M_TKC.sum(axis=2))[:, :, None] * self.empty_TC[t_T][:, None]
         A_TKC = M_TKC * deviation_CT.T[:, None]
-        part_TKP = np.stack([(A_TKC**2 * (kind == kind_CT.T)[:, None]).sum(axis=2) for kind in (0, 1)], axis=2)
+        part_TKP = np.stack([(A_TKC**2 * np.equal(kind_CT.T, kind)[:, None]).sum(axis=2) for kind in (0, 1)], axis=2)
         A_VC = A_TKC.reshape(-1, A_TKC.shape[2])
         shared_VV = np.repeat(np.repeat(self.noise.correlation_TT[np.ix_(t_T, t_T)], len(k_K), 0), len(k_K), 1)
         freedom_TP = self.noise.freedom_TK[t_T]

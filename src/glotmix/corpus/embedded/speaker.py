@@ -80,7 +80,7 @@ class Speaker:
         locale, (kind, *arguments) = self.locale, kind.split()
         match kind:
             case "word":
-                return self.words[value[0]][value[1]][form]
+                return str(self.words[value[0]][value[1]][form])
             case "words":
                 return lists.format_list([self.words[value[0]][i][0] for i in value[1]], locale=locale)
             case "number":
@@ -103,13 +103,13 @@ class Speaker:
             case "month_day":
                 return dates.format_skeleton("MMMMd", datetime.date.fromordinal(value), locale=locale)
             case "weekday":
-                return self.locale.days["stand-alone"]["wide"][value]
+                return str(self.locale.days["stand-alone"]["wide"][value])
             case "time":
                 return dates.format_time(datetime.time(*divmod(value, 60)), "short", locale=locale)
             case "city":
                 return dates.get_timezone_location(value, locale=locale, return_city=True)
             case "country":
-                return self.locale.territories[value]
+                return str(self.locale.territories[value])
             case "currency":
                 return self._currency_of(value)
             case "tongues":

@@ -152,7 +152,7 @@ def fit_power_law(n_T: np.ndarray, loss_T: np.ndarray) -> np.ndarray:
         minimize(_objective, starts_GP[g], (log_n_T, log_loss_T), method="L-BFGS-B", jac=True, options={"maxiter": 200})
         for g in np.argsort(values_G, kind="stable")[:POLISHED]
     ]
-    return min(best, key=lambda found: found.fun).x
+    return np.asarray(min(best, key=lambda end: end.fun).x)
 
 
 def _objective(law_P: np.ndarray, log_n_T: np.ndarray, log_loss_T: np.ndarray) -> tuple[float, np.ndarray]:

@@ -87,7 +87,7 @@ class GradVac(Adaptive):
                 turn = usual * math.sqrt(1 - phi**2) - phi * math.sqrt(1 - usual**2)
                 mix_L[j] += norm_i * turn / (math.sqrt(gram_LL[j, j]) * math.sqrt(1 - usual**2))
             self._usual_LL[present[i], present[j]] = (1 - self.beta) * usual + self.beta * phi
-        return mix_L
+        return np.asarray(mix_L)
 
     def state(self) -> dict[str, Any]:
         """Usual cosines and the number of updates, which seeds the order."""

@@ -88,4 +88,4 @@ class MultiDdsS(Adaptive):
 
 def _softmax(x: np.ndarray) -> np.ndarray:
     e = np.exp(x - x.max())
-    return e / e.sum()
+    return np.asarray(e / e.sum())

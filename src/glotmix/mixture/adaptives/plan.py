@@ -36,7 +36,8 @@ class AdaptivePlan:
         taken = inspect.signature(method).parameters
         seeded = {"seed": seed} if "seed" in taken else {}
         try:
-            return method(self.start, **seeded, **self.settings)
+            made: Adaptive = method(self.start, **seeded, **self.settings)
+            return made
         except TypeError as error:
             known = ", ".join(name for name in taken if name not in ("start", "seed"))
             raise BadInput(f"{self.name}: {error}", expected=f"among {known}" if known else "no settings") from None

@@ -32,7 +32,7 @@ def mix(value: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea & Flood 2014): a bijection of 64-bit integers that looks random."""
     value = (value ^ (value >> _30)) * _MIX1
     value = (value ^ (value >> _27)) * _MIX2
-    return value ^ (value >> _31)
+    return np.asarray(value ^ (value >> _31))
 
 
 def hashed(key: np.ndarray, counter: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def permuted(position: np.ndarray, size: int, keys: np.ndarray, which: np.ndarra
         which: index of the key for each position, shape [N]; the first for all when not given.
     """
     if size <= SORTED:
-        return shuffled(keys, size)[0 if which is None else which, position]
+        return np.asarray(shuffled(keys, size)[0 if which is None else which, position])
     bits = (size - 1).bit_length()
     round_keys_RN = mix(keys + _ROUND_KEYS[:, None])[:, [0] if which is None else which]
     value = _scrambled(position.astype(np.uint64), round_keys_RN, bits)

@@ -54,14 +54,14 @@ class Quotas:
     def block_of(self, index_N: np.ndarray) -> np.ndarray:
         """The block that holds each index."""
         stage = np.searchsorted(self.start_S, index_N, side="right") - 1
-        return np.minimum(
-            self.first_S[stage] + (index_N - self.start_S[stage]) // self.block, self.first_S[stage + 1] - 1
+        return np.asarray(
+            np.minimum(self.first_S[stage] + (index_N - self.start_S[stage]) // self.block, self.first_S[stage + 1] - 1)
         )
 
     def start(self, block_N: np.ndarray) -> np.ndarray:
         """First index of each block; the run's length for the number one past the last block."""
         stage = np.searchsorted(self.first_S, block_N, side="right") - 1
-        return self.start_S[stage] + (block_N - self.first_S[stage]) * self.block
+        return np.asarray(self.start_S[stage] + (block_N - self.first_S[stage]) * self.block)
 
     def drawn(self, block_N: np.ndarray) -> np.ndarray:
         """Sequences of each language before each block. Shape [N, L], rows sum to ``start(block)``."""
@@ -91,7 +91,7 @@ class Quotas:
             low_N, high_N = np.where(right_N, middle_N, low_N), np.where(left_N, middle_N, high_N)
             low_NL = np.where(right_N[:, None], middle_NL, low_NL)
             high_NL = np.where(left_N[:, None], middle_NL, high_NL)
-        return np.where((block_N == high_N)[:, None], high_NL, low_NL)
+        return np.asarray(np.where((block_N == high_N)[:, None], high_NL, low_NL))
 
     def _rounded(self, stage_N: np.ndarray, block_N: np.ndarray, low_NL: np.ndarray, high_NL: np.ndarray) -> np.ndarray:
         """Expected counts at the start of each block, rounded within bounds."""
@@ -110,4 +110,4 @@ def _are_plain(p_SL: np.ndarray, expected_SL: np.ndarray, drawn_SL: np.ndarray, 
     common_S = ((p_SL == 0) | (p_SL * block_S[:, None] >= 1)).all(axis=1)
     settled_S = ((p_SL > 0) | (np.abs(drawn_SL[:-1] - expected_SL[:-1]) < 1e-6)).all(axis=1)
     whole_S = (np.abs(drawn_SL - expected_SL) < 1).all(axis=1)
-    return common_S & settled_S & whole_S[:-1] & whole_S[1:]
+    return np.asarray(common_S & settled_S & whole_S[:-1] & whole_S[1:])

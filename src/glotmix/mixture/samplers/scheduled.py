@@ -115,10 +115,10 @@ class Sampler:
     def _drawn_before(self, index: int) -> np.ndarray:
         """Sequences of each language among the first ``index``, [L]."""
         if index == self.total:
-            return self._quotas.drawn_SL[-1]
+            return np.asarray(self._quotas.drawn_SL[-1])
         block_N = self._quotas.block_of(np.array([index]))
         language, _ = self._drawn(int(self._quotas.start(block_N)[0]), index)
-        return self._quotas.drawn(block_N)[0] + np.bincount(language, minlength=len(self.languages))
+        return np.asarray(self._quotas.drawn(block_N)[0] + np.bincount(language, minlength=len(self.languages)))
 
     def _drawn(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Languages and sequences from ``start`` to ``stop``.

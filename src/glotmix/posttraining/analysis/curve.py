@@ -64,15 +64,15 @@ class Curve:
         chosen = self.others if languages is None else tuple(languages)
         if not chosen or (missing := [name for name in chosen if name not in self.languages]):
             raise BadInput(f"no scores of {', '.join(missing) if chosen else 'any language'}", where=self.task)
-        return self.value_NSL[:, :, [self.languages.index(name) for name in chosen]].mean(-1)
+        return np.asarray(self.value_NSL[:, :, [self.languages.index(name) for name in chosen]].mean(-1))
 
     def relative(self) -> np.ndarray:
         """Performance relative to the pivot, ``mean over others / pivot``, [N, S] (arXiv 2504.16677, §4)."""
-        return self.mean() / self.mean([self.pivot])
+        return np.asarray(self.mean() / self.mean([self.pivot]))
 
     def gap(self) -> np.ndarray:
         """Seen minus unseen mean, [N, S]."""
-        return self.mean(self.seen) - self.mean(self.unseen)
+        return np.asarray(self.mean(self.seen) - self.mean(self.unseen))
 
     def by_script(self, *, unseen: bool = True) -> dict[str, np.ndarray]:
         """Mean over the languages written in Latin letters, and over the others, [N, S] each; empty groups left out."""

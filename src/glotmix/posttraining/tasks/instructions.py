@@ -70,7 +70,7 @@ def _reference(said: Phrases, meaning: Mapping[str, Any], words: list[str]) -> s
             return f"[{words[0]}]"
         case "choose":
             return said.comma.join(words[: meaning["times"]])
-    return said.carriers()[meaning["carrier"]].format(word=words[0])
+    return str(said.carriers()[meaning["carrier"]].format(word=words[0]))
 
 
 def _folded(text: str) -> str:

@@ -154,7 +154,9 @@ class Canvas:
         self._parts.append(element)
 
 
-def x_axis(canvas: Canvas, scale: Scale, top: float, bottom: float, label: str, digits: int | None = None, n: int = 5):
+def x_axis(
+    canvas: Canvas, scale: Scale, top: float, bottom: float, label: str, digits: int | None = None, n: int = 5
+) -> None:
     """Light vertical rules with numbers below and the label, unit included, under them."""
     ticks = scale.ticks(n)
     digits = decimals(ticks) if digits is None else digits

@@ -58,7 +58,7 @@ def _hex(rgb: np.ndarray) -> str:
 
 def _to_oklab(rgb: np.ndarray) -> np.ndarray:
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
-    return _M2 @ np.cbrt(_M1 @ linear)
+    return np.asarray(_M2 @ np.cbrt(_M1 @ linear))
 
 
 def _from_oklab(lab: np.ndarray) -> np.ndarray:

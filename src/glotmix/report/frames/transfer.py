@@ -85,7 +85,7 @@ def _order(matrix: TransferMatrix, sources: list[str]) -> list[str]:
 def certain(matrix: TransferMatrix) -> np.ndarray:
     """Mask [T, L] of the values whose interval leaves out zero; without intervals all count, and nothing is claimed."""
     if matrix.low_TL is None or matrix.high_TL is None:
-        return np.isfinite(matrix.value_TL)
+        return np.asarray(np.isfinite(matrix.value_TL))
     return (matrix.low_TL > 0) | (matrix.high_TL < 0)
 
 

@@ -14,10 +14,10 @@ from glotmix.errors import BadInput
 from glotmix.estimate import over_repeats
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
-from glotmix.probe.equivalents import interpolated
+from glotmix.probe.equivalents import Method, interpolated
 from glotmix.probe.yardstick import Exchange, game_of_two, of_effective_shares, of_equivalents, of_values
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.clones.analysis import ArmOutcome, Curves, Method, Outcome, efficiencies
+from glotmix.studies.clones.analysis import ArmOutcome, Curves, Outcome, efficiencies
 from glotmix.studies.clones.arms import split_name
 from glotmix.studies.clones.config import LensesConfig
 from glotmix.studies.clones.findings import LensRow

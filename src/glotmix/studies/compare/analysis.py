@@ -101,7 +101,7 @@ def _row(
 
     def course(of: str, name: str) -> np.ndarray:
         names = languages if name == MEAN else [name]
-        return np.mean([[c["bpb"][one] for one in names] for c in curves[of]], axis=(0, 1))
+        return np.asarray(np.mean([[c["bpb"][one] for one in names] for c in curves[of]], axis=(0, 1)))
 
     read = {name: float(np.mean([o.record["tokens"].get(name, 0) for o in outcomes])) for name in languages}
     total, unique = sum(read.values()), results.situation.unique

@@ -349,4 +349,5 @@ def findings(page: PosttrainingReport) -> dict[str, Any]:
         return value
 
     found: dict[str, Any] = plain(page)
-    return json.loads(json.dumps(found)) | {"fingerprint": fingerprint(found)}
+    told: dict[str, Any] = json.loads(json.dumps(found))
+    return told | {"fingerprint": fingerprint(found)}
