@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from glotmix.errors import BadInput
@@ -17,6 +16,7 @@ from glotmix.estimate import Estimate
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
+from glotmix.tables import by_group
 
 
 @dataclass(frozen=True, repr=False)
@@ -256,22 +256,26 @@ class Optimum(Shown):
         return tuple(words)
 
     def table(self) -> RenderableType:
-        """Shares, then value and gain of the optimum and every baseline, then the limits and what they cost."""
-        shares = Table(title=f"{self.aim.name} of {len(self.aim.members)} targets: {self.status}", title_justify="left")
-        outcomes = Table()
-        shares.add_column("")
-        for language in self.mixture:
-            shares.add_column(language, justify="right")
-        for name in ("", "objective", "gain of the optimum", "expected", "limits broken"):
-            outcomes.add_column(name, justify="left" if not name else "right")
-        shares.add_row("optimum", *(f"{100 * share:.2f} %" for share in self.mixture.values()), style="bold")
-        outcomes.add_row("optimum", _shown(self.objective), "", _plain(self.honest), "0", style="bold")
-        for row in self.baselines:
-            gain = self.gains[row.name]
-            shown = _shown(Estimate(gain.value, gain.low, gain.high))
-            shares.add_row(row.name, *(f"{100 * row.mixture[language]:.2f} %" for language in self.mixture))
-            outcomes.add_row(row.name, _shown(row.objective), shown, _plain(gain.honest), str(len(row.broken)))
-        notes = [*self.warnings, *(active.words for active in self.active), *self.price_words()]
+        """Shares by group, value and gain of the optimum and every baseline, then the limits and what they cost."""
+        groups = list(self.mixture)
+        columns: list[tuple[str, Sequence[str]]] = [("optimum", [_percent(share) for share in self.mixture.values()])]
+        if self.spread:
+            ranges = [self.spread.get(group) for group in groups]
+            columns.append(("as good", ["" if r is None else f"{100 * r[0]:.1f} to {100 * r[1]:.1f}" for r in ranges]))
+        columns += [(row.name, [_percent(row.mixture[group]) for group in groups]) for row in self.baselines]
+        title = f"Shares in %: {self.aim.name} of {len(self.aim.members)} targets, {self.status}"
+        gains = [self.gains[row.name] for row in self.baselines]
+        outcomes = by_group(
+            "What it gains",
+            ["optimum", *(row.name for row in self.baselines)],
+            [
+                ("objective", [_shown(self.objective), *(_shown(row.objective) for row in self.baselines)]),
+                ("gain of the optimum", ["", *(_shown(Estimate(g.value, g.low, g.high)) for g in gains)]),
+                ("expected", [_plain(self.honest), *(_plain(gain.honest) for gain in gains)]),
+            ],
+        )
+        broken = [f"{row.name} breaks {len(row.broken)} of the limits." for row in self.baselines if row.broken]
+        notes = [*broken, *self.warnings, *(active.words for active in self.active), *self.price_words()]
         if self.honest is not None:
             notes.append("Intervals are 95 % over resampled fits; “expected” has the winner's curse taken off.")
         if self.nearest is not None:
@@ -281,13 +285,17 @@ class Optimum(Shown):
             notes.append(
                 f"The nearest measured mixture differs in {100 * self.nearest.distance:.1f} % of tokens{outside}."
             )
-        return Group(shares, outcomes, *(Text(note) for note in notes))
+        return Group(*by_group(title, groups, columns), *outcomes, *(Text(note) for note in notes))
 
 
 def _shown(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return f"{estimate.value:.4g}"
     return f"{estimate.value:.4g} [{estimate.low:.4g}, {estimate.high:.4g}]"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}"
 
 
 def _plain(value: float | None) -> str:

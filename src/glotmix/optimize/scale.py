@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from scipy.optimize import minimize_scalar
 
@@ -28,6 +27,7 @@ from glotmix.optimize.predictor import Predictor
 from glotmix.optimize.request import _question
 from glotmix.optimize.search import search, starting_points, with_own_bests
 from glotmix.optimize.solve import minimise
+from glotmix.tables import by_group
 
 FLOPS = 6.0
 """Training FLOPs per parameter and token: ``C = 6 N D``."""
@@ -313,24 +313,34 @@ def climb_of(
 
 
 def climb_table(climb: Climb) -> RenderableType:
-    """One row per size, the best one last; every share with the range in which the law cannot tell it."""
+    """Sizes, the best one last; then every group's share at each, with the range in which the law cannot tell it."""
     rows = [("", Estimate(o.optimum.N or 0.0), Estimate(o.optimum.D or 0.0), o.optimum) for o in climb.sizes]
     if climb.best is not None:
         rows.append(("best", climb.best.N, climb.best.D, climb.best.optimum))
-    table = Table(title=f"optimum of the {rows[0][3].aim.name}, with 95 % intervals", title_justify="left")
-    for column in ("", "N", "D", "6 N D", "objective", *rows[0][3].mixture):
-        table.add_column(column, justify="right" if column else "left")
-    for label, N, D, optimum in rows:
-        shares = []
-        for language, share in optimum.mixture.items():
-            low, high = (optimum.spread or {}).get(language, (None, None))
-            shares.append(f"{share:.1%}" + ("" if low is None or high is None else f" [{low:.1%}, {high:.1%}]"))
-        numbers = [_within(N), _within(D), f"{FLOPS * N.value * D.value:.3g}", _within(optimum.objective, ".4g")]
-        table.add_row(label, *numbers, *shares, style="bold" if label else None)
+    labels = [label or f"size {i + 1}" for i, (label, *_) in enumerate(rows)]
+    sizes = by_group(
+        f"Optimum of the {rows[0][3].aim.name}, with 95 % intervals",
+        labels,
+        [
+            ("N", [_within(N) for _, N, _, _ in rows]),
+            ("D", [_within(D) for _, _, D, _ in rows]),
+            ("6 N D", [f"{FLOPS * N.value * D.value:.3g}" for _, N, D, _ in rows]),
+            ("objective", [_within(optimum.objective, ".4g") for *_, optimum in rows]),
+        ],
+    )
+    groups = list(rows[0][3].mixture)
+    columns = [(label, [_share(row[3], group) for group in groups]) for label, row in zip(labels, rows, strict=True)]
+    shares = by_group("Shares in %, and the range in which the law cannot tell them", groups, columns)
     every = [warning for one in climb.sizes for warning in one.warnings]
     every += [] if climb.best is None else climb.best.warnings
     every += [f"N = {one.N:g}, D = {one.D:g} is left out: {one.why}" for one in climb.unfilled]
-    return Group(table, *(Text(warning) for warning in dict.fromkeys(every)))
+    return Group(*sizes, *shares, *(Text(warning) for warning in dict.fromkeys(every)))
+
+
+def _share(optimum: Optimum, group: str) -> str:
+    low, high = (optimum.spread or {}).get(group, (None, None))
+    told = f"{100 * optimum.mixture[group]:.1f}"
+    return told if low is None or high is None else f"{told} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _within(estimate: Estimate, form: str = ".3g") -> str:

@@ -113,7 +113,7 @@ def mixture_in_words(evidence: Evidence) -> str:
     middle = rows[len(rows) // 2].optimum
     named = listed([f"{row.name} ({share(row.optimum)})" for row in rows[:3]])
     most = share(rows[0].optimum)
-    return f"{len(rows)} languages, none above {most}: most for {named}, half of them below {share(middle)}"
+    return f"{len(rows)} languages, none above {most}, most for {named}, half of them below {share(middle)}"
 
 
 def _rejected(why: str, because: str, against: str | None) -> Decision:

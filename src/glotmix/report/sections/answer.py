@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glotmix.estimate import WORDS, Estimate, Outcome
+from glotmix.estimate import Estimate, Outcome
 from glotmix.report.components import Column, cell, figure, named, table
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.bars import mixture_bars
@@ -23,6 +23,12 @@ VERDICTS: dict[Outcome, str] = {
     "worse": "✗ optimum worse",
     "within the noise": "? not told apart",
     "one seed only": "? one seed only",
+}
+LANGUAGES: dict[Outcome, str] = {
+    "better": "gains",
+    "worse": "pays",
+    "within the noise": "not told apart",
+    "one seed only": "one seed only",
 }
 SIGNS: dict[Kind, str] = {"use": "✓", "accept": "✓", "reject": "✗", "keep": "=", "open": "?"}
 
@@ -188,20 +194,24 @@ def _losses(evidence: Evidence) -> Html | None:
     for row in rows:
         outside = "" if row.inside else "outside the mixture"
         line = [named(row.name, row.target, outside), cell(share(row.weight), row.weight), _estimate(row.predicted)]
-        line += [_estimate(row.measured), _estimate(row.before)] if trained else []
+        line += [_mean(row.measured), _mean(row.before)] if trained else []
         line += [_estimate(row.before_predicted)] if against and not trained else []
         if against:
             css = {"wins": "down", "pays": "up", "open": ""}[part_of(row)]
             text = "–" if row.change is None else _signed_interval(row.change)
             line.append(cell(text, row.change.value if row.change else None, css, numeric=True))
         if trained:
-            line.append(cell(WORDS[row.outcome] if row.outcome else "prediction only"))
+            line.append(cell(LANGUAGES[row.outcome] if row.outcome else "prediction only"))
         cells.append(line)
     return table("Loss of each language", columns, cells, fold=True)
 
 
 def _estimate(estimate: Estimate | None) -> Html:
     return cell("–", numeric=True) if estimate is None else cell(interval(estimate), estimate.value)
+
+
+def _mean(estimate: Estimate | None) -> Html:
+    return cell("–", numeric=True) if estimate is None else cell(number(estimate.value), estimate.value)
 
 
 def _signed_interval(change: Estimate) -> str:
