@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from glotmix import measurements
 from glotmix.artifact import checksum, compare, open_artifact, put
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, Corrupt
 from glotmix.measurements import read_runs, write_csv
+from glotmix.measurements import table as measurements_table
 from glotmix.reading import streams
 from glotmix.studies.mixture.config import load_study
 from tests.hostile import TARGETS
@@ -97,7 +97,7 @@ def test_a_formula_in_an_exported_table_is_text(tmp_path):
 
 
 def test_a_table_of_many_rows_in_few_bytes_is_refused_unread(tmp_path, monkeypatch):
-    monkeypatch.setattr(measurements, "MAX_TABLE_ROWS", 100_000)
+    monkeypatch.setattr(measurements_table, "MAX_TABLE_ROWS", 100_000)
     rows = pa.table({"run": pa.DictionaryArray.from_arrays(pa.array(np.zeros(200_000, np.int8)), ["r"])})
     pq.write_table(rows, tmp_path / "t.parquet", compression="zstd")
     assert (tmp_path / "t.parquet").stat().st_size < 5_000

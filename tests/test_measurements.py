@@ -55,9 +55,9 @@ def test_a_wide_table_is_read_by_name(tmp_path: Path) -> None:
     [
         ({"p/es": [0.5, -1.0]}, "run b: p/es is -1"),
         ({"p/es": [0.5, 0.7]}, "shares sum to 0.7"),
-        ({"loss/es": [2.0, None]}, "run b, column loss/es"),
+        ({"loss/es": ["2.0", "two"]}, "run b, column loss/es: 'two'"),
         ({"loss/es": [2.0, 0.0]}, "loss/es is 0"),
-        ({"run": ["a", "a"]}, "run a stands there twice"),
+        ({"run": ["a", "a"]}, "run a is listed twice"),
         ({"D": [1e6, -1.0]}, "D is -1"),
     ],
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -252,3 +253,42 @@ def _nearest(wanted: str) -> str | None:
             found = _codes()[_names()[close[0]]]
             return f"{found}_{_table()[found].scripts[0]}"
     return None
+
+
+@lru_cache(maxsize=4096)
+def _tag_of(name: str) -> str | None:
+    """The tag that a name of a group resolves to; None where it is no language."""
+    try:
+        return Language.resolve(name).tag
+    except BadInput:
+        return None
+
+
+def same_language(one: str, other: str) -> bool:
+    """Whether two names are the same but for case, or two spellings of one language ("et", "est_Latn", "ekk_Latn")."""
+    if one.casefold() == other.casefold():
+        return True
+    tag = _tag_of(one)
+    return tag is not None and tag == _tag_of(other)
+
+
+def find_name(name: str, known: Sequence[str], *, where: object = None, what: str = "group") -> str:
+    """The one of ``known`` that ``name`` means: itself, itself in another case, or another spelling of its language.
+
+    Every option, file and column that names a group resolves here, so that a name means the same everywhere.
+
+    Raises:
+        BadInput: none of them, with the nearest; or several.
+    """
+    if name in known:
+        return name
+    alike = [one for one in known if one.casefold() == name.casefold()]
+    alike = alike or [one for one in known if same_language(one, name)]
+    if len(alike) == 1:
+        return alike[0]
+    if alike:
+        raise BadInput(f"{name} may be {' or '.join(alike)}", where=where, expected="one of them")
+    near = difflib.get_close_matches(name.casefold(), [one.casefold() for one in known], n=1, cutoff=0.5)
+    meant = next((one for one in known if near and one.casefold() == near[0]), None)
+    guess = f"; did you mean {meant}?" if meant else ""
+    raise BadInput(f"no {what} {name}{guess}", where=where, expected=f"one of {', '.join(known)}")

@@ -15,7 +15,9 @@ def export(
     mixture: Annotated[Path, typer.Argument(metavar="mixture.json", help="An optimum, a mixture or a schedule.")],
     to: Annotated[str, typer.Option("--to", help="Exporter (see `glotmix exporters`).")],
     out: Annotated[Path, typer.Option("--out", help="Directory to write.")] = Path("export"),
-    tokens: Annotated[float, typer.Option(help="Training tokens D of the run.")] = 1e9,
+    tokens: Annotated[
+        float | None, typer.Option(help="Training tokens D of the run; default those of the optimum, else 1e9.")
+    ] = None,
     sequence_length: Annotated[int, typer.Option(min=8, help="Tokens per sequence.")] = 2048,
     batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 512,
     path: Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Json, Out, Runs
+from glotmix.commands.options import Json, LossesTable, MixturesTable, Out, Runs, runs_given
 from glotmix.commands.output import show
 
 
@@ -16,8 +16,8 @@ def fit(
     law: Annotated[
         list[str] | None, typer.Option("--law", help="Law to fit; several, or `auto` for the usual ones.")
     ] = None,
-    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares, one row per run.")] = None,
-    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses, joined by the first column.")] = None,
+    mixtures: MixturesTable = None,
+    losses: LossesTable = None,
     out: Out = None,
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation, by mixture.")] = 10,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals.")] = 100,
@@ -38,11 +38,12 @@ def fit(
     from glotmix.fit.choice import fit_table
     from glotmix.study.narrator import Narrator
 
+    measured = runs_given(runs, mixtures, losses)
     with Narrator().bar("Fitting") as tell:
         result = fit_table(
-            runs,
-            mixtures=mixtures,
-            losses=losses,
+            measured,
+            mixtures=None,
+            losses=None,
             laws=law or ["auto"],
             folds=folds,
             bootstrap=bootstrap,
@@ -52,6 +53,7 @@ def fit(
             workers=workers,
             tell=tell,
         )
+    told = result.to_json() | {"remarks": list(measured.remarks)}
     if out is not None:
-        write_json(out, result.to_json())
-    show(as_json, result.to_json(), *result.tables())
+        write_json(out, told)
+    show(as_json, told, *result.tables())

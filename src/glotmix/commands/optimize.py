@@ -9,12 +9,15 @@ import typer
 
 from glotmix.commands.options import (
     Ceilings,
+    Current,
     FitFile,
     Floors,
     Further,
     Json,
     MaxEpochs,
     ObjectiveName,
+    Parameters,
+    Tokens,
     Unique,
     Weights,
     numbers,
@@ -34,11 +37,9 @@ def optimize(
     ceiling: Ceilings = None,
     max_epochs: MaxEpochs = None,
     unique: Unique = None,
-    tokens: Annotated[float | None, typer.Option(help="Training tokens D of the target run.")] = None,
-    parameters: Annotated[float | None, typer.Option(help="Parameters N of the target model.")] = None,
-    current: Annotated[
-        list[str] | None, typer.Option("--current", metavar="GROUP=x", help="The mixture in use today.")
-    ] = None,
+    tokens: Tokens = None,
+    parameters: Parameters = None,
+    current: Current = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; new ones join."),
@@ -58,8 +59,9 @@ def optimize(
     config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
     kept = None if keep is None else kept_of(keep, fitted.languages, affected or [])
     optimum = optimum_of(fitted, config, unique=numbers("--unique", unique), D=tokens, N=parameters, keep=kept)
-    write_json(out, optimum.to_json())
-    show(as_json, optimum.to_json(), optimum.table())
+    told = optimum.to_json() | {"law": fitted.law.name}
+    write_json(out, told)
+    show(as_json, told, optimum.table())
     if not as_json:
         print(out)
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from glotmix.commands.output import remark
 from glotmix.errors import BadInput
 
 if TYPE_CHECKING:
     from glotmix.fit.fit import Fit
+    from glotmix.measurements import Measurements
 
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file (see `glotmix recipes`).")]
@@ -24,7 +26,23 @@ FitFile = Annotated[Path, typer.Argument(metavar="fit.json", help="What `glotmix
 
 
 Runs = Annotated[
-    Path | None, typer.Argument(metavar="RUNS", help="Study directory, or one wide table (CSV, TSV, Parquet).")
+    Path | None,
+    typer.Argument(
+        metavar="RUNS",
+        help="Study directory, or a table (CSV, TSV, Parquet): wide, long, or a tracker's export; with --mixtures "
+        "alone, the losses.",
+    ),
+]
+
+
+MixturesTable = Annotated[
+    Path | None,
+    typer.Option("--mixtures", help="Two tables: shares, one row per run (RegMix, Olmix), beside --losses or RUNS."),
+]
+
+
+LossesTable = Annotated[
+    Path | None, typer.Option("--losses", help="Two tables: losses, wide or long, joined by the first column.")
 ]
 
 
@@ -40,7 +58,10 @@ Scale = Annotated[str | None, typer.Option("--scale", help="One of the file's sc
 ObjectiveName = Annotated[str, typer.Option(help="mean, weighted, normalised, worst, regret or quantile.")]
 
 
-Weights = Annotated[list[str] | None, typer.Option("--weight", metavar="TARGET=x", help="Weight of a target.")]
+Weights = Annotated[
+    list[str] | None,
+    typer.Option("--weight", "--weights", metavar="TARGET=x", help="Weight of a target; their sum does not matter."),
+]
 
 
 Floors = Annotated[list[str] | None, typer.Option("--floor", metavar="GROUP=x", help="Least share.")]
@@ -58,6 +79,18 @@ Unique = Annotated[
 ]
 
 
+Tokens = Annotated[float | None, typer.Option(help="Training tokens D of the target run.")]
+
+
+Parameters = Annotated[float | None, typer.Option(help="Parameters N of the target model.")]
+
+
+Current = Annotated[
+    list[str] | None,
+    typer.Option("--current", metavar="GROUP=x", help="The mixture in use today, in shares or percent."),
+]
+
+
 Further = Annotated[
     list[str] | None,
     typer.Option(
@@ -72,9 +105,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def numbers(option: str, pairs: list[str] | None) -> dict[str, float]:
-    """``["swh_Latn=0.01"]`` as ``{"swh_Latn": 0.01}``."""
+    """``["swh_Latn=0.01"]`` as ``{"swh_Latn": 0.01}``; several may stand in one text, parted by commas."""
     result: dict[str, float] = {}
-    for pair in pairs or []:
+    for pair in [one for some in pairs or [] for one in (some.split(",") if some.count("=") > 1 else [some])]:
         name, equals, value = pair.rpartition("=")
         try:
             result[name] = float(value)
@@ -94,6 +127,15 @@ def parts(option: str, text: str, form: str, count: int) -> list[float]:
     if len(found) != count or not all(0 < x < float("inf") for x in found):
         raise BadInput(f"{text!r}", where=option, expected=f"{form}, numbers above 0")
     return found
+
+
+def runs_given(runs: Path | None, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:
+    """The runs that a command was given, in any form; what is to be said of how they were read is said here."""
+    from glotmix.measurements import read_runs
+
+    measured = read_runs(runs, mixtures=mixtures, losses=losses)
+    remark(*measured.remarks)
+    return measured
 
 
 def read_back(path: Path) -> Any:

@@ -39,6 +39,12 @@ def fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def remark(*sentences: str) -> None:
+    """Print what a reader must know of an input, each sentence once, where it does not mix with results."""
+    for sentence in dict.fromkeys(sentences):
+        print(f"remark: {sentence}", file=sys.stderr)
+
+
 def show(as_json: bool, data: Any, *tables: RenderableType) -> None:
     """Print a result: JSON for machines, or tables for people."""
     if as_json:

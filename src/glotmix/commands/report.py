@@ -7,36 +7,73 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Out
+from glotmix.commands.optimize import limits
+from glotmix.commands.options import (
+    Ceilings,
+    Current,
+    Floors,
+    Further,
+    LossesTable,
+    MaxEpochs,
+    MixturesTable,
+    ObjectiveName,
+    Out,
+    Parameters,
+    Tokens,
+    Unique,
+    Weights,
+    numbers,
+)
+from glotmix.commands.output import remark
 from glotmix.errors import BadInput
 
 
 def report(
     study: Annotated[
-        Path | None, typer.Argument(metavar="DIR|RUNS", help="Directory of a study, or one wide table of runs.")
+        Path | None,
+        typer.Argument(
+            metavar="DIR|RUNS", help="Directory of a study, a table of runs in any form, a fit.json or a mixture.json."
+        ),
     ] = None,
-    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares, one row per run.")] = None,
-    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses, joined by the first column.")] = None,
+    mixtures: MixturesTable = None,
+    losses: LossesTable = None,
     law: Annotated[
         list[str] | None, typer.Option("--law", help="For a table: laws to compare; default `auto`.")
     ] = None,
+    fit: Annotated[
+        Path | None, typer.Option(metavar="fit.json", help="For a table: what `glotmix fit` wrote of it.")
+    ] = None,
+    objective: ObjectiveName = "mean",
+    weight: Weights = None,
+    floor: Floors = None,
+    ceiling: Ceilings = None,
+    max_epochs: MaxEpochs = None,
+    unique: Unique = None,
+    tokens: Tokens = None,
+    parameters: Parameters = None,
+    current: Current = None,
+    further: Further = None,
     compare: Annotated[
-        Path | None, typer.Option("--compare", metavar="OTHER", help="Show what changed since this other study.")
+        Path | None,
+        typer.Option("--compare", metavar="OTHER", help="Show what changed since this other study (table)."),
     ] = None,
     out: Out = None,
 ) -> None:
-    """Write the report of a study again, or of your own runs; or lay a study beside another one."""
-    if study is None or not study.is_dir():
-        from glotmix.report.runs import report_on_runs
+    """Write the report of a study again, or of your own runs, a fit or an optimum; or lay one beside another."""
+    if study is not None and study.is_dir():
+        from glotmix.studies.mixture.kind import compare_studies, report_again
 
-        if compare is not None:
-            raise BadInput("--compare with a table", where=study, expected="directories of two studies")
-        print(
-            report_on_runs(
-                study, mixtures=mixtures, losses=losses, laws=law or ["auto"], out=out or Path("report.html")
-            )
-        )
+        print(report_again(study, out) if compare is None else compare_studies(compare, study, out))
         return
-    from glotmix.studies.mixture.kind import compare_studies, report_again
+    from glotmix.report.runs import Question, compare_runs, report_on_runs
 
-    print(report_again(study, out) if compare is None else compare_studies(compare, study, out))
+    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
+    question = Question(config, numbers("--unique", unique) or None, tokens, parameters)
+    laws, page = law or ["auto"], out or Path("report.html")
+    if compare is None:
+        how = {"mixtures": mixtures, "losses": losses, "fit_file": fit, "laws": laws, "question": question}
+        print(report_on_runs(study, out=page, told=remark, **how))
+        return
+    if study is None or compare.is_dir():
+        raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")
+    print(compare_runs(compare, study, page, laws=laws, question=question, told=remark))

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Json, Runs, numbers, read_fit
+from glotmix.commands.options import Json, LossesTable, MixturesTable, Runs, numbers, read_fit, runs_given
 from glotmix.commands.output import show
 from glotmix.errors import BadInput
 
 
 def shapley(
     runs: Runs = None,
-    mixtures: Annotated[Path | None, typer.Option(help="Two-table form: shares.")] = None,
-    losses: Annotated[Path | None, typer.Option(help="Two-table form: losses.")] = None,
+    mixtures: MixturesTable = None,
+    losses: LossesTable = None,
     empty: Annotated[
         list[str] | None,
         typer.Option(
@@ -42,11 +42,10 @@ def shapley(
     as_json: Json = False,
 ) -> None:
     """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
-    from glotmix.fit.choice import measurements_in
     from glotmix.fit.games import Asked, families, shapley_of
     from glotmix.transfer.matrix import transfer_table
 
-    measured = None if law and runs is None and mixtures is None else measurements_in(runs, mixtures, losses)
+    measured = None if law and runs is None and mixtures is None else runs_given(runs, mixtures, losses)
     targets = measured.targets if measured else ()
     fitted = None if law is None else read_fit(law)
     known = {} if empty is None else losses_of_nobody(empty, targets or (fitted.targets if fitted else ()))

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import Exporter, ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
+from glotmix.language import find_name
 from glotmix.mixture.schedule import Schedule, schedule_in
 from glotmix.wording import listed
+
+DEFAULT_TOKENS = 1e9
+"""Training tokens of a run of which nobody told any."""
 
 
 def export_file(
@@ -18,7 +23,7 @@ def export_file(
     to: str,
     out: Path,
     *,
-    tokens: float,
+    tokens: float | None,
     sequence_length: int,
     batch: int,
     paths: Sequence[str],
@@ -27,6 +32,8 @@ def export_file(
     tokens_per_document: Mapping[str, float],
 ) -> Realised:
     """Export a schedule, or the one in a file, to one trainer.
+
+    Unique tokens and D that are not given are those that the optimum in the file was found with.
 
     Raises:
         BadInput: an unknown exporter, or whatever the trainer cannot be given.
@@ -37,6 +44,12 @@ def export_file(
     exporter = exporters[to]
     schedule = schedule_in(mixture) if isinstance(mixture, Path) else mixture
     languages = schedule.languages
+    told_D, told_unique = _assumed_in(mixture, languages) if isinstance(mixture, Path) else (None, {})
+    tokens = tokens or told_D or DEFAULT_TOKENS
+    unique = told_unique | {find_name(name, languages, where="--unique"): count for name, count in unique.items()}
+    tokens_per_document = {
+        find_name(name, languages, where="--tokens-per-document"): count for name, count in tokens_per_document.items()
+    }
     request = ExportRequest(
         schedule=schedule,
         tokens=tokens,
@@ -50,6 +63,19 @@ def export_file(
         assumed=tuple(_assumptions(exporter, languages, unique, tokens_per_document)),
     )
     return write_export(exporter, request, out)
+
+
+def _assumed_in(mixture: Path, languages: Sequence[str]) -> tuple[float | None, dict[str, float]]:
+    """Training tokens and unique tokens that an optimum was found with; nothing from other files."""
+    data = read_json(mixture)
+    if not isinstance(data, dict):
+        return None, {}
+    D, unique = data.get("D"), data.get("unique")
+    known = unique if isinstance(unique, dict) else {}
+    numbers = {
+        name: float(x) for name, x in known.items() if name in languages and isinstance(x, int | float) and x > 0
+    }
+    return (float(D) if isinstance(D, int | float) and D > 0 else None), numbers
 
 
 def _paths(given: Sequence[str], languages: Sequence[str], template: str) -> dict[str, str]:

@@ -17,9 +17,10 @@ from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit, varying
 from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
 from glotmix.laws import find_law
-from glotmix.measurements import Measurements, read_runs
+from glotmix.measurements import Measurements, read_runs, same_names
 from glotmix.notebook import Shown
 from glotmix.progress import Advance
+from glotmix.transfer.measured import values_for_laws
 
 USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
 """What ``--law auto`` compares."""
@@ -78,7 +79,7 @@ class Fitted(Shown):
 
 
 def fit_table(
-    runs: Path | None,
+    runs: Path | Measurements | None,
     *,
     mixtures: Path | None,
     losses: Path | None,
@@ -99,10 +100,10 @@ def fit_table(
     Raises:
         BadInput: whatever is wrong with the tables, or fewer runs than parameters.
     """
-    measured = measurements_in(runs, mixtures, losses)
+    measured = runs if isinstance(runs, Measurements) else measurements_in(runs, mixtures, losses)
     if workers is None:
         workers = processes_for(measured)
-    apart = None if held_out is None else read_runs(held_out)
+    apart = None if held_out is None else same_names(read_runs(held_out), measured, where=held_out)
     return fit_measurements(
         measured,
         laws=laws,
@@ -137,22 +138,44 @@ def fit_measurements(
     names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
+    # Laws that use Shapley values get them from the coalitions among the runs that they are fitted to.
+    values = values_for_laws if any("transfer" in family.needs for family in families) else None
     holdout = cross_validate(
-        compared, measurements, folds=folds, seed=seed, weights=weights, workers=workers, tell=tell
+        compared,
+        measurements,
+        folds=folds,
+        seed=seed,
+        transfer=values,
+        weights=weights,
+        workers=workers,
+        tell=tell,
     )
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
-    beyond = extrapolate(compared, measurements, seed=seed, weights=weights, workers=workers, tell=tell)
+    beyond = extrapolate(
+        compared, measurements, seed=seed, transfer=values, weights=weights, workers=workers, tell=tell
+    )
     by = _chosen_by(beyond)
     compete = holdout if by is None else beyond[by]
     competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
     chosen = choose(_only(compete, competing or candidates))
-    fitted = fit(chosen, measurements, bootstrap=bootstrap, seed=seed, weights=weights, workers=workers, tell=tell)
+    needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
+    fitted = fit(
+        chosen,
+        measurements,
+        transfer=needed,
+        bootstrap=bootstrap,
+        seed=seed,
+        weights=weights,
+        workers=workers,
+        tell=tell,
+    )
     judged = None
     if held_out is not None:
-        judged = judge(compared, measurements, held_out, seed=seed, weights=weights, workers=workers, tell=tell)
+        how = {"seed": seed, "weights": weights, "workers": workers}
+        judged = judge(compared, measurements, held_out, transfer=values, tell=tell, **how)
     unique = (
         {}
         if measurements.unique_RL is None
@@ -181,9 +204,7 @@ def measurements_in(runs: Path | None, mixtures: Path | None, losses: Path | Non
     Raises:
         BadInput: neither was given, or a table is not one of runs.
     """
-    if runs is None and mixtures is None:
-        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
-    return read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+    return read_runs(runs, mixtures=mixtures, losses=losses)
 
 
 def open_fit(path: Path) -> Fit:

@@ -9,7 +9,8 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
-from glotmix.measurements import Measurements
+from glotmix.language import find_name
+from glotmix.measurements import Measurements, same_names
 from glotmix.transfer.estimate import Payoff
 from glotmix.transfer.game import MOST_PLAYERS, Game, empty_losses, empty_notes, empty_weights, game_from, members
 from glotmix.transfer.interactions import interactions_for, owen
@@ -48,15 +49,19 @@ def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None 
         if law is None:
             raise BadInput("no table of runs and no law", expected="RUNS, --mixtures with --losses, or --law fit.json")
         return values_of_law(law, asked)
+    if law is not None:
+        measurements = same_names(measurements, law, where="--law")
     empty = _empty(measurements.targets, asked)
     if asked.estimate or law is not None:
         if asked.groups or asked.interactions_of:
             raise BadInput("groups or interactions of estimated values", expected="every coalition, or a law alone")
         if law is None:
             return estimated(measurements, empty)
-        if (law.languages, law.targets) != (measurements.languages, measurements.targets):
+        if set(law.targets) != set(measurements.targets):
             raise BadInput(
-                f"a law of {', '.join(law.languages)}", where="--law", expected=", ".join(measurements.languages)
+                f"a law of the losses of {', '.join(law.targets)}",
+                where="--law",
+                expected=", ".join(measurements.targets),
             )
         return estimated(measurements, empty, prior=payoffs_of_law(law))
     if asked.groups or asked.interactions_of:
@@ -65,16 +70,18 @@ def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None 
 
 
 def payoffs_of_law(law: Fit) -> PriorAt:
-    """``L_t(∅) - L̂_t(S)`` of coalitions [C, L] as [C, T], members having equal shares; zero for nobody."""
+    """``L_t(∅) - L̂_t(S)`` of coalitions [C, L] as [C, T] in the order of the empty losses, members having equal shares;
+    zero for nobody."""
 
     def at(N: float, D: float, empty: Mapping[str, float]) -> Payoff:
-        empty_T = np.array([empty[target] for target in law.targets])
+        empty_T = np.array(list(empty.values()))
+        order = [law.targets.index(target) for target in empty]
 
         def payoff(inside: np.ndarray) -> np.ndarray:
             some_C = np.asarray(inside.any(axis=1))
             members_CL = np.where(some_C[:, None], inside, True)
             p_CL = members_CL / members_CL.sum(axis=1, keepdims=True)
-            loss_CT = law.predict(p_CL, _or_own(N), _or_own(D)).value_RT
+            loss_CT = law.predict(p_CL, _or_own(N), _or_own(D)).value_RT[:, order]
             return np.where(some_C[:, None], empty_T - loss_CT, 0.0)
 
         return payoff
@@ -128,9 +135,8 @@ def _empty(targets: Sequence[str], asked: Asked) -> dict[str, float | None]:
     Raises:
         BadInput: a target that there is not.
     """
-    if unknown := [name for name in asked.empty if name not in targets]:
-        raise BadInput(f"no target {', '.join(unknown)}", where="--empty", expected=", ".join(targets))
-    return {target: asked.empty.get(target) for target in targets}
+    given = {find_name(name, targets, where="--empty", what="target"): loss for name, loss in asked.empty.items()}
+    return {target: given.get(target) for target in targets}
 
 
 def _or_own(size: float) -> float | None:
@@ -154,9 +160,13 @@ def _of(game: Game, asked: Asked) -> TransferMatrix:
     if asked.groups and asked.interactions_of:
         raise BadInput("groups and interactions at once", expected="one of them")
     if asked.groups:
-        named = {language for family in asked.groups.values() for language in family}
+        groups = {
+            name: tuple(find_name(language, game.players, where="--group", what="language") for language in family)
+            for name, family in asked.groups.items()
+        }
+        named = {language for family in groups.values() for language in family}
         alone = {language: (language,) for language in game.players if language not in named}
-        return owen(game, {**asked.groups, **alone})
+        return owen(game, {**groups, **alone})
     if (target := asked.interactions_of) is None:
         return exact(game)
-    return interactions_for(game, target)
+    return interactions_for(game, find_name(target, game.targets, where="--interactions", what="target"))

@@ -16,9 +16,9 @@ from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit, Prediction
 from glotmix.fit.holdout import Holdout
 from glotmix.fit.holdout import cross_validate as cross_validate_laws
-from glotmix.fit.predictions import intervals_from, shares_in
+from glotmix.fit.predictions import intervals_from
 from glotmix.laws.listing import law_rows
-from glotmix.measurements import Measurements, read_table
+from glotmix.measurements import Measurements, read_mixtures, same_names
 from glotmix.measurements import read_runs as read_tables
 from glotmix.menu.sources import (
     LawLike,
@@ -43,8 +43,8 @@ def read_runs(
     Args:
         source: directory of a study; a wide table as CSV, TSV or Parquet, with columns ``run``, ``p/<group>`` (shares
             of training tokens) and ``loss/<group>``, and where known ``N`` (parameters without embeddings), ``D``
-            (training tokens), ``seed`` and ``unique/<group>`` (unique tokens); or such a data frame of polars, pandas
-            or Arrow.
+            (training tokens), ``seed`` and ``unique/<group>`` (unique tokens); a long one or a tracker's export; or
+            such a data frame of polars, pandas or Arrow. What is odd about it stands in ``remarks`` of the result.
         mixtures: with ``losses`` and in place of ``source``: a table of shares, one row per run, the first column its
             name, as RegMix and Olmix publish them.
         losses: table of losses, joined by its first column.
@@ -59,7 +59,7 @@ def read_runs(
         return runs_of(source)
     if source is not None:
         raise BadInput("one table and two tables at once", expected="source, or mixtures with losses")
-    return read_tables(Path(), mixtures=_path(mixtures), losses=_path(losses))
+    return read_tables(None, mixtures=_path(mixtures), losses=_path(losses))
 
 
 def laws() -> Listing:
@@ -105,7 +105,7 @@ def fit(
         bootstrap=bootstrap,
         seed=seed,
         weights="repeats" if weigh_repeats else None,
-        held_out=None if held_out is None else runs_of(held_out),
+        held_out=None if held_out is None else same_names(runs_of(held_out), measured, where="held_out"),
         workers=processes_for(measured) if workers is None else workers,
     )
 
@@ -166,7 +166,7 @@ def predict(
     if jackknife is not None:
         if unique is not None:
             raise BadInput("unique tokens with jackknife", expected="one of them")
-        found = intervals_from(fitted, runs_of(jackknife)).predict(asked, N, D)
+        found = intervals_from(fitted, same_names(runs_of(jackknife), fitted, where="jackknife")).predict(asked, N, D)
     else:
         known = None if unique is None else np.array([_known(unique, name) for name in fitted.languages])
         found = fitted.predict(asked, N, D, known)
@@ -181,15 +181,16 @@ def _asked(
     """Mixtures over the law's languages, and the sizes that a table gives them."""
     nothing: dict[str, np.ndarray | None] = {"N": None, "D": None}
     if isinstance(mixtures, str | os.PathLike) and not str(mixtures).endswith(".json"):
-        p_RL, sizes = shares_in(read_table(Path(mixtures)), fitted.languages, where=mixtures)
+        read = read_mixtures(Path(mixtures), fitted.languages)
     elif isinstance(mixtures, Tabular):
-        p_RL, sizes = shares_in(frame_of(mixtures), fitted.languages, where="the table")
+        read = read_mixtures(frame_of(mixtures), fitted.languages)
     else:
         one = isinstance(mixtures, Mapping | str) or not isinstance(mixtures, Iterable)
         several = cast(Iterable[MixtureLike], [mixtures] if one else mixtures)
         given = [mixture_of(mixture) for mixture in several]
         return [one.over(fitted.languages) for one in given], nothing
-    return [Mixture.from_vector(fitted.languages, p_L) for p_L in p_RL], sizes
+    sizes = {"N": read.N_R, "D": read.D_R}
+    return [Mixture.from_vector(fitted.languages, p_L) for p_L in read.p_RL], sizes
 
 
 def _known(unique: Mapping[str, float], name: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -151,6 +151,8 @@ class Optimum(Shown):
     """Training tokens assumed; None for those of the fit."""
     warnings: tuple[str, ...] = ()
     """Sizes beyond what was measured, or that the law does not know."""
+    unique: Mapping[str, float] = field(default_factory=dict)
+    """Unique tokens of each language, where they are known; an export takes them from here."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, by name."""
@@ -181,6 +183,7 @@ class Optimum(Shown):
             "N": self.N,
             "D": self.D,
             "warnings": list(self.warnings),
+            "unique": dict(self.unique),
         }
 
     @classmethod
@@ -223,6 +226,7 @@ class Optimum(Shown):
                 data["N"],
                 data["D"],
                 tuple(data.get("warnings", ())),
+                dict(data.get("unique", {})),
             )
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise BadInput(

@@ -91,11 +91,9 @@ def _relaxed(limits: Constraints, limit: Limit, step: float) -> Constraints:
     name = limit.subject
     if name in limits.groups:
         group = limits.groups[name]
-        if limit.is_floor:
-            moved = replace(group, floor=group.floor - step)
-        else:
-            moved = replace(group, ceiling=min(group.ceiling + step, 1.0))
-        return replace(limits, groups={**limits.groups, name: moved})
+        floor = group.floor - step if limit.is_floor else group.floor
+        ceiling = group.ceiling if limit.is_floor else min(group.ceiling + step, 1.0)
+        return replace(limits, groups={**limits.groups, name: replace(group, floor=floor, ceiling=ceiling)})
     if limit.is_floor:
         return replace(limits, floors={**limits.floors, name: max(limits.floors[name] - step, 0.0)})
     if limit.by_epochs:

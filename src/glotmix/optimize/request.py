@@ -13,7 +13,8 @@ from glotmix.config import checked, merged, parse_override
 from glotmix.errors import BadInput
 from glotmix.fit.extrapolation import beyond, ignored
 from glotmix.fit.fit import Fit
-from glotmix.measurements import write_csv
+from glotmix.language import find_name, same_language
+from glotmix.measurements import Named, write_csv
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.planning import Design
 from glotmix.mixture.schedule import mixture_in
@@ -24,6 +25,9 @@ from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.reuse import Reuse, minimise_kept, reuse, reuse_runs
 from glotmix.optimize.solve import minimise
+
+ROUNDED = 5e-3
+"""How far a current mixture that a user writes may sum from one; it is divided by its sum."""
 
 
 def asked(given: Mapping[str, Any], overrides: Sequence[str] = (), *, where: str = "--set") -> OptimizeConfig:
@@ -69,10 +73,11 @@ def optimum_of(
     warnings = (*beyond(fitted.measured, N, D), *ignored(fitted, N, D))
     if keep is not None:
         return replace(minimise_kept(keep, fitted, aim, limits, N=N, D=D), warnings=warnings)
-    baselines = baselines_for(fitted.languages, unique=known, D=D, current=config.current, max_epochs=config.max_epochs)
+    current = named(config, fitted).current
+    baselines = baselines_for(fitted.languages, unique=known, D=D, current=current, max_epochs=config.max_epochs)
     measured = None if fitted.measured is None else fitted.measured.p_RL
     found = minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
-    return replace(found, warnings=warnings)
+    return replace(found, warnings=warnings, unique=known)
 
 
 def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) -> Reuse:
@@ -86,12 +91,20 @@ def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) ->
 
 def kept_in(earlier: Mixture, languages: Sequence[str], affected: Sequence[str], *, where: object) -> Reuse:
     """The same of a mixture that is at hand; ``where`` is what messages call it."""
+    earlier = Mixture({_law_name(name, languages): share for name, share in earlier.items()}, where=where)
+    affected = [find_name(name, languages, where="--affected") for name in affected]
     new = [language for language in languages if language not in earlier]
     if missing := [language for language in earlier if language not in languages]:
         raise BadInput(f"{', '.join(missing)} is not in the law", where=where, expected=", ".join(languages))
     if not new and not affected:
         raise BadInput("no language is new and none affected", where=where, expected="one whose share is to be found")
     return reuse(earlier, new, affected=affected)
+
+
+def _law_name(name: str, languages: Sequence[str]) -> str:
+    """The law's name of a language of a mixture; the mixture's own where the law does not know it."""
+    alike = [language for language in languages if same_language(language, name)]
+    return alike[0] if len(alike) == 1 else name
 
 
 def reuse_design(mixture: Path, new: Sequence[str], affected: Sequence[str], runs: int, seed: int, out: Path) -> None:
@@ -101,13 +114,50 @@ def reuse_design(mixture: Path, new: Sequence[str], affected: Sequence[str], run
     write_csv(designed.to_polars().select("run", "^p/.*$"), out)
 
 
+def named(config: OptimizeConfig, fitted: Named) -> OptimizeConfig:
+    """The section under the names of the law: "et" where the table says "est_Latn", in whatever case.
+
+    A current mixture in percent is one as well.
+
+    Raises:
+        BadInput: a name of no group, with the nearest one.
+    """
+
+    def groups(where: str, given: Mapping[str, float]) -> dict[str, float]:
+        return {find_name(name, fitted.languages, where=where): value for name, value in given.items()}
+
+    weights = {
+        find_name(name, fitted.targets, where="weights", what="target"): value for name, value in config.weights.items()
+    }
+    sums = {
+        name: {**group, "languages": [find_name(str(one), fitted.languages, where=name) for one in group["languages"]]}
+        if isinstance(group.get("languages"), list | tuple)
+        else group
+        for name, group in config.groups.items()
+    }
+    current = groups("current", config.current)
+    if abs(sum(current.values()) - 100) < 1:
+        current = {name: share / 100 for name, share in current.items()}
+    if current and abs(sum(current.values()) - 1) <= ROUNDED:
+        current = {name: share / sum(current.values()) for name, share in current.items()}
+    return config.model_copy(
+        update={
+            "weights": weights,
+            "floors": groups("floors", config.floors),
+            "ceilings": groups("ceilings", config.ceilings),
+            "groups": sums,
+            "current": current,
+        }
+    )
+
+
 def _question(
     fitted: Fit, config: OptimizeConfig, unique: Mapping[str, float] | None, D: float | None
 ) -> tuple[Objective, Constraints, Mapping[str, float]]:
     """Objective, limits, and the unique tokens that are known."""
-    known = dict(unique or {})
-    if not known and fitted.unique_L is not None:
-        known = dict(zip(fitted.languages, fitted.unique_L.tolist(), strict=True))
+    config = named(config, fitted)
+    known = {} if fitted.unique_L is None else dict(zip(fitted.languages, fitted.unique_L.tolist(), strict=True))
+    known |= {find_name(name, fitted.languages, where="--unique"): tokens for name, tokens in (unique or {}).items()}
     if config.max_epochs is not None and (not known or D is None):
         raise BadInput("max_epochs without unique and tokens", expected="unique tokens per group and D of the run")
     limits = constraints_from(config, fitted.languages, unique=known, D=D)

@@ -96,6 +96,7 @@ def minimise(
         aim=composite.objective,
         N=N,
         D=D,
+        unique=dict(constraints.unique),
     )
 
 

@@ -3,94 +3,186 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from glotmix.artifact import fingerprint
+from glotmix.artifact import fingerprint, read_json
 from glotmix.errors import BadInput
-from glotmix.fit.choice import fit_measurements
+from glotmix.fit.choice import fit_measurements, open_fit
+from glotmix.fit.fit import Fit
 from glotmix.language import Language
-from glotmix.measurements import Measurements, read_runs
+from glotmix.measurements import Measurements, read_runs, same_names
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
-from glotmix.optimize.request import optimum_of
+from glotmix.optimize.objective import OBJECTIVES
+from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.request import named, optimum_of
 from glotmix.report.evidence import About, Cost, Evidence
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import advice, front_of, held_out_of, versions
-from glotmix.report.page import write_report
+from glotmix.report.page import write_comparison, write_report
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import values_of_runs
 
 
-def report_on_runs(
+@dataclass(frozen=True)
+class Question:
+    """What the page recommends a mixture for."""
+
+    config: OptimizeConfig = field(default_factory=lambda: OptimizeConfig(max_epochs=None))
+    """Objective and limits."""
+    unique: Mapping[str, float] | None = None
+    """Unique tokens of each group; default those of the table."""
+    D: float | None = None
+    """Training tokens of the target run; default the largest of the table."""
+    N: float | None = None
+    """Its parameters; default the largest of the table."""
+
+
+def report_on_runs(runs: Path | Measurements | None, *, out: Path = Path("report.html"), **how: Any) -> Path:
+    """Write the report of a table of runs, a fit or an optimum; arguments are those of :func:`evidence_of_runs`."""
+    return write_report(evidence_of_runs(runs, **how), out)
+
+
+def compare_runs(before: Path, after: Path, out: Path, **how: Any) -> Path:
+    """Write what changed from one table of runs (fit, optimum) to another."""
+    evidence = [evidence_of_runs(path, **how) for path in (before, after)]
+    return write_comparison(evidence[0], evidence[1], out, (before.stem, after.stem))
+
+
+def evidence_of_runs(
     runs: Path | Measurements | None,
     *,
     mixtures: Path | None = None,
     losses: Path | None = None,
     title: str = "Runs",
+    fit_file: Path | None = None,
     laws: Sequence[str] = ("auto",),
     folds: int = 10,
     bootstrap: int = 100,
     seed: int = 0,
-    out: Path = Path("report.html"),
-) -> Path:
-    """Fit, optimise the mean loss of the groups in the mixture, and write the report of a table of runs.
+    question: Question | None = None,
+    told: Callable[..., None] = lambda *_: None,
+) -> Evidence:
+    """Fit, optimise, and gather what a page shows of a table of runs.
 
     Held-out predictions are those of cross-validation over mixtures. What only a study knows (corpus, closed loop,
-    time) is left out; the page's explorer answers other objectives and limits. ``title`` heads the page of measurements
-    that are at hand; that of a table is headed by its name.
+    time) is left out; the page's explorer answers other objectives and limits.
+
+    Args:
+        runs: table of runs in any form, a ``fit.json`` or a ``mixture.json``.
+        mixtures: of two tables, the shares.
+        losses: of two tables, the losses.
+        title: heads the page of measurements that are at hand; that of a table is headed by its name.
+        fit_file: what ``glotmix fit`` wrote of these runs; nothing is fitted again then.
+        laws: laws to compare.
+        folds: of cross-validation.
+        bootstrap: resamples for intervals.
+        seed: of starts, folds and resamples.
+        question: objective, limits and size of the run.
+        told: hears how the table was read.
 
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
     """
-    if runs is None and mixtures is None:
-        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
+    question = question or Question()
+    if isinstance(runs, Path) and runs.suffix == ".json" and mixtures is None and losses is None:
+        data = read_json(runs)
+        if isinstance(data, dict) and "baselines" in data:
+            return _of_optimum(runs, data)
+        return _of_law(runs.stem, open_fit(runs), question, warnings=_remarks_in(data))
     if isinstance(runs, Measurements):
         measured = runs
     else:
-        measured = read_runs(runs or Path(), mixtures=mixtures, losses=losses)
+        measured = read_runs(runs, mixtures=mixtures, losses=losses)
         title = (runs or mixtures or Path(title)).stem
-    fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
-    law = fitted.fit
-    D = law.D if math.isfinite(law.D) else None
-    N = law.N if math.isfinite(law.N) else None
-    limits = OptimizeConfig(max_epochs=None)
-    unique = {} if law.unique_L is None else dict(zip(law.languages, law.unique_L.tolist(), strict=True))
-    optimum = optimum_of(law, limits, unique=unique, D=D, N=N)
-    names = _about(measured)
-    evidence = Evidence(
-        title=title,
+    told(*measured.remarks)
+    holdout = None
+    if fit_file is not None:
+        law = open_fit(fit_file)
+        measured = same_names(measured, law, where=fit_file)
+    else:
+        fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
+        law, holdout = fitted.fit, fitted.holdout
+    problems = {} if holdout is None else holdout.problems
+    warnings = (
+        *measured.remarks,
+        *(f"Law {name} could not be fitted: {why}" for name, why in problems.items()),
+    )
+    noise = {} if holdout is None else holdout.noise
+    return replace(
+        _of_law(title, law, question, warnings),
         description=f"What {len(set(measured.runs))} runs say about the mixture of {len(measured.languages)} groups.",
-        about=names,
+        about=_about([*measured.languages, *measured.targets]),
         measurements=measured,
         transfer=_transfer(measured),
+        held_out=held_out_of(holdout),
+        held_out_by="cross-validation over mixtures",
+        noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in noise.items() if math.isfinite(x)},
+        cost=_cost(measured),
+        provenance=versions() | {"runs": fingerprint([title, np.nan_to_num(measured.loss_RT).tolist()])},
+        unit=measured.unit,
+    )
+
+
+def _of_law(title: str, law: Fit, question: Question, warnings: Sequence[str]) -> Evidence:
+    """What a fitted law says by itself: the optimum, its baselines, the explorer."""
+    D = question.D or (law.D if math.isfinite(law.D) else None)
+    N = question.N or (law.N if math.isfinite(law.N) else None)
+    optimum = optimum_of(law, question.config, unique=question.unique, D=D, N=N)
+    unique, names = dict(optimum.unique), _about([*law.languages, *law.targets])
+    config = named(question.config, law)
+    return Evidence(
+        title=title,
+        description=f"What a fitted law says about the mixture of {len(law.languages)} groups.",
+        about=names,
         front=front_of(
             law,
             optimum,
-            constraints_from(limits, law.languages, unique=unique, D=D),
+            constraints_from(config, law.languages, unique=unique, D=D),
             lambda name: names[name].name if name in names else name,
             N,
             D,
         ),
-        held_out=held_out_of(fitted.holdout),
-        held_out_by="cross-validation over mixtures",
         law=law_fit(law),
-        advice=advice(fitted.chosen, optimum, limits, D=D, unique=unique),
-        noise={t: x * float(np.nanmean(measured.loss(t))) for t, x in fitted.holdout.noise.items() if math.isfinite(x)},
-        cost=_cost(measured),
-        warnings=tuple(f"Law {name} could not be fitted: {why}" for name, why in fitted.holdout.problems.items()),
-        provenance=versions() | {"runs": fingerprint([title, measured.loss_RT.tolist()])},
+        advice=advice(law.law.name, optimum, config, D=D, unique=unique),
+        warnings=(*warnings, *optimum.warnings),
+        provenance=versions(),
         unit="loss",
     )
-    return write_report(evidence, out)
 
 
-def _about(measured: Measurements) -> dict[str, About]:
+def _of_optimum(path: Path, data: Mapping[str, Any]) -> Evidence:
+    """What an optimum says by itself."""
+    optimum = Optimum.from_json(data, where=path)
+    config = OptimizeConfig(max_epochs=None)
+    if optimum.aim.name in OBJECTIVES:
+        config = config.model_copy(update={"objective": optimum.aim.name})
+    return Evidence(
+        title=path.stem,
+        description=f"A mixture of {len(optimum.mixture)} groups, as it was recommended.",
+        about=_about([*optimum.mixture, *optimum.predicted]),
+        advice=advice(str(data.get("law", "fitted")), optimum, config, D=optimum.D, unique=dict(optimum.unique)),
+        warnings=optimum.warnings,
+        provenance=versions(),
+        unit="loss",
+    )
+
+
+def _remarks_in(data: Any) -> tuple[str, ...]:
+    """What ``glotmix fit`` remarked on the table."""
+    remarks = data.get("remarks", ()) if isinstance(data, dict) else ()
+    return tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else ()
+
+
+def _about(groups: Sequence[str]) -> dict[str, About]:
     """Names of groups that are language tags; other groups are called what the table calls them."""
     about = {}
-    for name in dict.fromkeys([*measured.languages, *measured.targets]):
+    for name in dict.fromkeys(groups):
         try:
             language = Language.resolve(name)
         except BadInput:

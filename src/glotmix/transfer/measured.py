@@ -54,6 +54,21 @@ def values_of_runs(measurements: Measurements, empty_loss: Mapping[str, float | 
     return _together(measurements.targets, parts, some)
 
 
+def values_for_laws(measurements: Measurements) -> TransferMatrix:
+    """Values for laws that use them: exact where every coalition was run, else estimated.
+
+    Laws use differences between the values of a target alone, on which the loss of the empty coalition has no bearing.
+
+    Raises:
+        BadInput: too few coalitions.
+    """
+    empty = dict.fromkeys(measurements.targets)
+    try:
+        return values_of_runs(measurements, empty)
+    except BadInput:
+        return estimated(measurements, empty)
+
+
 def estimated(
     measurements: Measurements,
     empty_loss: Mapping[str, float | None],

@@ -1,0 +1,195 @@
+"""Reading measurements: a study's two tables, or runs in any of the forms in which people keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+
+from glotmix.artifact import compare
+from glotmix.errors import BadInput
+from glotmix.language import find_name, same_language
+from glotmix.measurements.checks import as_shares, checked
+from glotmix.measurements.draft import Draft, merged
+from glotmix.measurements.forms import draft_of, draft_of_mixtures
+from glotmix.measurements.runs import Measurements
+from glotmix.measurements.table import Table, open_table, read_table, table_of
+
+
+def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:
+    """Measurements from a study directory, from one table, or from two.
+
+    Args:
+        path: study directory, wide table, long table with shares in it, or a tracker's export; with ``mixtures`` alone,
+            the table of losses.
+        mixtures: table of shares, one row per run, first column the run's name (Olmix ``ratios.csv``).
+        losses: table of losses, wide or long, joined by its first column (Olmix ``metrics.csv``).
+
+    Raises:
+        BadInput: naming the file and, for every fault, the column, row and value: missing columns, text where a number
+            belongs, a run twice, negative shares, shares that do not sum to one, runs that only one of two tables has.
+    """
+    if mixtures is not None or losses is not None:
+        if mixtures is None and path is not None and path.is_file():
+            mixtures, path = path, None
+        losses = losses if losses is not None else path
+        if mixtures is None or losses is None or losses.is_dir():
+            raise BadInput("only one of --mixtures and --losses was given", expected="both")
+        return checked(merged(draft_of(open_table(mixtures), "shares"), draft_of(open_table(losses), "losses")))
+    if path is None:
+        raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
+    if path.is_dir():
+        folder = path / "measurements"
+        if not (folder / "runs.parquet").is_file():
+            raise BadInput("no measurements/runs.parquet in it", where=path, expected="the directory of a study")
+        for name in ("runs.parquet", "losses.parquet"):
+            compare(folder / name)
+        return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
+    return checked(draft_of(open_table(path)))
+
+
+def from_wide(table: pl.DataFrame, *, where: object = None) -> Measurements:
+    """Measurements from one data frame, in any of the forms that :func:`read_runs` takes of a file.
+
+    Args:
+        table: one row per run, or per run and checkpoint.
+        where: the object that it came from, for messages.
+
+    Raises:
+        BadInput: as :func:`read_runs`.
+    """
+    return checked(draft_of(table_of(table, where)))
+
+
+def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -> Measurements:
+    """The final losses of the complete runs of a study's two tables."""
+    runs = runs.filter(pl.col("status") == "complete").sort("run")
+    languages = [column.removeprefix("p/") for column in runs.columns if column.startswith("p/")]
+    final = (
+        losses.filter((pl.col("metric") == metric) & pl.col("run").is_in(runs["run"].to_list()))
+        .filter(pl.col("step") == pl.col("step").max().over("run"))
+        .select("run", "language", "value")
+    )
+    # Targets in the mixture come first, in the mixture's order; the others follow by name.
+    place = {language: i for i, language in enumerate(languages)}
+    targets = sorted(final["language"].unique().to_list(), key=lambda target: (place.get(target, len(place)), target))
+    wide = final.pivot("language", index="run", values="value")
+    joined = runs.join(wide.rename({t: f"loss/{t}" for t in targets}), on="run", how="left").sort("run")
+    table = Table(joined.select(c for c in joined.columns if c != "status"), "measurements")
+    draft = Draft("measurements", [str(run) for run in joined["run"].to_list()], unit=metric)
+    draft.shares = {language: table.numbers(f"p/{language}").value_R for language in languages}
+    draft.losses = {target: table.numbers(f"loss/{target}").value_R for target in targets}
+    if all(f"unique/{language}" in joined.columns for language in languages):
+        draft.unique = {language: table.numbers(f"unique/{language}").value_R for language in languages}
+    draft.sizes = {name: table.numbers(name).value_R for name in ("N", "D", "seed") if name in joined.columns}
+    if "role" in joined.columns:
+        draft.roles = [str(role or "") for role in joined["role"].to_list()]
+    return checked(draft, study=True)
+
+
+class Named(Protocol):
+    """Whatever has groups and targets: measurements, a fitted law."""
+
+    @property
+    def languages(self) -> tuple[str, ...]: ...
+
+    @property
+    def targets(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True)
+class Mixtures:
+    """Mixtures of a table, in the languages of a law."""
+
+    table: Table
+    """The table itself."""
+    names: tuple[str, ...]
+    """What its first column calls them."""
+    p_RL: np.ndarray
+    """Shares; rows sum to one."""
+    N_R: np.ndarray | None
+    """Parameters, where the table has them."""
+    D_R: np.ndarray | None
+    """Training tokens, where the table has them."""
+    unique_RL: np.ndarray | None
+    """Unique tokens, where the table has them of every language."""
+    remarks: tuple[str, ...]
+    """How it was read."""
+
+    @property
+    def written(self) -> pl.DataFrame:
+        """The table as it was given, to write it again; numbers with a sign are numbers, else cells are text."""
+        frame = self.table.frame
+        signed = [
+            name
+            for name, kind in frame.schema.items()
+            if kind == pl.String and frame[name].str.contains(r"^\s*[-+]").any() and self.table.is_numeric(name)
+        ]
+        return frame.with_columns([pl.Series(name, self.table.numbers(name).value_R) for name in signed])
+
+
+def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixtures:
+    """Mixtures to predict for: ``p/<group>`` columns, or columns of numbers alone as in Olmix's ``ratios.csv``.
+
+    Raises:
+        BadInput: a language without a column, a column of no language of the law (with a near one), a share that is
+            no number or negative, a row that does not sum to one.
+    """
+    table = open_table(source) if isinstance(source, Path) else table_of(source)
+    draft, path = draft_of_mixtures(table), table.where
+    drawn = replace_names(draft, languages)
+    if missing := [language for language in languages if language not in drawn]:
+        raise BadInput(
+            f"no column {', '.join(f'p/{language}' for language in missing)}",
+            where=path,
+            expected=", ".join(f"p/{language}" for language in languages),
+        )
+    p_RL = np.column_stack([drawn[language] for language in languages])
+    p_RL, remarks, faults = as_shares(p_RL, draft.names, list(languages), draft.percent, what="row")
+    if faults := [*draft.faults, *faults]:
+        raise BadInput("; ".join(faults), where=path)
+    unique_RL = None
+    if draft.unique:
+        found = {find_name(name, languages, where=path): x_R for name, x_R in draft.unique.items()}
+        if all(language in found for language in languages):
+            unique_RL = np.column_stack([found[language] for language in languages])
+    sizes = (draft.sizes.get("N"), draft.sizes.get("D"))
+    return Mixtures(table, tuple(draft.names), p_RL, *sizes, unique_RL, (*draft.remarks, *remarks))
+
+
+def replace_names(draft: Draft, languages: Sequence[str]) -> dict[str, np.ndarray]:
+    """Shares under the law's names; whole columns meet them when what all share is taken away."""
+    if draft.loose_shares:
+        known = Draft(draft.where, draft.names, dict(draft.shares), {name: np.zeros(0) for name in languages})
+        known.loose_shares = True
+        known.meet()
+        return known.shares
+    return {find_name(name, languages, where=draft.where): x_R for name, x_R in draft.shares.items()}
+
+
+def same_names(apart: Measurements, fitted: Named, where: object = None) -> Measurements:
+    """Runs kept apart under the names, and in the order, of the runs that a law is fitted to.
+
+    Raises:
+        BadInput: a group that these do not have, or one that is missing.
+    """
+    found = [find_name(name, fitted.languages, where=where) for name in apart.languages]
+    if missing := [language for language in fitted.languages if language not in found]:
+        raise BadInput(f"no shares of {', '.join(missing)}", where=where, expected=", ".join(fitted.languages))
+    order = [found.index(language) for language in fitted.languages]
+    targets = []
+    for name in apart.targets:
+        alike = [target for target in fitted.targets if target not in apart.targets and same_language(target, name)]
+        targets.append(alike[0] if len(alike) == 1 else name)
+    unique_RL = None if apart.unique_RL is None else apart.unique_RL[:, order]
+    return replace(
+        apart,
+        languages=fitted.languages,
+        targets=tuple(targets),
+        p_RL=apart.p_RL[:, order],
+        unique_RL=unique_RL,
+    )

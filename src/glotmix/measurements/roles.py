@@ -1,0 +1,113 @@
+"""What a column is, by its name: a share, a loss, unique tokens, a size, the run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from glotmix.measurements.table import UNNAMED
+
+RUN, N, D, STEP, SEED, ROLE, STATE = "run", "N", "D", "step", "seed", "role", "state"
+KEYS = {
+    RUN: ("run", "run_name", "name", "run_id", "display_name", "id"),
+    N: ("n", "params", "parameters", "n_params", "num_params", "num_parameters", "n_parameters", "model_params",
+        "non_embedding_params"),
+    D: ("d", "tokens", "n_tokens", "num_tokens", "train_tokens", "training_tokens", "total_tokens", "tokens_seen"),
+    STEP: ("step", "_step", "steps", "global_step", "trainer/global_step"),
+    SEED: ("seed", "random_seed"),
+    ROLE: ("role",),
+    STATE: ("state", "status"),
+}  # fmt: skip
+"""Names of columns that are no group, in lower case, blanks as underscores; of several, the first is taken."""
+TRACKER = re.compile(r"^(?:config|summary|summary_metrics)[./]", re.IGNORECASE)
+"""Where a tracker's export has a column from; Weights & Biases writes ``config.`` and ``summary.``."""
+SHARE = re.compile(
+    r"^(?:p|shares?|mix|mixture|mixtures|ratios?|proportions?|data_mix|data_mixture|mixture_weights|sampling_ratios?)"
+    r"[/.:]\s*(.+)$",
+    re.IGNORECASE,
+)
+UNIQUE = re.compile(r"^unique(?:_tokens)?[/.:]\s*(.+)$", re.IGNORECASE)
+METRICS = ("bpb", "bits_per_byte", "loss", "val_loss", "eval_loss", "nll", "ce", "ce_loss", "cross_entropy")
+"""Losses by how they are called, the one that compares languages first."""
+PLACES = r"(?:eval|evaluation|val|valid|validation|test|heldout|held_out|metrics?)"
+LOSS = re.compile(rf"^(?:{PLACES}[/.:])?({'|'.join(METRICS)})[/.:]\s*(.+)$", re.IGNORECASE)
+METRIC = re.compile(rf"^(?:{PLACES}[/.:_])?(.+)[/.:]({'|'.join(METRICS)})$", re.IGNORECASE)
+UNITS = {
+    "k": 1e3, "thousand": 1e3, "m": 1e6, "mio": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
+    "trillion": 1e12,
+}  # fmt: skip
+UNIT = re.compile(rf"^(.*?)_*[(\[]?_*(?:in_)?({'|'.join(sorted(UNITS, key=len, reverse=True))})s?_*[)\]]?$")
+"""A size with its unit in the header, blanks read as underscores: "params_(m)", "tokens_in_billions"."""
+
+
+@dataclass
+class Roles:
+    """Columns by what they are; columns that are nothing of it are left alone."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    """"run", "N", "D", "step", "seed", "role", "state" to the column."""
+    factors: dict[str, float] = field(default_factory=dict)
+    """"N" or "D" to what its header says that it is counted in."""
+    shares: dict[str, str] = field(default_factory=dict)
+    """Group to the column of its shares."""
+    losses: dict[str, str] = field(default_factory=dict)
+    """Group to the column of its losses."""
+    unique: dict[str, str] = field(default_factory=dict)
+    """Group to the column of its unique tokens."""
+    metric: str = "loss"
+    """Which loss it is."""
+    rest: list[str] = field(default_factory=list)
+    """Other columns."""
+
+
+def roles_of(columns: Sequence[str]) -> Roles:
+    """Every column by its name. Of several losses of one group the first of ``METRICS`` is taken."""
+    found = Roles()
+    metrics: dict[str, dict[str, str]] = {}
+    for column in columns:
+        name = TRACKER.sub("", column)
+        if share := SHARE.match(name):
+            found.shares.setdefault(share[1], column)
+        elif unique := UNIQUE.match(name):
+            found.unique.setdefault(unique[1], column)
+        elif parts := metric_of(name):
+            metrics.setdefault(parts[1], {}).setdefault(parts[0], column)
+        elif not _key(found, name, column) and not column.startswith(UNNAMED):
+            found.rest.append(column)
+    for key, known in KEYS.items():  # the first name of a role wins, wherever it stands
+        several = [column for column in columns if _plain(TRACKER.sub("", column)) in known]
+        if several:
+            found.keys[key] = min(several, key=lambda column: known.index(_plain(TRACKER.sub("", column))))
+            found.rest = [column for column in found.rest if column not in several]
+    for metric in METRICS:
+        if metric in metrics:
+            found.losses, found.metric = metrics.pop(metric), metric
+            break
+    found.rest.extend(column for other in metrics.values() for column in other.values())
+    return found
+
+
+def metric_of(name: str) -> tuple[str, str] | None:
+    """Group and metric of the name of a loss: "eval/swh/bpb" and "loss/swh" are one each."""
+    name = TRACKER.sub("", name)
+    if loss := LOSS.match(name):
+        return loss[2], loss[1].lower()
+    if metric := METRIC.match(name):
+        return metric[1], metric[2].lower()
+    return None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\s+", "_", name.strip().lower())
+
+
+def _key(found: Roles, name: str, column: str) -> bool:
+    """Whether the column is N or D with a unit in its header: "params (M)", "tokens_b"."""
+    unit = UNIT.match(_plain(name))
+    for key in (N, D):
+        if unit and unit[1] in KEYS[key]:
+            found.keys.setdefault(key, column)
+            found.factors.setdefault(key, UNITS[unit[2].lower()])
+            return True
+    return False

@@ -1,0 +1,86 @@
+"""Measurements: runs as arrays, the seam between training and fitting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from glotmix.mixture.mixture import Mixture
+from glotmix.notebook import Shown
+
+
+@dataclass(frozen=True, repr=False)
+class Measurements(Shown):
+    """Runs as arrays: what laws are fitted to. One row per run and checkpoint, diverged runs already left out."""
+
+    runs: tuple[str, ...]
+    """Run names, [R]. The same name may stand in several rows that differ in ``D_R`` (checkpoints)."""
+    languages: tuple[str, ...]
+    """Languages (or groups) trained on, [L]: the columns of ``p_RL``."""
+    targets: tuple[str, ...]
+    """Languages (or groups) evaluated, [T]: the columns of ``loss_RT``. May hold languages that no run trained on."""
+    p_RL: np.ndarray
+    """Mixtures; rows sum to one."""
+    loss_RT: np.ndarray
+    """Held-out losses (bits per byte in glotmix's own studies); NaN where a run lacks that target."""
+    N_R: np.ndarray
+    """Parameters without embeddings; NaN where a table does not tell."""
+    D_R: np.ndarray
+    """Training tokens; NaN where a table does not tell."""
+    seed_R: np.ndarray
+    """Integer seeds; 0 where a table does not tell."""
+    role_R: tuple[str, ...]
+    """What each run was planned for: "coalition", "swarm", "anchor", "validation", ... or "" for imported runs."""
+    unique_RL: np.ndarray | None = None
+    """Unique tokens U of each language that the run could draw from (after simulated epoching), or None."""
+    unit: str = "loss"
+    """Unit of the losses: "bpb" in studies, "loss" where a table does not tell."""
+    remarks: tuple[str, ...] = ()
+    """What a reader must know of how a table was read: what was left out, divided, or looks odd."""
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    def where(self, keep_R: np.ndarray) -> Measurements:
+        """The rows chosen by a boolean mask or an array of indices."""
+        index = np.arange(len(self))[keep_R]
+        return Measurements(
+            tuple(self.runs[i] for i in index),
+            self.languages,
+            self.targets,
+            self.p_RL[index],
+            self.loss_RT[index],
+            self.N_R[index],
+            self.D_R[index],
+            self.seed_R[index],
+            tuple(self.role_R[i] for i in index),
+            None if self.unique_RL is None else self.unique_RL[index],
+            self.unit,
+            self.remarks,
+        )
+
+    def with_role(self, *roles: str) -> Measurements:
+        """The rows planned for one of ``roles``."""
+        return self.where(np.array([role in roles for role in self.role_R], dtype=bool))
+
+    def mixture(self, row: int) -> Mixture:
+        """The mixture of one row."""
+        return Mixture.from_vector(self.languages, self.p_RL[row])
+
+    def loss(self, target: str) -> np.ndarray:
+        """Losses of one target, [R]."""
+        return self.loss_RT[:, self.targets.index(target)]
+
+    def to_polars(self) -> pl.DataFrame:
+        """One wide table, which :func:`read_runs` reads back: ``run``, ``role``, ``N`` (parameters without embeddings),
+        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>``, and ``unique/<group>`` (unique
+        tokens) where they are known. What is not known is null; a column of N or D without numbers is left out.
+        """
+        sizes = {name: x_R for name, x_R in (("N", self.N_R), ("D", self.D_R)) if np.isfinite(x_R).any()}
+        blocks = [("p", self.languages, self.p_RL), ("loss", self.targets, self.loss_RT)]
+        blocks += [] if self.unique_RL is None else [("unique", self.languages, self.unique_RL)]
+        wide = {f"{what}/{name}": x_RG[:, g] for what, names, x_RG in blocks for g, name in enumerate(names)}
+        table = pl.DataFrame({"run": self.runs, "role": self.role_R, **sizes, "seed": self.seed_R, **wide})
+        return table.fill_nan(None)
