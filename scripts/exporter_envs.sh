@@ -15,7 +15,7 @@ needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
     levanter)  echo "free:levanter==1.2.dev1644 free:gitpython free:chex" ;;
-    olmo_core) echo "$TORCH numpy full:ai2-olmo-core==3.0.0" ;;
+    olmo_core) echo "$TORCH numpy free:cached-path free:omegaconf free:safetensors free:importlib_resources free:rich free:requests free:torchmetrics packaged:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH numpy filelock requests lightning-utilities tifffile packaged:litdata==0.2.76" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;

@@ -58,7 +58,9 @@ def test_megatron_killed_in_a_phase_stops_and_goes_on_in_it(megatron):
 
 
 PHASED = sorted(
-    name for name, one in all_exporters().items() if one.schedule_support == "phases" and name != "megatron_lm"
+    name
+    for name, one in all_exporters().items()
+    if one.schedule_support == "phases" and name not in ("megatron_lm", "maxtext")
 )
 MERGED = sorted(name for name in all_exporters() if "merge.py" in all_exporters()[name].files(request_for(CONSTANT)))
 CONFIGURATION = """\
@@ -123,7 +125,7 @@ def test_overlays_are_merged_and_what_is_mine_stays_as_i_wrote_it(name, launch, 
     done = launch("cat", "{}", "/dev/null")
     assert done.returncode == 0, done.stderr
     assert "{}" not in done.stdout
-    overlays = [name for name in files if name.endswith((".yaml", ".yml"))]
+    overlays = [name for name in files if name.startswith(("mixture", "stages")) and name.endswith((".yaml", ".yml"))]
     for i, overlay in enumerate(overlays):
         text = (tmp_path / "out" / f"merged-{i}.yaml").read_text()
         assert "learning_rate: 1e-5\n" in text  # a string to PyYAML, a number to others: left alone
@@ -134,6 +136,8 @@ def test_overlays_are_merged_and_what_is_mine_stays_as_i_wrote_it(name, launch, 
     if name == "nanotron":
         scheduler = merged["optimizer"]["learning_rate_scheduler"]
         assert scheduler["lr_decay_steps"] == 240 - 20
+    if name == "nemo_automodel":
+        assert merged["lr_scheduler"] == {"lr_decay_steps": 240, "lr_warmup_steps": 24}
     if name == "llama_factory":
         assert merged["dataset_dir"] == str(tmp_path / "out")
     if name == "axolotl":
@@ -192,3 +196,14 @@ def test_a_stage_of_a_transformers_trainer_stops_at_its_last_step(launch, tmp_pa
     lines = [line for line in done.stdout.splitlines() if line.startswith("stopped")]
     assert [line.split()[2] for line in lines] == ["60", "180", "240"], done.stderr
     assert all("merged-" in line and line.endswith("True") for line in lines)
+
+
+def test_maxtext_is_stopped_at_each_change_and_spans_the_learning_rate_over_the_run(launch, tmp_path):
+    export(all_exporters()["maxtext"], request_for(THREE_STAGES), tmp_path / "out")
+    done = launch("echo", "train", "base.yml", "run_name=a b")
+    lines = [line for line in done.stdout.splitlines() if line.startswith("train base.yml run_name=a b ")]
+    assert len(lines) == 3
+    for i, (line, end) in enumerate(zip(lines, (60, 180, 240), strict=True)):
+        assert line.endswith(f"grain_train_mixture_config_path={tmp_path}/out/mixture-{i}.json steps={end}")
+        assert "learning_rate_schedule_steps=240" in line
+        assert "use_truncation=False" in line

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
+import numpy as np
+
 from glotmix.artifact import read_json, write_json, write_text
 from glotmix.errors import BadInput
 from glotmix.exporters.quoting import check_text
@@ -104,6 +106,10 @@ class Exporter(ABC):
     def launches(self, directory: Path) -> list[Launch]:
         """The starts of the trainer that the exported files in ``directory`` lead to, in order."""
 
+    def row_lengths(self, request: ExportRequest) -> np.ndarray:
+        """Tokens of a document that are trained on, in the order of ``request.languages``, [L]."""
+        return request.kept_lengths() if self.packing == "truncated" else request.lengths()
+
     def paths(self, request: ExportRequest) -> dict[str, str]:
         """The data of each language in the files.
 
@@ -137,7 +143,7 @@ class Record:
     paths: Mapping[str, str]
     """Language to path, for languages with a share."""
     tokens_per_document: Mapping[str, float]
-    """Language to measured tokens per document."""
+    """Language to the tokens of a document that are trained on."""
     run_steps: tuple[int, ...]
     """Steps of each run; one, unless the schedule restarts."""
 
@@ -209,7 +215,7 @@ def export(exporter: Exporter, request: ExportRequest, directory: Path) -> Reali
         write_text(directory / name, text)
         if name.endswith(".sh"):
             (directory / name).chmod(0o755)
-    lengths = {language: float(request.tokens_per_document[language]) for language in request.languages}
+    lengths = by_language(request, exporter.row_lengths(request))
     made_from = {
         "paths": exporter.paths(request),
         "tokens_per_document": lengths,

@@ -48,7 +48,7 @@ class Levanter(Exporter):
         data = {
             "components": {name: {"source": {"type": "url", "train_urls": [path]}} for name, path in paths.items()},
             "train_weights": weights,
-            "mixture_block_size": block_size(request),
+            "mixture_block_size": block_size(request, self.name),
             "stop_strategy": "restart",
         }
         trainer = {"num_train_steps": request.steps, "train_batch_size": request.batch, "seed": request.seed}
@@ -59,18 +59,7 @@ class Levanter(Exporter):
         return {"mixture.yaml": yaml_text({"data": data, "trainer": trainer}, comment)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        block = block_size(request)
-        return Simulation(
-            tuple(
-                by_language(
-                    request,
-                    blocks(request.vector(phase), phase.steps * request.batch, block),
-                    request.sequence_length,
-                )
-                for phase in request.phases
-            ),
-            (f"mixture_block_size {block}",),
-        )
+        return simulate_blocks(request, self.name)
 
     def launches(self, directory: Path) -> list[Launch]:
         steps = read_yaml_text(directory / "mixture.yaml")["trainer"]["num_train_steps"]
@@ -84,7 +73,17 @@ class Levanter(Exporter):
         return schedule_of(parts, document["trainer"]["num_train_steps"])
 
 
-def block_size(request: ExportRequest) -> int:
+def simulate_blocks(request: ExportRequest, where: str) -> Simulation:
+    """Levanter's rule, phase by phase, with the block size of :func:`block_size`."""
+    block = block_size(request, where)
+    tokens = []
+    for phase in request.phases:
+        count_L = blocks(request.vector(phase), phase.steps * request.batch, block)
+        tokens.append(by_language(request, count_L, request.sequence_length))
+    return Simulation(tuple(tokens), (f"mixture_block_size {block}",))
+
+
+def block_size(request: ExportRequest, where: str = "levanter") -> int:
     """The block size with the least relative error of a language among those that Levanter accepts for the schedule.
 
     Raises:
@@ -99,7 +98,7 @@ def block_size(request: ExportRequest) -> int:
         name = next(n for phase in phases for n in request.languages if phase.mixture[n] == rarest)
         raise BadInput(
             f"{name} has a share of {rarest:.3g}, less than one sequence in Levanter's largest block here ({largest})",
-            where="export to levanter",
+            where=f"export to {where}",
             expected=f"a share of at least {1 / largest:.3g}"
             + (", or a longer stage" if largest < LARGEST_BLOCK else ", or share 0 to leave it out"),
         )
@@ -114,7 +113,7 @@ def block_size(request: ExportRequest) -> int:
         raise BadInput(
             f"stages start at sequences {', '.join(map(str, starts))}, which share no divisor from {least} to "
             f"{largest} that gives every language a sequence; Levanter wants stages to start at multiples of its block",
-            where="export to levanter",
+            where=f"export to {where}",
             expected=_advice(request, least, largest),
         )
     short_N = fits_N & (size_N * SHORTEST_RUN_IN_BLOCKS <= shortest)

@@ -97,6 +97,9 @@ class LlamaFactory(Exporter):
         )
         return {**files, "dataset_info.json": listing, **launch}
 
+    def row_lengths(self, request: ExportRequest) -> np.ndarray:
+        return cut_lengths(request)
+
     def _rows(self, request: ExportRequest, phase: Phase) -> np.ndarray:
         return counted_rows(request, phase, cut_lengths(request))
 

@@ -46,7 +46,7 @@ class Nanotron(Exporter):
             )
             files[f"stages-{i}.yaml"] = yaml_text(overlay, comment)
         scheduler = "optimizer.learning_rate_scheduler"
-        settings = {f"{scheduler}.lr_decay_steps": f"{request.steps}-{scheduler}.lr_warmup_steps"}
+        settings = {f"{scheduler}.lr_decay_steps?": f"{request.steps}-{scheduler}.lr_warmup_steps"}
         command = "torchrun ... run_train.py --config-file {}"
         return {**files, **launch_merged(list(files), command, settings=settings)}
 

@@ -80,8 +80,8 @@ def launch_merged(
     Args:
         files: the overlay of each stage, in order.
         command: how the trainer is started, ``{}`` standing for the merged configuration; an example in the script.
-        settings: key to value, beside the overlay; ``$HERE`` stands for the folder, and a value ``N-other.key`` is
-            written only where the configuration has no such key.
+        settings: key to value, beside the overlay; ``$HERE`` stands for the folder. A key that ends with ``?`` is set
+            only where the configuration has none; a value ``N-other.key`` is a difference.
         ends: last step of each stage, where ``stop.py`` must end it because the configuration spans the whole run.
     """
     words = [f"{key}={value}" for key, value in (settings or {}).items()]
@@ -138,7 +138,8 @@ MERGE = '''\
     python merge.py CONFIG OVERLAY MERGED [KEY=VALUE...]
 
 Mappings are merged and anything else is replaced. What is not in the overlay stays as your configuration has it, number
-for number. KEY=N-OTHER sets a key that your configuration lacks to N less the value of OTHER (0 where it has none).
+for number. KEY?=VALUE sets a key only where your configuration lacks it; a VALUE N-OTHER is N less the value of OTHER
+(less nothing where there is none).
 """
 
 import re
@@ -175,12 +176,16 @@ def at(node, path):
 
 
 def setting(config, key, value):
-    difference = re.fullmatch(r"(\\d+)-([\\w.]+)", value)
-    if difference:
+    if key.endswith("?"):
+        key = key[:-1]
         if at(config, key) is not None:
             return
+    difference = re.fullmatch(r"(\\d+)-([\\w.]+)", value)
+    if difference:
         other = at(config, difference[2])
         value = int(difference[1]) - (0 if other is None else int(float(other.value)))
+    elif value.isdigit():
+        value = int(value)
     *above, last = key.split(".")
     for part in above:
         if get(config, part) is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -76,15 +77,7 @@ class TorchTitan(Exporter):
     packing = "cut"
 
     def files(self, request: ExportRequest) -> dict[str, str]:
-        stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
-        constants = {
-            "SEQUENCE_LENGTH": ("training.seq_len", request.sequence_length),
-            "GLOBAL_BATCH_SIZE": ("training.global_batch_size", request.batch),
-            "SEED": ("Of the data loader; add the number of the stage.", request.seed),
-            "SOURCES": ("Language and its data.", self.paths(request)),
-            "STAGES": ("Weight of each language, stage by stage.", stages),
-            **horizon_constants(request, "training.steps of each stage; lr_scheduler.total_steps is TRAINING_STEPS."),
-        }
+        constants = weight_constants(self, request)
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
@@ -101,11 +94,29 @@ class TorchTitan(Exporter):
         return launches_of_module(directory)
 
     def read(self, directory: Path) -> Schedule:
-        record = Record.of(directory)
-        constants = read_constants(directory / "mixture.py")
-        ends = constants["LAST_STEPS"]
-        mixtures = [record.mixture(weights) for weights in constants["STAGES"]]
-        return schedule_of(zip([0, *ends[:-1]], mixtures, strict=True), ends[-1])
+        return read_weights(directory)
+
+
+def weight_constants(exporter: Exporter, request: ExportRequest) -> dict[str, Any]:
+    """Sources and weights of each stage as the constants of a generated module."""
+    stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
+    return {
+        "SEQUENCE_LENGTH": ("training.seq_len", request.sequence_length),
+        "GLOBAL_BATCH_SIZE": ("training.global_batch_size", request.batch),
+        "SEED": ("Of the data loader; add the number of the stage.", request.seed),
+        "SOURCES": ("Language and its data.", exporter.paths(request)),
+        "STAGES": ("Weight of each language, stage by stage.", stages),
+        **horizon_constants(request, "training.steps of each stage; lr_scheduler.total_steps is TRAINING_STEPS."),
+    }
+
+
+def read_weights(directory: Path) -> Schedule:
+    """The schedule in the constants of :func:`weight_constants`."""
+    record = Record.of(directory)
+    constants = read_constants(directory / "mixture.py")
+    ends = constants["LAST_STEPS"]
+    mixtures = [record.mixture(weights) for weights in constants["STAGES"]]
+    return schedule_of(zip([0, *ends[:-1]], mixtures, strict=True), ends[-1])
 
 
 def grain_counts(p_L: np.ndarray, total: int) -> np.ndarray:

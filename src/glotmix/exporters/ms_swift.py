@@ -1,0 +1,98 @@
+"""ms-swift: counts of rows per language in the data sets' names, and one YAML per phase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glotmix.errors import BadInput
+from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
+from glotmix.exporters.gpt_neox import numbered
+from glotmix.exporters.phases import bash_arrays, launch_merged
+from glotmix.exporters.quoting import read_yaml_text, yaml_text
+from glotmix.mixture.schedule import Schedule
+
+
+class MsSwift(Exporter):
+    """``dataset: [path#rows, ...]``."""
+
+    name = "ms_swift"
+    title = "ms-swift"
+    target_version = "ms-swift 4.0 to 4.6"
+    unit = "rows"
+    schedule_support = "phases"
+    packing = "split"
+    writes = "counts"
+    from_document_lengths = "the numbers of rows"
+    path_template = "data/{language}/train.jsonl"
+    notes = (
+        "path#rows says how many rows of each language to take, more than it has where it is to be repeated: whole "
+        "passes and then a part without repetition. Rows follow from the measured tokens per document. "
+        "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats the "
+        "small ones without end. truncation_strategy is split, because the usual delete throws long documents away, "
+        "and packing fills the rows (for swift pt; other trainings know no split, so measure the documents they "
+        "would lose). max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage, and "
+        "the next goes on from the last checkpoint with ignore_data_skip. One file per stage of a schedule."
+    )
+
+    def files(self, request: ExportRequest) -> dict[str, str]:
+        paths = self.paths(request)
+        files = {}
+        for i, phase in enumerate(request.phases):
+            counts = zip(request.languages, counted_rows(request, phase).tolist(), strict=True)
+            overlay = {
+                "dataset": [f"{paths[name]}#{count}" for name, count in counts if count],
+                "split_dataset_ratio": 0,
+                "streaming": False,
+                "max_length": request.sequence_length,
+                "truncation_strategy": "split",
+                "packing": True,
+                "max_steps": request.steps,
+                "seed": request.seed + i,
+                "data_seed": request.seed + i,
+            }
+            if i:
+                overlay["ignore_data_skip"] = True
+            comment = (
+                "launch.sh merges this into your configuration.\n"
+                f"Batches of {request.batch} sequences over all devices."
+            )
+            files[f"mixture-{i}.yaml"] = yaml_text(overlay, comment)
+        ends = [phase.first_step + phase.steps for phase in request.phases]
+        command = "torchrun ... stop.py swift.cli.pt --config {}"
+        return {**files, **launch_merged(list(files), command, ends=ends)}
+
+    def check_path(self, language: str, path: str) -> None:
+        if "::" in path:
+            raise BadInput(f"path of {language} {path!r} holds ::, at which ms-swift splits off the name of a hub")
+
+    def simulate(self, request: ExportRequest) -> Simulation:
+        return Simulation(
+            tuple(
+                by_language(request, fill(request, phase, counted_rows(request, phase) * request.lengths()))
+                for phase in request.phases
+            )
+        )
+
+    def launches(self, directory: Path) -> list[Launch]:
+        ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]
+        overlays = [read_yaml_text(file) for file in numbered(directory, "mixture-", ".yaml")]
+        return [Launch(int(end), overlay["max_steps"]) for end, overlay in zip(ends, overlays, strict=True)]
+
+    def read(self, directory: Path) -> Schedule:
+        record = Record.of(directory)
+        starts = [0, *(launch.last_step for launch in self.launches(directory))]
+        parts = []
+        for start, file in zip(starts, numbered(directory, "mixture-", ".yaml"), strict=False):
+            entries = [entry.rsplit("#", 1) for entry in read_yaml_text(file)["dataset"]]
+            counts = {record.language(path): int(count) for path, count in entries}
+            parts.append((start, record.mixture_of_documents(counts)))
+        return schedule_of(parts, starts[-1])
