@@ -1,0 +1,300 @@
+"""What do trainers train on? Exported folders run through each trainer's own data path, up to the batch.
+
+    bash scripts/exporter_envs.sh && .venv/bin/python benchmarks/trainer_paths.py [TRAINER...]
+
+Three mixtures (7 languages from .41 to .005; 40 languages by Zipf's law with exponent 2; a Cooldown from temperature 5
+to 1 in two stages) over data in which a token tells its language. Each is exported, the trainer runs in its environment
+under .cache/exporter-envs (loader, shuffle, packing, sampler; where a CPU can, all of its training but the model), and
+the tokens of its batches are counted per stage and compared with realised.json. Languages with 1,000 sequences must be
+within 1 %; below, within four standard deviations of as many draws; where rows are counted, three standard deviations
+of the mean length of as many documents are added. Writes benchmarks/results/trainer_paths.json.
+"""
+
+import argparse
+import datetime
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "paths"))
+import marked
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "trainer_paths.json"
+ENVS = Path(os.environ.get("GLOTMIX_EXPORTER_ENVS", ROOT / ".cache" / "exporter-envs"))
+STEPS, BATCH, LENGTH = 400, 32, 64
+ENOUGH = 1000
+"""Sequences from which a share must be within 1 %."""
+
+TRAINERS = {
+    # exporter: (environment, script in benchmarks/paths or None for a run by launch.sh, distribution)
+    "trl": ("trl", None, "trl"),
+    "llama_factory": ("llamafactory", None, "llamafactory"),
+    "axolotl": ("axolotl", "axolotl_path.py", "axolotl"),
+    "megatron_lm": ("megatron", "megatron_path.py", "megatron-core"),
+    "megatron_bridge": ("megatron", "megatron_path.py", "megatron-core"),
+    "nemo_automodel": ("automodel", "megatron_path.py", "nemo-automodel"),
+    "litdata": ("litdata", "litdata_path.py", "litdata"),
+    "torchtitan_0_3": ("torchtitan", "torchtitan_path.py", "torchtitan"),
+    "maxtext": ("torchtitan", "maxtext_path.py", "grain"),
+    "huggingface": ("trl", "huggingface_path.py", "datasets"),
+    "ms_swift": ("swift", None, "ms-swift"),
+}
+MODULES = {
+    "trl": ("trl.scripts.sft", ["--config", "{}"]),
+    "llama_factory": ("llamafactory.launcher", ["{}"]),
+    "ms_swift": ("swift.cli.pt", ["--config", "{}"]),
+}
+
+
+def schedules():
+    """The three mixtures."""
+    from glotmix.mixture.mixture import Mixture
+    from glotmix.mixture.schedule import Schedule, cooldown
+
+    seven = dict(zip("abcdefg", (0.41, 0.25, 0.15, 0.1, 0.06, 0.025, 0.005), strict=True))
+    forty = {f"l{i:02}": (i + 1) ** -2.0 for i in range(40)}
+    sizes = {name: 1e6 * (i + 1) ** -1.5 for i, name in enumerate("abcdefg")}
+    return {
+        "7 languages": Schedule.constant(Mixture({f"l{n}": share for n, share in seven.items()})),
+        "40 languages": Schedule.constant(Mixture.normalised(forty)),
+        "Cooldown": cooldown({f"l{n}": size for n, size in sizes.items()}, 5.0, 1.0, 0.6),
+    }
+
+
+def made(schedule, folder, exporter):
+    """Data on disk, and the request for it."""
+    from glotmix.exporters import ExportRequest
+
+    languages = schedule.languages
+    tokens = STEPS * BATCH * LENGTH
+    average = schedule.average()
+    paths, unique, means, samples = {}, {}, {}, {}
+    template = exporter.path_template.replace("*.jsonl.gz", "0.jsonl").replace("*.jsonl", "0.jsonl")
+    for i, name in enumerate(languages):
+        # The common languages are read in part, the rare ones up to some four times.
+        wanted = tokens * average[name] * (2.0, 1.1, 0.6, 0.27)[i % 4] + 4 * LENGTH
+        sizes = marked.lengths(max(8, int(wanted / 60)), i)
+        path = template.replace("{language}", f"l{i}")
+        path = str(folder / "data" / path) if not path.endswith("/l" + str(i)) else str(folder / path)
+        paths[name] = path
+        file = Path(path) / "train.jsonl" if Path(path).suffix == "" else Path(path)
+        if Path(path).suffix in ("", ".jsonl"):
+            marked.write_jsonl(file, i, sizes)
+        with_end = sizes + 1
+        unique[name], means[name], samples[name] = float(with_end.sum()), float(with_end.mean()), with_end.tolist()
+    request = ExportRequest(schedule, tokens, LENGTH, BATCH, unique, means, paths, seed=5, document_lengths=samples)
+    return request, {name: (samples[name], paths[name]) for name in languages}
+
+
+def through_launch(name, python, out, folder, languages):
+    """The trainer's own training, started by launch.sh of the export; what each step read, from its log."""
+    marked.tokenizer(folder / "model", len(languages))
+    vocabulary = len(languages) + marked.FIRST_ID
+    code = f"import sys; sys.path.insert(0, {str(ROOT / 'benchmarks' / 'paths')!r}); import marked; "
+    code += f"marked.model({str(folder / 'model')!r}, {vocabulary})"
+    subprocess.run([python, "-c", code], check=True, capture_output=True)
+    (folder / "config.yaml").write_text(CONFIGURATION[name].format(folder=folder, batch=BATCH))
+    module, arguments = MODULES[name]
+    environ = {
+        **os.environ, "CONFIG": str(folder / "config.yaml"), "PYTHON": str(python), "COUNTED_MODULE": module,
+        "COUNTED": str(folder / "log.jsonl"), "PYTHONPATH": str(ROOT / "benchmarks" / "paths"), "HF_HOME": str(folder),
+        "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "", "WANDB_DISABLED": "true",
+        "DISABLE_VERSION_CHECK": "1", "MODELSCOPE_CACHE": str(folder), "USE_HF": "1",
+        "ABSENT": "torchaudio" if name == "llama_factory" else "",
+    }  # fmt: skip
+    command = ["bash", str(out / "launch.sh"), str(python), str(out / "stop.py"), "counted", *arguments]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, timeout=1800)
+    if done.returncode:
+        raise RuntimeError("\n".join((done.stdout + done.stderr).strip().splitlines()[-12:]))
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+CONFIGURATION = {
+    "trl": """\
+model_name_or_path: {folder}/model
+output_dir: {folder}/run
+per_device_train_batch_size: {batch}
+learning_rate: 1.0e-3
+lr_scheduler_type: cosine
+report_to: none
+logging_strategy: 'no'
+save_strategy: 'no'
+use_cpu: true
+bf16: false
+gradient_checkpointing: false
+dataset_text_field: text
+eos_token: '[EOS]'
+""",
+    "llama_factory": """\
+model_name_or_path: {folder}/model
+output_dir: {folder}/run
+do_train: true
+finetuning_type: full
+template: default
+per_device_train_batch_size: {batch}
+learning_rate: 1.0e-3
+lr_scheduler_type: cosine
+report_to: none
+logging_steps: 1000
+save_strategy: 'no'
+use_cpu: true
+trust_remote_code: false
+""",
+    "ms_swift": """\
+model: {folder}/model
+model_type: llama3
+template: default
+output_dir: {folder}/run
+tuner_type: full
+per_device_train_batch_size: {batch}
+learning_rate: 1.0e-3
+lr_scheduler_type: cosine
+report_to: none
+logging_steps: 1000
+save_strategy: 'no'
+use_cpu: true
+torch_dtype: float32
+add_version: false
+""",
+}
+
+
+def run(name, label, schedule):
+    """One trainer on one mixture: shares trained on per stage beside realised.json."""
+    from glotmix.exporters import all_exporters, export
+
+    environment, script, distribution = TRAINERS[name]
+    python = ENVS / environment / "bin" / "python"
+    if not (ENVS / environment / ".finished").exists():
+        return {"status": f"no environment {environment}"}
+    exporter = all_exporters()[name]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        request, documents = made(schedule, folder, exporter)
+        out = folder / "out"
+        realised = export(exporter, request, out)
+        languages = list(schedule.languages)
+        try:
+            if script is None:
+                steps = through_launch(name, python, out, folder, languages)
+            else:
+                facts = {
+                    "exporter": name, "languages": languages, "documents": documents, "batch": BATCH, "length": LENGTH,
+                    "steps": STEPS, "phases": [[phase.first_step, phase.steps] for phase in request.phases],
+                }  # fmt: skip
+                (folder / "facts.json").write_text(json.dumps(facts))
+                command = [python, ROOT / "benchmarks" / "paths" / script, folder]
+                environ = {**os.environ, "OMP_NUM_THREADS": "2", "JAX_PLATFORMS": "cpu", "HF_HUB_OFFLINE": "1",
+                           "HF_HOME": str(folder), "CUDA_VISIBLE_DEVICES": ""}  # fmt: skip
+                done = subprocess.run(command, capture_output=True, text=True, env=environ, timeout=1800)
+                if done.returncode:
+                    raise RuntimeError("\n".join(done.stderr.strip().splitlines()[-12:]))
+                steps = json.loads((folder / "steps.json").read_text())
+        except (RuntimeError, subprocess.TimeoutExpired) as error:
+            return {"status": "failed", "why": str(error)[-1500:]}
+        version = subprocess.run(
+            [python, "-c", f"from importlib.metadata import version; print(version({distribution!r}))"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        return {"version": version, **compared(exporter, request, realised, steps, languages)}
+
+
+def compared(exporter, request, realised, steps, languages):
+    """Errors of the shares against realised.json, in per cent and in what chance allows, and of the learning rate."""
+    ends = [phase["first_step"] + phase["steps"] for phase in realised.phases]
+    totals = [[0.0] * len(languages) for _ in realised.phases]
+    for line in steps:
+        step = line.get("step", 0)
+        stage = line["stage"] if "stage" in line else next(i for i, end in enumerate(ends) if step < end)
+        for i, count in enumerate(line["counts"][marked.FIRST_ID :]):
+            # The end-of-text tokens of all languages have one id: each language's are a token per document.
+            mean = request.tokens_per_document[languages[i]]
+            totals[stage][i] += count * mean / (mean - 1)
+    worst, where, chance = 0.0, "", 0.0
+    for stage, (phase, total) in enumerate(zip(realised.phases, totals, strict=True)):
+        every = sum(total)
+        for i, name in enumerate(languages):
+            expected = phase["realised"][name]
+            if not expected:
+                if total[i]:
+                    return {"status": "differs", "why": f"{name} was read in stage {stage}"}
+                continue
+            error = abs(total[i] / every / expected - 1) if every else 1.0
+            sequences = expected * phase["steps"] * BATCH
+            if sequences >= ENOUGH and error > worst:
+                worst, where = error, f"{name}, stage {stage}"
+            allowed = 0.01 if sequences >= ENOUGH else 4 / math.sqrt(sequences)
+            # Where rows are counted, a part of a language has documents of its own mean length.
+            sizes = np.array(request.document_lengths[name])
+            if exporter.unit in ("rows", "documents") and exporter.name != "axolotl":
+                allowed += 3 * sizes.std() / sizes.mean() / math.sqrt(sequences * LENGTH / sizes.mean())
+            chance = max(chance, float(error / allowed))
+    result = {"worst_common": worst, "where": where, "worst_of_what_is_allowed": chance}
+    result["tokens_read_of_those_of_the_run"] = sum(map(sum, totals)) / (STEPS * BATCH * LENGTH)
+    rates = {line["step"]: line["rate"] for line in steps if "rate" in line}
+    if rates:
+        result["learning_rate_off"] = max(
+            abs(rates[k] / 1e-3 - (1 + math.cos(math.pi * k / STEPS)) / 2) for k in range(0, STEPS, STEPS // 20)
+        )
+    fine = chance <= 1 and result.get("learning_rate_off", 0.0) < 1e-6
+    return {"status": "agrees" if fine else "differs", **result}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("trainers", nargs="*", default=[], help=f"default: {', '.join(TRAINERS)}")
+    parser.add_argument("--mixture", help="one of the three alone")
+    parser.add_argument("--table", action="store_true", help="print the recorded results as docs/exporters.md has them")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table(json.loads(RESULTS.read_text())))
+        return
+    for name in arguments.trainers or TRAINERS:
+        for label, schedule in schedules().items():
+            if arguments.mixture in (None, label):
+                result = run(name, label, schedule)
+                print(f"{name:20} {label:14} {result}", flush=True)
+                record(name, label, result)
+
+
+def record(name, label, result):
+    recorded = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    recorded.setdefault(name, {})[label] = {"date": datetime.date.today().isoformat(), **result}
+    RESULTS.write_text(json.dumps(recorded, indent=1) + "\n")
+
+
+def table(recorded):
+    """The recorded results as Markdown."""
+    lines = [
+        "| exporter | run with | 7 languages | 40 languages | Cooldown | tokens read | learning rate |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, rows in recorded.items():
+        cells = [_cell(rows.get(label, {})) for label in ("7 languages", "40 languages", "Cooldown")]
+        one = next((row for row in rows.values() if "version" in row), {})
+        read = [row["tokens_read_of_those_of_the_run"] for row in rows.values() if "version" in row]
+        rate = max((row["learning_rate_off"] for row in rows.values() if "learning_rate_off" in row), default=None)
+        version = f"{TRAINERS[name][2]} {one['version']}" if one else "not run"
+        lines.append(
+            f"| `{name}` | {version} | {' | '.join(cells)} | {f'{100 * min(read):.3g} %' if read else '–'} "
+            f"| {'–' if rate is None else f'{rate:.0e} off'} |"
+        )
+    return "\n".join(lines)
+
+
+def _cell(row):
+    if "worst_common" not in row:
+        return row.get("status", "not run")
+    mark = "" if row["status"] == "agrees" else "**differs** "
+    return f"{mark}{100 * row['worst_common']:.2g} % ({row['worst_of_what_is_allowed']:.2g})"
+
+
+if __name__ == "__main__":
+    main()
