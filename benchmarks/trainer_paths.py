@@ -70,7 +70,7 @@ def schedules():
 
 def made(schedule, folder, exporter):
     """Data on disk, and the request for it."""
-    from glotmix.exporters import ExportRequest
+    from glotmix.exporters.exporter import ExportRequest
 
     languages = schedule.languages
     tokens = STEPS * BATCH * LENGTH
@@ -168,7 +168,8 @@ add_version: false
 
 def run(name, label, schedule):
     """One trainer on one mixture: shares trained on per stage beside realised.json."""
-    from glotmix.exporters import all_exporters, export
+    from glotmix.exporters import all_exporters
+    from glotmix.exporters.exporter import export
 
     environment, script, distribution = TRAINERS[name]
     python = ENVS / environment / "bin" / "python"

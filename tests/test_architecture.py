@@ -29,7 +29,7 @@ ALLOWED = {
     "laws": {"mixture", "transfer"},
     "fit": {"laws", "measurements", "transfer", "mixture"},
     "optimize": {"laws", "fit", "mixture", "measurements"},
-    "exporters": {"mixture", "tokens"},
+    "exporters": {"mixture", "tokens", "corpus"},
     "report": {"optimize", "fit", "laws", "transfer", "measurements", "mixture", "corpus"},
     "study": {"sweep", "proxy", "measurements", "mixture", "tokens", "corpus"},
 }

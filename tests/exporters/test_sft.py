@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from glotmix.exporters import all_exporters, export
+from glotmix.exporters import all_exporters
+from glotmix.exporters.exporter import export
 from glotmix.exporters.sft import conversations, steps_of_conversations
 from tests.contracts.exporter import THREE_STAGES, possible, request_for
 

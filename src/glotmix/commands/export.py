@@ -35,25 +35,42 @@ def export(
     tokens_per_document: Annotated[
         list[str] | None, typer.Option("--tokens-per-document", metavar="LANGUAGE=x", help="Mean tokens of a document.")
     ] = None,
+    measure: Annotated[
+        Path | None,
+        typer.Option(
+            "--measure",
+            metavar="DATA",
+            help="Measure unique tokens and document lengths: a study's directory, or texts by language "
+            "(DATA/LANGUAGE/**, DATA/LANGUAGE.jsonl, ...). A mixture in a study's directory inherits them from it.",
+        ),
+    ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="With --measure of texts: your trainer's tokenizer, a path or a hub name.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the trainer's shuffling and draws.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Write a trainer's own files and realised.json, the shares that the trainer will really give."""
     from glotmix.exporters.from_file import export_file
     from glotmix.exporters.realised import realised_table
+    from glotmix.study.narrator import Narrator
 
-    realised = export_file(
-        mixture,
-        to,
-        out,
-        tokens=tokens,
-        sequence_length=sequence_length,
-        batch=batch,
-        paths=path or [],
-        seed=seed,
-        unique=numbers("--unique", unique),
-        tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
-    )
+    with Narrator().bar("Measuring") as tell:
+        realised = export_file(
+            mixture,
+            to,
+            out,
+            tokens=tokens,
+            sequence_length=sequence_length,
+            batch=batch,
+            paths=path or [],
+            seed=seed,
+            unique=numbers("--unique", unique),
+            tokens_per_document=numbers("--tokens-per-document", tokens_per_document),
+            data=measure,
+            tokenizer=tokenizer,
+            tell=tell,
+        )
     show(as_json, realised.to_json(), realised_table(realised), *realised.remarks)
     if not as_json:
         print(out)

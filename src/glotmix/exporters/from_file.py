@@ -10,8 +10,10 @@ from glotmix.errors import BadInput
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import Exporter, ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
+from glotmix.exporters.measured import Measured, measure, measured_in_store, store_of
 from glotmix.language import find_name
 from glotmix.mixture.schedule import Schedule, schedule_in
+from glotmix.progress import Advance
 from glotmix.wording import listed
 
 DEFAULT_TOKENS = 1e9
@@ -30,10 +32,15 @@ def export_file(
     seed: int,
     unique: Mapping[str, float],
     tokens_per_document: Mapping[str, float],
+    data: Path | None = None,
+    tokenizer: str | None = None,
+    tell: Advance | None = None,
 ) -> Realised:
     """Export a schedule, or the one in a file, to one trainer.
 
-    Unique tokens and D that are not given are those that the optimum in the file was found with.
+    What is not given of ``unique`` and ``tokens_per_document`` is measured in ``data``; without that it is what the
+    optimum in the file was found with (D too), else what the study in whose directory the file lies has, else assumed
+    and told.
 
     Raises:
         BadInput: an unknown exporter, or whatever the trainer cannot be given.
@@ -44,12 +51,14 @@ def export_file(
     exporter = exporters[to]
     schedule = schedule_in(mixture) if isinstance(mixture, Path) else mixture
     languages = schedule.languages
+    used = schedule.average().support
     told_D, told_unique = _assumed_in(mixture, languages) if isinstance(mixture, Path) else (None, {})
     tokens = tokens or told_D or DEFAULT_TOKENS
-    unique = told_unique | {find_name(name, languages, where="--unique"): count for name, count in unique.items()}
-    tokens_per_document = {
-        find_name(name, languages, where="--tokens-per-document"): count for name, count in tokens_per_document.items()
-    }
+    measured = _measured(mixture, used, data, tokenizer, seed, tell)
+    known = measured.unique if data is not None else {**measured.unique, **told_unique}
+    unique = {**known, **_named(unique, languages, "--unique")}
+    lengths = _named(tokens_per_document, languages, "--tokens-per-document")
+    tokens_per_document = {**measured.tokens_per_document, **lengths}
     request = ExportRequest(
         schedule=schedule,
         tokens=tokens,
@@ -60,7 +69,8 @@ def export_file(
         paths=_paths(paths, languages, exporter.path_template),
         seed=seed,
         guessed=frozenset(name for name in languages if name not in unique),
-        assumed=tuple(_assumptions(exporter, languages, unique, tokens_per_document)),
+        document_lengths=measured.document_lengths,
+        assumed=(*measured.remarks, *_assumptions(exporter, languages, unique, tokens_per_document)),
     )
     return write_export(exporter, request, out)
 
@@ -76,6 +86,27 @@ def _assumed_in(mixture: Path, languages: Sequence[str]) -> tuple[float | None, 
         name: float(x) for name, x in known.items() if name in languages and isinstance(x, int | float) and x > 0
     }
     return (float(D) if isinstance(D, int | float) and D > 0 else None), numbers
+
+
+def _named(given: Mapping[str, float], languages: Sequence[str], option: str) -> dict[str, float]:
+    """Numbers of an option by the mixture's own names of its languages."""
+    return {find_name(name, languages, where=option): number for name, number in given.items()}
+
+
+def _measured(
+    mixture: Path | Schedule,
+    languages: Sequence[str],
+    data: Path | None,
+    tokenizer: str | None,
+    seed: int,
+    tell: Advance | None,
+) -> Measured:
+    """What is known of the data before anything is assumed."""
+    if data is not None:
+        return measure(data, languages, tokenizer, seed=seed, tell=tell)
+    if isinstance(mixture, Path) and (store := store_of(mixture.resolve().parent)) is not None:
+        return measured_in_store(store, languages)
+    return Measured({}, {})
 
 
 def _paths(given: Sequence[str], languages: Sequence[str], template: str) -> dict[str, str]:

@@ -32,6 +32,8 @@ def export(
     seed: int = 0,
     unique: Mapping[str, float] | None = None,
     tokens_per_document: Mapping[str, float] | None = None,
+    measure: PathLike | None = None,
+    tokenizer: str | None = None,
 ) -> Realised:
     """Write a trainer's own files, and ``realised.json`` with the shares that the trainer will really give.
 
@@ -48,6 +50,8 @@ def export(
         unique: unique tokens of each language; where one is missing as many as the run has are assumed, and told.
         tokens_per_document: mean tokens of a document of each language; where one is missing a full sequence is
             assumed, and told.
+        measure: where to measure the two: a study's directory, or texts by language.
+        tokenizer: your trainer's, to measure texts with: a path or a name on the hub.
 
     Returns:
         Shares as wanted and as realised, epochs, and remarks.
@@ -68,6 +72,8 @@ def export(
         seed=seed,
         unique=unique or {},
         tokens_per_document=tokens_per_document or {},
+        data=None if measure is None else Path(measure),
+        tokenizer=tokenizer,
     )
 
 
