@@ -15,10 +15,12 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Problems
 
 MAX_YAML_BYTES = 200_000
 """A study file is written by hand; a larger one is a mistake or an attack."""
+MOST_PROBLEMS = 20
+"""Fields that are told at most; whoever has more wrong has another file in mind."""
 MAX_YAML_DEPTH = 30
 """Brackets in brackets; the time that the parser takes grows with the third power of them."""
 
@@ -53,18 +55,21 @@ def checked(section: type[S], data: Mapping[str, Any], *, where: object = None) 
     """Validate one section.
 
     Raises:
-        BadInput: the first field that is wrong, its value, and what was expected.
+        BadInput: every field that is wrong, its value, and what was expected.
     """
     try:
         return section.model_validate(data)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        message = first["msg"].removeprefix("Value error, ")
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        given = first.get("input")
-        shown = f" = {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
-        raise BadInput(f"{field}{shown}: {message}{more}", where=where) from None
+        problems = [_problem(dict(one), where) for one in error.errors(include_url=False)[:MOST_PROBLEMS]]
+    raise problems[0] if len(problems) == 1 else Problems(problems)
+
+
+def _problem(error: Mapping[str, Any], where: object) -> BadInput:
+    """One field that is wrong."""
+    field, message = ".".join(str(part) for part in error["loc"]), error["msg"].removeprefix("Value error, ")
+    given = error.get("input")
+    shown = f" = {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
+    return BadInput(f"{field}{shown}: {message}", where=where)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -60,3 +60,12 @@ class MissingExtra(GlotmixError):
 
     def __init__(self, package: str, extra: str):
         super().__init__(f"{package} is not installed: pip install 'glotmix[{extra}]'")
+
+
+def refuse(problems: Sequence[BadInput]) -> None:
+    """
+    Raises:
+        BadInput: there are problems; all of them.
+    """
+    if problems:
+        raise problems[0] if len(problems) == 1 else Problems(problems)

@@ -8,15 +8,22 @@ merged into that of the whole, whatever the parts have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations
+from typing import Any, Literal
 
 import numpy as np
 from rich.table import Table
 
+from glotmix.corpus.census import overlap_table
 from glotmix.corpus.document import Document
+from glotmix.corpus.overlap import Overlap
+from glotmix.corpus.readers.reader import Reader, remarks
 from glotmix.corpus.split import hash64
+from glotmix.errors import BadInput, refuse
+from glotmix.progress import Advance
+from glotmix.reading.tally import Tally
 
 KEPT = 4096
 """Hashes kept, k: an error of 1.6 %."""
@@ -36,9 +43,14 @@ class Sketch:
     @property
     def distinct(self) -> float:
         """Estimated number of distinct texts; exact below ``KEPT``."""
-        if len(self.lowest) < KEPT:
+        if self.exact:
             return float(len(self.lowest))
         return min(float(self.documents), (KEPT - 1) * 2.0**64 / float(self.lowest[-1]))
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing is estimated."""
+        return len(self.lowest) < KEPT
 
     @property
     def duplicates(self) -> float:
@@ -57,7 +69,7 @@ class Sketch:
             "bytes": self.bytes,
             "distinct": self.distinct,
             "duplicates": self.duplicates,
-            "exact": len(self.lowest) < KEPT,
+            "exact": self.exact,
         }
 
 
@@ -79,13 +91,67 @@ def _lowest(known: np.ndarray, fresh: list[int]) -> np.ndarray:
     return np.union1d(known, np.array(fresh, dtype=np.uint64))[:KEPT]
 
 
-def sketch_table(sketches: Mapping[str, Sketch]) -> Table:
+@dataclass(frozen=True)
+class QuickCensus:
     """What a quick census found."""
-    table = Table(title="Quick census", title_justify="left", caption="nothing was tokenised")
-    for column in ("language", "documents", "MB", "distinct texts", "duplicates"):
-        table.add_column(column, justify="left" if column == "language" else "right")
-    for language, one in sketches.items():
-        about = "" if one.to_json()["exact"] else "about "
-        cells = f"{one.documents:,}", f"{one.bytes / 1e6:.2f}", f"{about}{one.distinct:,.0f}", f"{one.duplicates:.1%}"
-        table.add_row(language, *cells)
-    return table
+
+    sketches: Mapping[str, Sketch]
+    """Language to sketch."""
+    tallies: Mapping[str, Tally]
+    """Language to what was read and what was left out."""
+    remarks: tuple[str, ...] = ()
+    """What lies beside the corpus and is not read."""
+
+    def overlap(self) -> Overlap:
+        """What languages have in common, by their sketches; exact where all of these are."""
+        texts = {name: round(one.distinct) for name, one in self.sketches.items()}
+        shared: dict[str, dict[str, int]] = {}
+        for one, other in combinations(self.sketches, 2):
+            if count := _shared(self.sketches[one], self.sketches[other]):
+                shared.setdefault(one, {})[other] = shared.setdefault(other, {})[one] = count
+        return Overlap(texts, shared, {})
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON value: language to counts."""
+        return {name: one.to_json() | self.tallies[name].to_json() for name, one in self.sketches.items()}
+
+    def tables(self) -> list[Table | str]:
+        """For the terminal."""
+        table = Table(title="Quick census", title_justify="left", caption="nothing was tokenised")
+        for column in ("language", "files", "rows", "documents", "MB", "distinct texts", "duplicates", "left out"):
+            justify: Literal["left", "right"] = "left" if column in ("language", "left out") else "right"
+            table.add_column(column, justify=justify, no_wrap=column == "language")
+        asked = {f"in {name}" for name in self.sketches}
+        for language, one in self.sketches.items():
+            tally, about = self.tallies[language], "" if one.exact else "about "
+            why = ", ".join(f"{n:,} {reason}" for reason, n in tally.left_out.most_common(6) if reason not in asked)
+            counts = f"{tally.files:,}", f"{tally.rows:,}", f"{one.documents:,}", f"{one.bytes / 1e6:.2f}"
+            table.add_row(language, *counts, f"{about}{one.distinct:,.0f}", f"{one.duplicates:.1%}", why or "none")
+        overlap = self.overlap()
+        return [table, *([overlap_table(overlap)] if overlap.shared else []), *self.remarks]
+
+
+def quick_census(reader: Reader, languages: Sequence[str], progress: Advance) -> QuickCensus:
+    """Read every language once; nothing is tokenised.
+
+    Raises:
+        BadInput: what cannot be read of all languages.
+    """
+    found, tallies, problems = {}, {language: Tally() for language in languages}, []
+    for number, language in enumerate(languages):
+        progress(f"Reading {language}", number, len(languages))
+        try:
+            found[language] = sketch(reader.documents(language, tally=tallies[language]))
+        except BadInput as error:
+            problems.append(error)
+    refuse(problems)
+    return QuickCensus(found, tallies, remarks(reader))
+
+
+def _shared(one: Sketch, other: Sketch) -> int:
+    """Texts that two sketches have in common: the share among the lowest hashes of both, times the texts of both."""
+    common = np.intersect1d(one.lowest, other.lowest, assume_unique=True)
+    if one.exact and other.exact:
+        return len(common)
+    both = one | other
+    return round(float(np.isin(both.lowest, common).mean()) * both.distinct)

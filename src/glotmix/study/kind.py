@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from glotmix.config import Section, checked, read_study
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, refuse
 from glotmix.notebook import Shown
-from glotmix.study.directory import StudyDirectory
+from glotmix.study.config import TrainedBy
+from glotmix.study.directory import CONFIGURATION, StudyDirectory
+from glotmix.study.preflight import preflight
 from glotmix.sweep.lock import held
 
 if TYPE_CHECKING:
@@ -96,6 +98,24 @@ class StudyKind(ABC, Generic[C]):
         url: str | None = config.sweep.mirror  # type: ignore[attr-defined]  # every kind that trains proxies has one
         return url
 
+    def trained_by(self, config: C) -> TrainedBy | None:
+        """What of the configuration proxies are trained by, for what is checked first; None where the corpus is made in
+        another way."""
+        return None
+
+    def problems(self, config: C, base: Path) -> list[BadInput]:
+        """What is wrong with a study, as far as can be told without its corpus. Default: nothing."""
+        return []
+
+    def problems_of_tokens(self, config: C, unique: Mapping[str, int]) -> list[BadInput]:
+        """What is wrong with a study whose languages have so many training tokens. Default: nothing.
+
+        Args:
+            config: the resolved configuration.
+            unique: language to training tokens; languages that cannot be read are left out.
+        """
+        return []
+
     @abstractmethod
     def price(self, config: C, base: Path) -> Price:
         """What it would cost; nothing is trained or written."""
@@ -118,6 +138,8 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
         GlotmixError: what it trains failed, the disk is full, or the mirror does not answer.
     """
     config = kind.resolved(config)
+    if not (directory.path / CONFIGURATION).is_file():  # what was begun has passed
+        refuse(preflight(kind, config, directory.base, directory.path))
     with held(directory.path):
         url = kind.mirror(config)
         directory = directory.mirrored(url)

@@ -16,7 +16,7 @@ import polars as pl
 from glotmix.artifact import read_json, write_json
 from glotmix.config import checked
 from glotmix.corpus.readers.reader import open_reader
-from glotmix.corpus.sketch import Sketch, sketch
+from glotmix.corpus.sketch import QuickCensus, quick_census
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.measurements import Measurements, from_tables
 from glotmix.mixture.balancing import proportional
@@ -119,16 +119,12 @@ class Training:
                 scatter=None if alone else scatter,
             )
 
-    def sketches(self) -> dict[str, Sketch]:
+    def quick_census(self) -> QuickCensus:
         """Documents, bytes and duplicates of every language, without tokenising anything."""
         languages = [*self.config.languages, *self.config.outside]
         reader = open_reader(self.config.corpus, languages, self.base)
         with self.narrator.bar("Reading the corpus") as advance:
-            found = {}
-            for number, language in enumerate(languages):
-                advance(f"Reading {language}", number, len(languages))
-                found[language] = sketch(reader.documents(language))
-        return found
+            return quick_census(reader, languages, advance)
 
     def unique(self, store: TokenStore) -> dict[str, float]:
         """Unique tokens U of each trained language in the target's corpus (the study's own unless told otherwise)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.corpus.document import Document
 from glotmix.corpus.overlap import Overlap, held_out_elsewhere, shared_texts
-from glotmix.corpus.readers.reader import Reader
+from glotmix.corpus.readers.reader import Reader, remarks
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, hashed_documents
 from glotmix.errors import BadInput, Problems
@@ -124,6 +124,7 @@ def build_store(
             raise problems[0] if len(problems) == 1 else Problems(problems)
         left_out = {name: tally.left_out[HELD_OUT_ELSEWHERE] for name, tally in reading.items()}
         summary["overlap"] = Overlap(texts, shared, {name: n for name, n in left_out.items() if n}).to_json()
+        summary["remarks"] = list(remarks(reader))
         summary["reading"] = {name: tally.to_json() for name, tally in reading.items()}
         summary["fidelity"] = {name: asdict(one) for name, one in kept.items()}
         write_json(part / SUMMARY, summary)
@@ -135,10 +136,20 @@ def _trained(
     reader: Reader, languages: Iterable[str], config: TokensConfig, held_out: float, progress: Advance | None
 ) -> Tokenizer:
     """A tokenizer trained on a fair sample of the training documents of every language."""
+
+    def train(language: str) -> Iterator[Document]:
+        return (d for d, side, _ in hashed_documents(reader, language, held_out) if side == "train")
+
+    return trained_on({language: train(language) for language in languages}, config, progress)
+
+
+def trained_on(
+    documents: Mapping[str, Iterable[Document]], config: TokensConfig, progress: Advance | None = None
+) -> Tokenizer:
+    """A tokenizer trained on a fair sample of documents of every language."""
     texts: dict[str, list[str]] = {}
-    for language in languages:
-        train = (d for d, side, _ in hashed_documents(reader, language, held_out) if side == "train")
-        reach = _until(train, SAMPLE_REACH * config.sample_bytes)
+    for language, found in documents.items():
+        reach = _until(found, SAMPLE_REACH * config.sample_bytes)
         kept = LowestHashes(config.sample_bytes)
         if progress:
             progress(f"sampling {language}", 0, None)

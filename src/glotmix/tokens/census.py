@@ -61,7 +61,7 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
                 **_known_of(store, language),
             )
         )
-    return Census(tuple(rows), reference, None, store.overlap)
+    return Census(tuple(rows), reference, None, store.overlap, store.remarks)
 
 
 def _named(store: TokenStore, language: str) -> pl.DataFrame:

@@ -160,6 +160,11 @@ class TokenStore:
         """What languages have in common; None in a store that does not know."""
         return self._known("overlap", Overlap.from_json)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What lies beside the corpus and is not read."""
+        return self._known("remarks", lambda told: tuple(map(str, told))) or ()
+
     def _known(self, name: str, make: Callable[[Any], T], language: str | None = None) -> T | None:
         """A part of the summary that older stores and clones are without."""
         try:

@@ -34,6 +34,9 @@ class EmbeddedReader(Reader):
         wanted = super().bytes_wanted(language)
         return DEFAULT_BYTES if wanted is None else wanted
 
+    def size(self, language: str) -> int:
+        return self.bytes_wanted(language)
+
     def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
         speaker = self._speakers.get(language) or Speaker(language)
         for k in count():

@@ -85,9 +85,17 @@ class Reader(ABC):
         """Parts of a language that can be read apart from each other, in order; none where it must be read whole."""
         return []
 
+    def size(self, language: str) -> int | None:
+        """Bytes that have to be read for a language, as they lie on the disk; None where that is not known."""
+        return None
+
     def listing(self, language: str) -> Listing:
         """The files of a language, and what lies beside them and is not read; nothing where there are no files."""
         return Listing()
+
+    def places(self, language: str) -> list[Path]:
+        """Folders and files that hold a language; nothing where there are no files."""
+        return []
 
     def unclaimed(self) -> list[str]:
         """What lies beside the languages' folders and files and is in none of the languages asked for."""
@@ -155,6 +163,11 @@ class FileReader(Reader):
             self._listings[language] = self._listed(self._places(language))
         return self._listings[language]
 
+    def size(self, language: str) -> int | None:
+        on_disk = sum(path.stat().st_size for _, path in self.files(language))
+        wanted = self.bytes_wanted(language)
+        return on_disk if wanted is None else min(on_disk, wanted)
+
     def _listed(self, places: Sequence[Path]) -> Listing:
         return list_files(places, self._stem_of)
 
@@ -164,6 +177,9 @@ class FileReader(Reader):
         wanted = set(self.languages)
         claimed = {path for language in self.sources for path in self._places(language)}
         return [path.name for path in self._top if _tag(self._stem(path)) not in wanted and path not in claimed]
+
+    def places(self, language: str) -> list[Path]:
+        return self._places(language)
 
     def _places(self, language: str) -> list[Path]:
         """Directories and files that hold a language: ``corpus.sources``, else every name that resolves to it."""
@@ -258,6 +274,21 @@ def open_reader(config: CorpusConfig, languages: Sequence[str], base: Path) -> R
     """
     reader: Reader = READERS.find(config.reader)(config, languages, base)
     return reader
+
+
+def remarks(reader: Reader) -> tuple[str, ...]:
+    """What lies beside the files that a reader reads, and languages that it reads from several places."""
+    found = []
+    if others := reader.unclaimed():
+        more = f" and {len(others) - 12} more" if len(others) > 12 else ""
+        found.append(f"not read, as they are named after no language that is asked for: {', '.join(others[:12])}{more}")
+    for language in reader.languages:
+        if len(places := reader.places(language)) > 1:
+            found.append(f"{language} is read from {', '.join(path.name for path in places[:12])}")
+        for reason, paths in reader.listing(language).left_out.items():
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            found.append(f"{language}: not read, as {reason}: {', '.join(path.name for path in paths[:3])}{more}")
+    return tuple(found)
 
 
 def _listed(tally: Tally) -> str:

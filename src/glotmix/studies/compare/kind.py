@@ -15,6 +15,7 @@ from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
 from glotmix.studies.compare.runs import Trial
+from glotmix.study.config import TrainedBy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.training import Training
@@ -27,6 +28,9 @@ class CompareKind(StudyKind[CompareConfig]):
     kind = "compare"
     config = CompareConfig
     fixed = ("languages", "seed", "corpus", "tokens", "proxy", "unique_tokens", "high_resource")
+
+    def trained_by(self, config: CompareConfig) -> TrainedBy:
+        return config.as_training()
 
     def price(self, config: CompareConfig, base: Path) -> Price:
         """Runs, tokens, FLOPs; nothing is read or trained."""

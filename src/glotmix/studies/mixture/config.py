@@ -60,6 +60,13 @@ def _resolved(value: Any, field: str) -> Any:
     return tags
 
 
+def _members(group: Any, field: str) -> Any:
+    """The same group with its languages as tags."""
+    if not isinstance(group, dict) or not isinstance(group.get("languages"), list):
+        return group
+    return {**group, "languages": list(_resolved(dict.fromkeys(map(str, group["languages"])), field))}
+
+
 class StudyConfig(Section):
     """A whole study: corpus → … → report."""
 
@@ -90,10 +97,15 @@ class StudyConfig(Section):
     def _resolve(cls, tags: list[str]) -> list[str]:
         from glotmix.language import Language
 
-        try:
-            return [Language.resolve(tag).tag for tag in tags]
-        except BadInput as error:  # pydantic adds the field, the caller the file
-            raise ValueError(str(error)) from None
+        found, wrong = [], []
+        for tag in tags:
+            try:
+                found.append(Language.resolve(tag).tag)
+            except BadInput as error:  # pydantic adds the field, the caller the file
+                wrong.append(str(error))
+        if wrong:
+            raise ValueError("; ".join(wrong))
+        return found
 
     @model_validator(mode="before")
     @classmethod
@@ -108,6 +120,9 @@ class StudyConfig(Section):
                     name: _resolved(value, f"{section}.{name}") if name in fields else value
                     for name, value in data[section].items()
                 }
+        if isinstance(groups := (data.get("optimize") or {}).get("groups"), dict):
+            named = {name: _members(group, f"optimize.groups.{name}") for name, group in groups.items()}
+            data["optimize"] = {**data["optimize"], "groups": named}
         return data
 
     @model_validator(mode="after")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, refuse
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.verdict import decide
 from glotmix.report.page import write_comparison, write_report
@@ -13,7 +13,9 @@ from glotmix.studies.mixture.config import StudyConfig, load_study
 from glotmix.studies.mixture.evidence import evidence_of
 from glotmix.studies.mixture.pipeline import findings_of
 from glotmix.studies.mixture.price import price
+from glotmix.studies.mixture.problems import problems, problems_of_tokens
 from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.config import TrainedBy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.training import sized
@@ -36,6 +38,15 @@ class MixtureKind(StudyKind[StudyConfig]):
         """With the proxy's size worked out."""
         return config.model_copy(update={"proxy": sized(config.proxy, config.tokens.vocab_size)})
 
+    def trained_by(self, config: StudyConfig) -> TrainedBy:
+        return config
+
+    def problems(self, config: StudyConfig, base: Path) -> list[BadInput]:
+        return problems(config)
+
+    def problems_of_tokens(self, config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
+        return problems_of_tokens(config, unique)
+
     def price(self, config: StudyConfig, base: Path) -> Price:
         """Counted and measured on a few steps; nothing is written and no corpus is read."""
         return price(MixtureStudy.of(config, StudyDirectory(Path("unused"), base)))
@@ -48,7 +59,9 @@ class MixtureKind(StudyKind[StudyConfig]):
             GlotmixError: no run of the study is complete, or the disk is full.
         """
         study = MixtureStudy.of(config, directory)
-        found = findings_of(study, study.tokens(), train=True)
+        store = study.tokens()
+        refuse(problems_of_tokens(config, {name: store.unique_tokens(name) for name in config.languages}))
+        found = findings_of(study, store, train=True)
         evidence = evidence_of(found)
         decision = decide(evidence)
         return Finished(write_report(evidence, directory.report), (decision.words(),), decision)

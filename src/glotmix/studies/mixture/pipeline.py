@@ -43,6 +43,8 @@ def findings_of(study: MixtureStudy, store: TokenStore, *, train: bool) -> Findi
     began = time.monotonic()
     say = study.narrator.say
     census = take_census_of(study, store)
+    for note in census.notes() if train else ():
+        say(f"  {note}")
     runs = study.plan(store)
     spec = study.sweep_spec(store, len(runs))
     if not train:

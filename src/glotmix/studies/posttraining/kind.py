@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glotmix.errors import GlotmixError
+from glotmix.errors import BadInput, GlotmixError
 from glotmix.posttraining.cell import Setting
 from glotmix.posttraining.data import prepare
 from glotmix.studies.posttraining.bases import open_base
@@ -22,6 +22,12 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
     kind = "posttraining"
     config = PosttrainingConfig
     fixed = ("seed", "corpus", "tokens")
+
+    def problems(self, config: PosttrainingConfig, base: Path) -> list[BadInput]:
+        """What is wrong with the samples, and what nothing here can score; nothing is fetched from the network."""
+        from glotmix.studies.posttraining.problems import problems
+
+        return problems(config, base)
 
     def price(self, config: PosttrainingConfig, base: Path) -> Price:
         """Models, samples, tokens, FLOPs and hours; nothing is read, downloaded or trained."""

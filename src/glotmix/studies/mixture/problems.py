@@ -1,0 +1,183 @@
+"""What can be known to be wrong with a mixture study before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.exporters import all_exporters
+from glotmix.laws import find_law
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.objective import objective_from
+from glotmix.proxy.config import ProxyConfig
+from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.preflight import as_bad_input
+
+BASELINES = ("natural", "uniform", "temperature", "unimax", "current")
+"""Mixtures that every study can be compared with; those of other laws are called after them."""
+STEPS = 30
+"""Halvings of the range in which the fewest epochs lie that leave some mixture."""
+
+
+def problems(config: StudyConfig) -> list[BadInput]:
+    """What is wrong with the file, whatever the corpus holds."""
+    found: list[BadInput] = []
+    uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
+    with _noting(found):
+        sizes = MixtureStudy.of(config, StudyDirectory(Path("unused"))).sizes
+        plan(config, uniform, {size: proxy.tokens for size, proxy in sizes.items()})
+        for proxy in (config.proxy, *sizes.values()):
+            found += _too_short(proxy, config.sweep.devices_per_run)
+    for name in config.fit.laws:
+        with _noting(found, "fit.laws"):
+            find_law(name)
+    found += _unknown("fit.choose", [config.fit.choose], ["auto", *config.fit.laws])
+    found += _unknown("export", config.export, list(all_exporters()))
+    found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *config.fit.laws])
+    with _noting(found, "optimize"):
+        targets = (*config.languages, *config.outside)
+        objective_from(config.optimize, targets, config.languages)
+    with _noting(found, "optimize"):
+        limits = config.optimize.model_copy(update={"max_epochs": None})
+        constraints_from(limits, config.languages)
+    return found + _missing_libraries(config)
+
+
+def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
+    """What is wrong where languages have so many training tokens."""
+    found: list[BadInput] = []
+    told = config.target.unique_tokens
+    there = {language: float(told.get(language, unique.get(language, 0))) for language in config.languages}
+    if not all(there.values()):
+        return found  # said already, and nothing more can be
+    D = config.target.tokens or config.proxy.tokens
+    try:
+        constraints_from(config.optimize, config.languages, unique=there, D=D)
+    except BadInput as error:
+        found.append(_with_a_way_out(error, config, there, D))
+    if config.target.tokens and config.proxy.simulate_epochs:
+        found += _too_small_a_part(config, unique, there)
+    return found
+
+
+def _with_a_way_out(error: BadInput, config: StudyConfig, there: Mapping[str, float], D: float) -> BadInput:
+    """The same error with the budgets and epochs at which some mixture meets all limits, if that can be."""
+    most, limits = config.optimize.max_epochs, config.optimize
+    if most is None:
+        return error
+
+    def allowed(epochs: float) -> bool:
+        try:
+            constraints_from(limits.model_copy(update={"max_epochs": epochs}), config.languages, unique=there, D=D)
+        except BadInput:
+            return False
+        return True
+
+    low, high = most, D / min(there.values())  # at the latter no language is held back by its epochs
+    if not allowed(high):
+        return error  # said of the file already
+    for _ in range(STEPS):
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if allowed(middle) else (middle, high)
+    fewer, epochs = _rounded_down(D * most / high), _rounded_up(high)
+    expected = f"target.tokens: {fewer:g} or less, or max_epochs: {epochs:g} or more"
+    return BadInput(error.message, where="optimize", expected=expected)
+
+
+def _too_small_a_part(config: StudyConfig, unique: Mapping[str, int], there: Mapping[str, float]) -> list[BadInput]:
+    """Simulated epoching cuts a language down to the part that a proxy repeats as often as the target run would."""
+    proxy, target = config.proxy, config.target.tokens
+    assert target is not None
+    cut = {name: tokens * min(1.0, proxy.tokens / target) for name, tokens in there.items()}
+    least = proxy.context + 1
+    short = {name: min(cut[name], unique[name]) for name in config.languages if min(cut[name], unique[name]) < least}
+    if not short or any(unique[name] < least for name in short):  # the latter is said already
+        return []
+    needed = max(least * target / there[name] for name in short)
+    listed = ", ".join(f"{name} {tokens:,.0f}" for name, tokens in short.items())
+    return [
+        BadInput(
+            f"a proxy of {proxy.tokens:g} tokens would repeat its text as often as the target run of {target:g}, which "
+            f"leaves it less than one sequence of {proxy.context}: {listed} tokens",
+            where="proxy.tokens",
+            expected=f"proxy.tokens: {_rounded_up(needed):g} or more, target.tokens: "
+            f"{_rounded_down(proxy.tokens * target / needed):g} or less, or proxy.simulate_epochs: false",
+        )
+    ]
+
+
+def _rounded_up(value: float) -> float:
+    """Two digits, not below the value."""
+    short = float(f"{value:.1e}")
+    return short if short >= value else float(f"{value * 1.05:.1e}")
+
+
+def _rounded_down(value: float) -> float:
+    short = float(f"{value:.1e}")
+    return short if short <= value else float(f"{value * 0.95:.1e}")
+
+
+def _too_short(proxy: ProxyConfig, together: int) -> list[BadInput]:
+    found = []
+    if proxy.tokens < proxy.batch * proxy.context:
+        found.append(
+            BadInput(
+                f"tokens = {proxy.tokens:g} is less than a batch of {proxy.batch} sequences of {proxy.context}",
+                where="proxy",
+                expected=f"tokens: {proxy.batch * proxy.context} or more",
+            )
+        )
+    if proxy.batch % together:
+        fits = max(n for n in range(1, together + 1) if proxy.batch % n == 0)
+        found.append(
+            BadInput(
+                f"batch of {proxy.batch} over {together} devices",
+                where="sweep.devices_per_run",
+                expected=f"{fits}, say",
+            )
+        )
+    return found
+
+
+def _unknown(where: str, names: list[str], known: list[str]) -> list[BadInput]:
+    from difflib import get_close_matches
+
+    found = []
+    for name in names:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(BadInput(f"{name!r} is not known{hint}", where=where, expected=" | ".join(known)))
+    return found
+
+
+def _missing_libraries(config: StudyConfig) -> list[BadInput]:
+    sweep = config.sweep
+    wanted = {"sweep.executor": "ray" if sweep.executor == "ray" else None, "sweep.logger": sweep.logger}
+    found = [
+        BadInput(f"{library} is not installed", where=field, expected=f"pip install {library}, or another {field}")
+        for field, library in wanted.items()
+        if library is not None and find_spec(library) is None
+    ]
+    if sweep.executor == "slurm" and which("sbatch") is None:
+        found.append(BadInput("there is no sbatch here", where="sweep.executor", expected="a login node, or local"))
+    return found
+
+
+@contextmanager
+def _noting(found: list[BadInput], where: str | None = None) -> Iterator[None]:
+    """Keep the error that ends the block."""
+    try:
+        yield
+    except (BadInput, MissingExtra) as error:
+        one = as_bad_input(error, where or "study")
+        placed = one if one.where is not None else BadInput(one.message, where=where, expected=one.expected)
+        found.append(placed)

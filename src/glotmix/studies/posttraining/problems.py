@@ -1,0 +1,59 @@
+"""What can be known to be wrong with a post-training study before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.posttraining.data import TaskConfig
+from glotmix.posttraining.grid import largest
+from glotmix.posttraining.sample import Sample
+from glotmix.posttraining.sources import SourceConfig, read_all
+from glotmix.posttraining.tasks import find_task
+from glotmix.studies.posttraining.config import PosttrainingConfig
+
+SCORED_BY = {"summarisation": ("sacrebleu", "posttrain")}
+"""Task to the library that its score needs, and the extra that brings it."""
+
+
+def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
+    """Files of every task, split and language that cannot be read, scores that need a judge or a library."""
+    found: list[BadInput] = []
+    for name, task in config.tasks.items():
+        found += _of_task(config, name, task, base)
+        library, extra = SCORED_BY.get(name, ("", ""))
+        if library and find_spec(library) is None:
+            found.append(BadInput(str(MissingExtra(library, extra)), where=f"tasks.{name}"))
+    return list({str(one): one for one in found}.values())
+
+
+def _of_task(config: PosttrainingConfig, name: str, task: TaskConfig, base: Path) -> Iterator[BadInput]:
+    planned = config.cells()
+    trained = [language for language in config.measured if largest(planned, config.pivot, name, language)]
+    for source, languages in ((task.train, trained), (task.examples, config.measured)):
+        if source is not None and not (task.train.source == "embedded" and source is task.train):
+            for language in languages:
+                yield from _read(source, name, language, base, [])
+    if task.train.source != "embedded" and task.test is None:
+        yield BadInput("no test source", where=f"tasks.{name}", expected="test: {source, path}")
+    tested: list[Sample] = []
+    if task.test is not None and task.test.source != "embedded":
+        for language in config.measured:
+            yield from _read(task.test, name, language, base, tested)
+    if config.judge is None and any(not find_task(name).scores(sample, sample.answer) for sample in tested):
+        yield BadInput(
+            f"the answers of {name} can be verified by nothing but a judge",
+            where="judge",
+            expected="judge: {endpoint, model}, or test samples with a check",
+        )
+
+
+def _read(source: SourceConfig, task: str, language: str, base: Path, into: list[Sample]) -> Iterator[BadInput]:
+    if source.hub:
+        return  # nothing is fetched before the study begins
+    try:
+        into += read_all(source, task, (language,), base)[language]
+    except BadInput as error:
+        yield error

@@ -1,0 +1,196 @@
+"""Pre-flight: everything that can be known to be wrong before anything is trained, told at once, in the user's words.
+
+``glotmix run``, its ``--dry-run`` and ``glotmix census`` all ask :func:`preflight`. A corpus that is small is read and
+counted whole; of a larger one the beginning of every language is read. What a kind of study knows of its own it adds by
+:meth:`glotmix.study.kind.StudyKind.problems` and :meth:`~glotmix.study.kind.StudyKind.problems_of_tokens`.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+from glotmix.corpus.readers.reader import Reader, open_reader
+from glotmix.errors import BadInput, MissingExtra, Problems
+from glotmix.language import Language
+from glotmix.study.config import TrainedBy
+from glotmix.tokens.counting import Counted, count_tokens
+
+COUNTED_BYTES = 8 << 20
+"""Bytes of a corpus up to which all of it is read and tokenised before the study begins."""
+FIRST_DOCUMENTS = 200
+"""Documents of every language that are read of a larger one."""
+ROOM = 2.0
+"""Free bytes on the disk that a byte of the corpus needs: its tokens, and the pieces that they are joined from."""
+
+
+class Checks(Protocol):
+    """What a kind of study knows to be wrong with one: see :class:`glotmix.study.kind.StudyKind`."""
+
+    def trained_by(self, config: Any) -> TrainedBy | None: ...
+    def problems(self, config: Any, base: Path) -> list[BadInput]: ...
+    def problems_of_tokens(self, config: Any, unique: Mapping[str, int]) -> list[BadInput]: ...
+
+
+def preflight(kind: Checks, config: Any, base: Path, out: Path) -> list[BadInput]:
+    """Everything that is wrong with a study, as far as that can be told before it begins.
+
+    Args:
+        kind: of the study.
+        config: its resolved configuration.
+        base: directory that relative paths start from.
+        out: directory where results will go.
+    """
+    found = [*kind.problems(config, base)]
+    training = kind.trained_by(config)
+    if training is None:
+        return found
+    reader, languages = None, [*training.languages, *training.outside]
+    try:
+        reader = open_reader(training.corpus, languages, base)
+    except (BadInput, MissingExtra) as error:
+        found.append(as_bad_input(error, "corpus"))
+    if reader is not None:
+        sound, unsound = readable(reader, languages)
+        found += unsound + too_full(reader, sound, out)
+        counted, problems = read_ahead(reader, sound, training, base)
+        found += problems
+        if counted:
+            found += too_little(training, counted)
+            share = share_to_hold_out(training, counted)  # what is advised together must be right together
+            unique = {name: one.train if share is None else one.train_at(share) for name, one in counted.items()}
+            found += kind.problems_of_tokens(config, unique)
+    return found
+
+
+def readable(reader: Reader, languages: Sequence[str]) -> tuple[list[str], list[BadInput]]:
+    """Languages that have files, and what is wrong with those of the others."""
+    sound, problems = [], []
+    for language in languages:
+        try:
+            reader.parts(language)
+            sound.append(language)
+        except BadInput as error:
+            problems.append(error)
+    return sound, problems
+
+
+def read_ahead(
+    reader: Reader, languages: Sequence[str], training: TrainedBy, base: Path
+) -> tuple[dict[str, Counted], list[BadInput]]:
+    """What every language would become, where the corpus is small; else its first documents are read."""
+    sizes = [reader.size(language) for language in languages]
+    known = [size for size in sizes if size is not None]
+    if len(known) == len(sizes) and sum(known) <= COUNTED_BYTES:
+        return count_tokens(reader, languages, training.tokens, training.corpus.held_out, base)
+    problems = []
+    for language, size in zip(languages, sizes, strict=True):
+        if size is None:
+            continue  # nothing is fetched from the network
+        try:
+            for _ in islice(reader.documents(language), FIRST_DOCUMENTS):
+                pass
+        except BadInput as error:
+            problems.append(error)
+    return {}, problems
+
+
+def too_full(reader: Reader, languages: Sequence[str], out: Path) -> list[BadInput]:
+    """A disk that has no room for the tokens."""
+    needed = ROOM * sum(reader.size(language) or 0 for language in languages)
+    place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if needed <= free:
+        return []
+    expected = f"about {needed / 1e9:.1f} GB, or another --out"
+    return [BadInput(f"{free / 1e9:.1f} GB are free", where=place, expected=expected)]
+
+
+def too_little(training: TrainedBy, counted: Mapping[str, Counted]) -> list[BadInput]:
+    """Languages with too little text to fill one sequence, on either side; one value that would do for all."""
+    least = training.proxy.context + 1
+    found = []
+    short = {name: one for name, one in counted.items() if one.train < least}
+    if short:
+        most = min(one.train for one in short.values()) - 1
+        listed = ", ".join(f"{name} has {one.train:,}" for name, one in short.items())
+        ways = "more text" if most < 8 else f"proxy.context: {most} or less, or more text"
+        found.append(
+            BadInput(f"too few training tokens: {listed}", where="corpus", expected=f"{least} or more; {ways}")
+        )
+    short = {name: one for name, one in counted.items() if one.held_out < least and name not in short}
+    if short:
+        listed = ", ".join(f"{name} has {one.held_out:,}" for name, one in short.items())
+        share = share_to_hold_out(training, counted)
+        ways = "more text, or a shorter proxy.context"
+        ways = ways if share is None else f"held_out: {share:g}, which is enough for all"
+        where, expected = "corpus.held_out", f"{least} or more, one sequence; {ways}"
+        message = f"too few held-out tokens with {training.corpus.held_out:g} held out: {listed}"
+        found.append(BadInput(message, where=where, expected=expected))
+    return found
+
+
+def share_to_hold_out(training: TrainedBy, counted: Mapping[str, Counted]) -> float | None:
+    """Share to hold out that is enough for every language; None where what is held out is, or no share would be."""
+    least = training.proxy.context + 1
+    shares = [one.share_for(least) for one in counted.values() if one.held_out < least <= one.train]
+    known = [share for share in shares if share is not None]
+    return max(known) if known and len(known) == len(shares) else None
+
+
+def as_bad_input(error: BadInput | MissingExtra, where: str) -> BadInput:
+    """A library that is missing is one more thing that is wrong."""
+    return error if isinstance(error, BadInput) else BadInput(str(error), where=where)
+
+
+def spellings(data: Mapping[str, Any]) -> dict[str, str]:
+    """Tag → how a study file spells the language, where that is another way.
+
+    Args:
+        data: the study as it stands in the file.
+    """
+    names = [data.get("pivot"), *(name for key in ("languages", "outside") for name in _listed(data.get(key)))]
+    found: dict[str, str] = {}
+    for name in (name for name in names if isinstance(name, str)):
+        try:
+            tag = Language.resolve(name).tag
+        except BadInput:
+            continue
+        if tag != name:
+            found[tag] = name
+    return found
+
+
+def _listed(value: object) -> Sequence[object]:
+    return value if isinstance(value, list) else ()
+
+
+@contextmanager
+def in_the_users_words(data: Mapping[str, Any]) -> Iterator[None]:
+    """Errors from within name languages as the study file does: who wrote ``est_Latn`` reads of it, with the tag."""
+    spelt = spellings(data)
+    try:
+        yield
+    except BadInput as error:
+        if not spelt:
+            raise
+        raise respelt(error, spelt) from None
+
+
+def respelt(error: BadInput, spelt: Mapping[str, str]) -> BadInput:
+    """The same error with other names of languages; paths stay as they are."""
+    if isinstance(error, Problems):
+        return Problems([respelt(one, spelt) for one in error.problems])
+    tags = "|".join(map(re.escape, spelt))
+    pattern = re.compile(rf"(?<![\w/.-])({tags})(?![\w/-]|\.\w)")
+
+    def told(text: str) -> str:
+        return pattern.sub(lambda match: f"{spelt[match[1]]} ({match[1]})", text)
+
+    expected = None if error.expected is None else told(error.expected)
+    return BadInput(told(error.message), where=error.where, expected=expected)
