@@ -1,6 +1,6 @@
 import pytest
 
-from glotmix.attribution.texts import Texts, read_texts
+from glotmix.attribution.texts import Texts, in_one_spelling, read_texts
 from glotmix.errors import BadInput
 
 TEXTS = Texts(("one two", "eins", "uno"), ("eng", "deu", "spa"), None, ("1", "1", "1"), ("x", "y", "x"))
@@ -59,3 +59,40 @@ def test_texts_that_a_model_cannot_take_are_named():
         Texts(("a", ""), ("a", "b")).encoded(Letters(), 5)
     with pytest.raises(BadInput, match="1 ids for 2 texts"):
         Texts(("a", "b"), ("a", "b"), ids=("1",))
+
+
+def test_a_language_that_two_tables_spell_differently_is_one():
+    train, test = Texts(("a", "b", "c"), ("es", "Russian", "news")), Texts(("d", "e"), ("spa_Latn", "Russian"))
+    train, test = in_one_spelling(train, test)
+    assert train.languages == ("spa_Latn", "Russian", "news")
+    assert test.languages == ("spa_Latn", "Russian")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts", "ids"),
+    [
+        ("t.tsv", 'text\tlanguage\tid\n"uno\tes\t007\ndos"\tes\t8\n', ('"uno', 'dos"'), ("007", "8")),
+        ("t.csv", "text,language,id\n0012,es,1e6\nTrue,es,0x1\n", ("0012", "True"), ("1e6", "0x1")),
+        ("t.json", '[{"text": 12, "language": "es", "id": 7}, {"text": 1.50, "language": "es", "id": "007"}]', ("12", "1.50"), ("7", "007")),
+        ("t.jsonl.gz", '{"text": "a\u2028b", "language": "es"}\n', ("a\u2028b",), None),
+    ],
+)  # fmt: skip
+def test_what_stands_in_a_table_is_text(tmp_path, name, content, texts, ids):
+    import gzip
+
+    (tmp_path / name).write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    found = read_texts(tmp_path / name)
+    assert (found.texts, found.ids) == (texts, ids)
+
+
+def test_the_tokenizer_of_a_studys_proxy_is_the_studys(tmp_path):
+    from glotmix.attribution.finished import TokenizerEncoder
+    from glotmix.tokens.tokenizer import train_tokenizer
+
+    (tmp_path / "study/tokens").mkdir(parents=True)
+    (tmp_path / "study/runs/coalition-full-s0/checkpoint").mkdir(parents=True)
+    train_tokenizer({"spa_Latn": ["hola"]}, 300, 1000).save(tmp_path / "study/tokens")
+    for place in ("study/runs/coalition-full-s0", "study/runs/coalition-full-s0/checkpoint"):
+        assert TokenizerEncoder(tmp_path / place)(["hola"], None, 10)[0]
+    with pytest.raises(BadInput, match=r"no tokenizer\.json"):
+        TokenizerEncoder(tmp_path)

@@ -186,15 +186,20 @@ def _adapter_weights(model: Any, checkpoint: Checkpoint) -> dict[str, Any]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
+AROUND = 4
+"""Directories above a checkpoint in which its tokenizer is looked for: its run, the runs, and their study."""
+
+
 class TokenizerEncoder:
-    """The tokenizer that lies beside a model, or its ``tokenizer.json`` alone."""
+    """The tokenizer that lies beside a model, or its ``tokenizer.json`` alone; of a study's proxies, the study's."""
 
     def __init__(self, directory: Path):
         """
         Raises:
-            BadInput: no tokenizer there or in the directories around it.
+            BadInput: no tokenizer there, in the directories around it, or in the study that it is a run of.
         """
-        near = [directory, directory.parent, directory.parent.parent]
+        around = [directory, *directory.resolve().parents[:AROUND]]
+        near = [path for place in around for path in (place, place / "tokens")]
         found = next((path for path in near if (path / "tokenizer.json").is_file()), None)
         if found is None:
             raise BadInput("no tokenizer.json", where=directory, expected="the model's tokenizer beside it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import torch
 
 from glotmix.attribution.samples import Samples
 from glotmix.errors import BadInput
+from glotmix.language import Language
 from glotmix.reading.rows import read_rows
 from glotmix.reading.values import kind_of, text_of
 
@@ -112,6 +113,23 @@ class Texts:
         columns = {"text": self.texts, "language": self.languages}
         more = {"pair": self.pairs, "id": self.ids, "label": self.labels}
         pl.DataFrame(columns | {k: v for k, v in more.items() if v is not None}).write_parquet(path)
+
+
+def in_one_spelling(*tables: Texts) -> tuple[Texts, ...]:
+    """The same tables with one name for a language that they spell in several ways ("es" and "spa_Latn"): its tag.
+
+    What is no language, or is always spelt alike, keeps its name: a table may tell of any groups.
+    """
+    tags: dict[str, str | None] = {}
+    for name in (name for table in tables for name in table.languages):
+        if name not in tags:
+            try:
+                tags[name] = Language.resolve(name).tag
+            except BadInput:
+                tags[name] = None
+    known = [tag for tag in tags.values() if tag is not None]
+    named = {name: tag if tag is not None and known.count(tag) > 1 else name for name, tag in tags.items()}
+    return tuple(replace(table, languages=tuple(named[name] for name in table.languages)) for table in tables)
 
 
 def read_texts(path: Path) -> Texts:

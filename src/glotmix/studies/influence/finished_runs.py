@@ -259,7 +259,7 @@ def _scores(
 def _samples(finished: FinishedRun, asking: Asking) -> tuple[Samples, Samples, tuple[Texts, Texts] | None]:
     """Training and test samples, with their texts where there are any."""
     from glotmix.attribution.finished import TokenizerEncoder
-    from glotmix.attribution.texts import read_texts
+    from glotmix.attribution.texts import in_one_spelling, read_texts
 
     run = finished.directory
     paths = [
@@ -275,7 +275,7 @@ def _samples(finished: FinishedRun, asking: Asking) -> tuple[Samples, Samples, t
             where=run,
             expected="--train and --test: tables with columns text and language (and maybe id, label, pair)",
         )
-    texts = [read_texts(path) for path in paths]
+    texts = in_one_spelling(*(read_texts(path) for path in paths))
     rng = np.random.default_rng(asking.seed)
     few = [_few(side, most, rng) for side, most in zip(texts, (asking.train_samples, asking.test_samples), strict=True)]
     last = finished.checkpoints[-1].weights
