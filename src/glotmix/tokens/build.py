@@ -17,13 +17,14 @@ from glotmix.corpus.split import HELD_OUT_ELSEWHERE, hashed_documents
 from glotmix.errors import BadInput, Problems
 from glotmix.progress import Advance
 from glotmix.reading.tally import Tally
+from glotmix.tokens.balance import balanced_tokenizer
 from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.fidelity import check_fidelity, fidelity
 from glotmix.tokens.joining import hashes_of, join
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.pieces import TALLY, Piece, Workshop, plan_pieces, write_piece
 from glotmix.tokens.store import KIND, SUMMARY, TokenStore
-from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 Scatter = Callable[[Workshop, Sequence[Piece], Advance | None], None]
 """Makes pieces in other processes; returns when all are there."""
@@ -33,6 +34,8 @@ SCATTER_FROM = 32 << 20
 """Bytes on disk from which pieces are worth processes of their own."""
 
 
+MOST_OF_ONE = 8
+"""Times the mean that a language may have of an unequal sample."""
 SAMPLE_REACH = 16
 """The tokenizer's sample is drawn from the first ``SAMPLE_REACH × sample_bytes`` bytes of each language."""
 
@@ -147,18 +150,23 @@ def trained_on(
     documents: Mapping[str, Iterable[Document]], config: TokensConfig, progress: Advance | None = None
 ) -> Tokenizer:
     """A tokenizer trained on a fair sample of documents of every language."""
-    texts: dict[str, list[str]] = {}
+    samples: dict[str, list[Document]] = {}
+    sizes: dict[str, int] = {}
+    by_bytes = config.balance == "bytes"
     for language, found in documents.items():
-        reach = _until(found, SAMPLE_REACH * config.sample_bytes)
-        kept = LowestHashes(config.sample_bytes)
+        # By temperature the sizes must be known, and a large language may get several times the mean.
+        reach = found if config.balance == "temperature" else _until(found, SAMPLE_REACH * config.sample_bytes)
+        kept = LowestHashes(config.sample_bytes * (1 if by_bytes else MOST_OF_ONE))
         if progress:
             progress(f"sampling {language}", 0, None)
+        sizes[language] = 0
         for document in reach:
-            kept.add(document, document.bytes)
-        texts[language] = [document.text for document in kept.in_order()]
+            sizes[language] += (size := document.bytes)
+            kept.add(document, size)
+        samples[language] = kept.in_order()
     if progress:
         progress("training the tokenizer", 0, None)
-    return train_tokenizer(texts, config.vocab_size, config.sample_bytes)
+    return balanced_tokenizer(samples, sizes, config)
 
 
 def _until(documents: Iterable[Document], limit: int) -> Iterator[Document]:

@@ -148,7 +148,7 @@ class SentencePieceTokenizer(Tokenizer):
 
 
 def train_tokenizer(
-    texts_by_language: Mapping[str, Iterable[str]], vocab_size: int, sample_bytes: int
+    texts_by_language: Mapping[str, Iterable[str]], vocab_size: int, sample_bytes: int | Mapping[str, int]
 ) -> JsonTokenizer:
     """Byte-level BPE trained on ``sample_bytes`` of each language, so that a large one does not take the vocabulary.
 
@@ -157,7 +157,7 @@ def train_tokenizer(
     Args:
         texts_by_language: texts of each language; only as many are drawn as are needed.
         vocab_size: number of ids, bytes and the end of a document included.
-        sample_bytes: bytes of UTF-8 taken from each language.
+        sample_bytes: bytes of UTF-8 taken from each language, or of each by its tag.
     """
     tokenizers = _tokenizers()
     backend = tokenizers.Tokenizer(tokenizers.models.BPE())
@@ -174,8 +174,9 @@ def train_tokenizer(
         initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    samples = {language: _sample(texts, sample_bytes) for language, texts in texts_by_language.items()}
-    backend.train_from_iterator(_balanced(samples, sample_bytes), trainer)
+    wanted = {name: sample_bytes if isinstance(sample_bytes, int) else sample_bytes[name] for name in texts_by_language}
+    samples = {language: _sample(texts, wanted[language]) for language, texts in texts_by_language.items()}
+    backend.train_from_iterator(_repeated(samples, wanted), trainer)
     return JsonTokenizer(backend)
 
 
@@ -191,10 +192,10 @@ def _sample(texts: Iterable[str], sample_bytes: int) -> list[str]:
     return sample
 
 
-def _balanced(samples: Mapping[str, list[str]], sample_bytes: int) -> Iterator[str]:
-    for sample in samples.values():
+def _repeated(samples: Mapping[str, list[str]], wanted: Mapping[str, int]) -> Iterator[str]:
+    for language, sample in samples.items():
         size = sum(len(text.encode()) for text in sample)
-        for _ in range(min(MAX_REPEATS, max(1, round(sample_bytes / max(size, 1))))):
+        for _ in range(min(MAX_REPEATS, max(1, round(wanted[language] / max(size, 1))))):
             yield from sample
 
 
