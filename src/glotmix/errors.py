@@ -53,6 +53,12 @@ class Corrupt(GlotmixError):
     """A file that glotmix wrote is not as it was written (truncated, changed, half copied)."""
 
 
+class Stopped(GlotmixError):
+    """A signal asked the work to end; what was done is kept, and the same command goes on from it."""
+
+    exit_code = 130
+
+
 class MissingExtra(GlotmixError):
     """An optional dependency is not installed; the message says which extra brings it."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Stopped
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.proxy import stack as stack_module
@@ -218,3 +218,22 @@ def test_a_run_ends_near_the_one_in_float32_and_says_what_it_was_in(precision):
 def test_runs_with_different_numbers_of_steps_are_bad_input():
     with pytest.raises(BadInput, match="12 and 13 steps"):
         train_stack([run(1), run(2, steps=13)], lambda k, s: np.zeros((4, 17)), SHAPE, TRAINING)
+
+
+@pytest.mark.parametrize("asked_after", [1, 6, 11])
+def test_a_run_that_is_asked_to_stop_saves_its_state_and_goes_on_to_the_same_bits(tmp_path, asked_after):
+    """However long ago a state was saved: what Ctrl-C loses is the step that it comes in."""
+    state, done = tmp_path / "stack.safetensors", []
+    with pytest.raises(Stopped, match=f"stopped after {asked_after} of"):
+        train(
+            [1, 2],
+            state=state,
+            state_every=1e9,
+            stopping=lambda: len(done) >= asked_after,
+            on_step=lambda *step: done.append(step),
+        )
+    assert len(done) == asked_after
+    resumed = train([1, 2], state=state, state_every=1e9, on_step=lambda *step: done.append(step))
+    assert done[asked_after][0] == asked_after + 1
+    for one, other in zip(train([1, 2]), resumed, strict=True):
+        assert dataclasses.replace(one, seconds=0) == dataclasses.replace(other, seconds=0)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from glotmix.artifact import creating
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import drawable
 from glotmix.mixture.mixture import Mixture
-from glotmix.studies.mixture.closed_loop import compare, planned
+from glotmix.studies.mixture.closed_loop import compare, labelled, planned, trained_before
 
 LANGUAGES = ("a", "b")
 MIXTURES = {
@@ -86,3 +87,33 @@ def test_a_share_too_small_to_be_drawn_is_left_out_and_the_rest_is_kept_in_propo
     assert mixture["c"] == 0
     assert mixture["a"] / mixture["b"] == pytest.approx(0.6 / (0.4 - 1e-6))
     assert drawable(Mixture({"a": 0.5, "b": 0.5}), 1000) == Mixture({"a": 0.5, "b": 0.5})
+
+
+def test_a_mixture_that_differs_by_rounding_is_the_one_that_was_trained():
+    """Another objective with the same optimum but for the last digits must not strand the study."""
+    before = Mixture({"a": 0.00999999999999979, "b": 0.99000000000000021})
+    now = Mixture({"a": 0.010000000000000552, "b": 0.989999999999999448})
+    assert labelled({"optimum": now}, {"optimum": before}) == {"optimum": ("optimum", before)}
+    runs = planned({"optimum": before}, 1, 1000, study_seed=0)
+    found = compare({"optimum": before}, measured({run.run: [1.0, 2.0] for run in runs}), runs, np.mean)
+    assert found.objective == {"optimum": (1.5,)}
+
+
+def test_a_mixture_that_changed_is_trained_under_a_label_of_its_own_and_changed_back_not_again():
+    other = Mixture({"a": 0.2, "b": 0.8})
+    first = labelled(MIXTURES, {})
+    assert {name: label for name, (label, _) in first.items()} == {name: name for name in MIXTURES}
+    known = dict(first.values())
+    changed = labelled({**MIXTURES, "optimum": other}, known)
+    assert changed["optimum"] == ("optimum.2", other)
+    assert changed["natural"][0] == "natural"
+    known |= dict(changed.values())
+    assert labelled(MIXTURES, known) == first
+    assert labelled({"optimum": MIXTURES["natural"]}, known) == {"optimum": ("natural", MIXTURES["natural"])}
+
+
+def test_what_was_trained_before_is_read_from_the_runs(tmp_path):
+    for run in planned(MIXTURES, 2, 1000, study_seed=0):
+        with creating(tmp_path / run.run, "run", {"run": run.to_json()}):
+            pass
+    assert trained_before(tmp_path) == MIXTURES

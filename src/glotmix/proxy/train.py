@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Stopped
 from glotmix.proxy import flops, precision
 from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
 from glotmix.proxy.config import ProxyConfig
@@ -51,6 +51,7 @@ def train_stack(
     team: Team | None = None,
     state: Path | None = None,
     state_every: float = 60.0,
+    stopping: Callable[[], bool] | None = None,
     checkpoint: Callable[[str, int], Path | None] | None = None,
     on_start: Callable[[Stack], None] | None = None,
     on_batch: Callable[[Stack, int, torch.Tensor, float], None] | None = None,
@@ -73,6 +74,7 @@ def train_stack(
         state: file for the state in mid-run. Found there, made by the same runs, it is gone on from, to the same bits;
             it is deleted at the end.
         state_every: seconds between two states.
+        stopping: asked after every update; once it says so the state is saved and the training ends.
         checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
         on_start: called with the stack before its first step (to load weights, say); what it writes into the master
             weights counts.
@@ -88,6 +90,7 @@ def train_stack(
     Raises:
         BadInput: no runs, or runs with different numbers of steps or restarts; guided runs without a guide, or over
             several devices.
+        Stopped: ``stopping`` said so, and the state is saved.
     """
     steps, spans = _common_steps(runs, training), _common_spans(runs, training)
     team = team or Team(device=device)
@@ -140,12 +143,16 @@ def train_stack(
             _keep(checkpoint if team.leads else None, runs, members, stack, step + 1, end_of_document)
         if on_step is not None and team.leads:
             on_step(step + 1, steps, loss_K)
-        if state is not None and team.leads and step + 1 < steps and clock.since_saved() >= state_every:
+        stop = stopping is not None and stopping()
+        due = stop or clock.since_saved() >= state_every
+        if state is not None and team.leads and step + 1 < steps and due:
             watch.read()
             progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}
             progress |= {} if guide is None else {"guide": guide.state()}
             save_state(state, stack, made_from, progress)
             clock.saved()
+            if stop:
+                raise Stopped(f"stopped after {step + 1} of {steps} updates; {state} is gone on from")
     if state is not None and team.leads:
         state.unlink(missing_ok=True)
     return [

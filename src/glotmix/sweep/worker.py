@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 def main(path: Path) -> int:
     """Train the runs of one order; exit code 0, or that of the error whose message goes to the log."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _Stop.ask)
     return follow(path, lambda order: work(order, path.with_suffix(".progress")))
 
 
@@ -110,6 +113,7 @@ def _train(
         trained_on=watched.trained_on if watched else None,
         guide=_guide(planned, runs, batches, shape, proxy, runs_directory, watched, team.device),
         end_of_document=store.end_of_document,
+        stopping=_Stop.asked if team.size == 1 else None,
         on_step=_Reporter(progress, [run.run for run in runs]),
     )
     if not team.leads:
@@ -178,6 +182,24 @@ def _record(result: RunResult) -> dict[str, Any]:
     if not record["guided"]:
         del record["guided"]
     return record
+
+
+class _Stop:
+    """Whether a signal asked this process to end: the first one lets it save its state, the second ends it."""
+
+    _asked = False
+
+    @classmethod
+    def ask(cls, number: int, frame: object) -> None:
+        """Handle a signal."""
+        if cls._asked:
+            sys.exit(128 + number)
+        cls._asked = True
+
+    @classmethod
+    def asked(cls) -> bool:
+        """Whether one came."""
+        return cls._asked
 
 
 class _Reporter:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glotmix.artifact import MANIFEST, read_manifest
 from glotmix.estimate import Estimate, Outcome, PairedLayout, verdict
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 
+SAME = 1e-6
+"""Mixtures closer than this (total variation) are trained once."""
+PREFIX = "validation-"
+"""How the names of the runs of a closed loop begin; a label and a seed follow."""
 FIRST_SEED = 1000
 """Where a study's closed-loop seeds start: none of its proxies shares its seed with one that a law was fitted to."""
 
@@ -64,11 +71,44 @@ class ClosedLoop:
         }
 
 
+def trained_before(runs: Path) -> dict[str, Mixture]:
+    """Label to mixture of the closed loops that earlier calls trained.
+
+    Args:
+        runs: directory of a study's runs.
+    """
+    found = {}
+    for path in sorted(runs.glob(f"{PREFIX}*-s*/{MANIFEST}")):
+        made_from = read_manifest(path.parent).made_from
+        schedule = Schedule.from_json(made_from["run"]["schedule"], where=path)
+        found[path.parent.name.removeprefix(PREFIX).rpartition("-s")[0]] = schedule.average()
+    return found
+
+
+def labelled(mixtures: Mapping[str, Mixture], known: Mapping[str, Mixture]) -> dict[str, tuple[str, Mixture]]:
+    """Name to the label and the mixture that it is trained as: those of an earlier call where that was the same but for
+    rounding. A mixture that changed with its objective or its limits gets a label of its own.
+
+    Args:
+        mixtures: name to what is to be trained.
+        known: label to what was trained before.
+    """
+    found: dict[str, tuple[str, Mixture]] = {}
+    taken: set[str] = set()
+    for name, mixture in mixtures.items():
+        same = (label for label, one in known.items() if label not in taken and one.total_variation(mixture) < SAME)
+        fresh = (label for label in chain([name], (f"{name}.{k}" for k in count(2))) if label not in known)
+        label = next(same, None) or next(fresh)
+        found[name] = (label, known.get(label, mixture))
+        taken.add(label)
+    return found
+
+
 def planned(mixtures: Mapping[str, Mixture], seeds: int, tokens: int, study_seed: int) -> list[PlannedRun]:
-    """One run per mixture and seed. The same seeds for all mixtures: the differences are paired."""
+    """One run per mixture, by its label, and seed. The same seeds for all mixtures: the differences are paired."""
     return [
         PlannedRun(
-            run=f"validation-{name}-s{seed}",
+            run=f"{PREFIX}{name}-s{seed}",
             role="validation",
             schedule=Schedule.constant(mixture),
             tokens=tokens,
@@ -94,11 +134,11 @@ def compare(
         value: objective: losses [T] to a number.
     """
     row = {name: r for r, name in enumerate(measurements.runs)}
+    name_of = {Schedule.constant(mixture): name for name, mixture in mixtures.items()}
     by_mixture: dict[str, dict[int, int]] = {name: {} for name in mixtures}
     for run in runs:
         if run.run in row:
-            name = run.run.removeprefix("validation-").rpartition("-s")[0]
-            by_mixture[name][run.seed] = row[run.run]
+            by_mixture[name_of[run.schedule]][run.seed] = row[run.run]
     objective = {
         name: {seed: float(value(measurements.loss_RT[r])) for seed, r in rows.items()}
         for name, rows in by_mixture.items()

@@ -34,13 +34,20 @@ from glotmix.sweep.sweep import is_complete
 from glotmix.tokens.census import take_census
 from glotmix.tokens.store import TokenStore
 
-SAME = 1e-6
-"""Mixtures closer than this (total variation) are trained once."""
-
 
 def findings_of(study: MixtureStudy, store: TokenStore, *, train: bool) -> Findings:
-    """All stages after the corpus. Without ``train`` a missing run is an error."""
+    """All stages after the corpus. Without ``train`` a missing run is an error. Interrupted, the time that was spent is
+    kept, so that it counts when the study goes on."""
     began = time.monotonic()
+    try:
+        return _findings(study, store, began, train=train)
+    except BaseException:
+        if train:
+            _seconds(study, time.monotonic() - began)
+        raise
+
+
+def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bool) -> Findings:
     say = study.narrator.say
     census = take_census_of(study, store)
     for note in census.notes() if train else ():
@@ -165,13 +172,16 @@ def close_loop(
     known = {name: drawable(mixture, sequences) for name, mixture in known.items()}
     mixtures = {"optimum": drawable(optimum.mixture, sequences)}
     for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
-        twin = next((other for other, mixture in mixtures.items() if mixture.total_variation(known[name]) < SAME), None)
+        near = (other for other, one in mixtures.items() if one.total_variation(known[name]) < closed_loop.SAME)
+        twin = next(near, None)
         if twin is None:
             mixtures[name] = known[name]
         else:
             study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
     tokens = round(proxy.tokens)
-    loop_runs = closed_loop.planned(mixtures, config.seeds, tokens, study.config.seed)
+    labels = closed_loop.labelled(mixtures, closed_loop.trained_before(study.directory / "runs"))
+    mixtures = {name: mixture for name, (_, mixture) in labels.items()}
+    loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
     spec = study.sweep_spec(store, len(runs))
     failed_loop = study.run(loop_runs, spec, "Closing the loop")

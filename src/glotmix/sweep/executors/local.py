@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # For small models two single-threaded processes beat one process with two threads by far.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
+SECONDS_TO_SAVE = 20.0
+"""What a worker that is asked to end has for the step it is in and for its state; it is killed then."""
+
 
 class LocalExecutor(Executor):
     """Child processes; they are killed when this process ends, however it ends (see :mod:`glotmix.sweep.worker`)."""
@@ -72,7 +75,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(timeout=5)
+        process.wait(timeout=SECONDS_TO_SAVE)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
