@@ -6,8 +6,9 @@ asked for. The same table validates a configuration's field (:attr:`Registry.kno
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -55,7 +56,7 @@ class Registry:
             BadInput: it is not; the message lists the names.
         """
         if name not in self._places:
-            raise BadInput(f"no {self.what} {name!r}", where=where, expected=" | ".join(self._places))
+            raise BadInput(f"no {self.what} {name!r}{near(name, self)}", where=where, expected=" | ".join(self._places))
         return name
 
     @property
@@ -82,8 +83,15 @@ class Known:
     def _check(self, name: str) -> str:
         if name not in self.names:
             *others, last = (repr(known) for known in self.names)
-            raise ValueError(f"Input should be {' or '.join([', '.join(others), last] if others else [last])}")
+            alternatives = " or ".join([", ".join(others), last] if others else [last])
+            raise ValueError(f"Input should be {alternatives}{near(name, self.names)}")
         return name
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """``"; did you mean …?"`` with the known name that is most like one that is not; "" where none is."""
+    found = get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]}?" if found else ""
 
 
 def load(place: str) -> Any:

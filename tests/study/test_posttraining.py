@@ -252,11 +252,14 @@ def test_an_unreachable_judge_is_named_and_the_finished_cells_are_kept(proxy, he
     small = study(proxy, tasks=own_task(answer_tokens=4), grids=[{"samples": [0, 3], "pivot_samples": 3}])
     with pytest.raises(BadInput, match=r"can be verified by nothing but a judge"):
         run(small, tmp_path / "files", tmp_path / "out")
-    trained = len(here.trained)
+    assert here.trained == []
     judge = {"endpoint": "http://127.0.0.1:9/v1", "model": "m", "retries": 0, "timeout": 1}
     with pytest.raises(Unreachable, match=r"127.0.0.1:9"):
         run(small | {"judge": judge}, tmp_path / "files", tmp_path / "out")
-    assert len(here.trained) == trained == 3  # nothing was trained again
+    assert len(here.trained) == 3
+    with pytest.raises(Unreachable, match=r"127.0.0.1:9"):
+        run(small | {"judge": judge}, tmp_path / "files", tmp_path / "out")
+    assert len(here.trained) == 3  # nothing was trained again
     assert len(scores(tmp_path / "out")) == 3
 
 

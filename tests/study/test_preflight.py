@@ -13,7 +13,7 @@ from glotmix.config import read_study
 from glotmix.errors import BadInput, Problems
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.kind import MixtureKind
-from glotmix.study.preflight import in_the_users_words, preflight, respelt
+from glotmix.study.preflight import in_the_users_words, preflight, respelt, spellings
 
 WORDS = {name: [f"{name[:2]}{k}" for k in range(400)] for name in ("es", "est_Latn", "sw", "gl")}
 
@@ -70,14 +70,10 @@ def test_everything_that_is_wrong_is_told_at_once(found, tmp_path):
     rows(tmp_path / "data/es/a.jsonl", "es", 60)
     (tmp_path / "data/est_Latn").mkdir()
     (tmp_path / "data/est_Latn/a.jsonl").write_text('{"text": "a"}\n{"text": \n')
-    text = STUDY.replace("laws: [null, own_ratio]", "laws: [null, own_ration]").replace(
-        "baselines: [natural]", "baselines: [natural, unimaks]"
-    )
-    text = (
-        text.replace("batch: 4", "batch: 400") + "export: [torchtitan, trll]\noptimize: {floors: {es: 0.7, est: 0.6}}\n"
-    )
+    text = STUDY.replace("baselines: [natural]", "baselines: [natural, unimaks]").replace("batch: 4", "batch: 400")
+    text = text.replace("folds: 2", "choose: own_ration, folds: 2") + "optimize: {floors: {es: 0.7, est: 0.6}}\n"
     told = "\n".join(found(text))
-    for one in ("no law 'own_ration'", "'unimaks' is not known; did you mean unimax?", "'trll' is not known; did you mean trl?",
+    for one in ("'unimaks' is not known; did you mean unimax?", "'own_ration' is not known; did you mean own_ratio?",
                 "tokens = 5000 is less than a batch of 400", "floor 0.7 of spa_Latn", "no jsonl files for swh_Latn",
                 "a.jsonl:2: not valid JSON"):  # fmt: skip
         assert one in told
@@ -126,7 +122,7 @@ def test_errors_speak_the_users_language_and_leave_paths_alone(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(STUDY)
     error = BadInput("ekk_Latn has 3", where="/data/ekk_Latn/a.jsonl:3", expected="ekk_Latn, or /x/ekk_Latn/y")
-    with pytest.raises(BadInput) as raised, in_the_users_words(read_study(path)):
+    with pytest.raises(BadInput) as raised, in_the_users_words(spellings(read_study(path))):
         raise error
     assert (
         str(raised.value)

@@ -9,6 +9,7 @@ import typer
 
 from glotmix.commands.options import Json, Out, Overrides, Scale, StudyDir, StudyFile
 from glotmix.commands.output import show
+from glotmix.errors import BadInput
 
 if TYPE_CHECKING:
     from glotmix.studies.start import StudyToRun
@@ -35,13 +36,26 @@ def run(
 def run_or_tell_cost(study: StudyToRun, dry_run: bool, as_json: bool) -> None:
     """Run a study, or with ``dry_run`` print what it costs and what of it an earlier call has done already."""
     if dry_run:
-        price = study.price()
-        show(as_json, price.to_json(), price.table())
+        tell_cost(study, as_json)
         return
     finished = study.run()
     found = {} if finished.found is None else finished.found.to_json()
     told = {**found, "report": str(finished.report), "directory": str(study.directory.path)}
     show(as_json, told, *finished.tables, str(finished.report))
+
+
+def tell_cost(study: StudyToRun, as_json: bool) -> None:
+    """Print what a study costs; then everything that is wrong with it, if anything is."""
+    from glotmix.errors import refuse
+
+    problems = study.problems()
+    try:
+        price = study.price()
+    except BadInput as error:
+        refuse(problems or [error])
+        raise
+    show(as_json, price.to_json(), price.table())
+    refuse(problems)
 
 
 def census(
@@ -55,23 +69,33 @@ def census(
     as_json: Json = False,
 ) -> None:
     """Documents, bytes, unique tokens, fertility and epochs at the target budget, per language."""
+    from glotmix.errors import refuse
+    from glotmix.studies.mixture.config import StudyConfig
     from glotmix.studies.mixture.kind import MixtureKind
     from glotmix.studies.mixture.pipeline import take_census_of
+    from glotmix.studies.mixture.problems import problems_with
     from glotmix.studies.mixture.stages import MixtureStudy
-    from glotmix.study.directory import StudyDirectory
+    from glotmix.studies.start import open_study
+    from glotmix.study.preflight import corpus_problems, in_the_users_words, respelt
     from glotmix.sweep.lock import held
 
-    config = MixtureKind().load(study, scale=scale, overrides=overrides or [])
-    whole = MixtureStudy.of(config, StudyDirectory(out or Path("out") / study.stem, study.resolve().parent))
-    if quick:
-        from glotmix.corpus.sketch import sketch_table
-
-        sketches = whole.sketches()
-        show(as_json, {name: one.to_json() for name, one in sketches.items()}, sketch_table(sketches))
-        return
-    with held(whole.directory):
-        counted = take_census_of(whole)
-    show(as_json, counted.to_json(), *counted.tables())
+    asked = open_study(study, kind=MixtureKind(), out=out, scale=scale, overrides=overrides or [])
+    with in_the_users_words(asked.spelt):
+        assert isinstance(asked.config, StudyConfig)
+        whole = MixtureStudy.of(asked.config, asked.directory)
+        if quick:
+            quickly = whole.quick_census()
+            show(as_json, quickly.to_json(), *quickly.tables())
+            return
+        fresh = not (whole.directory / "tokens").is_dir()
+        unsound = fresh and corpus_problems(whole.config, whole.base, whole.directory)[1]
+        if not unsound:
+            with held(whole.directory):
+                counted = take_census_of(whole)
+    if unsound:
+        refuse(asked.problems())
+    refused = [respelt(one, asked.spelt) for one in problems_with(whole.config, counted)]
+    show(as_json, counted.to_json(), *counted.tables(), *(f"`glotmix run` would refuse: {one}" for one in refused))
 
 
 def status(directory: StudyDir, as_json: Json = False) -> None:

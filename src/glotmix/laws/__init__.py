@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from glotmix.errors import BadInput
-from glotmix.registry import Registry
+from glotmix.registry import Registry, near
 
 if TYPE_CHECKING:
     from glotmix.laws.law import Law
@@ -67,7 +67,7 @@ def check_law(name: str, *, where: object = None) -> str:
     if (base in RESIDUALS and not plus) or (base in LAWS and (not plus or box in RESIDUALS)):
         return name
     expected = " | ".join([*LAWS, *RESIDUALS, *[f"LAW+{box}" for box in RESIDUALS]])
-    raise BadInput(f"no law {name!r}", where=where, expected=expected)
+    raise BadInput(f"no law {name!r}{near(name, LAWS)}", where=where, expected=expected)
 
 
 def find_law(name: str) -> Law:

@@ -109,7 +109,7 @@ def prepare(
         with creating(directory, KIND, made_from) as part:
             dropped = {}
             for name, config in tasks.items():
-                splits, dropped[name] = _task(name, config, planned, pivot, languages, base, seed)
+                splits, dropped[name] = split_task(name, config, planned, pivot, languages, base, seed)
                 for (split, language), samples in splits.items():
                     _write(part / name / f"{split}.{language}.jsonl", samples)
             write_json(part / "dropped.json", dropped)
@@ -118,7 +118,7 @@ def prepare(
     return Data(directory, found.fingerprint, json.loads(found.path("dropped.json").read_text()))
 
 
-def _task(
+def split_task(
     name: str,
     config: TaskConfig,
     planned: Sequence[Cell],

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glotmix.config import Section
+from glotmix.config import Section, read_study
+from glotmix.errors import BadInput
 from glotmix.studies import KINDS
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind, kind_in, run_study
+from glotmix.study.preflight import in_the_users_words, preflight, respelt, spellings
 from glotmix.study.status import complete_in
 
 
@@ -25,6 +27,13 @@ class StudyToRun:
     """What it asks."""
     directory: StudyDirectory
     """Where its results go."""
+    spelt: Mapping[str, str] = field(default_factory=dict)
+    """Tag to the file's own spelling of the language, where that is another."""
+
+    def problems(self) -> list[BadInput]:
+        """Everything that is wrong with it, as far as that can be told before it begins."""
+        found = preflight(self.kind, self.kind.resolved(self.config), self.directory.base, self.directory.path)
+        return [respelt(one, self.spelt) for one in found]
 
     def price(self) -> Price:
         """What it would cost, and what of it an earlier call has done already."""
@@ -34,8 +43,13 @@ class StudyToRun:
         return Price(price.lines | line, {**price.amounts, "complete": done})
 
     def run(self) -> Finished:
-        """Do what is not done yet, and write the page."""
-        return run_study(self.kind, self.config, self.directory)
+        """Do what is not done yet, and write the page.
+
+        Raises:
+            BadInput: everything that is wrong with the study, before anything is trained; else as the kind says.
+        """
+        with in_the_users_words(self.spelt):
+            return run_study(self.kind, self.config, self.directory)
 
 
 def open_study(
@@ -63,4 +77,6 @@ def open_study(
     found = KINDS.find(kind_in(study), where=study)() if kind is None else kind
     given = [*overrides, *(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items())]
     directory = StudyDirectory(out or Path("out") / study.stem, study.resolve().parent)
-    return StudyToRun(found, found.load(study, scale=scale, overrides=given), directory)
+    spelt = spellings(read_study(study, scale=scale, overrides=given))
+    with in_the_users_words(spelt):
+        return StudyToRun(found, found.load(study, scale=scale, overrides=given), directory, spelt)

@@ -138,9 +138,11 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
         GlotmixError: what it trains failed, the disk is full, or the mirror does not answer.
     """
     config = kind.resolved(config)
-    if not (directory.path / CONFIGURATION).is_file():  # what was begun has passed
+    if not (there := directory.path.exists()):  # what is refused leaves nothing
         refuse(preflight(kind, config, directory.base, directory.path))
     with held(directory.path):
+        if there and not (directory.path / CONFIGURATION).is_file():  # what was begun has passed
+            refuse(preflight(kind, config, directory.base, directory.path))
         url = kind.mirror(config)
         directory = directory.mirrored(url)
         if (mirror := directory.mirror) is not None and (fetched := mirror.pull()):

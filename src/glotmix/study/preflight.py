@@ -47,25 +47,31 @@ def preflight(kind: Checks, config: Any, base: Path, out: Path) -> list[BadInput
         out: directory where results will go.
     """
     found = [*kind.problems(config, base)]
-    training = kind.trained_by(config)
-    if training is None:
-        return found
-    reader, languages = None, [*training.languages, *training.outside]
+    if (training := kind.trained_by(config)) is not None:
+        counted, problems = corpus_problems(training, base, out)
+        found += problems
+        share = share_to_hold_out(training, counted)  # what is advised together must be right together
+        unique = {name: one.train if share is None else one.train_at(share) for name, one in counted.items()}
+        found += kind.problems_of_tokens(config, unique) if counted else []
+    return found
+
+
+def corpus_problems(training: TrainedBy, base: Path, out: Path) -> tuple[dict[str, Counted], list[BadInput]]:
+    """What the languages of a small corpus would become, and what is wrong with it.
+
+    Args:
+        training: the corpus, its languages, and the proxies that must find a sequence in each.
+        base: directory that relative paths start from.
+        out: directory where results will go.
+    """
+    languages = [*training.languages, *training.outside]
     try:
         reader = open_reader(training.corpus, languages, base)
     except (BadInput, MissingExtra) as error:
-        found.append(as_bad_input(error, "corpus"))
-    if reader is not None:
-        sound, unsound = readable(reader, languages)
-        found += unsound + too_full(reader, sound, out)
-        counted, problems = read_ahead(reader, sound, training, base)
-        found += problems
-        if counted:
-            found += too_little(training, counted)
-            share = share_to_hold_out(training, counted)  # what is advised together must be right together
-            unique = {name: one.train if share is None else one.train_at(share) for name, one in counted.items()}
-            found += kind.problems_of_tokens(config, unique)
-    return found
+        return {}, [as_bad_input(error, "corpus")]
+    sound, unsound = readable(reader, languages)
+    counted, problems = read_ahead(reader, sound, training, base)
+    return counted, [*unsound, *too_full(reader, sound, out), *problems, *too_little(training, counted)]
 
 
 def readable(reader: Reader, languages: Sequence[str]) -> tuple[list[str], list[BadInput]]:
@@ -104,8 +110,9 @@ def too_full(reader: Reader, languages: Sequence[str], out: Path) -> list[BadInp
     """A disk that has no room for the tokens."""
     needed = ROOM * sum(reader.size(language) or 0 for language in languages)
     place = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
-    free = shutil.disk_usage(place).free
-    if needed <= free:
+    disk = shutil.disk_usage(place)
+    free = disk.free
+    if needed <= free or not disk.total:  # what holds no files says so when one is written
         return []
     expected = f"about {needed / 1e9:.1f} GB, or another --out"
     return [BadInput(f"{free / 1e9:.1f} GB are free", where=place, expected=expected)]
@@ -171,19 +178,24 @@ def _listed(value: object) -> Sequence[object]:
 
 
 @contextmanager
-def in_the_users_words(data: Mapping[str, Any]) -> Iterator[None]:
-    """Errors from within name languages as the study file does: who wrote ``est_Latn`` reads of it, with the tag."""
-    spelt = spellings(data)
+def in_the_users_words(spelt: Mapping[str, str]) -> Iterator[None]:
+    """Errors from within name languages as the study file does: who wrote ``est_Latn`` reads of it, with the tag.
+
+    Args:
+        spelt: what :func:`spellings` found in the file.
+    """
     try:
         yield
     except BadInput as error:
         if not spelt:
-            raise
+            raise  # with its own traceback
         raise respelt(error, spelt) from None
 
 
 def respelt(error: BadInput, spelt: Mapping[str, str]) -> BadInput:
     """The same error with other names of languages; paths stay as they are."""
+    if not spelt:
+        return error
     if isinstance(error, Problems):
         return Problems([respelt(one, spelt) for one in error.problems])
     tags = "|".join(map(re.escape, spelt))

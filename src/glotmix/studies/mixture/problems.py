@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
 
+from glotmix.corpus.census import Census
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.exporters import all_exporters
-from glotmix.laws import find_law
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.proxy.config import ProxyConfig
+from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
@@ -36,11 +36,7 @@ def problems(config: StudyConfig) -> list[BadInput]:
         plan(config, uniform, {size: proxy.tokens for size, proxy in sizes.items()})
         for proxy in (config.proxy, *sizes.values()):
             found += _too_short(proxy, config.sweep.devices_per_run)
-    for name in config.fit.laws:
-        with _noting(found, "fit.laws"):
-            find_law(name)
     found += _unknown("fit.choose", [config.fit.choose], ["auto", *config.fit.laws])
-    found += _unknown("export", config.export, list(all_exporters()))
     found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *config.fit.laws])
     with _noting(found, "optimize"):
         targets = (*config.languages, *config.outside)
@@ -49,6 +45,12 @@ def problems(config: StudyConfig) -> list[BadInput]:
         limits = config.optimize.model_copy(update={"max_epochs": None})
         constraints_from(limits, config.languages)
     return found + _missing_libraries(config)
+
+
+def problems_with(config: StudyConfig, census: Census) -> list[BadInput]:
+    """What is wrong with the file and with what its corpus holds."""
+    unique = {row.language: row.unique_tokens for row in census.rows if row.language in config.languages}
+    return [*problems(config), *problems_of_tokens(config, unique)]
 
 
 def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
@@ -148,15 +150,11 @@ def _too_short(proxy: ProxyConfig, together: int) -> list[BadInput]:
 
 
 def _unknown(where: str, names: list[str], known: list[str]) -> list[BadInput]:
-    from difflib import get_close_matches
-
-    found = []
-    for name in names:
-        if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(BadInput(f"{name!r} is not known{hint}", where=where, expected=" | ".join(known)))
-    return found
+    return [
+        BadInput(f"{name!r} is not known{near(name, known)}", where=where, expected=" | ".join(known))
+        for name in names
+        if name not in known
+    ]
 
 
 def _missing_libraries(config: StudyConfig) -> list[BadInput]:

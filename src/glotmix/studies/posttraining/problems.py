@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.posttraining.data import TaskConfig
+from glotmix.posttraining.data import TaskConfig, split_task
 from glotmix.posttraining.grid import largest
 from glotmix.posttraining.sample import Sample
 from glotmix.posttraining.sources import SourceConfig, read_all
@@ -22,14 +22,20 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
     """Files of every task, split and language that cannot be read, scores that need a judge or a library."""
     found: list[BadInput] = []
     for name, task in config.tasks.items():
-        found += _of_task(config, name, task, base)
+        unread = list(_unread(config, name, task, base))
+        found += unread
+        if not unread and not any(one is not None and one.hub for one in (task.train, task.test, task.examples)):
+            try:  # what can be read may still be too little, or leak
+                split_task(name, task, config.cells(), config.pivot, config.measured, base, config.seed)
+            except BadInput as error:
+                found.append(error)
         library, extra = SCORED_BY.get(name, ("", ""))
         if library and find_spec(library) is None:
             found.append(BadInput(str(MissingExtra(library, extra)), where=f"tasks.{name}"))
     return list({str(one): one for one in found}.values())
 
 
-def _of_task(config: PosttrainingConfig, name: str, task: TaskConfig, base: Path) -> Iterator[BadInput]:
+def _unread(config: PosttrainingConfig, name: str, task: TaskConfig, base: Path) -> Iterator[BadInput]:
     planned = config.cells()
     trained = [language for language in config.measured if largest(planned, config.pivot, name, language)]
     for source, languages in ((task.train, trained), (task.examples, config.measured)):
