@@ -37,8 +37,13 @@ def waited(device: str) -> float:
     return time.perf_counter()
 
 
+def chosen(shape: Shape, batch: int, device: str) -> torch.dtype:
+    """The type of the products that a sweep would take on this device."""
+    return precision.dtype(precision.decide("auto", [(shape, batch)], device).precision)
+
+
 def measure(shape: Shape, K: int, batch: int, device: str, repetitions: int, steps: int) -> dict:
-    dtype = precision.dtype("auto", device.partition(":")[0])
+    dtype = chosen(shape, batch, device)
     row = {"K": K, "batch": batch, "dtype": str(dtype)}
     try:
         if device.startswith("cuda"):
@@ -88,7 +93,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "gpu.json")
     options = parser.parse_args()
     kind = options.device.partition(":")[0]
-    peak = flops.peak(kind, precision.dtype("auto", kind), size=8192 if kind == "cuda" else 1024)
+    dtype = chosen(SHAPES[options.shapes[0]], options.batch, options.device)
+    peak = flops.peak(kind, dtype, size=8192 if kind == "cuda" else 1024)
     name = torch.cuda.get_device_name() if kind == "cuda" else "cpu"
     record: dict = {"device": name, "torch": torch.__version__, "peak_flops": peak, "shapes": {}}
     for shape_name in options.shapes:

@@ -209,7 +209,9 @@ def align(
     """
     if not len(tokens_BS) or tokens_BS.shape[1] > shape.context + 1:
         raise BadInput(f"sentences of shape {tokens_BS.shape}", expected=f"some, of at most {shape.context + 1} ids")
-    one_BS, other_BS = (torch.from_numpy(np.asarray(m)[tokens_BS].astype(np.int64)) for m in (map_V, other_map_V))
+    device = parameters["embedding"].device
+    maps = np.asarray(map_V), np.asarray(other_map_V)
+    one_BS, other_BS = (torch.from_numpy(m[tokens_BS].astype(np.int64)).to(device) for m in maps)
     seen = np.unique(tokens_BS)
     apart = seen[np.asarray(map_V)[seen] != np.asarray(other_map_V)[seen]]
     ids = np.asarray(map_V)[apart], np.asarray(other_map_V)[apart]
@@ -236,7 +238,8 @@ def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.n
     """
     if not pairs:
         raise BadInput("no text with its translation", where="probe", expected="documents that share their id")
-    sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None] for side in pair] for pair in pairs]
+    device = parameters["embedding"].device
+    sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None].to(device) for side in pair] for pair in pairs]
     with _few_threads(parameters):
         states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
         found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]

@@ -254,7 +254,9 @@ def _ahead(
     with ThreadPoolExecutor(1) as thread:
         coming = [thread.submit(assemble, step) for step in steps[:1]]
         for step in steps:
-            tokens_KBS = coming.pop().result().pin_memory()
+            tokens_KBS = coming.pop().result()
+            if device.type == "cuda":
+                tokens_KBS = tokens_KBS.pin_memory()
             if step + 1 < steps.stop:
                 coming.append(thread.submit(assemble, step + 1))
             yield step, tokens_KBS.to(device, non_blocking=True)
