@@ -7,11 +7,13 @@
 Every contestant trains the same ``--proxies`` models (same initial weights, same batches, same schedule) on all cores
 of this machine, each in the way it is meant to be used: glotmix in single-threaded processes side by side and in the
 precision that a sweep would take here, the others one model after another with torch's default threads (``--threads``
-for another number), in fp32 or under bf16 autocast (their documented switches), whichever the first repetition shows to
-be faster. Repetitions alternate between contestants. The clock runs over training alone; ``setup`` is what comes before
-it in every process (imports, compilation), told separately. A contestant's losses on the same held-out tokens must
-agree with the others', or its speed is worth nothing. Tokens per core-second count the processor's seconds instead of
-the clock's: on a machine that others use as well, the wall clock says little; the share of the peak is of one core's.
+for another number), in fp32 or under bf16 autocast (their documented switches), whichever took the processor less in
+the first repetition. All are made ready first, then asked in turn, repetition by repetition. The clock runs over
+training alone; ``setup`` is what comes before it in every process (imports, compilation), told separately. A
+contestant's losses on the same held-out tokens must agree with the others', or its speed is worth nothing. Tokens per
+core-second count the processor's seconds instead of the clock's: on a machine that others use as well the wall clock
+says little, and threads that wait for each other (``--threads 1`` has none) burn the processor's time; the share of the
+peak is of one core's.
 Raw results by shape: benchmarks/results/engine.json of a machine without bf16 products, engine_bf16.json (``--out``) of
 one with them; shapes that are not measured again stay in the file.
 """
@@ -53,44 +55,74 @@ def chosen(name: str, proxies: int) -> tuple[int, str]:
     return choose(shape_of(name), proxy, proxies, seconds=8.0).stack, proxy.precision
 
 
-def measure(contestant: str, name: str, proxies: int, steps: int, stack: int, precision: str, options) -> dict:
-    """One sweep by one contestant: its processes side by side, the slowest counts."""
-    processes = os.cpu_count() if contestant in ("glotmix", "glotmix_fp32") else 1
-    stack = stack if processes > 1 else 1
-    parts = [list(range(proxies))[i::processes] for i in range(processes)]
-    python = options.litgpt if contestant == "litgpt" else sys.executable
-    environment = dict(os.environ)
-    threads = 1 if contestant.startswith("glotmix") else options.threads
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    running = []
-    for part in parts:
-        order = json.dumps([contestant, name, part, steps, stack, precision])
-        command = [python, __file__, "--work", order]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True))
-    outputs = [process.communicate()[0] for process in running]
-    if any(process.returncode for process in running):
-        raise SystemExit(f"{contestant} at {name} failed")
-    results = [json.loads(output.splitlines()[-1]) for output in outputs]
-    tokens = proxies * steps * BATCH * CONTEXT
-    return {
-        "contestant": contestant,
-        "shape": name,
-        "stack": stack,
-        "precision": precision,
-        "tokens": tokens,
-        "seconds": max(result["seconds"] for result in results),
-        "setup": max(result["setup"] for result in results),
-        "processor_seconds": sum(result["processor_seconds"] for result in results),
-        "losses": [loss for result in results for loss in result["losses"]],
-        "load_before": os.getloadavg()[0],
-    }
+class Contestant:
+    """The processes of a contestant in one precision: made ready once, then asked in turn with the others."""
+
+    def __init__(self, name: str, shape: str, proxies: int, steps: int, stack: int, precision: str, options):
+        processes = os.cpu_count() if name in ("glotmix", "glotmix_fp32") else 1
+        self.about = {
+            "contestant": name,
+            "shape": shape,
+            "precision": precision,
+            "stack": stack if processes > 1 else 1,
+        }
+        self.tokens = proxies * steps * BATCH * CONTEXT
+        environment = dict(os.environ)
+        threads = 1 if name.startswith("glotmix") else options.threads
+        if threads:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        self.processes = []
+        for part in [list(range(proxies))[i::processes] for i in range(processes)]:
+            order = json.dumps([name, shape, part, steps, self.about["stack"], precision])
+            command = [options.litgpt if name == "litgpt" else sys.executable, __file__, "--work", order]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            self.processes.append(subprocess.Popen(command, env=environment, **pipes))
+        self.setup = max(result["setup"] for result in self._told())
+
+    def measure(self) -> dict:
+        """All its models trained once; the slowest process counts."""
+        load = os.getloadavg()[0]
+        for process in self.processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        results = self._told()
+        return self.about | {
+            "tokens": self.tokens,
+            "seconds": max(result["seconds"] for result in results),
+            "setup": self.setup,
+            "processor_seconds": sum(result["processor_seconds"] for result in results),
+            "losses": [loss for result in results for loss in result["losses"]],
+            "load_before": load,
+        }
+
+    def _told(self) -> list[dict]:
+        """The next result of every process; other lines are a library's talk."""
+        found = []
+        for process in self.processes:
+            while not (line := process.stdout.readline()).startswith("{"):
+                if not line:
+                    raise SystemExit(f"{self.about} failed")
+            found.append(json.loads(line))
+        return found
+
+    def close(self) -> None:
+        """End its processes."""
+        for process in self.processes:
+            process.stdin.close()
+            process.wait()
 
 
-def best(in_turn: list[tuple[str, str]], rows: list[dict]) -> list[tuple[str, str]]:
-    """Every contestant in the precision that it was faster in."""
-    seconds = {(row["contestant"], row["precision"]): row["seconds"] for row in rows}
-    return [one for one in in_turn if seconds[one] == min(s for other, s in seconds.items() if other[0] == one[0])]
+def best(contestants: list[Contestant], rows: list[dict]) -> list[Contestant]:
+    """Every contestant in the precision that took it fewer seconds of the processor; the others are closed."""
+    took = {(row["contestant"], row["precision"]): row["processor_seconds"] for row in rows}
+    kept = []
+    for one in contestants:
+        name, precision = one.about["contestant"], one.about["precision"]
+        if took[name, precision] == min(seconds for other, seconds in took.items() if other[0] == name):
+            kept.append(one)
+        else:
+            one.close()
+    return kept
 
 
 def peaks() -> dict[str, float]:
@@ -163,7 +195,7 @@ def main() -> None:
         show(json.loads(options.out.read_text()))
         return
     if options.work:
-        print(json.dumps(work(*json.loads(options.work))))
+        work(*json.loads(options.work))
         return
     peak_flops, rows = peaks(), []
     for name in options.shapes:
@@ -175,13 +207,17 @@ def main() -> None:
             for one in (("float32", "bfloat16") if contestant in PEERS else (precision,))
         ]
         in_turn = [(name_of, "float32" if name_of == "glotmix_fp32" else one) for name_of, one in in_turn]
+        contestants = [
+            Contestant(contestant, name, options.proxies, steps, stack, one, options) for contestant, one in in_turn
+        ]
         for repetition in range(options.repetitions):
-            for contestant, one in in_turn:
-                found = measure(contestant, name, options.proxies, steps, stack, one, options)
-                rows.append({"repetition": repetition} | found)
+            for contestant in contestants:
+                rows.append({"repetition": repetition} | contestant.measure())
                 print(json.dumps({key: value for key, value in rows[-1].items() if key != "losses"}), file=sys.stderr)
             if repetition == 0:
-                in_turn = best(in_turn, [row for row in rows if row["shape"] == name])
+                contestants = best(contestants, [row for row in rows if row["shape"] == name])
+        for contestant in contestants:
+            contestant.close()
     import torch
 
     options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
+import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -75,7 +78,11 @@ class Clock:
         self.processor += time.process_time() - self._began[1]
 
 
-def train_glotmix(shape, proxies: list[int], steps: int, stack: int, precision: str) -> tuple[Clock, list[float]]:
+Run = Callable[[], tuple[Clock, list[float]]]
+"""Trains all models of a process once: what it took, and their losses on the held-out tokens."""
+
+
+def train_glotmix(shape, proxies: list[int], steps: int, stack: int, precision: str) -> Run:
     import torch
 
     from glotmix.proxy.precision import dtype
@@ -87,16 +94,20 @@ def train_glotmix(shape, proxies: list[int], steps: int, stack: int, precision: 
     Stack(shape, [0], dtype=kind).backward(
         torch.from_numpy(data[proxies[0]][:1])
     )  # compiles and warms up, as the others may
-    losses, clock = [], Clock()
-    for start in range(0, len(proxies), stack):
-        members = proxies[start : start + stack]
-        with clock:
-            program = Stack(shape, members, dtype=kind)
-            for step in range(steps):
-                program.backward(torch.from_numpy(np.stack([data[proxy][step] for proxy in members])))
-                program.step(step + 1, rate_at(step, steps), DECAY, 1.0)
-        losses += held_out_nats(program.master, shape)
-    return clock, losses
+
+    def run() -> tuple[Clock, list[float]]:
+        losses, clock = [], Clock()
+        for start in range(0, len(proxies), stack):
+            members = proxies[start : start + stack]
+            with clock:
+                program = Stack(shape, members, dtype=kind)
+                for step in range(steps):
+                    program.backward(torch.from_numpy(np.stack([data[proxy][step] for proxy in members])))
+                    program.step(step + 1, rate_at(step, steps), DECAY, 1.0)
+            losses += held_out_nats(program.master, shape)
+        return clock, losses
+
+    return run
 
 
 def autocast(precision: str):
@@ -106,7 +117,7 @@ def autocast(precision: str):
     return torch.autocast("cpu", torch.bfloat16) if precision == "bfloat16" else contextlib.nullcontext()
 
 
-def train_modules(shape, proxies, steps, build, compiled: bool, precision: str) -> tuple[Clock, list[float]]:
+def train_modules(shape, proxies, steps, build, compiled: bool, precision: str) -> Run:
     """A loop as nanoGPT's: a module, fused AdamW, gradient clipping, autocast; one model after another."""
     import torch
 
@@ -119,26 +130,30 @@ def train_modules(shape, proxies, steps, build, compiled: bool, precision: str) 
         first = step_of(torch.from_numpy(data[proxies[0]][0]))
     first.backward()  # compiled and warm
     module.zero_grad()
-    losses, clock = [], Clock()
-    for proxy in proxies:
-        with clock:
-            module.set(init_parameters(shape, [proxy]))
-            groups = [
-                {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": DECAY},
-                {"params": [p for p in module.parameters() if p.ndim == 1], "weight_decay": 0.0},
-            ]
-            optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), fused=True)
-            for step in range(steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = rate_at(step, steps)
-                with autocast(precision):
-                    loss = step_of(torch.from_numpy(data[proxy][step]))
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-        losses += held_out_nats(module.get(), shape)
-    return clock, losses
+
+    def run() -> tuple[Clock, list[float]]:
+        losses, clock = [], Clock()
+        for proxy in proxies:
+            with clock:
+                module.set(init_parameters(shape, [proxy]))
+                groups = [
+                    {"params": [p for p in module.parameters() if p.ndim > 1], "weight_decay": DECAY},
+                    {"params": [p for p in module.parameters() if p.ndim == 1], "weight_decay": 0.0},
+                ]
+                optimizer = torch.optim.AdamW(groups, lr=RATE, betas=(0.9, 0.95), fused=True)
+                for step in range(steps):
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate_at(step, steps)
+                    with autocast(precision):
+                        loss = step_of(torch.from_numpy(data[proxy][step]))
+                    loss.backward()
+                    torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+            losses += held_out_nats(module.get(), shape)
+        return clock, losses
+
+    return run
 
 
 def plain_module(shape):
@@ -203,7 +218,7 @@ def plain_module(shape):
     return Model()
 
 
-def train_trainer(shape, proxies: list[int], steps: int, precision: str) -> tuple[Clock, list[float]]:
+def train_trainer(shape, proxies: list[int], steps: int, precision: str) -> Run:
     """As the documentation has it: a data set of input_ids and labels, TrainingArguments, Trainer.train()."""
     import tempfile
 
@@ -221,37 +236,40 @@ def train_trainer(shape, proxies: list[int], steps: int, precision: str) -> tupl
         def _get_train_sampler(self, *args, **kwargs):
             return torch.utils.data.SequentialSampler(self.train_dataset)
 
-    losses, clock = [], Clock()
-    with tempfile.TemporaryDirectory() as directory:
-        arguments = TrainingArguments(
-            directory,
-            per_device_train_batch_size=BATCH,
-            max_steps=steps,
-            learning_rate=RATE,
-            lr_scheduler_type="cosine",
-            warmup_steps=math.ceil(WARMUP * steps),
-            weight_decay=DECAY,
-            adam_beta2=0.95,
-            max_grad_norm=1.0,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
-            use_cpu=True,
-            bf16=precision == "bfloat16",
-        )
-        for proxy in proxies:
-            with clock:
-                model = LlamaForCausalLM(LlamaConfig(**to_llama_config(shape)))
-                model.load_state_dict(to_llama_state_dict(init_parameters(shape, [proxy]), shape), strict=False)
-                # The model shifts labels itself: T + 1 inputs give T losses, as everywhere here.
-                rows = [{"input_ids": row, "labels": row} for row in torch.from_numpy(data[proxy])]
-                InOrder(model=model, args=arguments, train_dataset=rows).train()
-            losses += held_out_nats(from_llama_state_dict(model.state_dict(), shape), shape)
-    return clock, losses
+    def run() -> tuple[Clock, list[float]]:
+        losses, clock = [], Clock()
+        with tempfile.TemporaryDirectory() as directory:
+            arguments = TrainingArguments(
+                directory,
+                per_device_train_batch_size=BATCH,
+                max_steps=steps,
+                learning_rate=RATE,
+                lr_scheduler_type="cosine",
+                warmup_steps=math.ceil(WARMUP * steps),
+                weight_decay=DECAY,
+                adam_beta2=0.95,
+                max_grad_norm=1.0,
+                report_to="none",
+                save_strategy="no",
+                logging_strategy="no",
+                disable_tqdm=True,
+                use_cpu=True,
+                bf16=precision == "bfloat16",
+            )
+            for proxy in proxies:
+                with clock:
+                    model = LlamaForCausalLM(LlamaConfig(**to_llama_config(shape)))
+                    model.load_state_dict(to_llama_state_dict(init_parameters(shape, [proxy]), shape), strict=False)
+                    # The model shifts labels itself: T + 1 inputs give T losses, as everywhere here.
+                    rows = [{"input_ids": row, "labels": row} for row in torch.from_numpy(data[proxy])]
+                    InOrder(model=model, args=arguments, train_dataset=rows).train()
+                losses += held_out_nats(from_llama_state_dict(model.state_dict(), shape), shape)
+        return clock, losses
+
+    return run
 
 
-def train_litgpt(shape, proxies: list[int], steps: int, precision: str) -> tuple[Clock, list[float]]:
+def train_litgpt(shape, proxies: list[int], steps: int, precision: str) -> Run:
     """litgpt's model and the step of its pretrain loop (Fabric, fused AdamW, chunked loss); its own initial weights."""
     import lightning
     import torch
@@ -277,7 +295,6 @@ def train_litgpt(shape, proxies: list[int], steps: int, precision: str) -> tuple
         devices=1, accelerator="cpu", precision="bf16-mixed" if precision == "bfloat16" else "32-true"
     )
     fabric.launch()
-    losses, clock = [], Clock()
     held_out = torch.from_numpy(corpus(2, 40 * (CONTEXT + 1)).reshape(40, CONTEXT + 1))
     bare = GPT(config)
     bare.lm_head.weight = bare.transformer.wte.weight
@@ -286,47 +303,48 @@ def train_litgpt(shape, proxies: list[int], steps: int, precision: str) -> tuple
     logits = model(first[:, :-1].contiguous())  # compiles and warms up
     fabric.backward(chunked_cross_entropy(logits, first[:, 1:].contiguous()))
     model.zero_grad()
-    for proxy in proxies:
-        data = torch.from_numpy(batches(proxy, steps))
-        with clock:
-            torch.manual_seed(proxy)
-            bare.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
-            torch.nn.init.normal_(bare.lm_head.weight, 0, 0.02)
-            optimizer = torch.optim.AdamW(
-                model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=DECAY, fused=True
-            )
-            optimizer = fabric.setup_optimizers(optimizer)
-            for step in range(steps):
-                for group in optimizer.param_groups:
-                    group["lr"] = rate_at(step, steps)
-                logits = model(data[step][:, :-1].contiguous())
-                fabric.backward(chunked_cross_entropy(logits, data[step][:, 1:].contiguous()))
-                fabric.clip_gradients(model, optimizer, max_norm=1.0)
-                optimizer.step()
-                optimizer.zero_grad()
-        with torch.no_grad():
-            losses.append(float(chunked_cross_entropy(model(held_out[:, :-1]), held_out[:, 1:], chunk_size=0)))
-    return clock, losses
+
+    def run() -> tuple[Clock, list[float]]:
+        losses, clock = [], Clock()
+        for proxy in proxies:
+            data = torch.from_numpy(batches(proxy, steps))
+            with clock:
+                torch.manual_seed(proxy)
+                bare.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
+                torch.nn.init.normal_(bare.lm_head.weight, 0, 0.02)
+                optimizer = torch.optim.AdamW(
+                    model.parameters(), lr=RATE, betas=(0.9, 0.95), weight_decay=DECAY, fused=True
+                )
+                optimizer = fabric.setup_optimizers(optimizer)
+                for step in range(steps):
+                    for group in optimizer.param_groups:
+                        group["lr"] = rate_at(step, steps)
+                    logits = model(data[step][:, :-1].contiguous())
+                    fabric.backward(chunked_cross_entropy(logits, data[step][:, 1:].contiguous()))
+                    fabric.clip_gradients(model, optimizer, max_norm=1.0)
+                    optimizer.step()
+                    optimizer.zero_grad()
+            with torch.no_grad():
+                losses.append(float(chunked_cross_entropy(model(held_out[:, :-1]), held_out[:, 1:], chunk_size=0)))
+        return clock, losses
+
+    return run
 
 
-def work(contestant: str, name: str, proxies: list[int], steps: int, stack: int, precision: str) -> dict:
-    """One process's part of one measurement."""
+def work(contestant: str, name: str, proxies: list[int], steps: int, stack: int, precision: str) -> None:
+    """One process: makes ready, then trains all its models at every line that it is sent, and tells what it took."""
     began = time.perf_counter()
-    import torch
-
     shape = shape_of(name)
     if contestant.startswith("glotmix"):
-        clock, losses = train_glotmix(shape, proxies, steps, stack, precision)
+        run = train_glotmix(shape, proxies, steps, stack, precision)
     elif contestant in ("plain", "nanogpt"):
-        clock, losses = train_modules(shape, proxies, steps, plain_module, contestant == "nanogpt", precision)
+        run = train_modules(shape, proxies, steps, plain_module, contestant == "nanogpt", precision)
     elif contestant == "trainer":
-        clock, losses = train_trainer(shape, proxies, steps, precision)
+        run = train_trainer(shape, proxies, steps, precision)
     else:
-        clock, losses = train_litgpt(shape, proxies, steps, precision)
-    return {
-        "seconds": clock.seconds,
-        "losses": losses,
-        "setup": time.perf_counter() - began - clock.seconds,
-        "processor_seconds": clock.processor,
-        "threads": torch.get_num_threads(),
-    }
+        run = train_litgpt(shape, proxies, steps, precision)
+    print(json.dumps({"setup": time.perf_counter() - began}), flush=True)
+    for _ in sys.stdin:
+        clock, losses = run()
+        told = {"seconds": clock.seconds, "processor_seconds": clock.processor, "losses": losses}
+        print(json.dumps(told), flush=True)

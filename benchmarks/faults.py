@@ -171,16 +171,17 @@ class Clock:
 class Storm:
     """Studies under fire."""
 
-    def __init__(self, folder: Path, engine: str, seed: int, calm: Path):
+    def __init__(self, folder: Path, engine: str, seed: int, calm: Path, precision: str):
         self.folder, self.rng, self.seed, self.engine = folder, random.Random(seed), seed, engine
-        if not (calm / "report.html").exists() and start(calm, ["sweep.workers=1"]).wait():
+        self.precision, asked = precision, f"proxy.precision={precision}"
+        if not (calm / "report.html").exists() and start(calm, ["sweep.workers=1", asked]).wait():
             sys.exit(f"the undisturbed study failed: {calm.with_suffix('.log').read_text()[-2000:]}")
         self.expected = digests(calm)
         self.runs = pl.read_parquet(calm / TABLES[0])["run"].to_list()
         self.kills: list[dict] = []
         self.studies: list[dict] = []
         self.nodes = Nodes() if engine == "ray" else None
-        self.settings = self.nodes.settings if self.nodes else ["sweep.workers=1"]
+        self.settings = [*(self.nodes.settings if self.nodes else ["sweep.workers=1"]), asked]
 
     def study(self, out: Path, kills: int) -> bool:
         """Go on with a study until it ends (True), or until the kills are spent, the last one on its driver."""
@@ -205,6 +206,7 @@ class Storm:
         self.studies.append(
             {
                 "engine": self.engine,
+                "precision": self.precision,
                 "study": out.name,
                 "runs": len(self.runs),
                 "lost": len(set(self.runs) - set(complete)),
@@ -285,13 +287,14 @@ def main() -> None:
     parser.add_argument("--engine", choices=["local", "ray"], default="local")
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--folder", type=Path, help="where the studies are (default: a new folder)")
     arguments = parser.parse_args()
     if arguments.what == "run":
         with tempfile.TemporaryDirectory() as fresh:
             folder = arguments.folder or Path(fresh)
             folder.mkdir(parents=True, exist_ok=True)
-            storm = Storm(folder, arguments.engine, arguments.seed, folder / "calm")
+            storm = Storm(folder, arguments.engine, arguments.seed, folder / "calm", arguments.precision)
             try:
                 kills, ended = arguments.kills, True
                 while ended:
