@@ -45,6 +45,34 @@ def test_a_name_stays_the_menus_whatever_was_imported_before():
         python(f"{code}\nassert all(callable(getattr(gm, n)) for n in gm.__all__ if n != '__version__')")
 
 
+NO_TORCH = """
+import sys
+from importlib.abc import MetaPathFinder
+
+
+class Without(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.split(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+sys.meta_path.insert(0, Without())
+from glotmix import *
+import glotmix as gm
+
+try:
+    gm.GlotmixIterableDataset
+except gm.GlotmixError as error:
+    assert "'glotmix[train]'" in str(error), error
+else:
+    raise AssertionError
+"""
+
+
+def test_without_torch_all_of_it_is_there_but_what_needs_it():
+    python(NO_TORCH)
+
+
 def test_rooms_are_imported_as_before():
     python("from glotmix.fit.fit import Fit\nfrom glotmix.laws import find_law\nfrom glotmix.report import page")
 
@@ -55,8 +83,9 @@ def test_type_checkers_see_what_there_is():
     guarded = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {alias.name: f"{node.module}" for node in guarded.body for alias in node.names}
     table = next(node for node in tree.body if isinstance(node, ast.Assign) and node.targets[0].id == "_MENU")
-    assert seen == ast.literal_eval(table.value)
-    assert sorted([*seen, "__version__"]) == sorted(gm.__all__)
+    menu = ast.literal_eval(table.value)
+    assert seen == {**menu, **gm._WITH_TORCH}
+    assert sorted([*menu, "__version__"]) == sorted(gm.__all__) == dir(gm)
     assert all(getattr(gm, name) is getattr(import_module(module), name) for name, module in seen.items())
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = gm.nothing
@@ -115,6 +144,7 @@ def results(tmp_path_factory):
     return {
         "read_runs": runs,
         "laws": gm.laws(),
+        "documents": list(gm.documents("spa", reader="embedded", bytes_per_language=2000)),
         "fit": fitted,
         "another fit": joint,
         "cross_validate": gm.cross_validate(runs, ["null", "own_ratio_floored"], folds=3),
@@ -161,7 +191,7 @@ def test_results_are_short_at_a_prompt(results):
 
 
 def test_results_are_tables_in_a_notebook_and_their_names_stay_text(results):
-    for name in set(results) - {"report", "its parts"}:
+    for name in set(results) - {"report", "its parts", "documents"}:
         assert "<table>" in results[name]._repr_html_(), name
     shown = {name: one._repr_html_() for name, one in ours(results) if hasattr(one, "_repr_html_")}
     assert len(shown) > 20

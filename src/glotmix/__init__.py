@@ -25,13 +25,20 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from glotmix.errors import BadInput, GlotmixError, Infeasible
     from glotmix.fit.choice import Fitted
     from glotmix.fit.fit import Fit
+    from glotmix.live.callback import MixtureCallback as MixtureCallback
+    from glotmix.live.huggingface import in_training_order as in_training_order
+    from glotmix.live.loss import LossWeighting as LossWeighting
+    from glotmix.live.sampler import GlotmixSampler as GlotmixSampler
+    from glotmix.live.stream import GlotmixIterableDataset as GlotmixIterableDataset
     from glotmix.measurements import Measurements
+    from glotmix.menu.corpus import documents
     from glotmix.menu.fitting import cross_validate, fit, laws, predict, read_runs
     from glotmix.menu.games import shapley
     from glotmix.menu.handover import export, exporters, report
     from glotmix.menu.optimum import optimize, scale
     from glotmix.menu.studies import design, load_study, price_study, recipes, run_study
     from glotmix.mixture.mixture import Mixture
+    from glotmix.mixture.samplers.scheduled import Sampler
     from glotmix.mixture.schedule import Schedule, Stage
 
 __all__ = [
@@ -42,11 +49,13 @@ __all__ = [
     "Infeasible",
     "Measurements",
     "Mixture",
+    "Sampler",
     "Schedule",
     "Stage",
     "__version__",
     "cross_validate",
     "design",
+    "documents",
     "export",
     "exporters",
     "fit",
@@ -70,9 +79,11 @@ _MENU = {
     "Mixture": "glotmix.mixture.mixture",
     "Schedule": "glotmix.mixture.schedule",
     "Stage": "glotmix.mixture.schedule",
+    "Sampler": "glotmix.mixture.samplers.scheduled",
     "Measurements": "glotmix.measurements",
     "Fitted": "glotmix.fit.choice",
     "Fit": "glotmix.fit.fit",
+    "documents": "glotmix.menu.corpus",
     "read_runs": "glotmix.menu.fitting",
     "laws": "glotmix.menu.fitting",
     "fit": "glotmix.menu.fitting",
@@ -91,12 +102,28 @@ _MENU = {
     "load_study": "glotmix.menu.studies",
 }
 """Name on the menu to the module that has it under the same name."""
+_WITH_TORCH = {
+    "in_training_order": "glotmix.live.huggingface",
+    "GlotmixIterableDataset": "glotmix.live.stream",
+    "GlotmixSampler": "glotmix.live.sampler",
+    "LossWeighting": "glotmix.live.loss",
+    "MixtureCallback": "glotmix.live.callback",
+}
+"""What needs torch (the last one transformers too): there by name, and left out of ``__all__``."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MENU:
+    place = _MENU.get(name) or _WITH_TORCH.get(name)
+    if place is None:
         raise AttributeError(f"module 'glotmix' has no attribute {name!r}")
-    found = getattr(import_module(_MENU[name]), name)
+    try:
+        found = getattr(import_module(place), name)
+    except ModuleNotFoundError as error:
+        if name in _WITH_TORCH and error.name in ("torch", "transformers"):
+            from glotmix.errors import MissingExtra
+
+            raise MissingExtra(error.name, "train" if error.name == "torch" else "posttrain") from None
+        raise
     globals()[name] = found
     return found
 

@@ -24,6 +24,8 @@ LONGEST, LONGEST_FIELD, MOST_NAMES = 400, 90, 6
 class Brief:
     """A dataclass whose ``repr`` is one line; it says ``repr=False``, as its own would print every array's numbers."""
 
+    __slots__ = ()
+
     def __repr__(self) -> str:
         assert is_dataclass(self)
         told = ", ".join(f"{one.name}={brief(getattr(self, one.name))}" for one in fields(self))
@@ -35,6 +37,8 @@ class Shown(Brief):
 
     What inherits from it has ``table()``, a rich renderable, or ``to_polars()``, one data frame, or both.
     """
+
+    __slots__ = ()
 
     def _repr_html_(self) -> str:
         """For notebooks."""
