@@ -24,6 +24,23 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     assert "glotmix.laws.shapley_law.ShapleyLaw" in reference
 
 
+ROOMS = sorted(
+    {path.stem for path in (ROOT / "src" / "glotmix").iterdir() if (path / "__init__.py").is_file()} - {"commands"}
+)
+PAGES = {page: page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "api").glob("*.md"))}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_is_in_the_reference(room):
+    assert [page for page, text in PAGES.items() if re.search(rf"^::: glotmix\.{room}\b", text, re.M)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_of_the_reference_says_what_its_room_is_for(page):
+    prose = re.sub(r"^:::.*|^#.*", "", PAGES[page], flags=re.M)
+    assert len(prose.split()) > 40
+
+
 @pytest.mark.parametrize(
     ("page", "command"),
     [
