@@ -4,9 +4,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
+
+from glotmix import version
 
 ROOT = Path(__file__).parents[1]
 COMPARED = ("benchmarks/compare.py", "--table", "--out")
@@ -94,3 +98,17 @@ def test_every_result_that_the_docs_name_is_kept():
     assert len(named) > 10
     # Pages write influence_*.json as well.
     assert sorted(name for name in named if not any(ROOT.glob(f"{name}*"))) == []
+
+
+def test_the_version_is_in_one_place_and_fits_the_changelog():
+    """A release bears the newest heading's number; while there is something unreleased, a development version after it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" not in project["project"]
+    assert (ROOT / project["tool"]["hatch"]["version"]["path"]).samefile(version.__file__)
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    unreleased, *_ = re.split(r"^## \[\d", changes.partition("## [Unreleased]")[2], flags=re.M)
+    releases = [Version(number) for number in re.findall(r"^## \[(\d[\w.]*)\] - \d{4}-\d\d-\d\d$", changes, re.M)]
+    here = Version(version.__version__)
+    assert releases == sorted(releases, reverse=True)
+    assert here.is_devrelease == bool(unreleased.strip())
+    assert here > releases[0] if here.is_devrelease else here == releases[0]
