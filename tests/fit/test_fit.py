@@ -9,7 +9,7 @@ from scipy.optimize import least_squares
 from glotmix.errors import BadInput
 from glotmix.fit import Fit, fit
 from glotmix.fit.fit import OUTSIDE, inputs_of, varying
-from glotmix.fit.solve import ROBUST_SCALE, solve
+from glotmix.fit.solve import KNEE, ROBUST_SCALE, solve
 from glotmix.laws import find_law
 from glotmix.laws.law import Problem
 from glotmix.measurements import Measurements
@@ -49,7 +49,7 @@ def test_the_small_solver_ends_where_scipy_does() -> None:
 
     def residuals(theta_P: np.ndarray) -> np.ndarray:
         residual_R = (np.log(law.predict(problem, theta_P, inputs)) - np.log(loss_R)) / ROBUST_SCALE
-        robust_R = np.sign(residual_R) * np.sqrt(2 * (np.sqrt(1 + residual_R**2) - 1))
+        robust_R = np.sign(residual_R) * np.sqrt(2 * KNEE**2 * (np.sqrt(1 + (residual_R / KNEE) ** 2) - 1))
         return np.concatenate([robust_R, law.prior(problem, theta_P)[0]])
 
     theirs = least_squares(residuals, start_SP[0], bounds=law.bounds(problem), x_scale=np.maximum(ours.theta_P, 1e-4))

@@ -86,7 +86,8 @@ def test_the_largest_sizes_are_predicted_one_step_at_a_time_from_those_below() -
     assert list(found) == ["N", "corners"]
     assert found["N"].scores["null"]["es"].runs == 24
     assert found["N"].predictions is not None
-    assert found["N"].predictions.runs == (*(f"r{r}" for r in range(2, 48, 4)), *(f"r{r}" for r in range(3, 48, 4)))
+    assert set(found["N"].predictions.runs[:12]) == {f"r{r}" for r in range(2, 48, 4)}
+    assert set(found["N"].predictions.runs[12:]) == {f"r{r}" for r in range(3, 48, 4)}
     # The law with a falling size predicts the step (7 %) within the noise of 2 %; without sizes it could not.
     assert found["N"].mean("shapley_law") < 0.03
 

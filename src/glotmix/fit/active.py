@@ -6,7 +6,7 @@ they are, and how much a further run would tell of them, follows from resampled 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -130,6 +130,7 @@ class Spread:
     ) -> Spread:
         """From the resampled fits of every target that counts."""
         asked, measured, noise = [], [], []
+        fitted = replace(fitted, form=None)  # more runs do not make a law right
         at_Q = fitted.resampled(question.p_QL, question.N, question.D)
         at_C = fitted.resampled(candidates_CL, N, D)
         if len(at_C) < LEAST_RESAMPLES:

@@ -9,26 +9,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Group
 from rich.table import Table
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit, varying
-from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, judge
+from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, fit_all, judge
 from glotmix.laws import find_law
+from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements, read_runs, same_names
 from glotmix.notebook import Shown
-from glotmix.progress import Advance
+from glotmix.progress import Advance, Stages
 from glotmix.transfer.measured import values_for_laws
+from glotmix.wording import listed
 
-USUAL_LAWS = ("null", "own_ratio", "log_linear", "shapley_law")
+USUAL_LAWS = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law", "shapley_law_data")
 """What ``--law auto`` compares."""
-JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "own_ratio_floored", "capacity")
+REPEATING_LAWS = ("atlas",)
+"""What it compares beside these where D and unique tokens are known and something is repeated."""
+JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "capacity")
 """What it compares beside these where N or D varies."""
 CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 """What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
-ENOUGH_TO_CORRECT = 64
+HOPELESS, FAR_BEHIND = 2.5, 1.6
+"""A law whose residuals are more than the first many times the least is not judged by held-out error, and one whose
+held-out errors by mixture are more than the second many times the least is not judged beyond the runs."""
+ENOUGH_TO_CORRECT = 40
 ENOUGH_TO_SHARE = 100
 """Runs from which the fits are shared out over processes, unless told otherwise."""
 
@@ -73,7 +81,11 @@ class Fitted(Shown):
         ]
         told = ["What the runs do not tell of its parameters:", *unclear] if unclear else []
         by = _chosen_by(self.beyond)
-        chosen = f"Chosen by {'held-out error' if by is None else f'the error on the largest {by}'}: {self.chosen}"
+        where = "held-out error" if by is None else f"the error on the largest {by} of mixtures held out too"
+        chosen = f"Chosen by {where}, the simplest law within one standard error of the best: {self.chosen}"
+        lost = [target for target, at in self.fit.fits.items() if at.usable and at.status != "converged"]
+        if lost:
+            told.append(f"Its fit has not converged for {listed(lost)}: {self.fit.fits[lost[0]].status}.")
         judged = [] if self.judged is None else [self.judged.table()]
         return [self.holdout.table(), *[one.table() for one in self.beyond.values()], chosen, *judged, *told]
 
@@ -131,6 +143,8 @@ def fit_measurements(
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
     usual: tuple[str, ...] = USUAL_LAWS
+    if repeated(measurements):
+        usual = (*usual, *REPEATING_LAWS)
     if varying(measurements) & {"N", "D"}:
         usual = (*usual, *JOINT_LAWS)
     elif len(measurements) >= ENOUGH_TO_CORRECT:
@@ -140,22 +154,22 @@ def fit_measurements(
     compared = families if "null" in names else [find_law("null"), *families]
     # Laws that use Shapley values get them from the coalitions among the runs that they are fitted to.
     values = values_for_laws if any("transfer" in family.needs for family in families) else None
-    holdout = cross_validate(
-        compared,
-        measurements,
-        folds=folds,
-        seed=seed,
-        transfer=values,
-        weights=weights,
-        workers=workers,
-        tell=tell,
+    stages = Stages(
+        tell, {"Fitting laws": 3.0, "Judging laws": 6.0, "Judging beyond": 3.0, "Fitting": 3.0, "Judging apart": 1.0}
     )
+    unjudged: dict[str, Any] = {"seed": seed, "weights": weights, "workers": workers}
+    how = {**unjudged, "transfer": values}
+    near = fit_all(compared, measurements, tell=stages.stage("Fitting laws"), **how)
+    hopeless = out_of_question(near)
+    compared = [law for law in compared if law.name not in hopeless]
+    holdout = cross_validate(compared, measurements, folds=folds, near=near, tell=stages.stage("Judging laws"), **how)
+    holdout = dataclasses.replace(holdout, problems={**holdout.problems, **hopeless})
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
     beyond = extrapolate(
-        compared, measurements, seed=seed, transfer=values, weights=weights, workers=workers, tell=tell
+        worth_extrapolating(holdout), measurements, near=near, starts=2, tell=stages.stage("Judging beyond"), **how
     )
     by = _chosen_by(beyond)
     compete = holdout if by is None else beyond[by]
@@ -163,25 +177,47 @@ def fit_measurements(
     chosen = choose(_only(compete, competing or candidates))
     needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
     fitted = fit(
-        chosen,
-        measurements,
-        transfer=needed,
-        bootstrap=bootstrap,
-        seed=seed,
-        weights=weights,
-        workers=workers,
-        tell=tell,
+        chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **unjudged
     )
     judged = None
     if held_out is not None:
-        how = {"seed": seed, "weights": weights, "workers": workers}
-        judged = judge(compared, measurements, held_out, transfer=values, tell=tell, **how)
+        judged = judge(compared, measurements, held_out, tell=stages.stage("Judging apart"), **how)
     unique = (
         {}
         if measurements.unique_RL is None
-        else dict(zip(measurements.languages, measurements.unique_RL[0].tolist(), strict=True))
+        else dict(zip(measurements.languages, measurements.unique_RL.max(axis=0).tolist(), strict=True))
     )
     return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+
+
+def out_of_question(near: Mapping[str, Fit]) -> dict[str, str]:
+    """Laws that leave over more than ``HOPELESS`` times what the best law does of the runs it was fitted to, with why.
+
+    They are not judged any further: what cannot follow the runs that it has seen will not follow others. The null law
+    is always judged, and so are laws with a black box, which follow the runs that they have seen whatever they are
+    worth.
+    """
+    scales = {
+        law: float(np.median([at.scale for at in one.fits.values() if at.usable] or [np.inf]))
+        for law, one in near.items()
+        if not isinstance(one.law, Corrected)
+    }
+    least = min(scales.values(), default=1.0)
+    told = "leaves over {:.1f} times as much of the runs that it was fitted to as the best law; not judged further"
+    return {law: told.format(x / least) for law, x in scales.items() if law != "null" and x > HOPELESS * least}
+
+
+def worth_extrapolating(holdout: Holdout) -> list[str]:
+    """The laws that are not hopeless already where nothing is extrapolated, and the null law to compare them with."""
+    least = np.nanmin([holdout.mean(law) for law in holdout.scores])
+    return [law for law in holdout.scores if law == "null" or not holdout.mean(law) > FAR_BEHIND * least]
+
+
+def repeated(measurements: Measurements) -> bool:
+    """Whether some run sees tokens of a language more than once."""
+    if measurements.unique_RL is None or not np.isfinite(measurements.D_R).all():
+        return False
+    return bool((measurements.p_RL * measurements.D_R[:, None] > measurements.unique_RL).any())
 
 
 def _chosen_by(beyond: Mapping[str, Holdout]) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,68 +11,27 @@ import polars as pl
 from scipy.stats import t as student
 
 from glotmix.errors import BadInput
-from glotmix.fit.bootstrap import resample
-from glotmix.fit.identify import unclear
+from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
 from glotmix.fit.parallel import each
-from glotmix.fit.solve import equations, solve
+from glotmix.fit.splits import mixtures_of
+from glotmix.fit.target import OUTSIDE, TargetFit, Task, fit_target, inputs_of, least_runs
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
-from glotmix.laws.residual import Corrected, Learned
+from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.notebook import Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
+LOOKED_AT = 12
+"""Targets at most in which the error of a law's form is looked for; all share what they tell."""
+__all__ = ["OUTSIDE", "Fit", "Prediction", "TargetFit", "fit", "inputs_of", "least_runs", "varying"]
+
 Weighting = np.ndarray | Literal["repeats"] | None
 """Relative precision of each run: an array [R] or [R, T]; "repeats": what repeated mixtures tell of the noise; None:
 all alike."""
-OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
-
-
-@dataclass(frozen=True, repr=False)
-class TargetFit(Shown):
-    """A law fitted to the losses of one target."""
-
-    problem: Problem
-    """What the law knew beforehand."""
-    names: tuple[str, ...]
-    """Names of the parameters, [P]."""
-    theta_P: np.ndarray
-    """Fitted parameters; NaN where the status says that there is none."""
-    status: str
-    """"converged", or the problem in words."""
-    cost: float
-    """The objective that the fit minimised (half the robust sum of squares of log residuals, scaled)."""
-    runs: int
-    """Runs that were fitted to."""
-    scale: float
-    """Standard deviation of the log residuals, corrected for the number of parameters: the relative error of a run."""
-    agreeing: float
-    """Share of the starts that ended at the same optimum; low values warn of a rugged objective."""
-    bootstrap_BP: np.ndarray
-    """Parameters refitted to resampled residuals; [0, P] without a bootstrap."""
-    freedom: float = np.inf
-    """Degrees of freedom of ``scale``: runs minus parameters in use (priors make these fewer than the parameters)."""
-    unclear: tuple[str, ...] = ()
-    """What the runs do not tell of the parameters, in words."""
-    learned: Learned | None = None
-    """What a black box learned of the residuals, for laws of the form LAW+BOX."""
-
-    @property
-    def usable(self) -> bool:
-        """Whether there are parameters to predict with."""
-        return len(self.theta_P) > 0 and bool(np.isfinite(self.theta_P).all())
-
-    def to_polars(self) -> pl.DataFrame:
-        """One row per parameter: ``parameter``, ``value``, ``low`` and ``high`` (2.5 and 97.5 % of the resamples, null
-        without them)."""
-        low_P = high_P = np.full(len(self.theta_P), np.nan)
-        if len(self.bootstrap_BP):
-            low_P, high_P = np.percentile(self.bootstrap_BP, [2.5, 97.5], axis=0)
-        columns = {"parameter": self.names, "value": self.theta_P, "low": low_P, "high": high_P}
-        return pl.DataFrame(columns, schema_overrides={"parameter": pl.String}).fill_nan(None)
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,6 +84,8 @@ class Fit(Shown):
     """Unique tokens per language that a prediction assumes unless told: the most of any run, or None if unknown."""
     measured: Inputs | None = None
     """Mixtures, N and D of the runs fitted to, so that an answer beyond them can be told; None in files without."""
+    form: Form | None = None
+    """What the resamples add for the error of the law's form; None without a bootstrap."""
 
     def predict(
         self,
@@ -167,7 +128,7 @@ class Fit(Shown):
         return np.stack([self._gradient(at, inputs) if at.usable else nothing for at in every])
 
     def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        """Losses [B, T] under every resampled set of parameters: the uncertainty of the law without run noise."""
+        """Losses [B, T] under every resample: the uncertainty of the law and of its form, without run noise."""
         return self.resampled(np.asarray(p_L, dtype=float)[None], N, D)[:, 0]
 
     def resampled(
@@ -176,7 +137,7 @@ class Fit(Shown):
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
     ) -> np.ndarray:
-        """Losses [B, R, T] under every resampled set of parameters; arguments as those of :meth:`predict`."""
+        """Losses [B, R, T] under every resample, jointly for all targets; arguments as those of :meth:`predict`."""
         inputs = self._inputs(self._shares(mixtures), N, D)
         B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
         loss_BRT = np.full((B, len(inputs.p_RL), len(self.targets)), np.nan)
@@ -184,7 +145,21 @@ class Fit(Shown):
             at = self.fits[target]
             for b, theta_P in enumerate(at.bootstrap_BP):
                 loss_BRT[b, :, t] = self._value(at, theta_P, inputs)
-        return loss_BRT
+        if self.form is None:
+            return loss_BRT
+        drawn_BRT = self.form.draw(inputs.p_RL, B)
+        for t, target in enumerate(self.targets):
+            if (learned := self.fits[target].learned) is not None:
+                drawn_BRT[:, :, t] *= learned.deviation(inputs)
+        return loss_BRT * np.exp(drawn_BRT)
+
+    def with_unique(self, unique: Mapping[str, float]) -> Fit:
+        """The same fit asked about other corpora: unique tokens by language, those not named as they were."""
+        if not set(self.languages) <= set(unique) and self.unique_L is None:
+            return self
+        before_L = np.full(len(self.languages), np.nan) if self.unique_L is None else self.unique_L
+        told = zip(self.languages, before_L, strict=True)
+        return replace(self, unique_L=np.array([float(unique.get(name, x)) for name, x in told]))
 
     def to_json(self) -> dict[str, Any]:
         """Everything by name; the report evaluates the formula from it."""
@@ -198,6 +173,7 @@ class Fit(Shown):
             "unique": None if self.unique_L is None else self.unique_L.tolist(),
             "measured": None if self.measured is None else _inputs_to_json(self.measured),
             "transfer": None if self.transfer is None else self.transfer.to_json(),
+            "form": None if self.form is None else self.form.to_json(),
             "fits": {
                 target: {
                     "status": at.status,
@@ -211,6 +187,10 @@ class Fit(Shown):
                     "unclear": list(at.unclear),
                     "bootstrap": at.bootstrap_BP.tolist(),
                     "learned": None if at.learned is None else at.learned.to_json(),
+                    "power": at.power,
+                    "middle": at.middle,
+                    "used": _or_none(at.used),
+                    "widening": at.widening,
                 }
                 for target, at in self.fits.items()
             },
@@ -244,11 +224,16 @@ class Fit(Shown):
                     _or_nan(at["freedom"]),
                     tuple(at.get("unclear", ())),
                     law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
+                    at.get("power", 0.0),
+                    at.get("middle", 0.0),
+                    _or_nan(at.get("used")),
+                    at.get("widening", 1.0),
                 )
             unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
             measured = None if data.get("measured") is None else _inputs_from_json(data["measured"])
             N, D = _or_nan(data["N"]), _or_nan(data["D"])
-            return cls(law, languages, tuple(data["targets"]), fits, N, D, unique_L, measured)
+            form = None if data.get("form") is None else Form.from_json(data["form"])
+            return cls(law, languages, tuple(data["targets"]), fits, N, D, unique_L, measured, form)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(
                 f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
@@ -311,10 +296,11 @@ class Fit(Shown):
 
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         loss_BR = np.stack([self._value(at, theta_P, inputs) for theta_P in at.bootstrap_BP])
-        variance_R = np.var(np.log(loss_BR), axis=0) + at.scale**2
+        log_R = np.log(value_R)
+        variance_R = np.mean((np.log(loss_BR) - log_R) ** 2, axis=0) + at.noise.deviation(log_R) ** 2
         if at.learned is not None:
             variance_R = variance_R + at.learned.deviation(inputs) ** 2
-        reach_R = float(student.ppf(0.975, at.freedom)) * np.sqrt(variance_R)
+        reach_R = float(student.ppf(0.975, at.freedom)) * at.widening * np.sqrt(variance_R)
         return value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
 
 
@@ -328,10 +314,11 @@ def fit(
     bootstrap: int = 0,
     seed: int = 0,
     weights: Weighting = None,
+    near: Fit | None = None,
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Fit:
-    """Fit a law to every target by robust least squares on the log of the loss.
+    """Fit a law to every target by robust least squares on the log of the loss, in units of the noise it finds.
 
     Args:
         law: a law or its name.
@@ -343,6 +330,7 @@ def fit(
         seed: of starts and resamples; the same seed gives the same numbers.
         weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; "repeats" for those
             of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
+        near: the same law fitted to nearly the same runs; its parameters are the one starting point, its noise holds.
         workers: processes that share the targets.
         tell: told how many targets are fitted.
 
@@ -360,24 +348,44 @@ def fit(
         weights = weights_from_repeats(measurements)
     if weights is not None:
         weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
+    group_R = mixtures_of(measurements)
     tasks = [
         (
             law,
             Problem(target, measurements.languages, transfer, varies),
             measurements,
             weight_RT[:, measurements.targets.index(target)],
-            starts,
-            bootstrap,
-            np.random.default_rng((seed, measurements.targets.index(target))),
+            Task(
+                starts,
+                bootstrap,
+                seed,
+                group_R,
+                t < LOOKED_AT,
+                None if near is None else near.fits.get(target),
+            ),
         )
-        for target in chosen
+        for t, target in enumerate(chosen)
     ]
-    done = each(_fit_target, tasks, workers, what=f"Fitting {law.name}", tell=tell)
-    fits = dict(zip(chosen, done, strict=True))
+    done = each(fit_target, tasks, workers, what=f"Fitting {law.name}", tell=tell)
+    wide = [one.fit.widening for one in done if one.fit.usable]
+    # A target's own held-out errors are few: half of what they say, and half of what those of all targets do.
+    fits = {
+        target: replace(one.fit, widening=float(np.sqrt(one.fit.widening * np.median(wide)))) if wide else one.fit
+        for target, one in zip(chosen, done, strict=True)
+    }
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
     N, D = _largest(measurements.N_R), _largest(measurements.D_R)
     measured = Inputs(measurements.p_RL, measurements.N_R, measurements.D_R)
-    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured)
+    form = None
+    residual_RT = np.stack([one.residual_R for one in done], axis=1)
+    if isinstance(law, Corrected) and bootstrap:
+        form = Form(seed, LENGTHS[-1], correlation_root(residual_RT, group_R))
+    elif told := [one.told for one in done if one.told is not None]:
+        # Held-out errors, where they are larger than what the law expects, are errors of its form as well.
+        sizes = [at.scale * max(at.widening, 1.0) if at.usable else 0.0 for at in fits.values()]
+        scale_T = np.array(sizes)
+        form = form_of(told, scale_T, residual_RT, group_R, seed)
+    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
 
 
 def varying(measurements: Measurements) -> frozenset[str]:
@@ -388,72 +396,6 @@ def varying(measurements: Measurements) -> frozenset[str]:
 
     names = {name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R)}
     return frozenset(names | ({"unique"} if measurements.unique_RL is not None else set()))
-
-
-def _fit_target(
-    law: Law,
-    problem: Problem,
-    measurements: Measurements,
-    weight_R: np.ndarray,
-    starts: int,
-    bootstrap: int,
-    rng: np.random.Generator,
-) -> TargetFit:
-    if "own" in law.needs and problem.own is None:
-        return TargetFit(problem, (), np.full(1, np.nan)[:0], OUTSIDE, np.nan, 0, np.nan, 0.0, np.zeros((0, 0)))
-    everything = inputs_of(measurements)
-    loss_R = measurements.loss(problem.target)
-    keep_R = law.usable(problem, everything) & np.isfinite(loss_R) & (weight_R > 0)
-    inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
-    names = law.parameters(problem)
-    needed = least_runs(law, problem)
-    if len(loss_R) < needed:
-        raise BadInput(
-            f"law {law.name}, target {problem.target}: {len(loss_R)} usable runs for {len(names)} parameters",
-            expected=f"at least {needed} runs, or a law with fewer parameters",
-        )
-    start_SP = law.starts(problem, inputs, loss_R, starts, rng)
-    found = solve(law, problem, inputs, loss_R, weight_R, start_SP)
-    freedom = float(max(len(loss_R) - found.leverage_R.sum(), 1.0))
-    scale = float(np.sqrt((weight_R * found.residual_R**2).sum() / freedom))
-    if bootstrap and np.isfinite(found.cost):
-        theta_BP = resample(law, problem, inputs, weight_R, found, bootstrap, rng)
-    else:
-        theta_BP = np.zeros((0, len(names)))
-    wanted = equations(law, problem, inputs, loss_R, weight_R)
-    vague = unclear(law, problem, wanted, found, scale) if np.isfinite(found.cost) else ()
-    learned = None
-    if isinstance(law, Corrected) and np.isfinite(found.cost):
-        learned = law.residual.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)))
-        left_R = found.residual_R - learned.predict(inputs)
-        scale = float(np.sqrt((weight_R * left_R**2).sum() / freedom))
-    return TargetFit(
-        problem,
-        names,
-        found.theta_P,
-        found.status,
-        found.cost,
-        len(loss_R),
-        scale,
-        found.agreeing,
-        theta_BP,
-        freedom,
-        vague,
-        learned,
-    )
-
-
-def least_runs(law: Law, problem: Problem) -> int:
-    """Runs that a fit needs: one per parameter that no prior speaks of, and two at least."""
-    low_P, high_P = law.bounds(problem)
-    middle_P = np.clip(np.ones(len(low_P)), low_P, high_P)
-    known = law.prior(problem, middle_P)
-    return max(2, len(low_P) - (0 if known is None else int(np.any(known[1] != 0, axis=0).sum())))
-
-
-def inputs_of(measurements: Measurements) -> Inputs:
-    """What a law predicts from."""
-    return Inputs(measurements.p_RL, measurements.N_R, measurements.D_R, measurements.unique_RL)
 
 
 def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix | None) -> None:

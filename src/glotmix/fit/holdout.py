@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -11,11 +11,13 @@ import polars as pl
 from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
-from glotmix.fit.fit import fit
+from glotmix.fit.fit import Fit, fit
 from glotmix.fit.parallel import each
 from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
+from glotmix.laws.null import Null
+from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements
 from glotmix.notebook import Brief, Shown
 from glotmix.progress import Advance
@@ -28,7 +30,11 @@ Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
 Repeats = Literal["repeats"] | None
 """Whether runs are weighed by what repeated mixtures tell of the noise (see :func:`~glotmix.fit.fit.fit`)."""
 STARTS = 4
-"""Starting points of a fit to one fold: there are many folds, and nearly always all starts end alike."""
+"""Starting points of a fit that laws are judged by: nearly always all of them end alike."""
+MOST_UNCONVERGED = 0.1
+"""Share of a law's fits that may end without having converged before it is passed over."""
+LEAST_INSIDE = 8
+"""Held-out mixtures of all languages from which they decide alone which law is chosen."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class Predictions(Brief):
 
     runs: tuple[str, ...]
     """Held-out runs, [R]; one that was held out twice stands in two rows."""
+    group_R: np.ndarray
+    """Number of the mixture of each."""
+    inside_R: np.ndarray
+    """Whether it trained on every language."""
     measured_RT: np.ndarray
     """Their losses."""
     predicted: Mapping[str, np.ndarray]
@@ -74,7 +84,11 @@ class Holdout(Shown):
     problems: Mapping[str, str]
     """Law to the reason why it could not be fitted."""
     predictions: Predictions | None = None
-    """Run by run, for figures; not stored with the scores."""
+    """Run by run, for figures and the choice; not stored with the scores."""
+    used: Mapping[str, float] = field(default_factory=dict)
+    """Law to the number of parameters that its fits made use of, mean over targets: how simple it is."""
+    unconverged: Mapping[str, float] = field(default_factory=dict)
+    """Law to the share of its fits that did not converge, where there are any."""
 
     def mean(self, law: str, targets: Iterable[str] | None = None, what: str = "error") -> float:
         """Mean of a score over targets (default: those in the mixture); NaN when the law lacks one of them."""
@@ -90,6 +104,8 @@ class Holdout(Shown):
             "targets": list(self.targets),
             "noise": {t: _or_none(x) for t, x in self.noise.items()},
             "problems": dict(self.problems),
+            "used": {law: _or_none(x) for law, x in self.used.items()},
+            "unconverged": dict(self.unconverged),
             "scores": {
                 law: {
                     t: {
@@ -116,7 +132,9 @@ class Holdout(Shown):
         }
         noise = {t: _or_nan(x) for t, x in data["noise"].items()}
         languages, targets = tuple(data["languages"]), tuple(data["targets"])
-        return cls(scores, targets, languages, noise, data["split"], data["problems"])
+        used = {law: _or_nan(x) for law, x in data.get("used", {}).items()}
+        unconverged = data.get("unconverged", {})
+        return cls(scores, targets, languages, noise, data["split"], data["problems"], None, used, unconverged)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per law and target: ``law``, ``target``, ``error`` (mean relative error), ``mae`` (mean absolute
@@ -152,8 +170,10 @@ class Holdout(Shown):
             factor = 100 if what == "error" else 1
             means = [factor * self.mean(law, what=what) for law in self.scores]
             table.add_row(label, *["–" if np.isnan(mean) else format(mean, form) for mean in means])
-        if self.problems:
-            table.caption = "\n".join(f"{law}: {problem}" for law, problem in self.problems.items())
+        told = [f"{law}: {problem}" for law, problem in self.problems.items()]
+        told += [f"{law}: {100 * share:.0f} % of its fits did not converge" for law, share in self.unconverged.items()]
+        if told:
+            table.caption = "\n".join(told)
         return table
 
 
@@ -167,17 +187,64 @@ def cross_validate(
     transfer: Transfer = None,
     starts: int = STARTS,
     weights: Repeats = None,
+    near: Mapping[str, Fit] | None = None,
+    judged_R: np.ndarray | None = None,
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Holdout:
     """K-fold cross-validation by mixture: all runs of one mixture stand in the same fold.
 
-    ``folds`` of at least the number of mixtures is leave-one-mixture-out.
+    ``folds`` of at least the number of mixtures is leave-one-mixture-out. The fit of a fold starts from that to all
+    runs (``near``, by law; made here where it is not given) and takes over its noise.
+
+    Args:
+        laws: laws or their names.
+        measurements: the runs.
+        folds: parts of the mixtures.
+        seed: of the folds and starts.
+        targets: which targets; default all.
+        transfer: values for laws that use them, or how to get them from the runs of a fold.
+        starts: starting points of a fit to all runs.
+        weights: see :func:`~glotmix.fit.fit.fit`.
+        near: fits to all runs.
+        judged_R: mask of the runs that are scored when they are held out; default all. The others only help to fit.
+        workers: processes.
+        tell: told how many fits are made.
     """
     fold_R = fold_of(measurements, folds, seed)
-    parts = [(measurements.where(fold_R != k), measurements.where(fold_R == k)) for k in range(fold_R.max() + 1)]
+    judged_R = np.ones(len(measurements), dtype=bool) if judged_R is None else judged_R
+    parts = [
+        (measurements.where(fold_R != k), measurements.where((fold_R == k) & judged_R))
+        for k in range(fold_R.max() + 1)
+        if ((fold_R == k) & judged_R).any()
+    ]
+    chosen, families = _chosen(targets, measurements), [find_law(law) if isinstance(law, str) else law for law in laws]
+    how = _How(chosen, transfer, starts, seed, weights, workers)
+    if near is None:
+        near = fit_all(
+            families, measurements, targets=chosen, transfer=transfer, starts=starts, seed=seed, weights=weights
+        )
+    return _score(families, parts, measurements, how, f"{len(parts)} folds by mixture", tell, near)
+
+
+def fit_all(
+    laws: Iterable[Law | str],
+    measurements: Measurements,
+    *,
+    targets: Iterable[str] | None = None,
+    transfer: Transfer = None,
+    starts: int = STARTS,
+    seed: int = 0,
+    weights: Repeats = None,
+    workers: int = 1,
+    tell: Advance | None = None,
+) -> dict[str, Fit]:
+    """Several laws fitted to all runs, by name, without intervals; those that cannot be fitted are left out."""
     how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
-    return _score(laws, parts, measurements, how, f"{fold_R.max() + 1} folds by mixture", tell)
+    families = [find_law(law) if isinstance(law, str) else law for law in laws]
+    tasks = [(law, measurements, how, _values(law, measurements, transfer)) for law in families]
+    every = each(_whole, tasks, workers, what="Fitting laws", tell=tell)
+    return {law.name: one for law, one in zip(families, every, strict=True) if one is not None}
 
 
 def judge(
@@ -218,39 +285,78 @@ def extrapolate(
     transfer: Transfer = None,
     starts: int = STARTS,
     weights: Repeats = None,
+    near: Mapping[str, Fit] | None = None,
     workers: int = 1,
     tell: Advance | None = None,
 ) -> dict[str, Holdout]:
     """Fit to the tame runs, score on those beyond: "N" and "D" the largest of them, "corners" those of the simplex.
 
-    What the table cannot show is left out; see :func:`~glotmix.fit.splits.by_size` and
-    :func:`~glotmix.fit.splits.corners`.
+    What the table cannot show is left out, and sizes are predicted from fits that start from nothing: what a table
+    hardly tells of sizes would else be known from ``near``, which starts the others. See
+    :func:`~glotmix.fit.splits.by_size` and :func:`~glotmix.fit.splits.corners`.
     """
     how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
     laws, found = list(laws), {}
     for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
-        if parts := by_size(measurements, x_R):
-            what = f"each of the {len(parts)} largest {name} from those below it"
+        if parts := by_size(measurements, x_R, seed):
+            what = f"the largest {name} from those below, mixtures held out too"
             found[name] = _score(laws, parts, measurements, how, what, tell)
     if (split := corners(measurements)) is not None:
         what = f"{len(split[1])} runs in the corners of the simplex from the {len(split[0])} others"
-        found["corners"] = _score(laws, [split], split[1], how, what, tell)
+        found["corners"] = _score(laws, [split], split[1], how, what, tell, near)
     return found
 
 
 def choose(holdout: Holdout) -> str:
-    """The law with the least mean held-out error over the targets in the mixture.
+    """The law with the least mean held-out error over the targets in the mixture, or a simpler kind of law whose error
+    is within one standard error of it (Breiman et al. 1984, section 3.4.3).
 
-    Only laws that predicted every held-out run compete: one that is infinite where a language is absent was judged on
-    the easier runs.
+    The null law is simpler than any other, and a law simpler than one whose residuals a black box learns; between laws
+    of one kind the least error decides, since their priors hold already what the runs do not tell, and an optimum on a
+    law that leaves transfer out pays for every help that it overlooks. The standard error is that of the difference
+    between the two laws, over mixtures. An optimum lies where nearly every language has a share, so mixtures of all of
+    them decide alone where ``LEAST_INSIDE`` were held out: at single languages and small coalitions a law may fail that
+    is right inside, and the mean of all runs look good. Only laws that predicted every held-out run compete (one that
+    is infinite where a language is absent was judged on the easier runs), and a law of which more than
+    ``MOST_UNCONVERGED`` of the fits did not converge only if there is no other.
     """
     most = {t: max((of[t].runs for of in holdout.scores.values() if t in of), default=0) for t in holdout.targets}
     complete = [law for law, of in holdout.scores.items() if all(s.runs == most[t] for t, s in of.items())]
-    means = {law: holdout.mean(law) for law in complete}
-    finite = {law: mean for law, mean in means.items() if np.isfinite(mean)}
+    finite = [law for law in complete if np.isfinite(holdout.mean(law))]
     if not finite:
         raise BadInput("no law predicts every target of the mixture", expected="at least the null law")
-    return min(finite, key=lambda law: finite[law])
+    settled = [law for law in finite if holdout.unconverged.get(law, 0.0) <= MOST_UNCONVERGED]
+    finite = settled if any(law != "null" for law in settled) else finite
+    if holdout.predictions is None:
+        return min(finite, key=holdout.mean)
+    error_GL = _errors(holdout, finite)
+    mean_L = error_GL.mean(axis=0)
+    ahead_GL = error_GL - error_GL[:, [int(mean_L.argmin())]]
+    spread_L = ahead_GL.std(axis=0, ddof=1) / np.sqrt(len(ahead_GL)) if len(ahead_GL) > 1 else np.zeros(len(finite))
+    near = [k for k in range(len(finite)) if mean_L[k] - mean_L.min() <= spread_L[k]]
+    return finite[min(near, key=lambda k: (_kind(finite[k]), mean_L[k]))]
+
+
+def _kind(name: str) -> int:
+    """0 for the null law, 2 for one with a black box, 1 for all others."""
+    law = find_law(name)
+    return 2 if isinstance(law, Corrected) else int(not isinstance(law, Null))
+
+
+def _errors(holdout: Holdout, laws: list[str]) -> np.ndarray:
+    """Relative error of the held-out mixtures under every law, mean over its runs and the targets inside, [G, laws]."""
+    told = holdout.predictions
+    assert told is not None
+    inside = [t for t, target in enumerate(holdout.targets) if target in holdout.languages]
+    columns = inside or list(range(len(holdout.targets)))
+    enough = len(np.unique(told.group_R[told.inside_R])) >= LEAST_INSIDE
+    keep_R = told.inside_R if enough else np.ones(len(told.runs), dtype=bool)
+    off = [np.abs(told.predicted[law][keep_R][:, columns] / told.measured_RT[keep_R][:, columns] - 1) for law in laws]
+    known_LR = np.stack([np.isfinite(one).sum(axis=1) for one in off])
+    off_LR = np.stack([np.where(np.isfinite(one), one, 0.0).sum(axis=1) for one in off]) / np.maximum(known_LR, 1)
+    _, group_R = np.unique(told.group_R[keep_R], return_inverse=True)
+    runs_G = np.bincount(group_R)
+    return np.stack([np.bincount(group_R, off_R) / runs_G for off_R in off_LR], axis=1)
 
 
 def noise_floor(measurements: Measurements) -> dict[str, float]:
@@ -285,14 +391,27 @@ def _chosen(targets: Iterable[str] | None, measurements: Measurements) -> tuple[
 
 
 def _score(
-    laws: Iterable[Law | str], parts: list[Split], noisy: Measurements, how: _How, split: str, tell: Advance | None
+    laws: Iterable[Law | str],
+    parts: list[Split],
+    noisy: Measurements,
+    how: _How,
+    split: str,
+    tell: Advance | None,
+    near: Mapping[str, Fit] | None = None,
 ) -> Holdout:
     """Fit every law to every part, and score what it predicts for the runs held out; ``noisy`` tells the noise."""
     scores: dict[str, dict[str, Score]] = {}
     problems: dict[str, str] = {}
     predicted: dict[str, np.ndarray] = {}
     families = [find_law(law) if isinstance(law, str) else law for law in laws]
-    tasks = [(law, train, test, how, _values(law, train, how.transfer)) for law in families for train, test in parts]
+    near = near or {}
+    used: dict[str, float] = {}
+    unconverged: dict[str, float] = {}
+    tasks = [
+        (law, train, test, how, _values(law, train, how.transfer), near.get(law.name))
+        for law in families
+        for train, test in parts
+    ]
     every = each(_predicted, tasks, how.workers, what=f"Judging laws: {split}", tell=tell)
     columns = [noisy.targets.index(target) for target in how.targets]
     measured_RT = np.concatenate([test.loss_RT[:, columns] for _, test in parts])
@@ -301,7 +420,11 @@ def _score(
         if wrong := next((value for value in values if isinstance(value, str)), None):
             problems[law.name] = wrong
             continue
-        predicted[law.name] = predicted_RT = np.concatenate(values)
+        made = [value for value in values if not isinstance(value, str)]
+        predicted[law.name] = predicted_RT = np.concatenate([one.value_RT for one in made])
+        used[law.name] = float(np.mean([one.used for one in made]))
+        if any(lost := [one.unconverged for one in made]):
+            unconverged[law.name] = float(np.mean(lost))
         scores[law.name] = {
             target: one
             for t, target in enumerate(how.targets)
@@ -319,7 +442,9 @@ def _score(
         {t: noise[t] for t in how.targets},
         split,
         problems,
-        Predictions(runs, measured_RT, predicted),
+        Predictions(runs, *_mixtures([test for _, test in parts]), measured_RT, predicted),
+        used,
+        unconverged,
     )
 
 
@@ -333,19 +458,64 @@ def _values(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix
         return error
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What one law said of the runs held out of one part."""
+
+    value_RT: np.ndarray
+    used: float
+    unconverged: float
+
+
 def _predicted(
-    law: Law, train: Measurements, test: Measurements, how: _How, transfer: TransferMatrix | BadInput | None
-) -> np.ndarray | str:
+    law: Law,
+    train: Measurements,
+    test: Measurements,
+    how: _How,
+    transfer: TransferMatrix | BadInput | None,
+    near: Fit | None,
+) -> _Made | str:
     """Predicted losses of the runs held out, or why the law could not be fitted."""
     if isinstance(transfer, BadInput):
         return str(transfer)
     try:
-        fitted = fit(
-            law, train, targets=how.targets, transfer=transfer, starts=how.starts, seed=how.seed, weights=how.weights
-        )
+        fitted = _fitted(law, train, how, transfer, near)
     except BadInput as error:
         return str(error)
-    return fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
+    value_RT = fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
+    usable = [at for at in fitted.fits.values() if at.usable]
+    used = float(np.mean([at.used for at in usable])) if usable else float("nan")
+    lost = float(np.mean([at.status != "converged" for at in usable])) if usable else 0.0
+    return _Made(value_RT, used, lost)
+
+
+def _whole(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | BadInput | None) -> Fit | None:
+    """The law fitted to all runs; None where it cannot be, which every fold will tell."""
+    if isinstance(transfer, BadInput):
+        return None
+    try:
+        return _fitted(law, runs, how, transfer, None)
+    except BadInput:
+        return None
+
+
+def _fitted(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | None, near: Fit | None) -> Fit:
+    return fit(
+        law,
+        runs,
+        targets=how.targets,
+        transfer=transfer,
+        starts=how.starts,
+        seed=how.seed,
+        weights=how.weights,
+        near=near,
+    )
+
+
+def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:
+    """Number of the mixture of every run of several tables, and whether it trained on every language, each [R]."""
+    p_RL = np.round(np.concatenate([part.p_RL for part in parts]), 6)
+    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), (p_RL > 0).all(axis=1)
 
 
 def score(predicted_R: np.ndarray, measured_R: np.ndarray) -> Score | None:

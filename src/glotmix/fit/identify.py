@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glotmix.fit.solve import ROBUST_SCALE, Equations, Solution, inner
+from glotmix.fit.solve import Equations, Solution, inner
 from glotmix.laws.law import Law, Problem
 
 REDUNDANT = 1e-10
@@ -15,7 +15,7 @@ VAGUE = 1.0
 """A parameter without a prior is vague if its standard deviation is more than this on the scale of its logarithm."""
 
 
-def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution, scale: float) -> tuple[str, ...]:
+def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution) -> tuple[str, ...]:
     """One sentence per group of parameters that only their combination is known of, or that the runs hardly speak of.
 
     The information of the runs is ``JᵀJ / scale²`` at the fitted point, J the derivatives of ln L, and that of the
@@ -27,7 +27,7 @@ def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution, scal
     low_P, high_P = law.bounds(problem)
     robust = len(wanted.log_loss_R)
     _, rows_MP = wanted(inner(np.clip(found.theta_P, low_P, high_P), wanted.log_P))
-    runs_PP = rows_MP[:robust].T @ rows_MP[:robust] * (ROBUST_SCALE / max(scale, 1e-12)) ** 2
+    runs_PP = rows_MP[:robust].T @ rows_MP[:robust]
     prior_PP = rows_MP[robust:].T @ rows_MP[robust:]
     bound_P = (found.theta_P <= low_P) | (found.theta_P >= high_P)
     sentences = [f"{name} is at the end of its range" for name in _named(names, bound_P & ~_unit(prior_PP))]
@@ -37,8 +37,11 @@ def unclear(law: Law, problem: Problem, wanted: Equations, found: Solution, scal
     value_K, vector_PK = np.linalg.eigh(both_PP / np.outer(size_P, size_P))
     unseen_K = value_K < REDUNDANT * max(float(value_K.max(initial=0.0)), 1e-300)
     redundant_P = np.zeros(len(free), dtype=bool)
+    value_P = np.where(wanted.log_P[free], 1.0, np.maximum(np.abs(found.theta_P[free]), 1e-12))
     for vector_P in vector_PK[:, unseen_K].T:
-        part_P = np.abs(vector_P) > 0.1
+        # In the units of the information a parameter that hardly matters hides; in its own units it may move most.
+        own_P = np.abs(vector_P / size_P / value_P)
+        part_P = (np.abs(vector_P) > 0.1) | (own_P > 0.1 * own_P.max())
         redundant_P |= part_P
         together = ", ".join(_named(free_names, part_P))
         only = "only a combination of them" if part_P.sum() > 1 else "nothing of it"

@@ -37,6 +37,7 @@ class Jackknife:
         mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray,
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
+        unique: np.ndarray | None = None,
         coverage: float = 0.95,
     ) -> Prediction:
         """Losses with intervals for what a new run would measure.
@@ -50,8 +51,8 @@ class Jackknife:
         Raises:
             BadInput: fewer runs than the coverage needs (19 for 95 %).
         """
-        whole = self.whole.predict(mixtures, N, D)
-        log_PRT = np.log(np.stack([one.predict(mixtures, N, D).value_RT for one in self.without]))
+        whole = self.whole.predict(mixtures, N, D, unique)
+        log_PRT = np.log(np.stack([one.predict(mixtures, N, D, unique).value_RT for one in self.without]))
         low_RT, high_RT = np.full_like(whole.value_RT, np.nan), np.full_like(whole.value_RT, np.nan)
         for t, target in enumerate(self.whole.targets):
             known_R = np.flatnonzero(np.isfinite(self.residual_RT[:, t]))
@@ -87,27 +88,27 @@ def jackknife(
         parts: how many groups; default one per mixture.
         targets: which targets; default all.
         transfer: values for laws that use them.
-        starts: starting points per fit.
+        starts: starting points of the fit to all runs, from which the others start.
         seed: of starts and groups.
         workers: processes that share the fits.
     """
     law = find_law(law) if isinstance(law, str) else law
     chosen = measurements.targets if targets is None else tuple(targets)
     part_R = mixtures_of(measurements) if parts is None else fold_of(measurements, parts, seed)
-    keep = [part_R >= 0, *[part_R != part for part in range(int(part_R.max()) + 1)]]
-    tasks = [(law, measurements.where(keep_R), chosen, transfer, starts, seed) for keep_R in keep]
-    whole, *without = each(_fit, tasks, workers)
+    keep = [part_R != part for part in range(int(part_R.max()) + 1)]
+    whole = fit(law, measurements, targets=chosen, transfer=transfer, starts=starts, seed=seed)
+    tasks = [(law, measurements.where(keep_R), chosen, transfer, whole) for keep_R in keep]
+    without = each(_fit, tasks, workers)
     columns = [measurements.targets.index(target) for target in chosen]
     residual_RT = np.full((len(measurements), len(chosen)), np.nan)
     for part, one in enumerate(without):
         out = measurements.where(part_R == part)
         with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.log(out.loss_RT[:, columns]) - np.log(one.predict(out.p_RL, out.N_R, out.D_R).value_RT)
+            told = one.predict(out.p_RL, out.N_R, out.D_R, out.unique_RL)
+            ratio = np.log(out.loss_RT[:, columns]) - np.log(told.value_RT)
         residual_RT[part_R == part] = np.where(np.isfinite(ratio), np.abs(ratio), np.nan)
     return Jackknife(whole, tuple(without), part_R, residual_RT)
 
 
-def _fit(
-    law: Law, runs: Measurements, targets: tuple[str, ...], transfer: TransferMatrix | None, starts: int, seed: int
-) -> Fit:
-    return fit(law, runs, targets=targets, transfer=transfer, starts=starts, seed=seed)
+def _fit(law: Law, runs: Measurements, targets: tuple[str, ...], transfer: TransferMatrix | None, whole: Fit) -> Fit:
+    return fit(law, runs, targets=targets, transfer=transfer, near=whole)

@@ -45,7 +45,7 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
         runs = read_runs(jackknifed)
         remarks = (*remarks, *runs.remarks)
         by = intervals_from(fitted, same_names(runs, fitted, where=jackknifed))
-    prediction = by.predict(read.p_RL, read.N_R, read.D_R)
+    prediction = by.predict(read.p_RL, read.N_R, read.D_R, read.unique_RL)
     prediction = replace(prediction, beyond=tuple(rows_beyond(fitted, read.p_RL, read.N_R, read.D_R)))
     write_csv(read.written.with_columns(prediction.to_polars()).fill_nan(None), out)
     return Predicted(len(read.p_RL), sum(bool(words) for words in prediction.beyond), remarks)

@@ -11,6 +11,8 @@ Split = tuple[Measurements, Measurements]
 """Runs fitted to, runs held out."""
 LEAST_SIZES = 3
 """Sizes in a table from which the largest can be held out: two say nothing of how the step between them goes on."""
+SIZE_FOLDS = 3
+"""Parts of the mixtures that are held out in turn together with a size."""
 CORNERS, LEAST_MIXTURES = 0.2, 10
 """Share of the mixtures that count as the corners of the simplex, and mixtures from which they can be held out."""
 
@@ -38,17 +40,29 @@ def fold_of(measurements: Measurements, folds: int, seed: int) -> np.ndarray:
     return np.asarray(fold_G[group_R])
 
 
-def by_size(measurements: Measurements, x_R: np.ndarray) -> list[Split]:
+def by_size(measurements: Measurements, x_R: np.ndarray, seed: int = 0) -> list[Split]:
     """The largest size (of N or D, [R]) from all smaller ones; from four sizes on the one before it too.
 
     One step up is predicted at a time, and two of them where that is possible, since a single step is easily predicted
-    well by chance. Nothing where fewer than ``LEAST_SIZES`` sizes were run.
+    well by chance. Mixtures are held out together with the size, in ``SIZE_FOLDS`` folds: else a law could learn every
+    mixture at a small size, and would be judged on nothing but the step. Nothing where fewer than ``LEAST_SIZES`` sizes
+    were run.
     """
     sizes = _sizes(x_R)
     if len(sizes) < LEAST_SIZES:
         return []
-    steps = [-1] if len(sizes) == LEAST_SIZES else [-2, -1]
-    return [(measurements.where(x_R < 0.99 * sizes[k]), measurements.where(_near(x_R, sizes[k]))) for k in steps]
+    group_R = mixtures_of(measurements)
+    folds = SIZE_FOLDS if int(group_R.max()) + 1 >= LEAST_MIXTURES else 1
+    fold_R = fold_of(measurements, folds, seed) if folds > 1 else np.zeros(len(group_R), dtype=int)
+    splits = []
+    for k in [-1] if len(sizes) == LEAST_SIZES else [-2, -1]:
+        below_R, there_R = x_R < 0.99 * sizes[k], _near(x_R, sizes[k])
+        for fold in range(folds):
+            apart_R = fold_R == fold
+            fitted_R = below_R & ~apart_R if folds > 1 else below_R
+            if fitted_R.any() and (there_R & apart_R).any():
+                splits.append((measurements.where(fitted_R), measurements.where(there_R & apart_R)))
+    return splits
 
 
 def corners(measurements: Measurements) -> Split | None:

@@ -29,8 +29,12 @@ class Committee(Residual):
     trees: LightGBM = field(default_factory=LightGBM)
     """The rough half."""
 
-    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
-        smooth, rough = (box.learn(inputs, residual_R, weight_R, seed) for box in (self.process, self.trees))
+    def learn(
+        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+    ) -> Learned:
+        before = known.smooth if isinstance(known, Averaged) else None
+        smooth = self.process.learn(inputs, residual_R, weight_R, seed, before)
+        rough = self.trees.learn(inputs, residual_R, weight_R, seed)
         return Averaged(smooth, rough)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
@@ -54,6 +58,10 @@ class Averaged(Learned):
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
         return self.smooth.deviation(inputs)
+
+    @property
+    def noise(self) -> float:
+        return self.smooth.noise
 
     def to_json(self) -> dict[str, Any]:
         return {"process": self.smooth.to_json(), "trees": self.rough.to_json()}

@@ -28,7 +28,9 @@ class LightGBM(Residual):
     leaf: int = 20
     """Least runs in a leaf; 20 is LightGBM's default, which RegMix keeps."""
 
-    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
+    def learn(
+        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+    ) -> Learned:
         library = _library()
         settings = {"objective": "regression", "learning_rate": 1e-2, "min_data_in_leaf": self.leaf, "seed": seed}
         settings |= {"num_threads": 1, "verbosity": -1}

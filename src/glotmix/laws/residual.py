@@ -27,6 +27,16 @@ class Learned(ABC):
     def deviation(self, inputs: Inputs) -> np.ndarray:
         """Standard deviation of what it predicts, without the noise of a run, [R]."""
 
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of a run that it has found; NaN if it looks for none."""
+        return float("nan")
+
+    @property
+    def used(self) -> float:
+        """Parameters that it makes use of, for telling which of two laws is the simpler one; infinite if not known."""
+        return float("inf")
+
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -39,8 +49,10 @@ class Residual(ABC):
     """As typed on the command line."""
 
     @abstractmethod
-    def learn(self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int) -> Learned:
-        """Fit to the residuals of one target."""
+    def learn(
+        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+    ) -> Learned:
+        """Fit to the residuals of one target; ``known`` is what was learned of nearly the same runs."""
 
     @abstractmethod
     def from_json(self, data: Mapping[str, Any]) -> Learned:

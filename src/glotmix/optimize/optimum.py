@@ -18,6 +18,9 @@ from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
 from glotmix.tables import by_group
 
+NOTHING_TOLD = "the runs tell no mixture from another"
+"""What the status begins with where the law's losses are the same for every mixture."""
+
 
 @dataclass(frozen=True, repr=False)
 class Baseline(Shown):

@@ -70,6 +70,7 @@ def optimum_of(
         BadInput: a limit in epochs without unique tokens and D, or whatever else is wrong with the question.
     """
     aim, limits, known = _question(fitted, config, unique, D)
+    fitted = fitted.with_unique(known)
     warnings = (*beyond(fitted.measured, N, D), *ignored(fitted, N, D))
     if keep is not None:
         return replace(minimise_kept(keep, fitted, aim, limits, N=N, D=D), warnings=warnings)

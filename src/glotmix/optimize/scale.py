@@ -291,7 +291,8 @@ def climb_of(
     """
     if not sizes and C is None:
         raise BadInput("no size and no budget", expected="--at N:D, --compute C, or both")
-    aim, limits, _ = _question(fitted, config, unique, D=1.0)  # of no run in particular: any corpus fills one token
+    aim, limits, known = _question(fitted, config, unique, D=1.0)  # of no run in particular: any corpus fills one token
+    fitted = fitted.with_unique(known)
     climbed: list[Scaled] = []
     unfilled: list[Unfilled] = []
     for N, D in sizes:

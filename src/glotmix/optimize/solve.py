@@ -13,12 +13,15 @@ from glotmix.optimize import uncertainty
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.constraint import Constraints
 from glotmix.optimize.objective import Objective
-from glotmix.optimize.optimum import Baseline, Gain, Nearest, Optimum
+from glotmix.optimize.optimum import NOTHING_TOLD, Baseline, Gain, Nearest, Optimum
 from glotmix.optimize.predictor import Predictor, hedged
 from glotmix.optimize.prices import language_prices, limits_touched
 from glotmix.optimize.search import search, starting_points, with_own_bests
 
 __all__ = ["Optimum", "minimise"]
+
+KEPT = {"current": "the mixture in use", "natural": "the natural mixture", "uniform": "the uniform mixture"}
+"""What is recommended where nothing can be told of mixtures: the first of these baselines that there is."""
 
 
 def minimise(
@@ -67,22 +70,26 @@ def minimise(
     known = [mixture.vector(languages) for mixture in others.values() if not constraints.broken(mixture)]
     sought = composite if caution is None else replace(composite, predictor=hedged(predictor, caution, resamples))
     found = search(sought, starting_points(sought, starts, rng, known))
-    p_L = min([found.p_L, *known], key=sought.value)
+    p_L, status = min([found.p_L, *known], key=sought.value), found.status
+    kept = next((name for name in KEPT if name in others and not constraints.broken(others[name])), None)
+    if kept is not None and _tells_nothing(composite, rng):
+        p_L, status = others[kept].vector(languages), f"{NOTHING_TOLD}: the recommendation is {KEPT[kept]}"
     chosen = uncertainty.choose_again(composite, p_L, resamples)
     here = uncertainty.outlook(composite, p_L)
+    margin = 0.0 if chosen is None else chosen.optimism(here.value)
     rows, gains = [], {}
     for name, mixture in others.items():
         there = uncertainty.outlook(composite, mixture.vector(languages))
         value = uncertainty.estimate(there.value, there.value_B)
         rows.append(Baseline(name, mixture, there.predicted, value, constraints.broken(mixture)))
-        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B)
-        honest = None if chosen is None else _honest_gain(gain.value, there.value, there.value_B, chosen)
+        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B, margin)
+        honest = None if chosen is None else _honest_gain(gain.value, margin)
         gains[name] = Gain(gain.value, gain.low, gain.high, honest)
     return Optimum(
         mixture=Mixture.from_vector(languages, p_L),
         predicted=here.predicted,
-        objective=uncertainty.estimate(here.value, here.value_B),
-        honest=None if chosen is None else here.value + chosen.optimism,
+        objective=uncertainty.estimate(here.value, here.value_B, margin),
+        honest=None if chosen is None else here.value + margin,
         baselines=tuple(rows),
         gains=gains,
         active=limits_touched(composite, p_L, found),
@@ -90,7 +97,7 @@ def minimise(
         spread=None if chosen is None else uncertainty.spread(composite, p_L, chosen.indifference),
         nearest=None if measured is None else _nearest(languages, p_L, np.asarray(measured, dtype=float)),
         epochs=_epochs(constraints, p_L, D),
-        status=found.status,
+        status=status,
         gap=found.certificate.gap,
         agreeing=found.agreeing,
         aim=composite.objective,
@@ -100,12 +107,14 @@ def minimise(
     )
 
 
-def _honest_gain(gain: float, other: float, other_B: np.ndarray, chosen: uncertainty.Chosen) -> float | None:
-    """The gain less what choosing adds to it: claimed on the fit that chose, minus judged on the one that did not."""
-    claimed_C = other_B[chosen.resample_C] - chosen.claimed_C
-    if not (np.isfinite(gain) and np.isfinite(claimed_C).all()):
-        return None
-    return gain - float(np.mean(claimed_C - (other - chosen.judged_C)))
+def _tells_nothing(composite: Composite, rng: np.random.Generator) -> bool:
+    """Whether the objective is the same for every mixture, as under the null law."""
+    return all(np.ptp(composite.slopes(p_L)) <= 1e-12 for p_L in starting_points(composite, 4, rng))
+
+
+def _honest_gain(gain: float, margin: float) -> float | None:
+    """The gain less what choosing adds to it."""
+    return gain - margin if np.isfinite(gain) else None
 
 
 def _nearest(languages: tuple[str, ...], p_L: np.ndarray, measured_RL: np.ndarray) -> Nearest:

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows
 from glotmix.report.frames.loop import loop_rows
@@ -66,6 +67,8 @@ def typical_distance(p_RL: np.ndarray, most: int = 300) -> float:
 def _solver(evidence: Evidence) -> list[Caution]:
     if evidence.advice is None or evidence.advice.status in ("converged", "optimal", "ok"):
         return []
+    if evidence.advice.status.startswith(NOTHING_TOLD):
+        return []  # the headline says so
     return [
         Caution(
             "serious",

@@ -11,6 +11,7 @@ from glotmix.artifact import write_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import Holdout, choose, cross_validate, judge
+from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
@@ -96,8 +97,9 @@ class MixtureStudy(Training):
     def laws(self, measurements: Measurements, transfer: TransferMatrix | None) -> Judgement:
         """Judge every law, choose one, and fit all of them to all runs.
 
-        The choice is made by cross-validation over the fitting runs. A held-out swarm only judges: its errors are those
-        of laws that have not seen it. The laws returned are then fitted to everything.
+        The choice is made by cross-validation, on the swarm where there is one: mixtures of all languages are what an
+        optimum needs, and coalitions are not. Each part of it is predicted by laws fitted to everything else. The
+        errors of a held-out swarm are those of laws that have not seen it. The laws returned are fitted to everything.
         """
         config = self.config
         known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active")
@@ -108,7 +110,18 @@ class MixtureStudy(Training):
         seed, weights = config.fit.seed, config.fit.weights
         with self.narrator.bar("Judging laws") as tell:
             folds, values = config.fit.folds, self._values_in_fold(transfer)
-            crossed = cross_validate(laws, fit_on, folds=folds, seed=seed, transfer=values, weights=weights, tell=tell)
+            inside_R = np.array([role == "swarm" for role in known.role_R])
+            judged_R = inside_R if len(swarm) > 1 and mixtures_of(swarm).max() > 0 else None
+            crossed = cross_validate(
+                laws,
+                known,
+                folds=folds,
+                seed=seed,
+                transfer=values,
+                weights=weights,
+                judged_R=judged_R,
+                tell=tell,
+            )
             judged = None
             if held:
                 judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)

@@ -1,0 +1,308 @@
+"""One law fitted to the losses of one target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.stats import t as student
+
+from glotmix.errors import BadInput
+from glotmix.fit.bootstrap import LeftOut, leave_out, multipliers, resample
+from glotmix.fit.form import evidence
+from glotmix.fit.identify import unclear
+from glotmix.fit.noise import Noise, noise_in, robust_square, sound
+from glotmix.fit.solve import ROBUST_SCALE, SOFT_L1, TOLERANCE, Equations, Solution, equations, inner, solve
+from glotmix.laws.law import Inputs, Law, Problem
+from glotmix.laws.residual import Corrected, Learned
+from glotmix.measurements import Measurements
+from glotmix.notebook import Shown
+
+OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
+ROUNDS, SETTLED = 5, 0.1
+"""How often the noise is estimated and the law fitted again, at most, and the change of ln scale that ends it."""
+
+
+NEAR_TOLERANCE = 1e-5
+"""Relative fall of the cost below which the step of a refit to a part of the runs is small."""
+HELD_OUT_PARTS = 10
+"""Parts of the mixtures that are left out in turn to see whether the intervals are as wide as held-out errors are."""
+
+
+@dataclass(frozen=True, repr=False)
+class TargetFit(Shown):
+    """A law fitted to the losses of one target."""
+
+    problem: Problem
+    """What the law knew beforehand."""
+    names: tuple[str, ...]
+    """Names of the parameters, [P]."""
+    theta_P: np.ndarray
+    """Fitted parameters; NaN where the status says that there is none."""
+    status: str
+    """"converged", or the problem in words."""
+    cost: float
+    """The objective that the fit minimised: half the robust sum of squares in standard deviations, and the prior."""
+    runs: int
+    """Runs that were fitted to."""
+    scale: float
+    """Relative error of a run (standard deviation of ln L), at the mean loss where it changes with the loss."""
+    agreeing: float
+    """Share of the starts that ended at the same optimum; low values warn of a rugged objective."""
+    bootstrap_BP: np.ndarray
+    """Resampled parameters; [0, P] without a bootstrap."""
+    freedom: float = np.inf
+    """Degrees of freedom of an interval: mixtures fitted to, less the parameters in use (half of them at least)."""
+    unclear: tuple[str, ...] = ()
+    """What the runs do not tell of the parameters, in words."""
+    learned: Learned | None = None
+    """What a black box learned of the residuals, for laws of the form LAW+BOX."""
+    power: float = 0.0
+    """How the noise grows with the loss (see :class:`~glotmix.fit.noise.Noise`)."""
+    middle: float = 0.0
+    """ln of the loss at which it is ``scale``."""
+    used: float = np.nan
+    """Parameters in use: a prior makes them fewer than there are (the sum of the leverages)."""
+    widening: float = 1.0
+    """Held-out errors in units of what the law itself expects them to be; intervals of new runs are that much wider."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are parameters to predict with."""
+        return len(self.theta_P) > 0 and bool(np.isfinite(self.theta_P).all())
+
+    @property
+    def noise(self) -> Noise:
+        """The noise of a run."""
+        return Noise(self.scale, self.power, self.middle)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per parameter: ``parameter``, ``value``, ``low`` and ``high`` (2.5 and 97.5 % of the resamples, null
+        without them)."""
+        low_P = high_P = np.full(len(self.theta_P), np.nan)
+        if len(self.bootstrap_BP):
+            low_P, high_P = np.percentile(self.bootstrap_BP, [2.5, 97.5], axis=0)
+        columns = {"parameter": self.names, "value": self.theta_P, "low": low_P, "high": high_P}
+        return pl.DataFrame(columns, schema_overrides={"parameter": pl.String}).fill_nan(None)
+
+
+@dataclass(frozen=True)
+class Task:
+    """How a target is fitted."""
+
+    starts: int
+    """Starting points."""
+    bootstrap: int
+    """Resamples."""
+    seed: int
+    """Of starts and resamples."""
+    group_R: np.ndarray
+    """Number of the mixture of each run."""
+    form: bool
+    """Whether to look for an error of the law's form."""
+    near: TargetFit | None = None
+    """A fit to nearly the same runs: it is started from, and its noise is taken over."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted target and what the fit of all targets needs to know of it."""
+
+    fit: TargetFit
+    """The fit."""
+    residual_R: np.ndarray
+    """ln L - ln L̂ of every run of the table; NaN where it was not fitted to."""
+    told: np.ndarray | None
+    """Evidence of an error of form; None where it was not looked for."""
+
+
+def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R: np.ndarray, task: Task) -> Fitted:
+    """Fit a law to one target; see :func:`~glotmix.fit.fit.fit`."""
+    nothing_R = np.full(len(measurements), np.nan)
+    if "own" in law.needs and problem.own is None:
+        at = TargetFit(problem, (), np.full(0, np.nan), OUTSIDE, np.nan, 0, np.nan, 0.0, np.zeros((0, 0)))
+        return Fitted(at, nothing_R, None)
+    everything = inputs_of(measurements)
+    loss_R = measurements.loss(problem.target)
+    keep_R = law.usable(problem, everything) & np.isfinite(loss_R) & (weight_R > 0)
+    names, needed = law.parameters(problem), least_runs(law, problem)
+    if keep_R.sum() < needed:
+        raise BadInput(
+            f"law {law.name}, target {problem.target}: {keep_R.sum()} usable runs for {len(names)} parameters",
+            expected=f"at least {needed} runs, or a law with fewer parameters",
+        )
+    rng = np.random.default_rng((task.seed, measurements.targets.index(problem.target)))
+    inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
+    found, noise, wanted = _settled(law, problem, inputs, loss_R, weight_R, task, rng)
+    group_R = np.unique(task.group_R[keep_R], return_inverse=True)[1]
+    theta_BP, vague, told, widening = np.zeros((0, len(names))), (), None, 1.0
+    box = law.residual if isinstance(law, Corrected) and np.isfinite(found.cost) else None
+    learned, residual_R = None, found.residual_R
+    if box is not None:
+        known = None if task.near is None else task.near.learned
+        learned = box.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)), known)
+        residual_R = found.residual_R - learned.predict(inputs)
+        left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
+        noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle)
+    if np.isfinite(found.cost) and task.near is None:
+        vague = unclear(law, problem, wanted, found)
+    if np.isfinite(found.cost) and task.bootstrap:
+        groups = int(task.group_R.max()) + 1
+        left = leave_out(wanted, found.theta_P, task.group_R[keep_R], groups)
+        theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), rng)
+        spread_R = _spread(wanted, found, left)
+        variance_R = spread_R + noise.deviation(np.log(loss_R) - residual_R) ** 2
+        held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
+        held_R, variance_R = np.where(np.isfinite(held_R), held_R, left.residual_R), variance_R + box_R**2
+        widening = _widening(held_R / np.sqrt(variance_R), group_R)
+        told = _told(wanted, found, inputs, task.seed) if task.form and box is None else None
+    at = TargetFit(
+        problem,
+        names,
+        found.theta_P,
+        found.status,
+        found.cost,
+        len(loss_R),
+        noise.scale,
+        found.agreeing,
+        theta_BP,
+        max(float(group_R.max()) + 1 - float(found.leverage_R.sum()), float(group_R.max()) / 2, 1.0),
+        vague,
+        learned,
+        noise.power,
+        noise.middle,
+        float(found.leverage_R.sum()) + (0.0 if learned is None else learned.used),
+        widening,
+    )
+    nothing_R[keep_R] = residual_R
+    return Fitted(at, nothing_R, told)
+
+
+def least_runs(law: Law, problem: Problem) -> int:
+    """Runs that a fit needs: one per parameter that no prior speaks of, and two at least."""
+    low_P, high_P = law.bounds(problem)
+    middle_P = np.clip(np.ones(len(low_P)), low_P, high_P)
+    known = law.prior(problem, middle_P)
+    return max(2, len(low_P) - (0 if known is None else int(np.any(known[1] != 0, axis=0).sum())))
+
+
+def inputs_of(measurements: Measurements) -> Inputs:
+    """What a law predicts from."""
+    return Inputs(measurements.p_RL, measurements.N_R, measurements.D_R, measurements.unique_RL)
+
+
+def _settled(
+    law: Law,
+    problem: Problem,
+    inputs: Inputs,
+    loss_R: np.ndarray,
+    weight_R: np.ndarray,
+    task: Task,
+    rng: np.random.Generator,
+) -> tuple[Solution, Noise, Equations]:
+    """Fit, estimate the noise, fit again in its units, until both agree: neither priors nor runs rule unduly."""
+    near = task.near if task.near is not None and task.near.usable else None
+    if near is None or len(near.theta_P) != len(law.parameters(problem)):
+        start_SP = law.starts(problem, inputs, loss_R, task.starts, rng)
+        noise, rounds = Noise(ROBUST_SCALE), ROUNDS
+    else:
+        start_SP, noise, rounds = near.theta_P[None], near.noise, 0
+    log_fitted_R = np.log(loss_R)
+    even_R = weight_R
+    if near is not None:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            log_fitted_R = np.log(law.predict(problem, near.theta_P, inputs))
+        if near.learned is not None:  # its noise is what the black box leaves over, not what the law does
+            noise = Noise(float(np.sqrt(robust_square(np.log(loss_R) - log_fitted_R))))
+        even_R = weight_R / noise.relative(log_fitted_R) ** 2
+    # A fit that was started from its like ends where it should to a hundredth of its own uncertainty.
+    tolerance = TOLERANCE if near is None else NEAR_TOLERANCE
+    found = solve(law, problem, inputs, loss_R, even_R, start_SP, tolerance=tolerance, scale=noise.scale)
+    for _ in range(rounds):
+        if not np.isfinite(found.cost):
+            break
+        log_fitted_R = np.log(loss_R) - found.residual_R
+        before, noise = noise, noise_in(found, weight_R, log_fitted_R)
+        if abs(np.log(noise.scale / before.scale)) < SETTLED and noise.power == before.power:
+            break
+        even_R = weight_R / noise.relative(log_fitted_R) ** 2
+        again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], tolerance=1e-7, scale=noise.scale)
+        found = Solution(again.theta_P, again.cost, again.status, again.residual_R, again.leverage_R, found.agreeing)
+    return found, noise, equations(law, problem, inputs, loss_R, even_R, noise.scale)
+
+
+def _spread(wanted: Equations, found: Solution, left: LeftOut) -> np.ndarray:
+    """Variance of ln L̂ at the runs under the resamples, [R], to first order."""
+    _, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
+    moved_RK = rows_MP[: len(left.residual_R)] @ np.vstack([left.shift_GP, left.prior_KP]).T
+    return np.asarray((moved_RK**2).sum(axis=1) / wanted.root_R**2)
+
+
+def _held_out(
+    wanted: Equations,
+    found: Solution,
+    group_R: np.ndarray,
+    needed: int,
+    learned: Learned | None,
+    weight_R: np.ndarray,
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """ln L - ln L̂ of every run [R] under the law fitted again without its part of the mixtures, NaN where it cannot be;
+    and how far a black box that has not seen the run expects to be off [R].
+
+    The refits start from the fit and keep its noise.
+    """
+    groups = int(group_R.max()) + 1
+    fold_G = np.empty(groups, dtype=int)
+    fold_G[np.random.default_rng(seed).permutation(groups)] = np.arange(groups) % HELD_OUT_PARTS
+    held_R, box_R = np.full(len(group_R), np.nan), np.zeros(len(group_R))
+    law, problem = wanted.law, wanted.problem
+    for part in range(min(HELD_OUT_PARTS, groups)):
+        out_R = fold_G[group_R] == part
+        if (~out_R).sum() < max(needed, 2):
+            continue
+        inputs, loss_R = wanted.inputs.where(~out_R), np.exp(wanted.log_loss_R[~out_R])
+        even_R = (wanted.root_R[~out_R] / wanted.root_R.max()) ** 2
+        unit = 1 / float(wanted.root_R.max())
+        again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], 60, NEAR_TOLERANCE, unit)
+        if not np.isfinite(again.cost):
+            continue
+        there = wanted.inputs.where(out_R)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            held_R[out_R] = wanted.log_loss_R[out_R] - np.log(law.predict(problem, again.theta_P, there))
+        if learned is not None and isinstance(law, Corrected):
+            box = law.residual.learn(inputs, again.residual_R, weight_R[~out_R], seed, learned)
+            held_R[out_R] -= box.predict(there)
+            box_R[out_R] = box.deviation(there)
+    return held_R, box_R
+
+
+def _widening(standard_R: np.ndarray, group_R: np.ndarray) -> float:
+    """Size of the held-out errors in units of what is expected of them, each mixture counting once.
+
+    Their root mean square and, where there are mixtures enough to see it, what their 95 % quantile is in units of that
+    of a t distribution, half and half: the first is steady, the second right whatever the tails. Runs that went wrong
+    are left out.
+    """
+    keep_R = sound(standard_R)
+    runs_G = np.bincount(group_R, keep_R)
+    square_G = np.bincount(group_R, np.where(keep_R, standard_R, 0.0) ** 2)[runs_G > 0] / runs_G[runs_G > 0]
+    even = float(np.sqrt(square_G.mean()))
+    groups = len(square_G)
+    rank = np.ceil(0.95 * (groups + 1)) / groups
+    if rank > 1:
+        return even
+    size_R, share_R = np.abs(standard_R[keep_R]), 1 / runs_G[group_R[keep_R]]
+    order_R = np.argsort(size_R)
+    place = int(np.searchsorted(np.cumsum(share_R[order_R]), rank * groups - 1e-9))
+    tail = float(size_R[order_R][min(place, len(order_R) - 1)])
+    return 0.5 * even + 0.5 * tail / float(student.ppf(0.975, groups - 1))
+
+
+def _told(wanted: Equations, found: Solution, inputs: Inputs, seed: int) -> np.ndarray:
+    residual_M, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
+    R = len(inputs.p_RL)
+    root_R = np.sqrt(SOFT_L1.weight(residual_M[:R]))
+    prior_PP = rows_MP[R:].T @ rows_MP[R:]
+    return evidence(-root_R * residual_M[:R], root_R[:, None] * rows_MP[:R], prior_PP, inputs.p_RL, seed)
