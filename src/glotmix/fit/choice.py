@@ -16,7 +16,8 @@ from rich.table import Table
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit, varying
-from glotmix.fit.holdout import Holdout, Repeats, choose, cross_validate, extrapolate, fit_all, judge
+from glotmix.fit.holdout import Holdout, Repeats, cross_validate, extrapolate, fit_all, judge
+from glotmix.fit.selection import choose
 from glotmix.laws import find_law
 from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements, read_runs, same_names
@@ -176,9 +177,7 @@ def fit_measurements(
     competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
     chosen = choose(_only(compete, competing or candidates))
     needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
-    fitted = fit(
-        chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **unjudged
-    )
+    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **unjudged)
     judged = None
     if held_out is not None:
         judged = judge(compared, measurements, held_out, tell=stages.stage("Judging apart"), **how)

@@ -38,11 +38,7 @@ class Form:
 
     def draw(self, p_RL: np.ndarray, B: int) -> np.ndarray:
         """δ of R mixtures under B resamples, [B, R, T]."""
-        return self._waves(p_RL) @ self._amplitudes(B)
-
-    def of(self, b: int, p_RL: np.ndarray, B: int) -> np.ndarray:
-        """δ of R mixtures under one of B resamples, [R, T]."""
-        return np.asarray(self._waves(p_RL) @ self._amplitudes(B)[b])
+        return np.asarray(self._waves(p_RL) @ self._amplitudes(B))
 
     def _waves(self, p_RL: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng((self.seed, p_RL.shape[1]))
@@ -111,7 +107,7 @@ def form_of(
     """
     if not told_T:
         return None
-    whole = np.sum(told_T, axis=0)
+    whole = np.sum(np.stack(told_T), axis=0)
     weight = np.exp(whole - whole.max()) * PRIOR
     weight /= weight.sum()
     share = float((weight @ SHARES).sum())

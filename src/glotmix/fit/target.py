@@ -136,7 +136,8 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
     found, noise, wanted = _settled(law, problem, inputs, loss_R, weight_R, task, rng)
     group_R = np.unique(task.group_R[keep_R], return_inverse=True)[1]
-    theta_BP, vague, told, widening = np.zeros((0, len(names))), (), None, 1.0
+    theta_BP, told, widening = np.zeros((0, len(names))), None, 1.0
+    vague: tuple[str, ...] = ()
     box = law.residual if isinstance(law, Corrected) and np.isfinite(found.cost) else None
     learned, residual_R = None, found.residual_R
     if box is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from glotmix.estimate import Estimate, verdict
+from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import NULL, law_rows
 from glotmix.report.frames.answer import gain_rows, mixture_rows, objective_unit
@@ -70,6 +71,10 @@ def decide(evidence: Evidence) -> Decision:
     advice = evidence.advice
     if advice is None:
         return Decision("open", "Not enough was measured to recommend a mixture.", "")
+    if advice.status.startswith(NOTHING_TOLD):
+        kept = advice.status.removeprefix(NOTHING_TOLD).removeprefix(": the recommendation is ")
+        because = f"No law predicts unseen mixtures better than their mean does: {NOTHING_TOLD}."
+        return Decision("keep", f"Keep {kept}: {NOTHING_TOLD}.", because, (), compared_with(evidence))
     against, unit = compared_with(evidence), objective_unit(advice, evidence.unit)
     found = verdicts(evidence)
     least = _least_gain(evidence, advice, against)
