@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from scipy.stats import spearmanr
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit
 from glotmix.fit.noise import noise_floor
 from glotmix.fit.parallel import each
+from glotmix.fit.score import Score, score
 from glotmix.fit.splits import Split, by_size, corners, fold_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
@@ -30,20 +30,6 @@ Repeats = Literal["repeats"] | None
 """Whether runs are weighed by what repeated mixtures tell of the noise (see :func:`~glotmix.fit.fit.fit`)."""
 STARTS = 4
 """Starting points of a fit that laws are judged by: nearly always all of them end alike."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How one law predicts one target on unseen runs."""
-
-    error: float
-    """Mean of ``|L̂ - L| / L``."""
-    mae: float
-    """Mean of ``|L̂ - L|``, in the unit of the loss."""
-    spearman: float
-    """Rank correlation of prediction and measurement; NaN where the predictions are all equal."""
-    runs: int
-    """Held-out runs that the law could predict (finite)."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -444,18 +430,6 @@ def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:
     """Number of the mixture of every run of several tables, and whether it trained on every language, each [R]."""
     p_RL = np.round(np.concatenate([part.p_RL for part in parts]), 6)
     return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), (p_RL > 0).all(axis=1)
-
-
-def score(predicted_R: np.ndarray, measured_R: np.ndarray) -> Score | None:
-    """Errors over the runs where both are finite; None when there is none."""
-    keep_R = np.isfinite(predicted_R) & np.isfinite(measured_R)
-    if not keep_R.any():
-        return None
-    predicted_R, measured_R = predicted_R[keep_R], measured_R[keep_R]
-    off_R = np.abs(predicted_R - measured_R)
-    ranked = len(off_R) > 2 and np.ptp(predicted_R) > 0 and np.ptp(measured_R) > 0
-    rank = float(spearmanr(predicted_R, measured_R).statistic) if ranked else float("nan")
-    return Score(float((off_R / measured_R).mean()), float(off_R.mean()), rank, len(off_R))
 
 
 def _or_none(x: float) -> float | None:
