@@ -3,7 +3,7 @@
 import pytest
 
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.readers import open_reader
+from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.tokens import balance
 from glotmix.tokens.build import build_store

@@ -66,7 +66,7 @@ class Exporter(ABC):
     """Version whose format is written."""
     unit: ClassVar[str]
     """What the trainer's weights count: "sequences", "tokens", "documents" or "rows"."""
-    schedule_support: ClassVar[Literal["native", "phases", "materialised"]]
+    schedule_support: ClassVar[Literal["native", "phases", "materialised", "constant"]]
     """A schedule in one run; one launch per phase; or an order written to disk."""
     notes: ClassVar[str]
     """One paragraph: what the trainer does with the files, and its traps."""

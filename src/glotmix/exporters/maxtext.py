@@ -6,6 +6,8 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
+
 from glotmix.artifact import read_json
 from glotmix.exporters.counted import counted_rows
 from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
@@ -76,8 +78,8 @@ class MaxText(Exporter):
 
     def _passes(self, request: ExportRequest) -> int:
         """Passes over each language that are prepared: more than the run needs, also where few rows were told."""
-        rows_L = sum(counted_rows(request, phase) for phase in request.phases)
-        needed = max(count / request.rows(name) for name, count in zip(request.languages, rows_L, strict=True))
+        rows_L = np.sum([counted_rows(request, phase) for phase in request.phases], axis=0).tolist()
+        needed = max(float(count) / request.rows(name) for name, count in zip(request.languages, rows_L, strict=True))
         return max(1000 if request.guessed else 1, math.ceil(1.5 * needed) + 1)
 
     def simulate(self, request: ExportRequest) -> Simulation:

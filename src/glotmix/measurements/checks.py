@@ -96,7 +96,7 @@ def as_shares(
         l = int(np.argmin(p_RL[r]))  # noqa: E741 - the language, as everywhere
         faults.append(f"{what} {names[r]}: p/{languages[l]} is {p_RL[r, l]:g} (expected at least 0)")
     for r in np.flatnonzero(off_R & ~(p_RL < 0).any(axis=1)).tolist():
-        empty = [languages[i] for i in np.flatnonzero(blank_RL[r])]
+        empty = [languages[i] for i in np.flatnonzero(blank_RL[r]).tolist()]
         why = f", and p/{listed(empty)} has no number (expected a finite number)" if empty else " (expected 1)"
         faults.append(f"{what} {names[r]}: shares sum to {sum_R[r]:.4f}{why}")
     if not faults and blank_RL.any():
