@@ -151,12 +151,27 @@ def judged(kind: Kind, tables: int, first: int = 0) -> dict[str, float]:
     }
 
 
+def shown(kept: dict[str, dict[str, float | None]]) -> str:
+    """The figures as a table."""
+    lines = ["| kind | tables | all values covered | half-width / spread of values | a helper named |", "|---|---|---|---|---|"]
+    for name, row in kept.items():
+        covered, width = row["all values covered"], row["half-width / spread of values"]
+        told = ["no intervals" if covered is None else f"{covered:.3f}", "" if width is None else f"{width:.2f}"]
+        named = "" if KINDS[name].transfer else f"{row['helper named']:.3f}"
+        lines.append(f"| {name} | {row['tables']:.0f} | {told[0]} | {told[1]} | {named} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tables", type=int, default=200)
     arguments.add_argument("--kinds", nargs="*", default=list(KINDS))
     arguments.add_argument("--out", type=Path, default=RESULTS / "transfer_intervals.json")
+    arguments.add_argument("--show", action="store_true", help="Print the table of the kept results.")
     asked = arguments.parse_args()
+    if asked.show:
+        print(shown(json.loads(asked.out.read_text())))
+        return
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     for name in asked.kinds:
         kept[name] = judged(KINDS[name], asked.tables)
