@@ -153,7 +153,10 @@ def judged(kind: Kind, tables: int, first: int = 0) -> dict[str, float]:
 
 def shown(kept: dict[str, dict[str, float | None]]) -> str:
     """The figures as a table."""
-    lines = ["| kind | tables | all values covered | half-width / spread of values | a helper named |", "|---|---|---|---|---|"]
+    lines = [
+        "| kind | tables | all values covered | half-width / spread of values | a helper named |",
+        "|---|---|---|---|---|",
+    ]
     for name, row in kept.items():
         covered, width = row["all values covered"], row["half-width / spread of values"]
         told = ["no intervals" if covered is None else f"{covered:.3f}", "" if width is None else f"{width:.2f}"]
