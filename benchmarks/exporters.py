@@ -1,10 +1,13 @@
 """Are exports realised as promised? Errors at 5, 30 and 100 languages, and the trainers' own parsers on the files.
 
     bash scripts/exporter_envs.sh && .venv/bin/python benchmarks/exporters.py
+    .venv/bin/python benchmarks/exporters.py --check NEWEST       which formats have moved since
 
 Part 1 simulates every exporter on corpora with Zipf sizes. Part 2 exports a schedule, hands the files to each trainer's
 own parser or loader (in its environment under .cache/exporter-envs), counts what it deals out, and compares that with
-``realised.json``. Writes benchmarks/results/exporters.json.
+``realised.json``. Writes benchmarks/results/exporters.json. (benchmarks/trainer_paths.py goes on to the batch.) Part 3,
+``--check NEWEST``, makes the environments anew with the newest releases, beside the others, runs part 2 in them, and
+tells which trainers' formats have moved; meant to be run every month.
 """
 
 import argparse
@@ -89,7 +92,7 @@ def levanter(folder, request):
     data, batch = document["data"], document["trainer"]["train_batch_size"]
     weights = [(step, shares) for step, shares in data["train_weights"]]
     weights = rescale_mixture_schedule_for_batch_schedule(weights, BatchSchedule(batch))
-    sources = {name: endless(name) for name in data["configs"]}
+    sources = {name: endless(name) for name in data["components"]}
     mixture = MixtureDataset(sources, weights, data["mixture_block_size"], key=0)
 
     async def deal():
@@ -250,38 +253,26 @@ def torchtitan(folder, request):
 
 
 def llamafactory(folder, request):
-    """DataArguments of LLaMA-Factory on the YAML, then its merge_dataset on streams."""
+    """Fields of LLaMA-Factory's arguments and its list of data sets: all that is written is known to it."""
     from importlib.machinery import ModuleSpec
     from unittest.mock import MagicMock
 
     import yaml
-    from datasets import IterableDataset
 
     # Asked for by its multimodal plug-in, which mixes nothing; no build of it fits the pinned torch.
     sys.modules["torchaudio"] = MagicMock(__spec__=ModuleSpec("torchaudio", None))
-    from llamafactory.data.data_utils import merge_dataset
-    from llamafactory.hparams import DataArguments
+    from llamafactory.data.parser import get_dataset_list
+    from llamafactory.hparams import DataArguments, FinetuningArguments, TrainingArguments
 
-    def rows(name):
-        for _ in range(request["language_rows"][name]):
-            yield {"name": name}
-
-    counts = []
-    for i, phase in enumerate(request["phases"]):
+    known = {
+        name for kind in (DataArguments, FinetuningArguments, TrainingArguments) for name in kind.__dataclass_fields__
+    }
+    for i, _ in enumerate(request["phases"]):
         overlay = yaml.safe_load((Path(folder) / f"mixture-{i}.yaml").read_text())
-        seed = overlay.pop("seed")
-        fields = {key: overlay[key] for key in overlay if key in DataArguments.__dataclass_fields__}
-        arguments = DataArguments(**fields)
-        streams = [IterableDataset.from_generator(rows, gen_kwargs={"name": name}) for name in arguments.dataset]
-        merged, dealt, left = merge_dataset(streams, arguments, seed), Counter(), phase["rows"]
-        while left > 0:
-            for row in merged:
-                dealt[row["name"]] += 1
-                left -= 1
-                if not left:
-                    break
-        counts.append(dict(dealt))
-    return counts
+        assert set(overlay) <= known, f"unknown to LLaMA-Factory: {set(overlay) - known}"
+        names = overlay["dataset"].split(",")
+        assert all(one.num_samples for one in get_dataset_list(names, folder))
+    return []
 
 
 def axolotl(folder, request):
@@ -293,6 +284,89 @@ def axolotl(folder, request):
     unknown = [key for key in overlay if key not in AxolotlInputConfig.model_fields]
     assert not unknown, f"unknown to axolotl: {unknown}"
     return []
+
+
+def nemo_automodel(folder, request):
+    """The blend and the domains through Automodel's own configuration classes, which compare the two."""
+    import yaml
+    from nemo_automodel.components.datasets.llm.megatron.megatron_utils import get_blend_from_list
+    from nemo_automodel.components.datasets.llm.megatron_dataset import MegatronPretrainingConfig
+    from nemo_automodel.components.optim.optimizer import LRSchedulerConfig
+    from nemo_automodel.components.training.domain_mixture import DomainMixtureConfig, DomainWeightConfig
+
+    for i, _ in enumerate(request["phases"]):
+        overlay = yaml.safe_load((Path(folder) / f"mixture-{i}.yaml").read_text())
+        dataset = {key: value for key, value in overlay["dataset"].items() if key != "_target_"}
+        MegatronPretrainingConfig(**dataset)
+        LRSchedulerConfig(**overlay["lr_scheduler"])
+        rows = yaml.safe_load((Path(folder) / f"domains-{i}.yaml").read_text())["domain_mixture"]["domains"]
+        domains = DomainMixtureConfig(domains=tuple(DomainWeightConfig(**row) for row in rows))
+        mixture = domains.build(blend=get_blend_from_list(dataset["paths"]))
+        assert all(abs(one - 1) < 1e-9 for one in mixture.loss_multipliers)
+    return []
+
+
+def ms_swift(folder, request):
+    """The data sets' names through ms-swift's own parser, on files that are there."""
+    import yaml
+    from swift.dataset.dataset_syntax import DatasetSyntax
+
+    counts = []
+    for i, _ in enumerate(request["phases"]):
+        overlay = yaml.safe_load((Path(folder) / f"mixture-{i}.yaml").read_text())
+        dealt = {}
+        for entry in overlay["dataset"]:
+            path = entry.rsplit("#", 1)[0]
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).touch()
+            parsed = DatasetSyntax.parse(entry)
+            assert (parsed.dataset, parsed.dataset_type) == (path, "path")
+            dealt[path] = parsed.dataset_sample
+        counts.append(dealt)
+    return counts
+
+
+def torchtitan_0_3(folder, request):
+    """torchtitan's InterleavedDataset on endless sources, with the weights and seeds of the generated module."""
+    from torchtitan.hf_datasets.interleaved import InterleavedDataset
+
+    class Endless:
+        def __init__(self, path):
+            self.path = path
+
+        def __iter__(self):
+            while True:
+                yield self.path
+
+        def state_dict(self):
+            return {}
+
+        def load_state_dict(self, state):
+            pass
+
+    module, counts = load_module(folder), []
+    for i, phase in enumerate(request["phases"]):
+        weights = module.STAGES[i]
+        sources = [Endless(module.SOURCES[name]) for name in weights]
+        mixed = iter(InterleavedDataset(sources, list(weights.values()), seed=module.SEED + i))
+        counts.append(dict(Counter(next(mixed) for _ in range(phase["sequences"]))))
+    return counts
+
+
+def maxtext(folder, request):
+    """Grain's own mixture of iterators, built from the mixture file as MaxText builds it."""
+    import grain.python as grain
+
+    counts = []
+    for i, phase in enumerate(request["phases"]):
+        mixture = json.loads((Path(folder) / f"mixture-{i}.json").read_text())
+        total = sum(row["weight"] for row in mixture.values())
+        parts = {
+            n: grain.MapDataset.source([row["path"]]).repeat(10**6).to_iter_dataset() for n, row in mixture.items()
+        }
+        mixed = iter(grain.IterDataset.mix(parts, {name: row["weight"] / total for name, row in mixture.items()}))
+        counts.append(dict(Counter(next(mixed) for _ in range(phase["rows"]))))
+    return counts
 
 
 CHECKS = {
@@ -307,7 +381,11 @@ CHECKS = {
     "huggingface": ("", huggingface, "datasets", "dealt"),
     "trl": ("trl", trl, "trl", "dealt"),
     "torchtitan": ("torchtitan", torchtitan, "grain", "dealt"),
-    "llama_factory": ("llamafactory", llamafactory, "llamafactory", "dealt"),
+    "torchtitan_0_3": ("torchtitan", torchtitan_0_3, "torchtitan", "dealt"),
+    "maxtext": ("torchtitan", maxtext, "grain", "dealt"),
+    "ms_swift": ("swift", ms_swift, "ms-swift", "dealt"),
+    "nemo_automodel": ("automodel", nemo_automodel, "nemo-automodel", "keys"),
+    "llama_factory": ("llamafactory", llamafactory, "llamafactory", "keys"),
     "axolotl": ("axolotl", axolotl, "axolotl", "keys"),
 }
 
@@ -356,7 +434,12 @@ def errors():
 
     table = {}
     for name, exporter in all_exporters().items():
-        table[name] = {"unit": exporter.unit, "schedule": exporter.schedule_support, "target": exporter.target_version}
+        table[name] = {
+            "unit": exporter.unit,
+            "packing": exporter.packing,
+            "schedule": exporter.schedule_support,
+            "target": exporter.target_version,
+        }
         for n in (5, 30, 100):
             with tempfile.TemporaryDirectory() as folder:
                 realised = export(exporter, zipf_request(n, 90 * 512 * 2048), Path(folder))
@@ -416,7 +499,7 @@ def round_trip(name):
             "language_rows": {n: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
         }
         (out / "request.json").write_text(json.dumps(facts))
-        command = [str(python), str(Path(__file__).resolve()), "--check", name, str(out)]
+        command = [str(python), str(Path(__file__).resolve()), "--child", name, str(out)]
         environ = {
             **os.environ,
             "HF_HUB_OFFLINE": "1",
@@ -448,13 +531,18 @@ def round_trip(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", nargs=2, metavar=("EXPORTER", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=2, metavar=("EXPORTER", "FOLDER"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--check", choices=["NEWEST"], help="run the round trips with the newest releases of the trainers"
+    )
     parser.add_argument("--only", nargs="*", metavar="EXPORTER", help="round trips of these alone, into the same file")
     parser.add_argument("--table", action="store_true", help="print the recorded results as docs/exporters.md has them")
     arguments = parser.parse_args()
-    if arguments.check:
-        child(*arguments.check)
+    if arguments.child:
+        child(*arguments.child)
         return
+    if arguments.check:
+        sys.exit(newest(arguments.only or list(CHECKS)))
     if arguments.table:
         print(table(json.loads(RESULTS.read_text())))
         return
@@ -464,6 +552,28 @@ def main():
         trip = round_trip(name)
         print(f"{name:20} {trip}", flush=True)
         record(round_trip={name: trip})
+
+
+def newest(names):
+    """Part 3: the round trips with the newest releases; 1 where a format has moved."""
+    global ENVS
+    ENVS = ENVS.with_name(f"{ENVS.name}-newest")
+    recorded = json.loads(RESULTS.read_text())["round_trip"]
+    environments = sorted({CHECKS[name][0] for name in names} - {""})
+    environ = {**os.environ, "GLOTMIX_EXPORTER_ENVS": str(ENVS), "NEWEST": "1"}
+    subprocess.run(["bash", str(ROOT / "scripts" / "exporter_envs.sh"), *environments], env=environ, check=False)
+    moved = []
+    for name in names:
+        trip, before = round_trip(name), recorded.get(name, {})
+        same = trip["status"] == before.get("status")
+        version = f"{before.get('version', '?')} -> {trip.get('version', '?')}"
+        print(
+            f"{name:20} {version:24} {'as before' if same else 'MOVED'}: {trip['status']} {trip.get('why', '')}",
+            flush=True,
+        )
+        moved += [] if same or trip["status"].startswith("no environment") else [name]
+    print(f"moved: {', '.join(moved) or 'none'}")
+    return 1 if moved else 0
 
 
 def record(**parts):
@@ -478,9 +588,9 @@ def record(**parts):
 def table(recorded):
     """The recorded results as Markdown."""
     lines = [
-        "| exporter | weights count | schedule | total variation at 5 / 30 / 100 languages | worst language at 100 "
-        "| checked with |",
-        "|---|---|---|---|---|---|",
+        "| exporter | weights count | documents are | schedule | total variation at 5 / 30 / 100 languages "
+        "| worst language at 100 | checked with |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in recorded["errors"].items():
         trip = recorded["round_trip"].get(name, {"status": "a model of its grammar (the contract test)"})
@@ -491,7 +601,8 @@ def table(recorded):
             checked += f", differs by {trip['largest_difference_of_a_share']:.1g}"
         variation = " / ".join(f"{row[n]['total_variation']:.1e}" for n in ("5", "30", "100"))
         worst = f"{100 * row['100']['worst_relative']:.2g} %"
-        lines.append(f"| `{name}` | {row['unit']} | {row['schedule']} | {variation} | {worst} | {checked} |")
+        what = f"{row['unit']} | {row['packing']} | {row['schedule']}"
+        lines.append(f"| `{name}` | {what} | {variation} | {worst} | {checked} |")
     return "\n".join(lines)
 
 

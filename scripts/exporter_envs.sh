@@ -2,6 +2,7 @@
 # Makes one virtual environment per trainer under .cache/exporter-envs, so that benchmarks/exporters.py can hand every
 # exporter's files to the trainer's own parser or loader. Trainers pin each other's dependencies apart, hence one each.
 #   bash scripts/exporter_envs.sh [NAME...]       default: all; a finished environment is left as it is
+#   NEWEST=1 bash scripts/exporter_envs.sh ...    trainers in their newest releases instead of those pinned below
 set -uo pipefail
 cd "$(dirname "$0")/.."
 ROOT=${GLOTMIX_EXPORTER_ENVS:-.cache/exporter-envs}
@@ -17,11 +18,13 @@ needs() {
     levanter)  echo "free:levanter==1.2.dev1644 free:gitpython free:chex" ;;
     olmo_core) echo "$TORCH numpy free:cached-path free:omegaconf free:safetensors free:importlib_resources free:rich free:requests free:torchmetrics packaged:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue packaged:mosaicml-streaming==0.13.0" ;;
-    litdata)   echo "$TORCH numpy filelock requests lightning-utilities tifffile packaged:litdata==0.2.76" ;;
+    litdata)   echo "$TORCH numpy filelock requests lightning-utilities tifffile boto3 obstore packaged:litdata==0.2.76" ;;
     trl)       echo "$TORCH full:trl==1.16.0" ;;
-    torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard packaged:torchtitan==0.3.0" ;;
+    torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata packaged:torchtitan==0.3.0" ;;
     llamafactory) echo "$TORCH free:datasets==4.0.0 free:transformers==4.57.6 free:peft==0.18.1 free:accelerate==1.11.0 free:trl==0.24.0 free:omegaconf packaged:llamafactory==0.9.5" ;;
-    axolotl)   echo "$TORCH pydantic datasets transformers accelerate pillow packaged:axolotl==0.19.0" ;;
+    axolotl)   echo "$TORCH pydantic datasets transformers accelerate pillow peft numba addict fire packaged:axolotl==0.19.0" ;;
+    swift)     echo "$TORCH free:transformers<5 free:peft free:accelerate free:datasets free:modelscope free:binpacking free:attrdict free:einops free:json_repair free:trl packaged:ms-swift==4.6.0" ;;
+    automodel) echo "$TORCH numpy transformers datasets pybind11 packaged:nemo-automodel==0.7.0" ;;
     *) return 1 ;;
   esac
 }
@@ -33,6 +36,7 @@ build() {
   rm -rf "$env" && "$PYTHON" -m venv "$env" || return 1
   local pip=("$env/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt)
   local first=() bare=() free=()
+  [ -z "${NEWEST:-}" ] || wanted=$(printf '%s\n' $wanted | sed -E '/^torch==/!s/==[^ ]*//')
   for one in $wanted; do
     case $one in packaged:*) bare+=("${one#packaged:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
   done
@@ -45,7 +49,7 @@ build() {
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from statistics import NormalDist
 
 import numpy as np
 
@@ -30,9 +31,15 @@ def tokenizer(folder, count):
 
 
 def lengths(count, seed):
-    """Tokens of the documents of a language, without the end-of-text token: lognormal, some far beyond a sequence."""
-    rng = np.random.default_rng(seed)
-    return np.maximum(2, rng.lognormal(np.log(40 + 25 * (seed % 5)), 0.9, count)).astype(int)
+    """Tokens of the documents of a language, without the end-of-text token: lognormal, some far beyond a sequence.
+
+    In an order in which every part of them has nearly the mean of all (van der Corput's), so that a trainer that reads
+    the first rows is not off by the chance of their lengths.
+    """
+    places = [int(f"{k + 1:024b}"[::-1], 2) / 2**24 for k in range(count)]
+    mean = np.log(40 + 25 * (seed % 5))
+    sizes = [np.exp(mean + 0.5 * NormalDist().inv_cdf(min(max(place, 1e-4), 1 - 1e-4))) for place in places]
+    return np.maximum(2, np.array(sizes)).astype(int)
 
 
 def write_jsonl(path, index, sizes):

@@ -128,7 +128,7 @@ class Axolotl(Exporter):
         "uses the first. So plan.json says which tokens of which language come in which stage, premix.py writes that "
         "order to premixed.jsonl (any schedule; languages start over when exhausted), and mixture.yaml reads it "
         "without shuffling. With --tokenizer the file holds full sequences, so that each step reads what the plan "
-        "says; without, it holds documents, Axolotl fills 80 to 92 % of a row with them, and the run takes as many "
+        "says; without, it holds documents, which do not fill the rows, and the run takes as many "
         "more steps: max_steps is not written, because it would leave the end of the file, or of a Cooldown, unread. "
         "The file is as large as the run. It serves every trainer that reads JSON Lines in order."
     )

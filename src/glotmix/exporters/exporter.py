@@ -67,7 +67,7 @@ class Exporter(ABC):
     unit: ClassVar[str]
     """What the trainer's weights count: "sequences", "tokens", "documents" or "rows"."""
     schedule_support: ClassVar[Literal["native", "phases", "materialised", "constant"]]
-    """A schedule in one run; one launch per phase; or an order written to disk."""
+    """A schedule in one run; one launch per phase; an order written to disk; or one mixture only."""
     notes: ClassVar[str]
     """One paragraph: what the trainer does with the files, and its traps."""
     packing: ClassVar[Literal["cut", "split", "truncated", "yours"]]
