@@ -357,7 +357,7 @@ def maxtext(folder, request):
     """Grain's own mixture of iterators, built from the mixture file as MaxText builds it."""
     import grain.python as grain
 
-    counts = []
+    start, counts = 0, []
     for i, phase in enumerate(request["phases"]):
         mixture = json.loads((Path(folder) / f"mixture-{i}.json").read_text())
         total = sum(row["weight"] for row in mixture.values())
@@ -365,7 +365,10 @@ def maxtext(folder, request):
             n: grain.MapDataset.source([row["path"]]).repeat(10**6).to_iter_dataset() for n, row in mixture.items()
         }
         mixed = iter(grain.IterDataset.mix(parts, {name: row["weight"] / total for name, row in mixture.items()}))
+        for _ in range(start):  # a checkpoint has the place in the mixture, and a new mixture goes on there
+            next(mixed)
         counts.append(dict(Counter(next(mixed) for _ in range(phase["rows"]))))
+        start += phase["rows"]
     return counts
 
 
@@ -473,6 +476,7 @@ def toy_request(folder):
 def round_trip(name):
     """Part 2 for one exporter: what its trainer deals out beside what was simulated."""
     from glotmix.exporters import all_exporters
+    from glotmix.exporters.counted import counted_rows
     from glotmix.exporters.exporter import export
     from glotmix.exporters.huggingface import rows_per_phase
 
@@ -489,6 +493,8 @@ def round_trip(name):
         export(exporter, request, out)
         simulated = exporter.simulate(request).tokens
         paths, rows = exporter.paths(request), rows_per_phase(request)
+        if name == "maxtext":
+            rows = [int(counted_rows(request, phase).sum()) for phase in request.phases]
         facts = {
             "phases": [
                 {"sequences": phase.steps * request.batch, "rows": rows[i]} for i, phase in enumerate(request.phases)

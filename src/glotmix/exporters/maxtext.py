@@ -10,7 +10,16 @@ import numpy as np
 
 from glotmix.artifact import read_json
 from glotmix.exporters.counted import counted_rows
-from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Record, Simulation, by_language, schedule_of
+from glotmix.exporters.exporter import (
+    Exporter,
+    ExportRequest,
+    Launch,
+    Phase,
+    Record,
+    Simulation,
+    by_language,
+    schedule_of,
+)
 from glotmix.exporters.gpt_neox import numbered
 from glotmix.exporters.phases import HEAD, bash_arrays
 from glotmix.exporters.quoting import shell
@@ -83,11 +92,11 @@ class MaxText(Exporter):
         return max(1000 if request.guessed else 1, math.ceil(1.5 * needed) + 1)
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        tokens = []
+        tokens, start = [], 0
         for phase in request.phases:
-            counts_L = counted_rows(request, phase)
-            dealt_L = grain_counts(request.documents(phase), int(counts_L.sum()))
-            tokens.append(by_language(request, dealt_L, request.lengths()))
+            stop = start + int(counted_rows(request, phase).sum())
+            tokens.append(by_language(request, dealt_records(request, phase, start, stop), request.lengths()))
+            start = stop
         return Simulation(tuple(tokens))
 
     def launches(self, directory: Path) -> list[Launch]:
@@ -103,3 +112,15 @@ class MaxText(Exporter):
             shares = {record.language(row["path"]): row["weight"] for row in read_json(file).values()}
             parts.append((start, record.mixture_of_documents(shares)))
         return schedule_of(parts, starts[-1])
+
+
+def dealt_records(request: ExportRequest, phase: Phase, start: int, stop: int) -> np.ndarray:
+    """Records of each language among the ``start``-th to the ``stop``-th of Grain's mixture of iterators, [L].
+
+    It takes languages in the order of their names, and goes on at the place it had when the mixture is another.
+    """
+    order = sorted(range(len(request.languages)), key=lambda i: request.languages[i])
+    q_L = request.documents(phase)[order]
+    count_L = np.zeros(len(order), dtype=np.int64)
+    count_L[order] = grain_counts(q_L, stop) - grain_counts(q_L, start)
+    return count_L
