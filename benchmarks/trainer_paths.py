@@ -285,9 +285,11 @@ def table(recorded):
         one = next((row for row in rows.values() if "version" in row), {})
         read = [row["tokens_read_of_those_of_the_run"] for row in rows.values() if "version" in row]
         rate = max((row["learning_rate_off"] for row in rows.values() if "learning_rate_off" in row), default=None)
-        version = f"{TRAINERS[name][2]} {one['version']}" if one else "not run"
+        if not one:
+            continue  # its environment lacks something: the reason stands in the results
+        version = f"{TRAINERS[name][2]} {one['version']}"
         lines.append(
-            f"| `{name}` | {version} | {' | '.join(cells)} | {f'{100 * min(read):.3g} %' if read else '–'} "
+            f"| `{name}` | {version} | {' | '.join(cells)} | {100 * min(read):.3g} % "
             f"| {'–' if rate is None else f'{rate:.0e} off'} |"
         )
     return "\n".join(lines)
