@@ -31,7 +31,8 @@ ROOT = Path(__file__).parents[1]
 
 GUIDED = (
     "artifact config corpus.readers.files corpus.readers.records corpus.readers.manpages corpus.readers.roff "
-    "corpus.readers.roff_escapes corpus.readers.mdoc corpus.readers.streams measurements tokens.store proxy.checkpoint"
+    "corpus.readers.roff_escapes corpus.readers.mdoc reading.streams reading.json_values reading.delimited reading.rows "
+    "reading.parquet reading.labels attribution.texts posttraining.sources measurements tokens.store proxy.checkpoint"
 ).split()
 """Modules whose branches guide atheris; it must see them being imported."""
 

@@ -3,6 +3,9 @@
 Used by tests/test_hostile_input.py and, a million times, by benchmarks/fuzz.py.
 """
 
+import csv
+import gzip
+import io
 import json
 import random
 import struct
@@ -13,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+import zstandard
 from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
@@ -22,6 +26,7 @@ from glotmix.corpus.readers.manpages import is_english
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
+from glotmix.posttraining.sources import SourceConfig, read_all
 from glotmix.reading.tally import Tally
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import StudyConfig
@@ -213,6 +218,101 @@ class JsonLines(Corpus):
         return _parsed(lines[at], lambda value: b"\n".join([*lines[:at], json.dumps(value).encode(), *lines[at + 1 :]]))
 
 
+class Rows(Hostile):
+    """A table of rows with labels, in one of several formats: the first byte modulo their number says which."""
+
+    endings: tuple[str, ...] = ("jsonl", "json", "csv", "tsv", "jsonl.gz", "csv.zst", "parquet", "none")
+    words = (
+        b'"', b'""', b"\t", b",", b"\r", b"\r\n", b"\xe2\x80\xa8", b"\xff\xfe", b"\xef\xbb\xbf", b"\x1f\x8b\x08", b"PAR1", b"[", b"{" * 200,
+        b"9" * 4400, b"NaN", b"1e999", b"null", b"und", b"__label__es", b'["es", "ru"]', b"\\ud800", b"sep=;", b"metadata", b'"lang":',
+        b"\x00", b"\x00" * 40,
+    )  # fmt: skip
+
+    def make(self):
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = [
+            {"text": "Hola, ¿qué tal?", "lang": "es", "id": "7", "language": "es", "label": "x"},
+            {"text": 'dijo "no"\u2028y ya', "lang": "und", "id": "007", "language": "ru", "label": "y"},
+        ]
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+        array = json.dumps(rows, indent=1).encode()
+        tables = {}
+        for name, separator in (("csv", ","), ("tsv", "\t")):
+            out = io.StringIO(newline="")
+            writer = csv.DictWriter(out, list(rows[0]), delimiter=separator)
+            writer.writeheader()
+            writer.writerows(rows)
+            tables[name] = out.getvalue().encode()
+        pq.write_table(pa.Table.from_pylist(rows), self.folder / "seed.parquet")
+        press = zstandard.ZstdCompressor().compress
+        sound = (lines, array, tables["csv"], tables["tsv"], gzip.compress(lines, mtime=0), press(tables["csv"]),
+                 (self.folder / "seed.parquet").read_bytes(), lines)  # fmt: skip
+        return [bytes([number]) + data for number, data in enumerate(sound)]
+
+    def tree(self, data):
+        if not data or data[0] % len(self.endings) not in (0, 1, 7):
+            return None
+        return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
+
+    def path(self, data):
+        ending = self.endings[data[0] % len(self.endings) if data else 0]
+        path = self.folder / (f"all.{ending}" if ending != "none" else "all")
+        path.write_bytes(data[1:])
+        return path
+
+    def read(self, data):
+        """Rows in no language and in the one that is asked for: all are read or counted."""
+        path, tally = self.path(data), Tally()
+        config = CorpusConfig(reader="files", path=str(path), language_field="lang", id_field="id")
+        reader = open_reader(config, ["spa_Latn"], self.folder)
+        documents = list(reader.documents("spa_Latn", tally=tally))
+        assert tally.rows == tally.read + tally.left_out.total() == len(documents) + tally.left_out.total()
+        return documents
+
+
+class TextsTable(Rows):
+    """Texts that a classifier is tuned on."""
+
+    def read(self, data):
+        from glotmix.attribution.texts import read_texts
+
+        return read_texts(self.path(data))
+
+
+class Chats(Rows):
+    """Conversations: the second byte says in which format."""
+
+    sources = ("chat", "sharegpt", "mgsm", "mcot_math", "aya_dolly", "xlsum")
+
+    def make(self):
+        turns = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]
+        rows = [
+            {"id": 1, "messages": turns, "conversations": said, "question": "q", "answer": 1.50, "inputs": "q"},
+            {"id": None, "lang": "es", "prompt": "q", "completion": "a", "text": "t", "summary": "s", "targets": "a"},
+        ]
+        every = {name: value for row in rows for name, value in row.items()}
+        lines = "".join(json.dumps({**every, "id": number}) + "\n" for number in range(2)).encode()
+        found = [bytes([0, number]) + lines for number in range(len(self.sources))]
+        return [
+            *found,
+            b"\3\2q\t18\nr\t1,200\n",
+            b"\4\0" + gzip.compress(lines, mtime=0),
+            b"\1\3[" + lines.split(b"\n")[0] + b"]",
+        ]
+
+    def read(self, data):
+        source = self.sources[data[1] % len(self.sources) if len(data) > 1 else 0]
+        path = self.path(data[:1] + data[2:])
+        config = SourceConfig(source=source, path=str(path))
+        return read_all(config, "mathematics", ("spa_Latn", "eng_Latn"), self.folder)
+
+    def tree(self, data):
+        return None if not data or data[0] % 8 else _parsed(data[2:], lambda v: data[:2] + json.dumps(v).encode())
+
+
 class Roff(Corpus):
     reader, name = "manpages", "es/man1/ls.1"
 
@@ -348,6 +448,9 @@ TARGETS: dict[str, Callable[[Path], Hostile]] = {
     "study": StudyFile,
     "runs": RunsTable,
     "jsonl": JsonLines,
+    "rows": Rows,
+    "texts": TextsTable,
+    "chat": Chats,
     "roff": Roff,
     "shards": Shards,
     "safetensors": Checkpoint,

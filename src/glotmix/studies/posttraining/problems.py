@@ -22,8 +22,13 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
     """Files of every task, split and language that cannot be read, scores that need a judge or a library."""
     found: list[BadInput] = []
     for name, task in config.tasks.items():
-        unread = list(_unread(config, name, task, base))
+        tested: list[Sample] = []
+        unread = list(_unread(config, name, task, base, tested))
         found += unread
+        if config.judge is None and any(not find_task(name).scores(sample, sample.answer) for sample in tested):
+            message = f"the answers of {name} can be verified by nothing but a judge"
+            expected = "judge: {endpoint, model}, or test samples with a check"
+            found.append(BadInput(message, where="judge", expected=expected))
         if not unread and not any(one is not None and one.hub for one in (task.train, task.test, task.examples)):
             try:  # what can be read may still be too little, or leak
                 split_task(name, task, config.cells(), config.pivot, config.measured, base, config.seed)
@@ -35,7 +40,9 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
     return list({str(one): one for one in found}.values())
 
 
-def _unread(config: PosttrainingConfig, name: str, task: TaskConfig, base: Path) -> Iterator[BadInput]:
+def _unread(
+    config: PosttrainingConfig, name: str, task: TaskConfig, base: Path, tested: list[Sample]
+) -> Iterator[BadInput]:
     planned = config.cells()
     trained = [language for language in config.measured if largest(planned, config.pivot, name, language)]
     for source, languages in ((task.train, trained), (task.examples, config.measured)):
@@ -44,16 +51,9 @@ def _unread(config: PosttrainingConfig, name: str, task: TaskConfig, base: Path)
                 yield from _read(source, name, language, base, [])
     if task.train.source != "embedded" and task.test is None:
         yield BadInput("no test source", where=f"tasks.{name}", expected="test: {source, path}")
-    tested: list[Sample] = []
     if task.test is not None and task.test.source != "embedded":
         for language in config.measured:
             yield from _read(task.test, name, language, base, tested)
-    if config.judge is None and any(not find_task(name).scores(sample, sample.answer) for sample in tested):
-        yield BadInput(
-            f"the answers of {name} can be verified by nothing but a judge",
-            where="judge",
-            expected="judge: {endpoint, model}, or test samples with a check",
-        )
 
 
 def _read(source: SourceConfig, task: str, language: str, base: Path, into: list[Sample]) -> Iterator[BadInput]:
