@@ -1,4 +1,4 @@
-"""A million hostile inputs: study files, tables, JSON Lines, roff, shards, safetensors. No traceback, no hang.
+"""A million hostile inputs: study files, tables, corpora in every format, chats, roff, shards, safetensors. No traceback, no hang.
 
     python benchmarks/fuzz.py mutants --inputs 100000             # of each kind: sound ones with a few changes
     python benchmarks/fuzz.py hypothesis --inputs 5000            # and from Hypothesis' strategies
@@ -31,8 +31,9 @@ ROOT = Path(__file__).parents[1]
 
 GUIDED = (
     "artifact config corpus.readers.files corpus.readers.records corpus.readers.manpages corpus.readers.roff "
-    "corpus.readers.roff_escapes corpus.readers.mdoc reading.streams reading.json_values reading.delimited reading.rows "
-    "reading.parquet reading.labels attribution.texts posttraining.sources measurements tokens.store proxy.checkpoint"
+    "corpus.readers.roff_escapes corpus.readers.mdoc reading.streams reading.json_values reading.delimited "
+    "reading.rows reading.parquet reading.labels attribution.texts posttraining.sources measurements tokens.store "
+    "proxy.checkpoint"
 ).split()
 """Modules whose branches guide atheris; it must see them being imported."""
 

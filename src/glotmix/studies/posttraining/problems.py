@@ -29,7 +29,8 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
             message = f"the answers of {name} can be verified by nothing but a judge"
             expected = "judge: {endpoint, model}, or test samples with a check"
             found.append(BadInput(message, where="judge", expected=expected))
-        if not unread and not any(one is not None and one.hub for one in (task.train, task.test, task.examples)):
+        own = task.train.source != "embedded" and not unread
+        if own and not any(one is not None and one.hub for one in (task.train, task.test, task.examples)):
             try:  # what can be read may still be too little, or leak
                 split_task(name, task, config.cells(), config.pivot, config.measured, base, config.seed)
             except BadInput as error:
