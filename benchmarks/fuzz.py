@@ -1,4 +1,4 @@
-"""A million hostile inputs: study files, tables, corpora in every format, chats, roff, shards, safetensors. No traceback, no hang.
+"""A million hostile inputs: study files, tables, corpora, chats, roff, shards, safetensors. No traceback, no hang.
 
     python benchmarks/fuzz.py mutants --inputs 100000             # of each kind: sound ones with a few changes
     python benchmarks/fuzz.py hypothesis --inputs 5000            # and from Hypothesis' strategies

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -114,6 +114,26 @@ class Language:
         if len(text) > LONGEST:  # nothing is kept of it, and nothing is compared with it
             raise BadInput(f"{text[:LONGEST]!r}… is no language", expected=EXPECTED)
         return _resolve(text)
+
+
+def named_among(name: str, known: Iterable[str]) -> str:
+    """The one of some names that another spelling names ("es" among "spa_Latn" and "rus_Cyrl"); ``name`` itself where
+    it is one of them, or names none: groups of a table may be called anything."""
+    names = tuple(known)
+    if name in names:
+        return name
+    try:
+        tag = Language.resolve(name).tag
+    except BadInput:
+        return name
+    return next((one for one in names if one == tag or _is_spelling(one, tag)), name)
+
+
+def _is_spelling(text: str, tag: str) -> bool:
+    try:
+        return Language.resolve(text).tag == tag
+    except BadInput:
+        return False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from glotmix.errors import BadInput, Infeasible
+from glotmix.language import named_among
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import projection
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.conflict import TOLERANCE, Limit, feasible, smallest_conflict
+from glotmix.registry import near
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class Constraints:
         for where, shares in named:
             for language, share in shares.items():
                 if language not in self.languages:
-                    raise BadInput(f"{language} is not in the mixture", where=where, expected=f"one of {known}")
+                    hint = near(language, self.languages)
+                    raise BadInput(f"{language} is not in the mixture{hint}", where=where, expected=f"one of {known}")
                 if not 0 <= share <= 1:
                     raise BadInput(f"{language} = {share}", where=where, expected="a share from 0 to 1")
         for name, group in self.groups.items():
@@ -230,21 +233,32 @@ def constraints_from(
         BadInput, Infeasible: as :class:`Constraints`; a group without members, or with a key other than
             ``languages``, ``floor`` and ``ceiling``.
     """
-    groups = {}
+    names, groups = tuple(languages), {}
     for name, group in config.groups.items():
         where = f"optimize.groups.{name}"
         if unknown := set(group) - {"languages", "floor", "ceiling"}:
             raise BadInput(f"unknown key {sorted(unknown)[0]}", where=where, expected="languages, floor, ceiling")
         try:
-            members = tuple(str(language) for language in group["languages"])
+            members = tuple(named_among(str(language), names) for language in group["languages"])
             groups[name] = Group(members, float(group.get("floor", 0.0)), float(group.get("ceiling", 1.0)))
         except (KeyError, TypeError, ValueError) as error:
             raise BadInput(
                 f"{group!r} ({error})", where=where, expected="{languages: [...], floor: x, ceiling: y}"
             ) from None
-    return Constraints(
-        tuple(languages), config.floors, config.ceilings, config.max_epochs, dict(unique or {}), D, groups
-    )
+    floors, ceilings, known = (_by_name(one, names) for one in (config.floors, config.ceilings, unique or {}))
+    return Constraints(names, floors, ceilings, config.max_epochs, known, D, groups)
+
+
+def _by_name(shares: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:
+    """The same numbers by the names that the mixture has for the languages ("es" for "spa_Latn").
+
+    Raises:
+        BadInput: two spellings of one language.
+    """
+    found = {named_among(name, names): share for name, share in shares.items()}
+    if len(found) < len(shares):
+        raise BadInput(f"{', '.join(shares)}: a language twice, in two spellings", expected="every language once")
+    return found
 
 
 def natural(constraints: Constraints) -> Mixture:

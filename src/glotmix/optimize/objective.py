@@ -11,8 +11,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.language import named_among
 from glotmix.notebook import Brief
 from glotmix.optimize.config import OptimizeConfig
+from glotmix.registry import near
 
 
 @dataclass(frozen=True)
@@ -284,9 +286,10 @@ def objective_from(config: OptimizeConfig, targets: Iterable[str], languages: It
         BadInput: a weight of something that is no target, a negative one, or no target that counts.
     """
     targets, languages = tuple(targets), tuple(languages)
-    if unknown := [target for target in config.weights if target not in targets]:
+    weights = {named_among(name, targets): weight for name, weight in config.weights.items()}
+    if unknown := [target for target in weights if target not in targets]:
         raise BadInput(
-            f"weight of {unknown[0]}, for which there is no loss",
+            f"weight of {unknown[0]}, for which there is no loss{near(unknown[0], targets)}",
             where="optimize.weights",
             expected=f"one of {', '.join(targets)}",
         )
@@ -296,4 +299,4 @@ def objective_from(config: OptimizeConfig, targets: Iterable[str], languages: It
         reference = config.current if config.near == "current" else None
         penalty = Penalty(config.kl or config.l1, reference, "kl" if config.kl else "l1")
     more = {"q": config.quantile} if config.objective == "quantile" else {}
-    return OBJECTIVES[config.objective](targets, {**inside, **config.weights}, penalty=penalty, **more)
+    return OBJECTIVES[config.objective](targets, {**inside, **weights}, penalty=penalty, **more)
