@@ -6,6 +6,9 @@ import gzip
 import io
 import json
 import lzma
+import subprocess
+import sys
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,6 +28,15 @@ COMPRESS = {
 }  # fmt: skip
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 FIELDS = ("text", "id", "label")
+CHILD = """
+import sys, pathlib
+from glotmix.errors import BadInput
+from glotmix.reading.rows import read_rows
+try:
+    list(read_rows(pathlib.Path(sys.argv[1])))
+except BadInput as error:
+    print("refused" if sys.argv[1] in str(error) else error)
+"""
 QUIRKS = st.sampled_from(
     ["\u2028", "\u2029", "\u0085", "\x0b", "\x0c", "\x1c", '"', '""', "'", ",", ";", "0", "007", "1e6", "\ufeff", " "]
 )
@@ -238,6 +250,13 @@ def test_a_table_without_header_takes_its_names_and_one_with_a_header_loses_none
     assert [row.fields["answer"] for row in read_rows(tmp_path / "t.tsv", wanted=wanted)] == ["4", "6"]
     (tmp_path / "t.tsv").write_text("question\tanswer\n¿2+2?\t4\n")
     assert [row.fields["answer"] for row in read_rows(tmp_path / "t.tsv", wanted=wanted)] == ["4"]
+
+
+def test_a_parquet_file_at_whose_statistics_the_library_ends_the_process_is_refused():
+    """Found by benchmarks/fuzz.py: an exception in C++ that nobody catches, when a column's sizes are asked for."""
+    path = Path(__file__).with_name("damaged_statistics.parquet")
+    done = subprocess.run([sys.executable, "-c", CHILD, str(path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "refused\n")
 
 
 def test_fields_inside_fields(tmp_path):

@@ -33,7 +33,7 @@ def read_parquet(path: Path, fields: Sequence[str] | None = None) -> Iterator[tu
         with path.open("rb") as raw, pq.ParquetFile(raw, pre_buffer=False) as file:
             columns = None if fields is None else _columns(file.schema_arrow, fields)
             number, bound = 0, Bound(path)
-            rows = _rows_at_once(file.metadata, columns, path)
+            rows = _rows_at_once(file.metadata, path)
             for batch in file.iter_batches(batch_size=rows, columns=columns, use_threads=False):
                 bound.take(batch.nbytes)
                 for row in batch.to_pylist():
@@ -50,21 +50,17 @@ def _columns(schema: pa.Schema, fields: Sequence[str]) -> list[str] | None:
     return list(fields) if there else None
 
 
-def _rows_at_once(metadata: pq.FileMetaData, wanted: Sequence[str] | None, path: Path) -> int:
+def _rows_at_once(metadata: pq.FileMetaData, path: Path) -> int:
     """So many that they fit into ``BATCH_BYTES`` even if each holds the largest text there may be.
+
+    The sizes are those of row groups: asked for a column's, pyarrow ends the process where its statistics are damaged.
 
     Raises:
         BadInput: pages that become more than compression explains.
     """
-    largest = 1
-    tops = None if wanted is None else {name.partition(".")[0] for name in wanted} | set(wanted)
-    for group in range(metadata.num_row_groups):
-        for number in range(metadata.num_columns):
-            column = metadata.row_group(group).column(number)
-            if tops is None or column.path_in_schema.partition(".")[0] in tops:
-                size = column.total_uncompressed_size
-                if size > max(1 << 30, MAX_EXPANSION * column.total_compressed_size):
-                    expected = f"at most {MAX_EXPANSION} times its size"
-                    raise BadInput(f"a column decompresses to {size} bytes", where=path, expected=expected)
-                largest = max(largest, size)
+    sizes = [metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)]
+    largest = max([1, *sizes])
+    if largest > max(1 << 30, MAX_EXPANSION * path.stat().st_size):
+        expected = f"at most {MAX_EXPANSION} times its size"
+        raise BadInput(f"a column decompresses to {largest} bytes", where=path, expected=expected)
     return max(1, min(ROWS, BATCH_BYTES // largest))
