@@ -5,13 +5,13 @@ BIN := $(VENV)/bin
 # Python's warnings are told where tests run and nowhere else: pip would print hundreds of its own.
 TESTS := PYTHONWARNINGS=$${PYTHONWARNINGS:-default} $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check docs corpora clean
+.PHONY: help setup demo test test-slow check docs reference corpora clean
 
 help:
 	@echo "make demo     the whole flow on the embedded corpus; ends with the path of report.html"
 	@echo "make test     all tests          make check   lint, types, import arrows"
 	@echo "make setup    the environment    make corpora Debian man pages in many languages under .cache/"
-	@echo "make docs     the documentation site under .cache/site"
+	@echo "make docs     the documentation site under .cache/site; make reference   its pages on study files and commands"
 
 $(VENV)/.installed: pyproject.toml constraints.txt scripts/setup.sh
 	PYTHON=$(PYTHON) bash scripts/setup.sh
@@ -38,6 +38,10 @@ check: setup
 
 docs: setup
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir .cache/site
+
+reference: setup
+	$(BIN)/glotmix fields --markdown > docs/study-file.md
+	$(BIN)/python -m typer glotmix.cli utils docs --name glotmix --output docs/command-line.md
 
 corpora:
 	bash scripts/manpages.sh .cache/manpages

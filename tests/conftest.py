@@ -16,9 +16,6 @@ settings.register_profile("fast", settings.get_profile("untimed"), max_examples=
 settings.register_profile("nightly", settings.get_profile("untimed"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
-# No test cuts the power, and a busy disk takes minutes to say that it has everything (tests/test_artifact.py counts).
-os.fsync = lambda file: None
-
 
 @pytest.fixture(params=["float32", "bfloat16"])
 def precision(request):

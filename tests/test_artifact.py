@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from glotmix.artifact import canonical_json, creating, fingerprint, first_difference, open_artifact, write_text
+from glotmix.artifact import canonical_json, creating, fingerprint, first_difference, open_artifact
 from glotmix.errors import BadInput, Corrupt
 
 CONFIG = {"width": 64, "languages": ["spa_Latn"]}
@@ -82,11 +82,3 @@ def test_fingerprints_ignore_key_order_and_see_every_value():
 
 def test_the_first_difference_is_the_innermost():
     assert first_difference({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}) == "a.c: 2 there, 3 here"
-
-
-@pytest.mark.parametrize(("durable", "waits"), [(True, 1), (False, 0)])
-def test_what_a_power_cut_must_not_lose_is_waited_for(tmp_path, monkeypatch, durable, waits):
-    waited = []
-    monkeypatch.setattr("os.fsync", waited.append)
-    write_text(tmp_path / "a.txt", "b", durable=durable)
-    assert len(waited) == waits

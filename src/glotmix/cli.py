@@ -10,6 +10,7 @@ import typer
 from glotmix.commands import (
     compare,
     export,
+    fields,
     fit,
     influence,
     listings,
@@ -49,6 +50,7 @@ COMMANDS = (
     listings.laws,
     listings.exporters,
     listings.recipes,
+    fields.fields,
 )
 """Every command, in the order in which `glotmix --help` lists them."""
 for command in COMMANDS:

@@ -4,7 +4,7 @@
 multilingual models sample their data (Conneau et al. 2020, XLM-R, §3.1). ``parity``: so much of each that the same
 documents cost about as many tokens in all languages: what costs more is sampled more, and the fairest of some rounds is
 taken. Foroutan et al. 2025 (parity-aware BPE, arXiv 2508.04796) choose each merge for the language that is worst off;
-here merges are those of plain BPE, and the sample decides. """
+here merges are those of plain BPE, and the sample decides."""
 
 from __future__ import annotations
 

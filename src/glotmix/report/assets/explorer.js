@@ -336,7 +336,7 @@
     const other = others[against];
     marks.forEach((m, t) => {
       if (!m.seen) return;
-      const v = loss[t], ends = law.interval(t, resampled, v), change = v - other[t];
+      const v = loss[t], ends = law.interval(t, resampled), change = v - other[t];
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       m.live.classList.toggle("beyond", v < m.from || v > m.to);
       if (ends) m.band.style.transform = `translateX(${at(m, ends[0])}%) scaleX(${Math.max(0.004, (at(m, ends[1]) - at(m, ends[0])) / 100)})`;
@@ -349,7 +349,7 @@
       m.row.classList.toggle("worse", change > 5e-4);
     });
     const f = objective ? objective.value(loss) : NaN, g = objective ? objective.value(other) : NaN;
-    const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled, f);
+    const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled);
     const weighted = !same(weights(), weights().map((w) => (w > 0 ? 1 : 0))) && kind !== "quantile";
     value.textContent = objective ? fixed(f, 4) : "…";
     range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval of the law ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");

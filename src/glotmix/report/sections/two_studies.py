@@ -137,7 +137,7 @@ def what_they_cost(before: Evidence, after: Evidence, names: tuple[str, str]) ->
         for what, values in lines.items()
         if any(values)
     ]
-    columns = [Column(""), *[Column(name, True) for name in names]]
+    columns = [Column("of the study"), *[Column(name, True) for name in names]]
     return table("Cost of both studies", columns, cells) if cells else Html("")
 
 

@@ -133,7 +133,7 @@ def who_overfits(found: Comparison, names: Names) -> Html:
         Column("predicted", True, "training tokens at which the law has repetition worth 1/e, in millions"),
         Column("measured", True, "training tokens at the least held-out loss, in millions"),
         Column("rise since", True, "held-out loss at the end minus that least, nats per token"),
-        Column(""),
+        Column("so it"),
     ]
     cells = []
     for watch in found.watches:
