@@ -85,7 +85,7 @@ def as_authors(runs: Measurements) -> dict:
 
     def residuals(x_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = law.evaluate(problem, np.exp(x_P), inputs)
-        return (np.log(at.loss_R) - log_R) / DELTA, at.theta_RP * np.exp(x_P) / at.loss_R[:, None] / DELTA
+        return (np.log(at.loss_R) - log_R) / DELTA, at.gradient_theta_RP * np.exp(x_P) / at.loss_R[:, None] / DELTA
 
     low_P, high_P = np.log([0.1, 0.1]), np.log([1e3, 1e3])
     starts = [np.log([a, b]) for a in (2.0, 7.0, 20.0) for b in (2.0, 7.0, 20.0)]

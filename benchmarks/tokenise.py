@@ -102,7 +102,7 @@ def make_tokenizer(folder: Path) -> Path:
 def glotmix(folder: Path, processes: int) -> dict:
     """A token store, made as a study makes it: over local processes, or in this one where there is one."""
     from glotmix.sweep.executors.local import LocalExecutor
-    from glotmix.sweep.tokenising import Scattered
+    from glotmix.sweep.tokenising import ExecutorTokenizer
     from glotmix.tokens.build import build_store
 
     out = folder / "glotmix"
@@ -110,7 +110,7 @@ def glotmix(folder: Path, processes: int) -> dict:
     tags = tags_in(folder)
     reader = open_reader(CorpusConfig(reader="jsonl", path="corpus"), tags, folder)
     config = TokensConfig(tokenizer="tokenizer.json", held_out_tokens=50_000)
-    scatter = Scattered(lambda: LocalExecutor(processes), out / "jobs") if processes > 1 else None
+    scatter = ExecutorTokenizer(lambda: LocalExecutor(processes), out / "jobs") if processes > 1 else None
     store = build_store(out / "tokens", reader, tags, config, 0.01, base=folder, scatter=scatter)
     tokens = sum(store.unique_tokens(tag) for tag in tags)
     documents = sum(store.totals(tag, "train")["documents"] for tag in tags)

@@ -27,7 +27,7 @@ from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
 from glotmix.posttraining.sources import SourceConfig, read_all
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.tokens.opening import open_store
@@ -190,7 +190,7 @@ class Corpus(Hostile):
         return self.one(path)
 
     def one(self, path):
-        return list(self.corpus._read("", path, "spa_Latn", Tally()))
+        return list(self.corpus._read("", path, "spa_Latn", ReadTally()))
 
 
 class JsonLines(Corpus):
@@ -264,7 +264,7 @@ class Rows(Hostile):
 
     def read(self, data):
         """Rows in no language and in the one that is asked for: all are read or counted."""
-        path, tally = self.path(data), Tally()
+        path, tally = self.path(data), ReadTally()
         config = CorpusConfig(reader="files", path=str(path), language_field="lang", id_field="id")
         reader = open_reader(config, ["spa_Latn"], self.folder)
         documents = list(reader.documents("spa_Latn", tally=tally))

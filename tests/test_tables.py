@@ -10,7 +10,7 @@ from glotmix.estimate import Estimate
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.objective import Mean
 from glotmix.optimize.optimum import Baseline, Gain, Optimum
-from glotmix.optimize.scale import Climb, Scaled, climb_table
+from glotmix.optimize.scale import Scaled, Scaling, scaling_table
 from glotmix.tables import by_group
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -67,7 +67,7 @@ def test_an_optimum_of_thirty_groups_can_be_read():
 
 def test_sizes_of_thirty_groups_can_be_read():
     sizes = tuple(Scaled(optimum(N, 20 * N), ()) for N in (1e6, 1e7, 1e8, 1e9))
-    check("scale_80.txt", shown(climb_table(Climb(sizes, None))))
+    check("scale_80.txt", shown(scaling_table(Scaling(sizes, None))))
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

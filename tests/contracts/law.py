@@ -81,7 +81,7 @@ class LawContract:
                 step[k] = 1e-5 * max(abs(theta_P[k]), 1e-3)
                 up, down = (self.law.predict(problem, theta_P + s * step, inputs) for s in (1, -1))
                 slope_R = (up - down) / (2 * step[k])
-                assert np.abs(slope_R - at.theta_RP[:, k]).max() < 1e-5 * (1 + np.abs(slope_R).max())
+                assert np.abs(slope_R - at.gradient_theta_RP[:, k]).max() < 1e-5 * (1 + np.abs(slope_R).max())
             inner_R = (inputs.p_RL > 1e-3).all(axis=1)
             inner = inputs.where(inner_R)
             for j in range(len(LANGUAGES)):
@@ -94,7 +94,7 @@ class LawContract:
                 )
                 slope_R = (up - down) / 2e-6
                 # A kink (an epoch boundary) may fall between two points, so a rare row may differ.
-                off_R = np.abs(slope_R - at.p_RL[inner_R, j]) > 1e-4 * (1 + np.abs(slope_R))
+                off_R = np.abs(slope_R - at.gradient_p_RL[inner_R, j]) > 1e-4 * (1 + np.abs(slope_R))
                 assert off_R.mean() <= 0.02
 
     def test_prior_has_exact_derivatives(self) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from glotmix.fit import Fit, fit
-from glotmix.laws.law import Evaluation
+from glotmix.laws.law import LawValue
 from glotmix.laws.null import Null
 from glotmix.measurements import Measurements
 
@@ -41,7 +41,7 @@ class TwoFloors(Null):
 
     def evaluate(self, problem, theta_P, inputs):
         R, L = inputs.p_RL.shape
-        return Evaluation(np.full(R, theta_P.sum()), np.ones((R, 2)), np.zeros((R, L)))
+        return LawValue(np.full(R, theta_P.sum()), np.ones((R, 2)), np.zeros((R, L)))
 
 
 def test_parameters_of_which_only_the_sum_is_seen_are_redundant() -> None:

@@ -5,16 +5,16 @@ from hypothesis import strategies as st
 
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
-from glotmix.mixture.samplers.clones import OneText
+from glotmix.mixture.samplers.clones import CloneSampler
 from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.mixture.schedule import Schedule, Stage
 
 TOTAL, AVAILABLE = 3000, 4001
 
 
-def of(first: float, parallel: float = 0.0, seed: int = 3, total: int = TOTAL) -> OneText:
+def of(first: float, parallel: float = 0.0, seed: int = 3, total: int = TOTAL) -> CloneSampler:
     schedule = Schedule.constant(Mixture.normalised({"en.1": first, "en.2": 1 - first}))
-    return OneText(schedule, total, AVAILABLE, seed, "en", parallel)
+    return CloneSampler(schedule, total, AVAILABLE, seed, "en", parallel)
 
 
 def test_runs_of_one_seed_read_the_same_text_in_the_same_order_whatever_their_mixture():
@@ -65,7 +65,7 @@ def test_text_that_would_have_to_be_read_again_in_another_language_is_refused_un
 
 def test_stages_of_a_schedule_hold_for_clones_too():
     stages = (Stage(0.0, Mixture({"en.1": 1.0, "en.2": 0.0})), Stage(0.5, Mixture({"en.1": 0.0, "en.2": 1.0})))
-    language, _ = OneText(Schedule(stages), 1000, AVAILABLE, 0, "en").draw(0, 1000)
+    language, _ = CloneSampler(Schedule(stages), 1000, AVAILABLE, 0, "en").draw(0, 1000)
     assert (language == np.repeat([0, 1], 500)).all()
 
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.posttraining.analysis.ablation import Row, ablation, similarity
+from glotmix.posttraining.analysis.ablation import AblationRow, ablation, similarity
 from glotmix.posttraining.analysis.curve import Curve, curves_from
 from glotmix.posttraining.analysis.interval import mean_interval
 from glotmix.posttraining.analysis.noise import difference, floor, repeats, runs_needed, seen_against_unseen
@@ -195,7 +195,7 @@ def rows(effect, rng, noise=0.05):
                         script = "Latin" if language in "abc" else "other"
                         levels = {"task": task, "size": size, "script": script, "similarity": "x", "samples": n}
                         outcome = effect(levels) + noise * rng.standard_normal()
-                        found.append(Row(f"{task} {size} {n} {seed}", language, float(outcome), levels))
+                        found.append(AblationRow(f"{task} {size} {n} {seed}", language, float(outcome), levels))
     return found
 
 

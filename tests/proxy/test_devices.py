@@ -14,7 +14,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 from glotmix.proxy.config import ProxyConfig
-from glotmix.proxy.controller import Guide
+from glotmix.proxy.controller import MixtureController
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape, init_parameters
 from glotmix.proxy.parallel import Team
@@ -71,7 +71,7 @@ def trained(path, precision, device):
     if any(one.is_guided for one in runs):
         references = {one.run: {n: t.to(device) for n, t in init_parameters(SHAPE, [7]).items()} for one in runs}
         development = {name: np.random.default_rng(5).integers(64, size=(8, 17)) for name in SIZES}
-        guide = Guide(runs, batches, SHAPE, training, references=references, development=development)
+        guide = MixtureController(runs, batches, SHAPE, training, references=references, development=development)
     observer = InRunShapley(targets_of(HELD_OUT, 16, 4), tuple(SIZES), batches.languages_of, clip=1.0, every=4)
     held_out = {"held_out": HELD_OUT, "trained_on": HELD_OUT}
     results = train_stack(

@@ -15,8 +15,8 @@ from glotmix.mixture.weighting import Weighting, mixed, scalarization
 from glotmix.proxy import flops
 from glotmix.proxy.checkpoint import load_checkpoint
 from glotmix.proxy.config import ProxyConfig
-from glotmix.proxy.controller import LOOK, Guide
-from glotmix.proxy.evaluation_texts import Watched
+from glotmix.proxy.controller import LOOK, MixtureController
+from glotmix.proxy.evaluation_texts import EvaluationTexts
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape, init_parameters
 from glotmix.proxy.run import StackRun
@@ -68,11 +68,13 @@ def run(name="r", *, schedule=None, weighting=None, plan=None, seed=1):
 
 def train(runs, **options):
     batches = MixtureBatches(Store(), runs, TRAINING)
-    watched = Watched.of(HELD_OUT, batches, T)
+    watched = EvaluationTexts.of(HELD_OUT, batches, T)
     references = {one.run: init_parameters(SHAPE, [7]) for one in runs}
     guide = None
     if any(one.is_guided for one in runs):
-        guide = Guide(runs, batches, SHAPE, TRAINING, references=references, development=watched.development)
+        guide = MixtureController(
+            runs, batches, SHAPE, TRAINING, references=references, development=watched.development
+        )
     options = {"held_out": watched.held_out, "trained_on": watched.trained_on} | options
     return train_stack(runs, batches, SHAPE, TRAINING, guide=guide, **options)
 
@@ -218,13 +220,13 @@ def test_training_text_is_measured_beside_held_out_text_with_how_much_was_read()
 
 
 def test_development_text_is_never_measured_on():
-    watched = Watched.of(HELD_OUT, MixtureBatches(Store(), [run()], TRAINING), T)
+    watched = EvaluationTexts.of(HELD_OUT, MixtureBatches(Store(), [run()], TRAINING), T)
     for name, text in HELD_OUT.items():
         measured = len(watched.held_out[name].tokens)
         assert measured == 150
         assert (watched.development[name].ravel()[:T] == text.tokens[measured : measured + T]).all()
     with pytest.raises(BadInput, match="big has 30 held-out tokens"):
-        Watched.of({"big": Text(np.zeros(30, int), 60)}, MixtureBatches(Store(), [run()], TRAINING), T)
+        EvaluationTexts.of({"big": Text(np.zeros(30, int), 60)}, MixtureBatches(Store(), [run()], TRAINING), T)
 
 
 @pytest.mark.parametrize(
@@ -251,9 +253,9 @@ def test_nothing_asked_for_is_left_out_silently():
     with pytest.raises(BadInput, match="run r has loss weights or an adaptive method"):
         train_stack(runs, batches, SHAPE, TRAINING)
     with pytest.raises(BadInput, match="doremi without a reference model"):
-        Guide([run(plan=PLANS["doremi"])], batches, SHAPE, TRAINING)
+        MixtureController([run(plan=PLANS["doremi"])], batches, SHAPE, TRAINING)
     with pytest.raises(BadInput, match="multidds_s without development text of big, mid, low"):
-        Guide([run(plan=PLANS["multidds_s"])], batches, SHAPE, TRAINING)
+        MixtureController([run(plan=PLANS["multidds_s"])], batches, SHAPE, TRAINING)
     with pytest.raises(BadInput, match="unexpected keyword argument 'zeta'"):
         AdaptivePlan("odm", uniform(SIZES), {"zeta": 1}).make(0)
     with pytest.raises(BadInput, match="no adaptive method 'magic'"):

@@ -8,7 +8,7 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput
 from glotmix.reading.files import HIDDEN, OTHER_ENDING, READ_ALREADY
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_rows_are_read_or_counted_by_why_they_are_not(corpus, tmp_path, name):
     {"t.jsonl": table.write_ndjson, "t.csv": table.write_csv, "t.parquet": table.write_parquet}[name](
         tmp_path / "c" / name
     )
-    reader, tally = corpus({}, language_field="lang", id_field="id"), Tally()
+    reader, tally = corpus({}, language_field="lang", id_field="id"), ReadTally()
     documents = list(reader.documents("spa_Latn", tally=tally))
     assert [document.text for document in documents] == ["a", "b", "h"]
     assert documents[1].id == "7"
@@ -152,4 +152,4 @@ def test_rows_are_read_or_counted_by_why_they_are_not(corpus, tmp_path, name):
         "labelled unknown": 1,
         "without text": 1,
     }
-    assert Tally.from_json(tally.to_json()) == tally
+    assert ReadTally.from_json(tally.to_json()) == tally

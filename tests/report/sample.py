@@ -8,14 +8,14 @@ from glotmix.report.evidence import (
     About,
     Advice,
     Candidate,
-    CensusRow,
-    Cost,
+    CorpusRow,
     Evidence,
     Front,
-    HeldOut,
+    HeldOutPredictions,
     Interactions,
     LawFit,
     RunRow,
+    Spending,
     Trained,
 )
 from glotmix.transfer.matrix import TransferMatrix
@@ -214,7 +214,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     truth = loss[held]
     errors = {"null": None, "own_ratio": 0.02, "log_linear": 0.012, "shapley_law": 0.006}
     held_out = tuple(
-        HeldOut(
+        HeldOutPredictions(
             name,
             target,
             tuple(np.array(run_names)[held]),
@@ -256,7 +256,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         {name: (1.25 + 0.01 * i, 1.85) for i, name in enumerate(mixtures)},
     )
     census = tuple(
-        CensusRow(
+        CorpusRow(
             t,
             int(4000 / (i + 1)) + 50,
             int(4e6 / (i + 1)),
@@ -283,7 +283,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         advice=advice,
         trained=trained if validated else (),
         noise=dict.fromkeys(targets, noise),
-        cost=Cost(
+        cost=Spending(
             {"complete": R, "diverged": 1},
             R * D,
             6 * N * D * R,

@@ -13,13 +13,13 @@ from glotmix.studies.clones.findings import (
     NOT_DECIDABLE,
     NOT_REPRODUCED,
     REPRODUCED,
+    AlignmentPoint,
     AloneRow,
     CloneFindings,
+    CloneMixtureRow,
     ControlRow,
     DialRow,
     LensRow,
-    MixtureRow,
-    Moment,
     judged,
     seeds_needed,
 )
@@ -51,7 +51,7 @@ def test_what_would_decide_is_the_number_of_seeds_where_the_sign_agrees():
 
 
 def row(name, shares, loss, efficiency):
-    return MixtureRow(
+    return CloneMixtureRow(
         "two clones", name, shares, 2e6, 3, tuple(map(Estimate, loss)), efficiency, Estimate(0.3, 0.2, 0.4),
         (0.9, 0.8), (0.5, 0.4), (0.6, 0.7), 1 / 32, (0.1, 0.0),
     )  # fmt: skip
@@ -67,7 +67,7 @@ def findings(**changes):
             row("split-50-50", (0.5, 0.5), (1.5, 1.5), (Estimate(0.9), Estimate(0.9, 0.8, 1.0))),
             row("split-90-10", (0.9, 0.1), (1.4, 1.9), (Estimate(1.0), Estimate(math.inf))),
         ),
-        "moments": (Moment("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), Moment("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4)), Moment("schedule-0_100", 2e6, (9.5, 1.5), 0.3, (0.5, 0.4))),
+        "moments": (AlignmentPoint("split-50-50", 1e6, (2.0, 2.1), 0.1, (0.2, 0.3)), AlignmentPoint("split-50-50", 2e6, (1.5, 1.5), 0.3, (0.5, 0.4)), AlignmentPoint("schedule-0_100", 2e6, (9.5, 1.5), 0.3, (0.5, 0.4))),
         "alone": (AloneRow("two clones", 257, 1e6, over_repeats([1.6, 1.7])), AloneRow("two clones", 257, 2e6, over_repeats([1.4, 1.5]))),
         "controls": (ControlRow(0.1, 1, Estimate(1.5), Estimate(math.inf), Estimate(-0.2)),),
         "dials": (DialRow("anchors", 0.05, 0.09, Estimate(1.45)),),

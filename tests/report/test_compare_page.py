@@ -8,11 +8,11 @@ import pytest
 from glotmix.estimate import Estimate
 from glotmix.studies.compare.findings import (
     Comparison,
-    Moment,
+    EvaluationPoint,
+    MethodRow,
+    OverfittingRow,
     Pair,
-    Row,
     Side,
-    Watch,
     about_cooldown,
     about_the_side,
     about_the_smallest,
@@ -34,7 +34,7 @@ SIDE = Side(
 
 def row(method, big, small, static=True):
     loss = {"<b>big": big, "small": small, "mean": (big + small) / 2, "worst": max(big, small)}
-    return Row(
+    return MethodRow(
         method,
         "formula",
         "paper",
@@ -51,8 +51,8 @@ def row(method, big, small, static=True):
 
 
 def watch(method, language, rise):
-    moments = tuple(Moment(1e5 * i, 4.0 * i, 4 - 0.3 * i, 4 - 0.1 * i) for i in range(1, 6))
-    return Watch(
+    moments = tuple(EvaluationPoint(1e5 * i, 4.0 * i, 4 - 0.3 * i, 4 - 0.1 * i) for i in range(1, 6))
+    return OverfittingRow(
         method, language, moments, moments[2], Estimate(rise, rise - 0.02, rise + 0.02), Estimate(1.0, 0.9, 1.1)
     )
 

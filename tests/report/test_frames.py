@@ -10,7 +10,7 @@ from scipy import stats
 
 from glotmix import wording as words
 from glotmix.estimate import Estimate
-from glotmix.report.evidence import Advice, Candidate, Cost, Evidence, HeldOut, RunRow, Trained
+from glotmix.report.evidence import Advice, Candidate, Evidence, HeldOutPredictions, RunRow, Spending, Trained
 from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
 from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows
@@ -175,7 +175,7 @@ def test_errors_and_ranks_agree_with_their_definitions():
     rng = np.random.default_rng(1)
     measured, predicted = rng.uniform(1, 2, 30), rng.uniform(1, 2, 30)
     measured[3] = measured[7]
-    held = HeldOut("law", "x", tuple(map(str, range(30))), predicted, measured)
+    held = HeldOutPredictions("law", "x", tuple(map(str, range(30))), predicted, measured)
     assert relative_error(held) == pytest.approx(np.mean(np.abs(predicted - measured) / measured))
     assert rank_correlation(held) == pytest.approx(stats.spearmanr(predicted, measured).statistic)
     missing = dataclasses.replace(held, predicted_R=np.where(np.arange(30) < 5, np.nan, predicted))
@@ -223,7 +223,7 @@ def test_repetition_divergence_and_weak_laws_are_said(small):
         small,
         advice=dataclasses.replace(small.advice, optimum=many, status="iteration limit"),
         held_out=worse,
-        cost=Cost({"complete": 10, "diverged": 5}),
+        cost=Spending({"complete": 10, "diverged": 5}),
         simulated_epochs=False,
     )
     found = titles(doubtful)

@@ -5,15 +5,15 @@ import pytest
 
 from glotmix.estimate import Estimate
 from glotmix.studies.influence.findings import (
-    Asked,
+    CheckpointShares,
     InfluenceEvidence,
     Lenses,
     OverlapRow,
-    Point,
     Reinforcing,
     RemovalRow,
-    Sample,
     ScoreRow,
+    ShownSample,
+    ShownTest,
     TaskInfluence,
     agreed,
     doubts,
@@ -38,8 +38,10 @@ def matrix(value, half=None):
 def task(**changes):
     shares = np.full((3, 3), 0.25) + 0.25 * np.eye(3)
     e = Estimate(0.5, 0.4, 0.6)
-    points = tuple(Point(f"epoch-{i}", e, Estimate(0.3, 0.2, 0.4), e, Estimate(0.2, 0.1, 0.3)) for i in (1, 2))
-    sample = Sample("deu_Latn", "label", HOSTILE, 0.3, HOSTILE, True)
+    points = tuple(
+        CheckpointShares(f"epoch-{i}", e, Estimate(0.3, 0.2, 0.4), e, Estimate(0.2, 0.1, 0.3)) for i in (1, 2)
+    )
+    sample = ShownSample("deu_Latn", "label", HOSTILE, 0.3, HOSTILE, True)
     found = {
         "name": "topics",
         "about": HOSTILE,
@@ -52,7 +54,7 @@ def task(**changes):
         "negative": matrix(np.full((3, 3), 1 / 3)),
         "reinforcing": (Reinforcing("eng_Latn", Estimate(0.6, 0.5, 0.7), 0.1, Estimate(0.15, 0.1, 0.2)),),
         "course": {"eng_Latn": points},
-        "asked": (Asked("eng_Latn", "label", HOSTILE, (sample,), (sample,)),),
+        "asked": (ShownTest("eng_Latn", "label", HOSTILE, (sample,), (sample,)),),
         "overlap": (OverlapRow("deu_Latn", e, e, 0.1),),
         "removal": (RemovalRow("random_same_label", Estimate(-0.1, -0.2, 0.0)),),
         "removed": 20,

@@ -14,7 +14,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import Constraints, Mean, minimise, reuse
 from glotmix.optimize.request import asked, kept_of, optimum_of
 from glotmix.optimize.reuse import Kept, minimise_kept
-from glotmix.optimize.scale import climb_of
+from glotmix.optimize.scale import scaling_of
 from tests.optimize.planted import equal, log_linear
 
 A, ALPHA, B, BETA = 0.8, 0.34, 1.1, 0.28
@@ -43,7 +43,7 @@ def test_the_budget_of_a_fitted_law_is_spent_as_the_planted_one_says(climbed):
     C = 3e17
     scale_N, scale_D = A * 1e6**ALPHA, B * 1e8**BETA
     exact = (ALPHA * scale_N / (BETA * scale_D)) ** (1 / (ALPHA + BETA)) * (C / 6) ** (BETA / (ALPHA + BETA))
-    found = climb_of(climbed, asked({"max_epochs": None}), sizes=[(4e6, 1e8), (1e8, 2e9)], C=C)
+    found = scaling_of(climbed, asked({"max_epochs": None}), sizes=[(4e6, 1e8), (1e8, 2e9)], C=C)
     assert found.best is not None
     assert found.best.N.low < exact < found.best.N.high
     assert pytest.approx(exact, rel=0.25) == found.best.N.value  # the range that is searched is 600 times wide
@@ -59,9 +59,9 @@ def test_a_budget_needs_a_law_that_knows_sizes():
     one = over_sizes().where(over_sizes().N_R == 4e6)
     one = one.where(one.D_R == 1e8)
     with pytest.raises(BadInput, match="do not depend on N and D"):
-        climb_of(fit("own_ratio", one, starts=2), asked({"max_epochs": None}), C=1e17)
+        scaling_of(fit("own_ratio", one, starts=2), asked({"max_epochs": None}), C=1e17)
     with pytest.raises(BadInput, match="no size and no budget"):
-        climb_of(fit("own_ratio", one, starts=2), asked({"max_epochs": None}))
+        scaling_of(fit("own_ratio", one, starts=2), asked({"max_epochs": None}))
 
 
 def test_sizes_that_cannot_be_filled_do_not_lose_the_others(climbed, tmp_path, capsys):

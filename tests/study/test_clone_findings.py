@@ -11,7 +11,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.probe.equivalents import PowerLaw
 from glotmix.studies.clones.analysis import (
     ArmOutcome,
-    Outcome,
+    RunOutcome,
     claims,
     control_row,
     curve_method,
@@ -21,7 +21,7 @@ from glotmix.studies.clones.analysis import (
 )
 from glotmix.studies.clones.arms import arms
 from glotmix.studies.clones.config import CloneStudyConfig, LensesConfig
-from glotmix.studies.clones.lenses import Lenses
+from glotmix.studies.clones.lenses import CloneLenses
 from glotmix.study.narrator import Narrator
 
 GPT_SMALL = PowerLaw(0.03868389, 0.20725335, 0.08406524, 1.0)
@@ -63,7 +63,7 @@ def outcome(seeds=3, **fields):
         layers = {"raw": [0.9 - cosine - noise], "centred": [cosine], "retrieval": [cosine], "chance": 0.1}
         gradient = {"mean": cosine + noise, "by_tensor": {}}
         probe = {"gradient": gradient, "hidden": layers, "embedding": {"pairs": cosine + noise, "all": 0.0}}
-        runs.append(Outcome(planned, {int(D): final}, {int(D): probe} if p[two] else {}))
+        runs.append(RunOutcome(planned, {int(D): final}, {int(D): probe} if p[two] else {}))
     return ArmOutcome(arm, tuple(runs))
 
 
@@ -119,7 +119,7 @@ def test_what_updates_alone_would_give_is_told_from_transfer():
     alone = main.alone("fra_Latn.1")
     # As many updates are worth twice the tokens; the mixture, 3.7 times.
     runs = [
-        Outcome(run, {run.tokens: {"fra_Latn.1": loss(2 * run.tokens, 0.01 * run.seed)}}, {}) for run in control.runs
+        RunOutcome(run, {run.tokens: {"fra_Latn.1": loss(2 * run.tokens, 0.01 * run.seed)}}, {}) for run in control.runs
     ]
     row = control_row(main, ArmOutcome(control, tuple(runs)), alone, "law")
     assert (row.share, row.batch) == (0.1, 1)
@@ -149,7 +149,7 @@ def test_rows_hold_every_mixture_once_with_its_seeds():
 
 def test_losses_give_back_the_planted_rate_and_a_law_of_two_languages_cannot(tmp_path):
     main = outcome()
-    lenses = Lenses(LensesConfig(splits=[0.1]), main, None, tmp_path, Narrator())
+    lenses = CloneLenses(LensesConfig(splits=[0.1]), main, None, tmp_path, Narrator())
     measured = lenses._measured("split-90-10", (0.9, 0.1), main.alone("fra_Latn.1"), "law")
     assert [rate.to_second for rate in measured.values()] == pytest.approx([WORTH] * 3, rel=0.1)
     law = lenses._law((0.9, 0.1))
@@ -164,7 +164,7 @@ def test_a_game_of_disjoint_vocabularies_calls_an_equal_harmful_because_it_was_n
     class Store:
         vocab_size = 514
 
-    lenses = Lenses(LensesConfig(splits=[0.1]), main, Store(), tmp_path, Narrator())
+    lenses = CloneLenses(LensesConfig(splits=[0.1]), main, Store(), tmp_path, Narrator())
     games = lenses._games(main.groups["split-50-50"], (0.5, 0.5))
     # Alone, the other language leaves ids unseen, whose loss (9 nats) is worse than knowing nothing (ln 514 = 6.2).
     assert len(games) == 3

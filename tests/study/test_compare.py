@@ -14,7 +14,7 @@ from glotmix.artifact import read_json
 from glotmix.cli import app
 from glotmix.errors import BadInput, Infeasible
 from glotmix.estimate import PairedLayout, holm
-from glotmix.mixture.methods import METHODS, Situation, balance, parse
+from glotmix.mixture.methods import METHODS, BalanceProblem, balance, parse
 from glotmix.studies.compare.analysis import pairs, rises, tokens_to
 from glotmix.studies.compare.kind import CompareKind
 from glotmix.study.directory import StudyDirectory
@@ -153,7 +153,7 @@ def test_noise_alone_does_not_rise():
 
 @pytest.mark.parametrize("text", [name for name in METHODS if name != "pike"] + ["pike:0.1:0.1", "mixed:3:7"])
 def test_every_method_makes_a_balance_over_all_languages(text):
-    situation = Situation({"a": 1e6, "b": 3e5, "c": 1e4}, 1e5, 100, 8)
+    situation = BalanceProblem({"a": 1e6, "b": 3e5, "c": 1e4}, 1e5, 100, 8)
     made = balance(text, situation)
     assert set(made.schedule.languages) == {"a", "b", "c"}
     if made.adaptive is not None:

@@ -7,7 +7,7 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.fit import fit
-from glotmix.fit.games import Asked, families, shapley_of, values_of_law
+from glotmix.fit.games import ShapleyRequest, families, shapley_of, values_of_law
 from glotmix.measurements import Measurements
 from glotmix.transfer.game import game_of, members
 from glotmix.transfer.interactions import interactions
@@ -52,7 +52,7 @@ def _payoff(inside):
 
 
 def test_the_values_of_a_law_are_those_of_the_game_that_it_was_fitted_to(law):
-    found, true = values_of_law(law, Asked(EMPTY)), true_values()
+    found, true = values_of_law(law, ShapleyRequest(EMPTY)), true_values()
     # The law was never shown a coalition, and its form is another than the planted one; equal shares are off by half.
     assert np.linalg.norm(found.value_TL - true) < 0.12 * np.linalg.norm(true)
     np.testing.assert_allclose(found.value_TL.sum(axis=1), 4.0 - law.loss(np.full(4, 0.25)))
@@ -63,7 +63,10 @@ def test_a_law_that_runs_correct_is_nearer_than_either(law):
     noisy = runs_of(coalitions(), 0.03, seed=3)
     some = noisy.where(np.array([0, 1, 2, 3, 6, 7, 8, 11, 14]))
     true = true_values()
-    adjusted, plain = shapley_of(some, Asked(EMPTY), law), shapley_of(some, Asked(EMPTY, estimate=True))
+    adjusted, plain = (
+        shapley_of(some, ShapleyRequest(EMPTY), law),
+        shapley_of(some, ShapleyRequest(EMPTY, estimate=True)),
+    )
     error = [np.linalg.norm(one.value_TL - true) / np.linalg.norm(true) for one in (adjusted, plain)]
     assert adjusted.method == "Shapley, law-adjusted"
     assert error[0] < 0.08
@@ -72,15 +75,15 @@ def test_a_law_that_runs_correct_is_nearer_than_either(law):
 
 def test_interactions_and_families_are_those_of_the_complete_game():
     table = runs_of(coalitions())
-    found = shapley_of(table, Asked(EMPTY, interactions_of="b"))
+    found = shapley_of(table, ShapleyRequest(EMPTY, interactions_of="b"))
     game = game_of(LANGUAGES, LANGUAGES, _payoff)
     np.testing.assert_allclose(found.value_TL, interactions(game)[1], atol=1e-12)
-    grouped = shapley_of(table, Asked(EMPTY, groups=families(["west=a,b"])))
+    grouped = shapley_of(table, ShapleyRequest(EMPTY, groups=families(["west=a,b"])))
     np.testing.assert_allclose(grouped.value_TL.sum(axis=1), 4.0 - loss(np.full((1, 4), 0.25))[0])
     with pytest.raises(BadInput, match="no target x"):
-        shapley_of(table, Asked(EMPTY, interactions_of="x"))
+        shapley_of(table, ShapleyRequest(EMPTY, interactions_of="x"))
     with pytest.raises(BadInput, match="every coalition"):
-        shapley_of(table, Asked(EMPTY, estimate=True, interactions_of="a"))
+        shapley_of(table, ShapleyRequest(EMPTY, estimate=True, interactions_of="a"))
 
 
 def test_the_command_takes_a_law_alone(law, tmp_path, capsys):
@@ -88,7 +91,7 @@ def test_the_command_takes_a_law_alone(law, tmp_path, capsys):
     path.write_text(json.dumps(law.to_json()))
     assert command("shapley", "--law", path, "--empty", "4", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["a"]["b"]["value"] == pytest.approx(values_of_law(law, Asked(EMPTY))["a", "b"])
+    assert told["a"]["b"]["value"] == pytest.approx(values_of_law(law, ShapleyRequest(EMPTY))["a", "b"])
     assert told["a"]["b"]["low"] < told["a"]["b"]["value"]
     assert told["values"]["a"] == told["a"]
     assert told["unit"] == "loss"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
 from glotmix.errors import BadInput, Corrupt
-from glotmix.studies.influence.finished_runs import Asking, influence_of
+from glotmix.studies.influence.finished_runs import InfluenceRequest, influence_of
 from glotmix.study.narrator import Narrator
 from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import kind_of, ran
@@ -133,19 +133,19 @@ def test_its_runs_are_asked_from_the_command_line(done):
 def test_an_index_gives_nearly_the_same_and_tells_its_error(done):
     folder = done[0]
     run = folder / "out" / "runs" / "parallel-s0"
-    exact = influence_of([run], Asking(), folder / "exact", Narrator())
-    answer = influence_of([run], Asking(index=folder / "index", dimensions=12), folder / "near", Narrator())
+    exact = influence_of([run], InfluenceRequest(), folder / "exact", Narrator())
+    answer = influence_of([run], InfluenceRequest(index=folder / "index", dimensions=12), folder / "near", Narrator())
     a, b = exact.scores[0].value_QN, answer.scores[0].value_QN
     assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.8
     assert 0 < answer.errors[0].rms < answer.errors[0].scale
-    again = influence_of([run], Asking(index=folder / "index", dimensions=12), folder / "near", Narrator())
+    again = influence_of([run], InfluenceRequest(index=folder / "index", dimensions=12), folder / "near", Narrator())
     assert (again.scores[0].value_QN == b).all()
     with pytest.raises(BadInput, match="made of other training samples"):
-        influence_of([run], Asking(index=folder / "index", train_samples=3), folder / "near", Narrator())
+        influence_of([run], InfluenceRequest(index=folder / "index", train_samples=3), folder / "near", Narrator())
     broken = next((folder / "index").glob("*/gradients-0.bin"))
     broken.write_bytes(broken.read_bytes()[:-8])
     with pytest.raises(Corrupt, match=r"gradients-0\.bin"):
-        influence_of([run], Asking(index=folder / "index"), folder / "near", Narrator())
+        influence_of([run], InfluenceRequest(index=folder / "index"), folder / "near", Narrator())
 
 
 def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(done, tmp_path):
@@ -161,17 +161,17 @@ def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(done, tmp_pat
         (run, {"train": tmp_path / "none.jsonl"}, "no such file"),
     ):
         with pytest.raises(BadInput, match=words):
-            influence_of([run_directory], Asking(**options), tmp_path / "out", Narrator())
+            influence_of([run_directory], InfluenceRequest(**options), tmp_path / "out", Narrator())
     texts = tmp_path / "texts.jsonl"
     texts.write_text(json.dumps({"text": "a b", "language": "eng_Latn", "label": "storm"}) + "\n")
     with pytest.raises(BadInput, match="label 'storm'"):
-        influence_of([run], Asking(train=texts, test=texts), tmp_path / "out", Narrator())
+        influence_of([run], InfluenceRequest(train=texts, test=texts), tmp_path / "out", Narrator())
     broken = tmp_path / "broken"
     shutil.copytree(run, broken)
     weights = broken / "checkpoints" / "epoch-1" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(Corrupt, match="epoch-1"):
-        influence_of([broken], Asking(), tmp_path / "out", Narrator())
+        influence_of([broken], InfluenceRequest(), tmp_path / "out", Narrator())
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     study.transfer(measured, store)
     plan = next(run for run in runs if len(run.schedule.average().support) == 2)
     run = tmp_path / "out" / "runs" / plan.run
-    asking = Asking(train_samples=12, test_samples=3, lenses=True)
+    asking = InfluenceRequest(train_samples=12, test_samples=3, lenses=True)
     answer = influence_of([run], asking, tmp_path / "asked", Narrator())
     assert set(answer.lenses.matrices) == {"TracIn shares", "in-run Shapley", "game Shapley"}
     assert "Rank correlations" in (tmp_path / "asked" / "report.html").read_text()
@@ -234,7 +234,7 @@ def test_a_kept_proxy_is_asked_on_the_sequences_it_was_trained_on(tmp_path):
     from glotmix.proxy.run import StackRun
     from glotmix.studies.influence.finished_runs import _windows
 
-    train, _ = _windows(run.resolve(), tmp_path / "out", Asking(train_samples=12))
+    train, _ = _windows(run.resolve(), tmp_path / "out", InfluenceRequest(train_samples=12))
     batches = MixtureBatches(
         store, [StackRun(plan.run, plan.schedule, plan.tokens, plan.seed)], config.proxy, study.available(store)
     )

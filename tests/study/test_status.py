@@ -14,7 +14,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.study.directory import note_compute
 from glotmix.study.status import Progress, status_of
 from glotmix.sweep.lock import held
-from glotmix.sweep.sweep import Tally, failure_of
+from glotmix.sweep.sweep import SweepTally, failure_of
 
 
 @pytest.fixture
@@ -36,9 +36,9 @@ def test_runs_are_told_by_state_with_losses_time_and_compute(study, monkeypatch)
     now = 1000.0
     note = Progress(study, "Training proxies")
     note_compute(study, {f"r{i}": 8e9 for i in range(5)})
-    note(Tally(1, 0, 5, 100.0, 500.0))
+    note(SweepTally(1, 0, 5, 100.0, 500.0))
     now += 7.0
-    note(Tally(2, 1, 5, 200.0, 500.0))
+    note(SweepTally(2, 1, 5, 200.0, 500.0))
     with held(study):
         status = status_of(study)
     assert (status.complete, status.diverged, status.planned) == (1, ("r1",), 5)

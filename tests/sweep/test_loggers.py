@@ -12,7 +12,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.sweep.loggers import LOGGERS
-from glotmix.sweep.tracking import Shown
+from glotmix.sweep.tracking import RunTracker
 
 PLAN = [
     PlannedRun(f"r{i}", "swarm", Schedule.constant(Mixture({"spa_Latn": 0.25, "rus_Cyrl": 0.75})), 100, i)
@@ -74,9 +74,9 @@ def tracker(request, monkeypatch):
 
 def test_runs_are_shown_once_as_they_are_done_over_interruptions(tracker, tmp_path):
     finish(tmp_path, "r1")
-    Shown(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print).look()
+    RunTracker(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print).look()
     finish(tmp_path, "r0", "r2")
-    resumed = Shown(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print)
+    resumed = RunTracker(LOGGERS.find(tracker.name)("Study"), tmp_path, PLAN, print)
     resumed.look()
     resumed.look(now=True)
     assert [one["run"] for one in tracker.shown] == ["r1", "r0", "r2"]
@@ -97,7 +97,7 @@ def test_a_tracker_that_fails_is_told_and_the_study_goes_on(tmp_path, monkeypatc
     monkeypatch.setitem(sys.modules, "trackio", SimpleNamespace(init=fails))
     finish(tmp_path, "r0")
     said = []
-    shown = Shown(LOGGERS.find("trackio")("Study"), tmp_path, PLAN, said.append)
+    shown = RunTracker(LOGGERS.find("trackio")("Study"), tmp_path, PLAN, said.append)
     shown.look()
     shown.look(now=True)
     assert len(said) == 1
@@ -116,5 +116,5 @@ def test_the_real_trackio_keeps_them_on_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     pytest.importorskip("trackio")
     finish(tmp_path, "r0")
-    Shown(LOGGERS.find("trackio")("glotmix-test"), tmp_path, PLAN, pytest.fail).look()
+    RunTracker(LOGGERS.find("trackio")("glotmix-test"), tmp_path, PLAN, pytest.fail).look()
     assert list((tmp_path / "trackio").rglob("*.db"))

@@ -10,7 +10,7 @@ from glotmix.corpus.readers import reader
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.sweep.executors.local import LocalExecutor
-from glotmix.sweep.tokenising import Scattered
+from glotmix.sweep.tokenising import ExecutorTokenizer
 from glotmix.tokens import build
 from glotmix.tokens.build import build_store
 from glotmix.tokens.config import TokensConfig
@@ -90,7 +90,7 @@ def test_pieces_made_by_other_processes_give_the_same_store(corpus, monkeypatch)
         lambda piece, *arguments: pytest.fail(f"{piece} was left") if not piece.is_complete() else None,
     )
     told = []
-    scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
+    scatter = ExecutorTokenizer(lambda: LocalExecutor(2), corpus / "jobs")
     there = contents(store_of(corpus, "there", scatter=scatter, progress=lambda *one: told.append(one)))
     for mine, theirs in zip(there, here, strict=True):
         assert mine.equals(theirs) if isinstance(mine, pl.DataFrame) else mine == theirs
@@ -103,7 +103,7 @@ def test_a_corpus_that_is_at_fault_is_bad_input_wherever_it_is_read(corpus, monk
     monkeypatch.setattr(reader, "PART_BYTES", 1 << 20)
     store_of(corpus, "sound")
     (corpus / "corpus" / "es" / "part10.txt").write_bytes(b"a" * 70_000 + b"\xff")
-    scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
+    scatter = ExecutorTokenizer(lambda: LocalExecutor(2), corpus / "jobs")
     with pytest.raises(BadInput, match=r"part10\.txt: not valid UTF-8: byte 0xff at offset 70000"):
         store_of(corpus, "t", scatter=scatter)
 
@@ -111,13 +111,13 @@ def test_a_corpus_that_is_at_fault_is_bad_input_wherever_it_is_read(corpus, monk
 def test_a_piece_whose_process_dies_every_time_is_an_error_with_its_log(corpus, monkeypatch):
     monkeypatch.setattr(build, "SCATTER_FROM", 0)
     monkeypatch.setattr(reader, "PART_BYTES", 1 << 20)
-    scatter = Scattered(lambda: LocalExecutor(2), corpus / "jobs")
-    job = Scattered._job
+    scatter = ExecutorTokenizer(lambda: LocalExecutor(2), corpus / "jobs")
+    job = ExecutorTokenizer._job
 
     def broken(self, workshop, piece):
         good = job(self, workshop, piece)
         return type(good)(good.name, ("python3", "-c", "raise SystemExit('no memory')"), good.log)
 
-    monkeypatch.setattr(Scattered, "_job", broken)
+    monkeypatch.setattr(ExecutorTokenizer, "_job", broken)
     with pytest.raises(GlotmixError, match=r"2 pieces .* could not be tokenised, the last because: no memory"):
         store_of(corpus, "t", scatter=scatter)

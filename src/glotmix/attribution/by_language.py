@@ -10,11 +10,11 @@ import numpy as np
 
 from glotmix.attribution.influence import InfluenceScores
 from glotmix.attribution.shares import LanguageShares, language_shares
-from glotmix.attribution.translations import Figure, TranslationShares, translation_shares
+from glotmix.attribution.translations import TranslationShare, TranslationShares, translation_shares
 
 
 @dataclass(frozen=True)
-class Moment:
+class CheckpointInfluence:
     """A checkpoint on its own."""
 
     checkpoint: str
@@ -37,7 +37,7 @@ class InfluenceByLanguage:
     """Of the samples that harm most."""
     translations: TranslationShares | None
     """Reinforcing influence; None without ids, or where a test language was not trained on."""
-    moments: tuple[Moment, ...]
+    moments: tuple[CheckpointInfluence, ...]
     """The same by checkpoint."""
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def by_language(runs: Sequence[InfluenceScores], m: int, seed: int = 0) -> Influ
     moments = []
     for name in runs[0].checkpoints if len(runs[0].checkpoints) > 1 else ():
         at = [scores.at(name) for scores in runs]
-        moments.append(Moment(name, language_shares(at, m, np.random.default_rng(seed)), translated(at)))
+        moments.append(CheckpointInfluence(name, language_shares(at, m, np.random.default_rng(seed)), translated(at)))
     return InfluenceByLanguage(
         m,
         language_shares(runs, m, np.random.default_rng(seed)),
@@ -92,7 +92,7 @@ def _shares(found: LanguageShares) -> dict[str, Any]:
 
 
 def _translations(found: TranslationShares) -> dict[str, Any]:
-    def figure(of: Figure) -> dict[str, float | None]:
+    def figure(of: TranslationShare) -> dict[str, float | None]:
         return {name: None if np.isnan(value) else value for name, value in vars(of).items()}
 
     return {

@@ -70,13 +70,13 @@ def ekfac_scores(
         on_cpu = next(model.parameters()).device.type == "cpu"
         analyzer = Analyzer("influence", prepared, task, cpu=on_cpu, output_dir=folder, disable_tqdm=True)
         analyzer.fit_all_factors(
-            "factors", _Rows(train), per_device_batch_size=batch, factor_args=FactorArguments(strategy=strategy)
+            "factors", _SampleRows(train), per_device_batch_size=batch, factor_args=FactorArguments(strategy=strategy)
         )
         analyzer.compute_pairwise_scores(
             "scores",
             "factors",
-            _Rows(test),
-            _Rows(train),
+            _SampleRows(test),
+            _SampleRows(train),
             per_device_query_batch_size=batch,
             per_device_train_batch_size=batch,
             score_args=ScoreArguments(),
@@ -87,7 +87,7 @@ def ekfac_scores(
     return InfluenceScores(value_QN[None], Described.of(test), Described.of(train), ("last",), method)
 
 
-class _Rows(torch.utils.data.Dataset[dict[str, Tensor]]):
+class _SampleRows(torch.utils.data.Dataset[dict[str, Tensor]]):
     """Samples one by one."""
 
     def __init__(self, samples: Samples):

@@ -29,7 +29,7 @@ from torch import Tensor
 from glotmix.attribution.factors import BLOCK, total
 from glotmix.errors import BadInput
 from glotmix.proxy import model
-from glotmix.proxy.evaluate import HeldOut
+from glotmix.proxy.evaluate import EvaluationText
 from glotmix.proxy.model import Parameters, Shape
 from glotmix.proxy.stack import BETAS, EPSILON, TOKENS_AT_ONCE, Stack
 from glotmix.transfer.matrix import TransferMatrix
@@ -51,7 +51,7 @@ class Target:
     """Turns nats per token into bits per byte: tokens / bytes / ln 2."""
 
 
-def targets_of(held_out: Mapping[str, HeldOut], context: int, windows: int) -> dict[str, Target]:
+def targets_of(held_out: Mapping[str, EvaluationText], context: int, windows: int) -> dict[str, Target]:
     """The first ``windows`` windows of every language's held-out text.
 
     Raises:

@@ -11,7 +11,7 @@ from glotmix.errors import BadInput
 
 
 @dataclass(frozen=True)
-class Overlap:
+class TopOverlap:
     """What two runs rank highest alike."""
 
     by_language: dict[str, float]
@@ -20,7 +20,7 @@ class Overlap:
     """The share if both tops were random."""
 
 
-def top_overlap(one: InfluenceScores, other: InfluenceScores, m: int) -> Overlap:
+def top_overlap(one: InfluenceScores, other: InfluenceScores, m: int) -> TopOverlap:
     """How much of the top m two runs have in common.
 
     Ranked among the training samples of both runs (joined by language and id), so that a run which leaves the test
@@ -41,7 +41,7 @@ def top_overlap(one: InfluenceScores, other: InfluenceScores, m: int) -> Overlap
     ]
     shared_Q = np.array([len(np.intersect1d(a, b)) / m for a, b in zip(*tops, strict=True)])
     language_Q = np.array(one.test.languages)
-    return Overlap({name: float(shared_Q[language_Q == name].mean()) for name in one.test.names}, m / len(common))
+    return TopOverlap({name: float(shared_Q[language_Q == name].mean()) for name in one.test.names}, m / len(common))
 
 
 def _places(scores: InfluenceScores) -> dict[tuple[str, str], int]:

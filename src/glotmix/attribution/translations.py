@@ -14,7 +14,7 @@ from glotmix.transfer.matrix import TransferMatrix
 
 
 @dataclass(frozen=True)
-class Figure:
+class TranslationShare:
     """A number with its interval."""
 
     value: float
@@ -34,11 +34,11 @@ class TranslationShares:
 
     reinforcing: TransferMatrix
     """By foreign language, with intervals; NaN on the diagonal and where no foreign sample is on top."""
-    overall: Mapping[str, Figure]
+    overall: Mapping[str, TranslationShare]
     """Test language to the share over all foreign languages, with its interval."""
     chance: Mapping[str, float]
     """What it is if the tops of languages are independent: own samples among the top, over own samples in all."""
-    shuffled: Mapping[str, Figure]
+    shuffled: Mapping[str, TranslationShare]
     """The same with identities shuffled within language and label: mean and 95 % band of one run."""
 
 
@@ -108,6 +108,8 @@ def _ratio(hits: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(hits, seen, out=np.full(hits.shape, np.nan), where=seen > 0))
 
 
-def _figures(names: Sequence[str], value_T: np.ndarray, ends: tuple[np.ndarray, np.ndarray]) -> dict[str, Figure]:
+def _figures(
+    names: Sequence[str], value_T: np.ndarray, ends: tuple[np.ndarray, np.ndarray]
+) -> dict[str, TranslationShare]:
     rows = zip(names, value_T.tolist(), ends[0].tolist(), ends[1].tolist(), strict=True)
-    return {name: Figure(*row) for name, *row in rows}
+    return {name: TranslationShare(*row) for name, *row in rows}

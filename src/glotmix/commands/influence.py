@@ -47,12 +47,12 @@ def influence(
     as_json: Json = False,
 ) -> None:
     """Which languages' training samples predictions rest on: shares beside their nulls, with intervals."""
-    from glotmix.studies.influence.finished_runs import Asking, influence_of
+    from glotmix.studies.influence.finished_runs import InfluenceRequest, influence_of
     from glotmix.study.narrator import Narrator
 
     chosen = parameters or ["all"]
     named = chosen[0] if len(chosen) == 1 and chosen[0] in ("all", "linear", "embeddings") else chosen
-    asking = Asking(
+    asking = InfluenceRequest(
         train=train,
         test=test,
         train_samples=train_samples,

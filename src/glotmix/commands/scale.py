@@ -45,11 +45,11 @@ def scale(
 ) -> None:
     """The optimum as a function of model size and tokens, with intervals, and the best way to spend a budget."""
     from glotmix.artifact import write_json
-    from glotmix.optimize.scale import climb_of, climb_table
+    from glotmix.optimize.scale import scaling_of, scaling_table
 
     sizes = [(pair[0], pair[1]) for pair in (parts("--at", text, "N:D", 2) for text in at or [])]
     config = limits(objective, weight, floor, ceiling, max_epochs, further)
-    climb = climb_of(read_fit(fit_file), config, unique=numbers("--unique", unique), sizes=sizes, C=compute)
+    climb = scaling_of(read_fit(fit_file), config, unique=numbers("--unique", unique), sizes=sizes, C=compute)
     if out is not None:
         write_json(out, climb.to_json())
-    show(as_json, climb.to_json(), climb_table(climb))
+    show(as_json, climb.to_json(), scaling_table(climb))

@@ -42,21 +42,21 @@ def shapley(
     as_json: Json = False,
 ) -> None:
     """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
-    from glotmix.fit.games import Asked, families, shapley_of
+    from glotmix.fit.games import ShapleyRequest, families, shapley_of
     from glotmix.transfer.matrix import transfer_table
 
     measured = None if law and runs is None and mixtures is None else runs_given(runs, mixtures, losses)
     targets = measured.targets if measured else ()
     fitted = None if law is None else read_fit(law)
-    known = {} if empty is None else losses_of_nobody(empty, targets or (fitted.targets if fitted else ()))
-    asked = Asked(known, estimate, families(group or []), interactions)
+    known = {} if empty is None else empty_coalition_losses(empty, targets or (fitted.targets if fitted else ()))
+    asked = ShapleyRequest(known, estimate, families(group or []), interactions)
     matrix = shapley_of(measured, asked, fitted)
     told = matrix.to_json()
     # Targets stand at the top as well, where scripts have always found them.
     show(as_json, told["values"] | told, transfer_table(matrix), *matrix.explained())
 
 
-def losses_of_nobody(given: list[str], targets: tuple[str, ...]) -> dict[str, float]:
+def empty_coalition_losses(given: list[str], targets: tuple[str, ...]) -> dict[str, float]:
     """``["3.5"]`` is the loss of every target, ``["spa=3.5"]`` that of one."""
     found: dict[str, float] = {}
     for item in given:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from glotmix.corpus.overlap import Overlap
+from glotmix.corpus.overlap import TextOverlap
 from glotmix.errors import BadInput
 from glotmix.notebook import Shown
 
@@ -82,7 +82,7 @@ class Census(Shown):
     """Language that byte premiums are relative to."""
     budget: float | None
     """Training tokens D of the target run that the epochs are for."""
-    overlap: Overlap | None = None
+    overlap: TextOverlap | None = None
     """What languages have in common; None where it is not known."""
     remarks: tuple[str, ...] = ()
     """What else there is to know of the corpus: what lies beside it and is not read."""
@@ -135,7 +135,7 @@ class Census(Shown):
                 tuple(CensusRow(**row) for row in value["languages"]),
                 value["reference"],
                 value["budget"],
-                None if overlap is None else Overlap.from_json(overlap),
+                None if overlap is None else TextOverlap.from_json(overlap),
                 tuple(value.get("remarks", ())),
             )
         except (KeyError, TypeError) as error:
@@ -242,7 +242,7 @@ def _notes_on(row: CensusRow) -> list[str]:
     return found
 
 
-def overlap_table(overlap: Overlap) -> Table:
+def overlap_table(overlap: TextOverlap) -> Table:
     """Rows are languages, columns those that share texts with any; the share of the row's texts that the column has."""
     names = [name for name in overlap.texts if overlap.shared.get(name)]
     table = _table("Texts that stand in two languages", names, "share of the row's texts that the column has too")

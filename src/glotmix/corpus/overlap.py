@@ -18,7 +18,7 @@ MOST_HASHES = 1 << 26
 
 
 @dataclass(frozen=True)
-class Overlap:
+class TextOverlap:
     """What languages have in common."""
 
     texts: Mapping[str, int]
@@ -42,7 +42,7 @@ class Overlap:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Overlap:
+    def from_json(cls, value: Mapping[str, Any]) -> TextOverlap:
         """What :meth:`to_json` gave."""
         return cls(value["texts"], value["shared"], value["left_out"])
 

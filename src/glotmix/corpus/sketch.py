@@ -18,12 +18,12 @@ from rich.table import Table
 
 from glotmix.corpus.census import overlap_table
 from glotmix.corpus.document import Document
-from glotmix.corpus.overlap import Overlap
+from glotmix.corpus.overlap import TextOverlap
 from glotmix.corpus.readers.reader import Reader, remarks
 from glotmix.corpus.split import hash64
 from glotmix.errors import BadInput, refuse
 from glotmix.progress import Advance
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 KEPT = 4096
 """Hashes kept, k: an error of 1.6 %."""
@@ -97,19 +97,19 @@ class QuickCensus:
 
     sketches: Mapping[str, Sketch]
     """Language to sketch."""
-    tallies: Mapping[str, Tally]
+    tallies: Mapping[str, ReadTally]
     """Language to what was read and what was left out."""
     remarks: tuple[str, ...] = ()
     """What lies beside the corpus and is not read."""
 
-    def overlap(self) -> Overlap:
+    def overlap(self) -> TextOverlap:
         """What languages have in common, by their sketches; exact where all of these are."""
         texts = {name: round(one.distinct) for name, one in self.sketches.items()}
         shared: dict[str, dict[str, int]] = {}
         for one, other in combinations(self.sketches, 2):
             if count := _shared(self.sketches[one], self.sketches[other]):
                 shared.setdefault(one, {})[other] = shared.setdefault(other, {})[one] = count
-        return Overlap(texts, shared, {})
+        return TextOverlap(texts, shared, {})
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value: language to counts."""
@@ -137,7 +137,7 @@ def quick_census(reader: Reader, languages: Sequence[str], progress: Advance) ->
     Raises:
         BadInput: what cannot be read of all languages.
     """
-    found, tallies, problems = {}, {language: Tally() for language in languages}, []
+    found, tallies, problems = {}, {language: ReadTally() for language in languages}, []
     for number, language in enumerate(languages):
         progress(f"Reading {language}", number, len(languages))
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Part, Reader
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 Side = Literal["train", "held_out"]
 SAME_TEXT = "the same text as another one"
@@ -58,11 +58,11 @@ def split_documents(reader: Reader, language: str, held_out: float) -> Iterator[
 
 
 def hashed_documents(
-    reader: Reader, language: str, held_out: float, part: Part | None = None, tally: Tally | None = None
+    reader: Reader, language: str, held_out: float, part: Part | None = None, tally: ReadTally | None = None
 ) -> Iterator[tuple[Document, Side, int]]:
     """Documents of a language, or of one part of it, with the hash of each text. Equal texts of the part are dropped;
     those of other parts and of other languages are later, when all are known."""
-    seen, tally = HashSet(), Tally() if tally is None else tally
+    seen, tally = HashSet(), ReadTally() if tally is None else tally
     for document in reader.documents(language, part, tally):
         if not seen.add(hash := hash64(document.text)):
             tally.drop(document.bytes, SAME_TEXT)

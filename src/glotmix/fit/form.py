@@ -38,7 +38,7 @@ class Form:
 
     def draw(self, p_RL: np.ndarray, B: int) -> np.ndarray:
         """δ of R mixtures under B resamples, [B, R, T]."""
-        return self._waves(p_RL) @ self._amplitudes(B)
+        return np.asarray(self._waves(p_RL) @ self._amplitudes(B))
 
     def of(self, b: int, p_RL: np.ndarray, B: int) -> np.ndarray:
         """δ of R mixtures under one of B resamples, [R, T]."""

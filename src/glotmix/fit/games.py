@@ -21,7 +21,7 @@ from glotmix.transfer.shapley import exact, weights
 
 
 @dataclass(frozen=True)
-class Asked:
+class ShapleyRequest:
     """What is asked of a game."""
 
     empty: Mapping[str, float]
@@ -35,7 +35,7 @@ class Asked:
     """Target whose pairwise interactions are wanted in place of the values."""
 
 
-def shapley_of(measurements: Measurements | None, asked: Asked, law: Fit | None = None) -> TransferMatrix:
+def shapley_of(measurements: Measurements | None, asked: ShapleyRequest, law: Fit | None = None) -> TransferMatrix:
     """Values of the game that was measured, of that of a fitted law, or of both.
 
     With runs alone: exact from every coalition, or estimated from some. With a law alone: exact values of what it
@@ -89,7 +89,7 @@ def payoffs_of_law(law: Fit) -> PriorAt:
     return at
 
 
-def values_of_law(law: Fit, asked: Asked) -> TransferMatrix:
+def values_of_law(law: Fit, asked: ShapleyRequest) -> TransferMatrix:
     """Exact values of the game that a law predicts; 95 % intervals over its resampled fits, where it has them.
 
     Raises:
@@ -129,7 +129,7 @@ def values_of_law(law: Fit, asked: Asked) -> TransferMatrix:
     return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, *ends, matrix.unit, method, notes)
 
 
-def _empty(targets: Sequence[str], asked: Asked) -> dict[str, float | None]:
+def _empty(targets: Sequence[str], asked: ShapleyRequest) -> dict[str, float | None]:
     """What was given; None where nothing was.
 
     Raises:
@@ -155,7 +155,7 @@ def families(groups: Sequence[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _of(game: Game, asked: Asked) -> TransferMatrix:
+def _of(game: Game, asked: ShapleyRequest) -> TransferMatrix:
     """What is asked of a complete game."""
     if asked.groups and asked.interactions_of:
         raise BadInput("groups and interactions at once", expected="one of them")

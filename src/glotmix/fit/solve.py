@@ -90,7 +90,7 @@ class Equations:
         at = self.law.evaluate(self.problem, theta_P, self.inputs)
         predicted_R = np.maximum(at.loss_R, 1e-12)
         residual = self.root_R * (np.log(predicted_R) - self.log_loss_R)
-        rows = (self.root_R / predicted_R)[:, None] * at.theta_RP
+        rows = (self.root_R / predicted_R)[:, None] * at.gradient_theta_RP
         if (known := self.law.prior(self.problem, theta_P)) is not None:
             residual, rows = np.concatenate([residual, known[0]]), np.vstack([rows, known[1]])
         return residual, rows * np.where(self.log_P, theta_P, 1.0)

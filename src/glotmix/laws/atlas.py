@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Atlas(Law):
         theta[1:] *= np.exp(rng.normal(0, 0.7, theta[1:].shape))
         return theta
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         E, B, beta = theta_P[:3]
         L, own = len(problem.languages), problem.own
         taus = L - (own is not None)
@@ -80,7 +80,7 @@ class Atlas(Law):
             columns += [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
         tokens_R = inputs.D_R / scale.D_UNIT
         p_RL = (slope_R * tokens_R)[:, None] * by_d_RL * tau_L
-        return Evaluation(loss_R, np.column_stack(columns), p_RL)
+        return LawValue(loss_R, np.column_stack(columns), p_RL)
 
 
 def saturated(d_RL: np.ndarray, unique_RL: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

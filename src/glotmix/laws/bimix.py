@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BiMix(Law):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return inputs.p_RL[:, problem.languages.index(problem.target)] > 0
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         own = problem.languages.index(problem.target)
         C, alpha = theta_P[:2]
         p_R = np.where(inputs.p_RL[:, own] > 0, inputs.p_RL[:, own], 1.0)
@@ -64,4 +64,4 @@ class BiMix(Law):
         columns += [-loss_R * np.log(p_R), *grown]
         p_RL = np.zeros_like(inputs.p_RL)
         p_RL[:, own] = -alpha * loss_R / p_R
-        return Evaluation(np.where(inputs.p_RL[:, own] > 0, loss_R, np.inf), np.column_stack(columns), p_RL)
+        return LawValue(np.where(inputs.p_RL[:, own] > 0, loss_R, np.inf), np.column_stack(columns), p_RL)

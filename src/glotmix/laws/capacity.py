@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 NEWTON_STEPS = 60
 """Far more than the dozen that it takes."""
@@ -56,7 +56,7 @@ class Capacity(Law):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return inputs.p_RL[:, problem.languages.index(problem.target)] > 0
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         L, own = len(problem.languages), problem.languages.index(problem.target)
         E, h = theta_P[:2]
         c_L, b_L = theta_P[2 : 2 + L], theta_P[2 + L : 2 + 2 * L]
@@ -80,7 +80,7 @@ class Capacity(Law):
             tail = [d_R**-a, -A * d_R**-a * np.log(d_R)]
             p_RL[:, own] += -a * A * d_R**-a / p_R
             loss_R = np.where(inputs.p_RL[:, own] > 0, loss_R, np.inf)
-        return Evaluation(loss_R, np.column_stack([np.ones(len(loss_R)), columns, *tail]), p_RL)
+        return LawValue(loss_R, np.column_stack([np.ones(len(loss_R)), columns, *tail]), p_RL)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Chinchilla(Law):
         E_S = loss_R.min() * np.concatenate([[0.7], rng.uniform(0.1, 0.99, n - 1)])
         return np.column_stack([E_S, scale.starts(problem, float(loss_R.std()), n, rng)])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         rest_R, rest_RP = scale.terms(problem, theta_P[1:], inputs)
         theta_RP = np.column_stack([np.ones(len(rest_R)), rest_RP])
-        return Evaluation(theta_P[0] + rest_R, theta_RP, np.zeros_like(inputs.p_RL))
+        return LawValue(theta_P[0] + rest_R, theta_RP, np.zeros_like(inputs.p_RL))

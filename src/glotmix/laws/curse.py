@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Curse(Law):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return inputs.p_RL[:, problem.languages.index(problem.target)] > 0
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         own = problem.languages.index(problem.target)
         E, B, beta, psi = theta_P[:4]
         p_RL = inputs.p_RL
@@ -68,4 +68,4 @@ class Curse(Law):
             by_entropy_R = by_entropy_R + A * phi * size_R
         gradient_RL = by_entropy_R[:, None] * by_p_entropy_RL
         gradient_RL[:, own] -= beta * B * data_R / p_R
-        return Evaluation(np.where(p_RL[:, own] > 0, loss_R, np.inf), np.column_stack(columns), gradient_RL)
+        return LawValue(np.where(p_RL[:, own] > 0, loss_R, np.inf), np.column_stack(columns), gradient_RL)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class DCPT(Law):
         theta[1:] *= np.exp(rng.normal(0, 0.5, theta[1:].shape))
         return theta
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         own = problem.languages.index(problem.target)
         E, C, floor, gamma = theta_P[:4]
         p_R = inputs.p_RL[:, own]
@@ -71,4 +71,4 @@ class DCPT(Law):
             by_own_R += B * eta * term_R / safe_R
         p_RL = np.zeros_like(inputs.p_RL)
         p_RL[:, own] = by_own_R
-        return Evaluation(loss_R, np.column_stack(columns), p_RL)
+        return LawValue(loss_R, np.column_stack(columns), p_RL)

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 PUBLISHED = {
     "E": float(np.exp(0.6254804)),
@@ -58,7 +58,7 @@ class DataConstrained(Law):
         theta[:, 0] = np.minimum(theta[:, 0], 0.95 * loss_R.min())
         return theta[:, 5:] if self.frozen else theta
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         known = [PUBLISHED[name] for name in ("E", "A", "B", "α", "β")]
         E, A, B, alpha, beta, R_D, R_N = [*known, *theta_P] if self.frozen else theta_P
         assert inputs.unique_RL is not None, "the fit checks what a law needs"
@@ -93,7 +93,7 @@ class DataConstrained(Law):
         by_fresh_RL = np.where(d_RL < unique_RL, 1.0, 0.0) / fresh_R[:, None]
         p_RL = inputs.D_R[:, None] * (by_data_R[:, None] * by_d_RL + (into_base * ratio)[:, None] * by_fresh_RL)
         theta_RP = np.column_stack(columns)
-        return Evaluation(E + A * size_R + B * text_R, theta_RP[:, 5:] if self.frozen else theta_RP, p_RL)
+        return LawValue(E + A * size_R + B * text_R, theta_RP[:, 5:] if self.frozen else theta_RP, p_RL)
 
 
 def _repeated(d_RL: np.ndarray, unique_RL: np.ndarray, R: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -57,14 +57,14 @@ class Inputs(Brief):
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class LawValue:
     """A law at R runs, with its derivatives."""
 
     loss_R: np.ndarray
     """Predicted losses."""
-    theta_RP: np.ndarray
+    gradient_theta_RP: np.ndarray
     """dL/dθ."""
-    p_RL: np.ndarray
+    gradient_p_RL: np.ndarray
     """dL/dp with the shares taken as independent; an optimiser projects it on the simplex."""
 
 
@@ -97,7 +97,7 @@ class Law(ABC):
         """``n`` starting points [n, P] inside the bounds, the first the most sensible."""
 
     @abstractmethod
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         """Losses and both derivatives."""
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -117,8 +117,8 @@ class Law(ABC):
 
     def jacobian(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """dL/dθ, [R, P]."""
-        return self.evaluate(problem, theta_P, inputs).theta_RP
+        return self.evaluate(problem, theta_P, inputs).gradient_theta_RP
 
     def gradient(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """dL/dp with the shares taken as independent, [R, L]."""
-        return self.evaluate(problem, theta_P, inputs).p_RL
+        return self.evaluate(problem, theta_P, inputs).gradient_p_RL

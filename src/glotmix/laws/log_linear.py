@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class LogLinear(Law):
         tail = scale.starts(problem, float(loss_R.std()), n, rng)
         return np.hstack([np.array(theta), tail])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         L = len(problem.languages)
         a_L = theta_P[1 : 1 + L]
         mix_R = np.exp(np.minimum(inputs.p_RL @ a_L, 50.0))
         rest_R, rest_RP = scale.terms(problem, theta_P[1 + L :], inputs)
         theta_RP = np.hstack([np.ones((len(mix_R), 1)), mix_R[:, None] * inputs.p_RL, rest_RP])
-        return Evaluation(theta_P[0] + mix_R + rest_R, theta_RP, mix_R[:, None] * a_L)
+        return LawValue(theta_P[0] + mix_R + rest_R, theta_RP, mix_R[:, None] * a_L)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Mixing(Law):
             theta.append(np.concatenate([[c, k], np.clip(a_L[:-1] - a_L[-1], -100, 100)]))
         return np.hstack([np.array(theta), scale.starts(problem, float(loss_R.std()), n, rng)])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         L = len(problem.languages)
         t_L = np.append(theta_P[2 : 1 + L], 0.0)
         power_R = np.exp(np.clip(inputs.p_RL @ t_L, -100, 50))
         mix_R = theta_P[1] * power_R
         rest_R, rest_RP = scale.terms(problem, theta_P[1 + L :], inputs)
         columns = [np.ones(len(mix_R)), power_R, mix_R[:, None] * inputs.p_RL[:, :-1], rest_RP]
-        return Evaluation(theta_P[0] + mix_R + rest_R, np.column_stack(columns), mix_R[:, None] * t_L)
+        return LawValue(theta_P[0] + mix_R + rest_R, np.column_stack(columns), mix_R[:, None] * t_L)

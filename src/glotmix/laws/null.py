@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,6 @@ class Null(Law):
     ) -> np.ndarray:
         return np.full((1, 1), loss_R.mean())
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         R = len(inputs.p_RL)
-        return Evaluation(np.full(R, theta_P[0]), np.ones((R, 1)), np.zeros_like(inputs.p_RL))
+        return LawValue(np.full(R, theta_P[0]), np.ones((R, 1)), np.zeros_like(inputs.p_RL))

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class OwnRatio(Law):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return inputs.p_RL[:, _own(problem)] > 0
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         own = _own(problem)
         E, gamma = theta_P[:2]
         rest_R, rest_RP = scale.terms(problem, theta_P[2:], inputs)
@@ -55,7 +55,7 @@ class OwnRatio(Law):
         p_RL = np.zeros_like(inputs.p_RL)
         with np.errstate(over="ignore"):  # near p = 0 the slope may be beyond what a float holds: infinite, as at 0
             p_RL[:, own] = np.where(p_R > 0, -gamma * loss_R / np.where(p_R > 0, p_R, 1.0), -np.inf)
-        return Evaluation(np.where(p_R > 0, loss_R, np.inf), theta_RP, p_RL)
+        return LawValue(np.where(p_R > 0, loss_R, np.inf), theta_RP, p_RL)
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class OwnRatioFloored(OwnRatio):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return np.ones(len(inputs.p_RL), dtype=bool)
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         own = _own(problem)
         E, gamma, floor = theta_P[:3]
         rest_R, rest_RP = scale.terms(problem, theta_P[3:], inputs)
@@ -98,7 +98,7 @@ class OwnRatioFloored(OwnRatio):
         theta_RP = np.column_stack([power_R, -loss_R * np.log(share_R), slope_R, rest_RP * power_R[:, None]])
         p_RL = np.zeros_like(inputs.p_RL)
         p_RL[:, own] = slope_R
-        return Evaluation(loss_R, theta_RP, p_RL)
+        return LawValue(loss_R, theta_RP, p_RL)
 
 
 def _own(problem: Problem) -> int:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 class Learned(ABC):
@@ -94,7 +94,7 @@ class Corrected(Law):
     ) -> np.ndarray:
         return self.law.starts(problem, inputs, loss_R, n, rng)
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         return self.law.evaluate(problem, theta_P, inputs)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.laws import scale
 from glotmix.laws.effective_share import EffectiveShare, box_cox, effective_share
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 GAMMA_PRIOR = (0.04, 0.03)
 """Mean and standard deviation of γ. This prior and the next two are the spread of fits to the 13 targets of RegMix's
@@ -73,7 +73,7 @@ class ShapleyLaw(Law):
         theta[1:, 1] *= np.exp(rng.normal(0, 0.5, n - 1))
         return np.hstack([theta, _share_starts(problem, n, rng), scale.starts(problem, float(loss_R.std()), n, rng)])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         E, c, gamma = theta_P[:3]
         end = 3 + len(_share_names(problem))
         share = _share(problem, theta_P[3:end], inputs)
@@ -90,7 +90,7 @@ class ShapleyLaw(Law):
                 rest_RP * shape_R[:, None],
             ]
         )
-        return Evaluation(s_R * shape_R, theta_RP, slope_R[:, None] * share.by_p_RL)
+        return LawValue(s_R * shape_R, theta_RP, slope_R[:, None] * share.by_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
@@ -125,9 +125,9 @@ class ShapleyLawPrior(ShapleyLaw):
         theta = super().starts(problem, inputs, loss_R, n, rng)
         return np.column_stack([theta, np.full(len(theta), max(0.15 * loss_R.min(), 1e-2))])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         at = super().evaluate(problem, theta_P[:-1], inputs)
-        return Evaluation(at.loss_R, np.column_stack([at.theta_RP, np.zeros(len(at.loss_R))]), at.p_RL)
+        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP, np.zeros(len(at.loss_R))]), at.gradient_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
@@ -171,14 +171,14 @@ class ShapleyLawFixed(Law):
         b = 0.15 * loss_R.min() * np.exp(np.concatenate([[0.0], rng.normal(0, 0.7, n - 1)]))
         return np.column_stack([theta, np.clip(b, 2e-3, 50)])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         keep, b, gap_L = self._kept(problem), theta_P[-1], _gaps(problem)
         inner_P = np.empty(len(keep))
         inner_P[keep] = theta_P[:-1]
         inner_P[~keep] = np.exp(np.maximum(-gap_L / b, -60))
         at = ShapleyLaw().evaluate(problem, inner_P, inputs)
-        by_b_R = at.theta_RP[:, ~keep] @ (inner_P[~keep] * gap_L / b**2)
-        return Evaluation(at.loss_R, np.column_stack([at.theta_RP[:, keep], by_b_R]), at.p_RL)
+        by_b_R = at.gradient_theta_RP[:, ~keep] @ (inner_P[~keep] * gap_L / b**2)
+        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP[:, keep], by_b_R]), at.gradient_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
@@ -221,7 +221,7 @@ class ShapleyLawData(Law):
             theta = np.column_stack([theta, np.full(n, 0.3 * loss_R.std()), np.full(n, 0.35)])
         return theta
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         E, B, beta = theta_P[:3]
         end = 3 + len(_share_names(problem))
         share = _share(problem, theta_P[3:end], inputs)
@@ -236,7 +236,7 @@ class ShapleyLawData(Law):
             n_R = inputs.N_R / scale.N_UNIT
             loss_R = loss_R + A * n_R**-alpha
             columns += [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
-        return Evaluation(loss_R, np.column_stack(columns), slope_R[:, None] * share.by_p_RL)
+        return LawValue(loss_R, np.column_stack(columns), slope_R[:, None] * share.by_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}

@@ -9,7 +9,7 @@ import numpy as np
 
 from glotmix.laws import scale
 from glotmix.laws.effective_share import box_cox
-from glotmix.laws.law import Evaluation, Inputs, Problem
+from glotmix.laws.law import Inputs, LawValue, Problem
 from glotmix.laws.shapley_law import ShapleyLaw, _normal, _prior, _share, _share_columns, _share_names
 
 RHO_PRIOR = (0.5, 0.5)
@@ -56,7 +56,7 @@ class ShapleyLawJoint(ShapleyLaw):
         drawn = np.vstack([[RHO_PRIOR[0], DELTA_PRIOR[0]], rng.uniform(0, 1, (n - 1, 2))])
         return np.hstack([theta, drawn[:, :dials]])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         dials = _dials(problem)
         if not dials:
             return super().evaluate(problem, theta_P, inputs)
@@ -98,7 +98,7 @@ class ShapleyLawJoint(ShapleyLaw):
                 *([delta_R] if "δ" in dials else []),
             ]
         )
-        return Evaluation(E * m_R + rest_R * lifted_R, theta_RP, slope_R[:, None] * share.by_p_RL)
+        return LawValue(E * m_R + rest_R * lifted_R, theta_RP, slope_R[:, None] * share.by_p_RL)
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         distance, rows = super().prior(problem, theta_P)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from glotmix.laws import scale
-from glotmix.laws.law import Evaluation, Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 TINY = 1e-9
 """Share at which powers of a share and their slopes are taken where it is zero."""
@@ -41,12 +41,12 @@ class ShukorAdditive(Law):
         head = _starts(problem, inputs, loss_R, n, rng)
         return np.hstack([head, scale.starts(problem, float(loss_R.std()), n, rng)])
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         L = len(problem.languages)
         mix_R, mix_RP, mix_RL = _mixture_term(theta_P[1 : 1 + 2 * L], inputs.p_RL)
         rest_R, rest_RP = scale.terms(problem, theta_P[1 + 2 * L :], inputs)
         theta_RP = np.column_stack([np.ones(len(mix_R)), mix_RP, rest_RP])
-        return Evaluation(theta_P[0] + mix_R + rest_R, theta_RP, mix_RL)
+        return LawValue(theta_P[0] + mix_R + rest_R, theta_RP, mix_RL)
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class ShukorJoint(Law):
             head = np.hstack([head, tail])
         return head
 
-    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> Evaluation:
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         L = len(problem.languages)
         mix_R, mix_RP, gradient_RL = _mixture_term(theta_P[1 : 1 + 2 * L], inputs.p_RL)
         loss_R, columns = theta_P[0] + mix_R, [np.ones(len(mix_R)), mix_RP]
@@ -99,7 +99,7 @@ class ShukorJoint(Law):
             columns += [by_sum_R[:, None] * inputs.p_RL, term_R * np.log(sum_R), -term_R * np.log(x_R)]
             gradient_RL = gradient_RL + by_sum_R[:, None] * a_L
             at += L + 2
-        return Evaluation(loss_R, np.column_stack(columns), gradient_RL)
+        return LawValue(loss_R, np.column_stack(columns), gradient_RL)
 
 
 def _varying(problem: Problem) -> list[tuple[str, str, str]]:

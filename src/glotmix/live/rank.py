@@ -15,7 +15,7 @@ DRAWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Rank ``rank`` of ``world``: its k-th sequence from position s on is draw ``s + k · world + rank`` of the run.
 
     Every step that reads B sequences over all ranks therefore reads the same B draws for any number of ranks that

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from glotmix.live.rank import Place, checked_position, position_of, state_of
+from glotmix.live.rank import Rank, checked_position, position_of, state_of
 from glotmix.mixture.samplers.scheduled import Sampler
 
 
@@ -20,7 +20,7 @@ class GlotmixSampler(torch.utils.data.Sampler[int]):
     """
 
     def __init__(self, sampler: Sampler, rank: int = 0, world: int = 1):
-        self.order, self.place = sampler, Place(rank, world)
+        self.order, self.place = sampler, Rank(rank, world)
         sizes = [int(sampler.available.get(language, 0)) for language in sampler.languages]
         self._offset_L = np.concatenate([[0], np.cumsum(sizes)])[:-1]
         self._position, self._given = 0, 0

@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from glotmix.errors import BadInput
-from glotmix.live.rank import Place, checked_position, position_of, state_of
+from glotmix.live.rank import Rank, checked_position, position_of, state_of
 from glotmix.mixture.samplers.scheduled import Sampler
 
 
@@ -68,7 +68,7 @@ class GlotmixIterableDataset(torch.utils.data.IterableDataset[Any]):
         Raises:
             BadInput: a language with a share has fewer items than the sampler draws from.
         """
-        self.sources, self.order, self.place = sources, sampler, Place(rank, world)
+        self.sources, self.order, self.place = sources, sampler, Rank(rank, world)
         self.batch_size, self.with_language = batch_size, with_language
         for language in sampler.schedule.average().support:
             have = len(sources[language]) if language in sources else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from glotmix.errors import BadInput
-from glotmix.fit.games import Asked, shapley_of
+from glotmix.fit.games import ShapleyRequest, shapley_of
 from glotmix.menu.sources import LawLike, RunsLike, law_of, runs_of
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -46,4 +46,4 @@ def shapley(
     assert told is not None
     known = dict(empty) if isinstance(empty, Mapping) else {} if empty is None else dict.fromkeys(told.targets, empty)
     families = None if groups is None else {name: tuple(members) for name, members in groups.items()}
-    return shapley_of(measured, Asked(known, estimate, families, interactions), fitted)
+    return shapley_of(measured, ShapleyRequest(known, estimate, families, interactions), fitted)

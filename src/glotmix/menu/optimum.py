@@ -9,7 +9,7 @@ from glotmix.menu.sources import LawLike, MixtureLike, law_of, mixture_of
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.request import asked, kept_in, optimum_of
-from glotmix.optimize.scale import Climb, climb_of
+from glotmix.optimize.scale import Scaling, scaling_of
 
 
 def optimize(
@@ -68,7 +68,7 @@ def scale(
     max_epochs: float | None = None,
     unique: Mapping[str, float] | None = None,
     **further: Any,
-) -> Climb:
+) -> Scaling:
     """The optimum as a function of model size and tokens, with intervals, and the best way to spend a budget.
 
     Args:
@@ -88,7 +88,7 @@ def scale(
         Infeasible: limits that no mixture meets.
     """
     config = _limits(objective, weights, floors, ceilings, max_epochs, further)
-    return climb_of(law_of(law), config, unique=unique, sizes=list(sizes), C=compute)
+    return scaling_of(law_of(law), config, unique=unique, sizes=list(sizes), C=compute)
 
 
 def _limits(

@@ -20,7 +20,7 @@ from glotmix.mixture.weighting import Weighting
 
 
 @dataclass(frozen=True)
-class Situation:
+class BalanceProblem:
     """What a method balances."""
 
     unique: Mapping[str, float]
@@ -81,30 +81,30 @@ def _weighted(sampled: Mixture, weights: Weighting) -> Balance:
     return Balance(Schedule.constant(sampled), weights)
 
 
-def _order_matters(s: Situation, tau: float, switch: float, *, restart: bool) -> Balance:
+def _order_matters(s: BalanceProblem, tau: float, switch: float, *, restart: bool) -> Balance:
     joint = balancing.temperature(s.unique, tau)
     return Balance(schedules.order_matters(s.unique, s.large, joint, switch, restart))
 
 
-def _adaptive(s: Situation, name: str, start: Mixture, **settings: float) -> Balance:
+def _adaptive(s: BalanceProblem, name: str, start: Mixture, **settings: float) -> Balance:
     return Balance(Schedule.constant(start), adaptive=AdaptivePlan(name, start, settings))
 
 
-def _doremi(s: Situation, eta: float) -> Balance:
+def _doremi(s: BalanceProblem, eta: float) -> Balance:
     start = balancing.uniform(s.unique)
     return Balance(Schedule.constant(start), adaptive=AdaptivePlan("doremi", start, {"eta": eta}), target=True)
 
 
-def _odm(s: Situation, name: str) -> Balance:
+def _odm(s: BalanceProblem, name: str) -> Balance:
     return _adaptive(s, name, balancing.proportional(s.unique), warmup=round(0.05 * s.steps))
 
 
-def _ado(s: Situation) -> Balance:
+def _ado(s: BalanceProblem) -> Balance:
     fit = max(4, s.steps // 20)
     return _adaptive(s, "ado", balancing.proportional(s.unique), first_fit=fit, ignored=fit // 2, every=fit)
 
 
-def _pike(s: Situation, zeta1: float, zeta2: float) -> Balance:
+def _pike(s: BalanceProblem, zeta1: float, zeta2: float) -> Balance:
     start, every = balancing.uniform(s.unique), max(1, s.steps // 50)
     return _adaptive(s, "pike", start, zeta1=zeta1, zeta2=zeta2, batch=s.batch, every=every)
 
@@ -245,7 +245,7 @@ def parse(text: str) -> tuple[Method, tuple[float, ...]]:
     return method, tuple(numbers)
 
 
-def balance(text: str, situation: Situation) -> Balance:
+def balance(text: str, situation: BalanceProblem) -> Balance:
     """What a method, written as :func:`parse` reads it, does in a situation.
 
     Raises:

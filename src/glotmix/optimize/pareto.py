@@ -16,7 +16,7 @@ from glotmix.optimize.search import search, starting_points
 
 
 @dataclass(frozen=True)
-class Point:
+class FrontPoint:
     """A mixture that no allowed mixture beats in both objectives."""
 
     mixture: Mixture
@@ -40,7 +40,7 @@ def front(
     points: int = 11,
     starts: int = 4,
     seed: int = 0,
-) -> tuple[Point, ...]:
+) -> tuple[FrontPoint, ...]:
     """Mixtures that minimise ``(1 - λ) f/f₀ + λ g/g₀`` for λ from 0 to 1, each started from its neighbour.
 
     f₀ and g₀ are the objectives' own least values. Both must be sums over targets (mean, weighted, normalised), whose
@@ -60,7 +60,7 @@ def front(
     two.check()
     from_L = starting_points(one, starts, rng)
     least = [search(composite, from_L).value for composite in (one, two)]
-    found: list[Point] = []
+    found: list[FrontPoint] = []
     for weight in np.linspace(0, 1, points):
         weights = {
             target: (1 - weight) * _slope(first, t) / least[0] + weight * _slope(second, t) / least[1]
@@ -71,7 +71,7 @@ def front(
         centre_L = constraints.project_kl(np.ones(len(p_L)))
         from_L = [0.99 * p_L + 0.01 * centre_L, *starting_points(total, 1, rng)]
         mixture = Mixture.from_vector(constraints.languages, p_L)
-        found.append(Point(mixture, one.value(p_L), two.value(p_L), float(weight)))
+        found.append(FrontPoint(mixture, one.value(p_L), two.value(p_L), float(weight)))
     return tuple(found)
 
 

@@ -18,7 +18,7 @@ from glotmix.optimize.search import with_own_bests
 
 
 @dataclass(frozen=True)
-class Standing:
+class OptimumUncertainty:
     """How far the runs so far have settled the optimum."""
 
     question: Question
@@ -42,7 +42,7 @@ def standing(
     D: float | None = None,
     resamples: int = 24,
     seed: int = 0,
-) -> Standing:
+) -> OptimumUncertainty:
     """Rivals of an optimum are the mixtures that resampled fits choose; the question is how far each lies behind it.
 
     A difference of objectives is a weighted sum of differences of losses, ``Σ_t a_t (L_t(rival) - L_t(optimum))``. For
@@ -71,7 +71,7 @@ def standing(
     question = Question(np.vstack([p_L, rivals_KL]), weight_KTQ, "the optimum against its rivals", N, D)
     lost_K = np.zeros(1) if chosen is None else np.maximum(chosen.here_C - chosen.claimed_C, 0.0)
     value = composite.value(p_L) - composite.penalty(p_L)[0]
-    return Standing(question, value, float(lost_K.mean()), float(np.quantile(lost_K, uncertainty.COVERAGE)))
+    return OptimumUncertainty(question, value, float(lost_K.mean()), float(np.quantile(lost_K, uncertainty.COVERAGE)))
 
 
 def _weights(composite: Composite, loss_BT: np.ndarray) -> np.ndarray:

@@ -228,7 +228,7 @@ class Unfilled:
 
 
 @dataclass(frozen=True, repr=False)
-class Climb(Shown):
+class Scaling(Shown):
     """The optimum at several sizes, and the best way to spend a budget."""
 
     sizes: tuple[Scaled, ...]
@@ -240,7 +240,7 @@ class Climb(Shown):
 
     def table(self) -> RenderableType:
         """One row per size, the best one last."""
-        return climb_table(self)
+        return scaling_table(self)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per size, the best one last: ``N`` (parameters without embeddings), ``D`` (training tokens), ``best``
@@ -273,14 +273,14 @@ class Climb(Shown):
         }
 
 
-def climb_of(
+def scaling_of(
     fitted: Fit,
     config: OptimizeConfig,
     *,
     unique: Mapping[str, float] | None = None,
     sizes: Sequence[tuple[float, float]] = (),
     C: float | None = None,
-) -> Climb:
+) -> Scaling:
     """The optimum at every ``(N, D)``, and the compute-optimal ``(N, D, p)`` of a budget of C FLOPs.
 
     The best N is sought between the least that was measured and one token per parameter.
@@ -310,10 +310,10 @@ def climb_of(
         best = allocate(
             fitted, aim, limits, C, smallest=min(smallest, largest / 10), largest=largest, measured=fitted.measured
         )
-    return Climb(tuple(climbed), best, tuple(unfilled))
+    return Scaling(tuple(climbed), best, tuple(unfilled))
 
 
-def climb_table(climb: Climb) -> RenderableType:
+def scaling_table(climb: Scaling) -> RenderableType:
     """Sizes, the best one last; then every group's share at each, with the range in which the law cannot tell it."""
     rows = [("", Estimate(o.optimum.N or 0.0), Estimate(o.optimum.D or 0.0), o.optimum) for o in climb.sizes]
     if climb.best is not None:

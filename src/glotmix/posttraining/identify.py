@@ -32,7 +32,7 @@ SCRIPTS = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Identification:
     """What the identifier makes of an answer."""
 
     language: str
@@ -76,7 +76,7 @@ class LanguageIdentifier:
         """Candidates."""
         return tuple(self._counts)
 
-    def judge(self, answer: str, asked: str) -> Verdict:
+    def judge(self, answer: str, asked: str) -> Identification:
         """Whether an answer is in the language that was asked for, as far as can be told.
 
         Raises:
@@ -86,15 +86,15 @@ class LanguageIdentifier:
             raise BadInput(f"{asked} is no candidate", where="language identifier", expected=" | ".join(self._counts))
         scripts = Counter(script for c in answer if (script := letter_script(c)))
         if not scripts:
-            return Verdict(asked, 0.0)
+            return Identification(asked, 0.0)
         once = " ".join(dict.fromkeys(answer.casefold().split()))  # a word said three times is one piece of evidence
         likelihood = {language: self._likelihood(once, language) for language in self._counts}
         usual = scripts.most_common(1)[0][0]
         if not _writes(asked, usual):
             writers = [language for language in self._counts if _writes(language, usual)]
-            return Verdict(max(writers, key=likelihood.__getitem__) if writers else usual, math.inf)
+            return Identification(max(writers, key=likelihood.__getitem__) if writers else usual, math.inf)
         best = max(likelihood, key=lambda language: (likelihood[language], language == asked))
-        return Verdict(best, likelihood[best] - likelihood[asked])
+        return Identification(best, likelihood[best] - likelihood[asked])
 
     def _likelihood(self, text: str, language: str) -> float:
         """Mean over orders of the log-likelihoods: n-grams of different orders are one piece of evidence, not three."""

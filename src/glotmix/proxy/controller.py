@@ -2,8 +2,8 @@
 
 It takes the place of the plain backward pass: weighs the losses, shows each method what it needs to see
 (:class:`glotmix.mixture.adaptives.Observation`), and counts what the looking costs in FLOPs. What a method asks for is
-sampled from then on by :class:`glotmix.mixture.samplers.adaptive.Following`, through the loader. Runs without weights
-or method may be in the same stack; a stack without any has no guide.
+sampled from then on by :class:`glotmix.mixture.samplers.adaptive.AdaptiveSampler`, through the loader. Runs without
+weights or method may be in the same stack; a stack without any has no controller.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECORDED = 50
 """Times in a run that a method's mixture is noted down."""
 
 
-class Guide:
+class MixtureController:
     """Steers the members of one stack. Give it to ``train_stack`` together with the batches it was made with."""
 
     def __init__(
@@ -64,7 +64,7 @@ class Guide:
         if self._at_once and len(runs) > 1:
             raise BadInput(f"{self._at_once[0].name} in a stack of {len(runs)}", expected="a run of its own")
         self.members = [
-            _Member(k, run, self, (references or {}).get(run.run), development) for k, run in enumerate(runs)
+            _Guided(k, run, self, (references or {}).get(run.run), development) for k, run in enumerate(runs)
         ]
 
     def backward(self, stack: Stack, step: int, tokens_KBS: Tensor) -> Tensor:
@@ -101,14 +101,14 @@ class Guide:
         self.batches.restore(state["batches"])
 
 
-class _Member:
+class _Guided:
     """One run: what its method has seen since its last update."""
 
     def __init__(
         self,
         k: int,
         run: StackRun,
-        guide: Guide,
+        guide: MixtureController,
         reference: Parameters | None,
         development: Mapping[str, np.ndarray] | None,
     ):

@@ -16,7 +16,7 @@ from glotmix.proxy.model import Shape
 TOKENS_AT_ONCE = 4096
 
 
-class HeldOut(Protocol):
+class EvaluationText(Protocol):
     """Held-out text of one language: its tokens and how many bytes of UTF-8 they stand for."""
 
     @property
@@ -33,7 +33,9 @@ class Evaluation:
     context. (A stride shorter than the window would lower all losses a little and cost as many times more.)
     """
 
-    def __init__(self, held_out: Mapping[str, HeldOut], context: int, *, end_of_document: int, device: str = "cpu"):
+    def __init__(
+        self, held_out: Mapping[str, EvaluationText], context: int, *, end_of_document: int, device: str = "cpu"
+    ):
         self.languages = tuple(held_out)
         self.bytes_L = np.array([held_out[language].bytes for language in self.languages], float)
         self.tokens_L = np.array([len(held_out[language].tokens) for language in self.languages], float)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.proxy.evaluate import HeldOut
+from glotmix.proxy.evaluate import EvaluationText
 from glotmix.proxy.loader import MixtureBatches
 
 DEVELOPMENT = 0.25
@@ -28,18 +28,18 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Watched:
+class EvaluationTexts:
     """Three texts of every language: measured, learnt from by methods only, and trained on."""
 
-    held_out: Mapping[str, HeldOut]
+    held_out: Mapping[str, EvaluationText]
     """The first three quarters of the held-out text."""
     development: Mapping[str, np.ndarray]
     """The rest as windows, [n, T + 1]."""
-    trained_on: Mapping[str, HeldOut]
+    trained_on: Mapping[str, EvaluationText]
     """A sample of the sequences that runs may read, the same for all runs."""
 
     @classmethod
-    def of(cls, held_out: Mapping[str, HeldOut], batches: MixtureBatches, context: int) -> Watched:
+    def of(cls, held_out: Mapping[str, EvaluationText], batches: MixtureBatches, context: int) -> EvaluationTexts:
         """Divide the held-out text, and sample the training text.
 
         The bytes of the measured part are taken as its share of the tokens, the same for every run.

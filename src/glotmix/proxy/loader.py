@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.mixture.samplers.adaptive import Following
-from glotmix.mixture.samplers.clones import OneText
+from glotmix.mixture.samplers.adaptive import AdaptiveSampler
+from glotmix.mixture.samplers.clones import CloneSampler
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.proxy.config import ProxyConfig
@@ -99,12 +99,12 @@ class MixtureBatches:
 
     def state(self) -> list[Any]:
         """Where the runs with an adaptive method are, as JSON; the others are where their step says."""
-        return [sampler.state() if isinstance(sampler, Following) else None for sampler in self._samplers]
+        return [sampler.state() if isinstance(sampler, AdaptiveSampler) else None for sampler in self._samplers]
 
     def restore(self, state: Sequence[Any]) -> None:
         """Go on from :meth:`state`."""
         for sampler, stored in zip(self._samplers, state, strict=True):
-            if isinstance(sampler, Following):
+            if isinstance(sampler, AdaptiveSampler):
                 sampler.restore(stored)
 
     def _part(self, run_index: int, part: int) -> tuple[np.ndarray, np.ndarray]:
@@ -135,16 +135,20 @@ class MixtureBatches:
         return permuted(sequence, there, key_of("simulated epoching", self._text or name))
 
 
-def _order(store: Tokens, run: StackRun, total: int, available: Mapping[str, int]) -> Sampler | Following | OneText:
+def _order(
+    store: Tokens, run: StackRun, total: int, available: Mapping[str, int]
+) -> Sampler | AdaptiveSampler | CloneSampler:
     """What decides which sequences a run reads; clones (:mod:`glotmix.tokens.clone`) read one text."""
     text = getattr(store, "text", None)
     there = {language: available.get(language, 0) for language in run.schedule.languages}
     if run.adaptive is not None:
         if text is not None:
             raise BadInput(f"an adaptive method on clones of {text}", where=run.run, expected="a schedule")
-        return Following(run.adaptive, total, there, run.seed)
+        return AdaptiveSampler(run.adaptive, total, there, run.seed)
     if text is not None:
-        return OneText(run.schedule, total, min(available.values()), run.seed, text, getattr(store, "parallel", 0.0))
+        return CloneSampler(
+            run.schedule, total, min(available.values()), run.seed, text, getattr(store, "parallel", 0.0)
+        )
     return Sampler(run.schedule, total, there, run.seed)
 
 

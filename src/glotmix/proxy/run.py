@@ -41,7 +41,7 @@ class StackRun:
 
     @property
     def is_guided(self) -> bool:
-        """Whether it needs a :class:`glotmix.proxy.controller.Guide`."""
+        """Whether it needs a :class:`glotmix.proxy.controller.MixtureController`."""
         return self.weighting is not None or self.adaptive is not None
 
     @property

@@ -18,14 +18,14 @@ from glotmix.errors import BadInput, Stopped
 from glotmix.proxy import flops, precision
 from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
 from glotmix.proxy.config import ProxyConfig
-from glotmix.proxy.evaluate import Evaluation, HeldOut
+from glotmix.proxy.evaluate import Evaluation, EvaluationText
 from glotmix.proxy.model import Shape
 from glotmix.proxy.parallel import Team
 from glotmix.proxy.run import Batches, LossRow, RunResult, StackRun, learning_rate, steps_of
 from glotmix.proxy.stack import Stack
 
 if TYPE_CHECKING:
-    from glotmix.proxy.controller import Guide
+    from glotmix.proxy.controller import MixtureController
 
 
 @dataclass
@@ -43,9 +43,9 @@ def train_stack(
     shape: Shape,
     training: ProxyConfig,
     *,
-    held_out: Mapping[str, HeldOut] | None = None,
-    trained_on: Mapping[str, HeldOut] | None = None,
-    guide: Guide | None = None,
+    held_out: Mapping[str, EvaluationText] | None = None,
+    trained_on: Mapping[str, EvaluationText] | None = None,
+    guide: MixtureController | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
     team: Team | None = None,
@@ -169,7 +169,7 @@ def _result(
     shape: Shape,
     training: ProxyConfig,
     seconds: float,
-    guide: Guide | None,
+    guide: MixtureController | None,
 ) -> RunResult:
     D = member.steps * training.batch * training.context
     count = getattr(batches, "tokens_by_language", None)
@@ -282,7 +282,7 @@ def _common_spans(runs: Sequence[StackRun], training: ProxyConfig) -> list[tuple
     return list(itertools.pairwise(edges))
 
 
-def _check_guided(runs: Sequence[StackRun], guide: Guide | None, team: Team) -> None:
+def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None, team: Team) -> None:
     guided = [run.run for run in runs if run.is_guided]
     if guided and guide is None:
         raise BadInput(f"run {guided[0]} has loss weights or an adaptive method", expected="a guide")
@@ -295,7 +295,7 @@ def _check_guided(runs: Sequence[StackRun], guide: Guide | None, team: Team) -> 
 
 
 def _made_from(
-    runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, HeldOut] | None
+    runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, EvaluationText] | None
 ) -> dict[str, Any]:
     """What a state in mid-run must agree on to be gone on from."""
     return {
@@ -316,7 +316,7 @@ def _resume(
     members: list[_Member],
     clock: _Clock,
     made_from: Mapping[str, Any],
-    guide: Guide | None,
+    guide: MixtureController | None,
 ) -> int:
     """The step to go on from: 0 where there is no state of these runs."""
     progress = None if state is None else load_state(state, stack, made_from)

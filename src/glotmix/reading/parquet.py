@@ -63,4 +63,4 @@ def _rows_at_once(metadata: pq.FileMetaData, path: Path) -> int:
     if largest > max(1 << 30, MAX_EXPANSION * path.stat().st_size):
         expected = f"at most {MAX_EXPANSION} times its size"
         raise BadInput(f"a column decompresses to {largest} bytes", where=path, expected=expected)
-    return max(1, min(ROWS, BATCH_BYTES // largest))
+    return max(1, min(ROWS, BATCH_BYTES // int(largest)))

@@ -15,7 +15,7 @@ from glotmix.reading.streams import COMPRESSIONS, UTF8, ReadOptions, chunks
 from glotmix.reading.values import kind_of
 
 
-class Row(NamedTuple):
+class TextRow(NamedTuple):
     """A record of a file."""
 
     number: int
@@ -71,7 +71,7 @@ def format_of(path: Path) -> str | None:
     return next((one for one in FORMATS if name.endswith(endings([one]))), None)
 
 
-def read_rows(path: Path, options: ReadOptions = UTF8, wanted: Wanted = ALL) -> Iterator[Row]:
+def read_rows(path: Path, options: ReadOptions = UTF8, wanted: Wanted = ALL) -> Iterator[TextRow]:
     """The rows of a file, in order.
 
     Raises:
@@ -85,7 +85,7 @@ def read_rows(path: Path, options: ReadOptions = UTF8, wanted: Wanted = ALL) -> 
     for number, place, record in _READ[form](path, options, wanted):
         if not isinstance(record, Mapping):
             raise BadInput(f"holds {kind_of(record)}", where=place, expected="an object with fields")
-        yield Row(number, place, record)
+        yield TextRow(number, place, record)
 
 
 def _json_lines(path: Path, options: ReadOptions) -> Found:

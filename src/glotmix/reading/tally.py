@@ -13,7 +13,7 @@ OTHERS = "others"
 
 
 @dataclass
-class Tally:
+class ReadTally:
     """Counts of one language, or of a part of it. ``rows`` is ``read`` and all of ``left_out`` together."""
 
     files: int = 0
@@ -48,7 +48,7 @@ class Tally:
         self.bytes -= size
         _count(self.left_out, reason, rows)
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: ReadTally) -> None:
         """Count another part in."""
         self.files += other.files
         self.bytes += other.bytes
@@ -63,7 +63,7 @@ class Tally:
         return counts | {"left_out": dict(self.left_out), "labels": dict(self.labels)}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Tally:
+    def from_json(cls, value: Mapping[str, Any]) -> ReadTally:
         """What :meth:`to_json` gave."""
         return cls(**{**value, "left_out": Counter(value["left_out"]), "labels": Counter(value["labels"])})
 

@@ -28,7 +28,7 @@ class About:
 
 
 @dataclass(frozen=True)
-class CensusRow:
+class CorpusRow:
     """One language of the corpus; None where it is not known."""
 
     language: str
@@ -150,7 +150,7 @@ class LawFit:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutPredictions:
     """One law on mixtures that it was not fitted to, for one target."""
 
     law: str
@@ -187,7 +187,7 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Cost:
+class Spending:
     """What the study took."""
 
     runs: Mapping[str, int]
@@ -268,7 +268,7 @@ class Evidence:
     """Runs and losses."""
     runs: tuple[RunRow, ...] = ()
     """Every planned run, diverged ones included; empty: those in ``measurements``."""
-    census: tuple[CensusRow, ...] = ()
+    census: tuple[CorpusRow, ...] = ()
     """The corpus."""
     transfer: Mapping[str, TransferMatrix] = field(default_factory=dict)
     """Lens ("Shapley values", "influence", ...) to matrix; the first is the one shown in full."""
@@ -276,7 +276,7 @@ class Evidence:
     """How pairs of languages work together."""
     front: Front | None = None
     """What one objective costs in terms of another."""
-    held_out: tuple[HeldOut, ...] = ()
+    held_out: tuple[HeldOutPredictions, ...] = ()
     """Held-out predictions of every law."""
     law: LawFit | None = None
     """The law chosen."""
@@ -286,7 +286,7 @@ class Evidence:
     """The closed loop."""
     noise: Mapping[str, float] = field(default_factory=dict)
     """Target to the standard deviation between seeds of one mixture."""
-    cost: Cost | None = None
+    cost: Spending | None = None
     """What it took."""
     simulated_epochs: bool | None = None
     """Whether proxies repeated data as often as the target run would; None where no target run is named."""

@@ -22,7 +22,7 @@ from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
 from glotmix.optimize.search import search, starting_points, with_own_bests
-from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOut
+from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions
 from glotmix.version import __version__
 
 
@@ -105,13 +105,13 @@ def _alike(weights: Mapping[str, float], others: Mapping[str, float]) -> bool:
     return set(weights) == set(others) and len(set(weights.values())) == 1
 
 
-def held_out_of(holdout: Holdout | None) -> tuple[HeldOut, ...]:
+def held_out_of(holdout: Holdout | None) -> tuple[HeldOutPredictions, ...]:
     """Every law's predictions of runs that it was not fitted to; nothing where none were held out."""
     if holdout is None or holdout.predictions is None:
         return ()
     made = holdout.predictions
     return tuple(
-        HeldOut(law, target, made.runs, predicted_RT[:, t], made.measured_RT[:, t])
+        HeldOutPredictions(law, target, made.runs, predicted_RT[:, t], made.measured_RT[:, t])
         for law, predicted_RT in made.predicted.items()
         for t, target in enumerate(holdout.targets)
         if np.isfinite(predicted_RT[:, t]).any()

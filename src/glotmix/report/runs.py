@@ -21,7 +21,7 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import OBJECTIVES
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.request import named, optimum_of
-from glotmix.report.evidence import About, Cost, Evidence
+from glotmix.report.evidence import About, Evidence, Spending
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import advice, front_of, held_out_of, versions
 from glotmix.report.page import write_comparison, write_report
@@ -200,7 +200,7 @@ def _transfer(measured: Measurements) -> dict[str, TransferMatrix]:
         return {}
 
 
-def _cost(measured: Measurements) -> Cost:
+def _cost(measured: Measurements) -> Spending:
     """Runs, tokens and FLOPs; of a run with several checkpoints the last one counts."""
     last: dict[str, int] = {}
     for r, run in enumerate(measured.runs):
@@ -209,7 +209,7 @@ def _cost(measured: Measurements) -> Cost:
     rows = list(last.values())
     D, N = measured.D_R[rows], measured.N_R[rows]
     known = bool(np.isfinite(D).all())
-    return Cost(
+    return Spending(
         runs={"complete": len(rows)},
         tokens=float(D.sum()) if known else None,
         flops=float((6 * N * D).sum()) if known and np.isfinite(N).all() else None,

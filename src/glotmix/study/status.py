@@ -17,7 +17,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.notebook import Shown
 from glotmix.study.directory import COMPUTE, CONFIGURATION, REPORT, is_made, planned_compute, planned_work
 from glotmix.sweep.lock import LOCK
-from glotmix.sweep.sweep import RUN, Tally, running
+from glotmix.sweep.sweep import RUN, SweepTally, running
 
 ARMS = "arms"
 """Folder of the sweeps of an experiment that has several."""
@@ -42,7 +42,7 @@ class Progress:
         self._began, self._last = time.monotonic(), float("-inf")
         self._before: float | None = None
 
-    def __call__(self, tally: Tally) -> None:
+    def __call__(self, tally: SweepTally) -> None:
         """Take note of a sweep's progress, every ``NOTE_EVERY`` seconds and at its end."""
         now = time.monotonic()
         if self._before is None:

@@ -31,9 +31,9 @@ from glotmix.study.precision import settled
 from glotmix.study.status import Progress
 from glotmix.sweep.executors.executor import Executor, open_executor
 from glotmix.sweep.loggers import LOGGERS
-from glotmix.sweep.sweep import SweepSpec, Tally, run_sweep, tables, write_tables
-from glotmix.sweep.tokenising import Scattered
-from glotmix.sweep.tracking import Shown
+from glotmix.sweep.sweep import SweepSpec, SweepTally, run_sweep, tables, write_tables
+from glotmix.sweep.tokenising import ExecutorTokenizer
+from glotmix.sweep.tracking import RunTracker
 from glotmix.tokens.build import build_store
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
@@ -104,7 +104,7 @@ class Training:
         config = self.config
         languages = [*config.languages, *config.outside]
         reader = open_reader(config.corpus, languages, self.base)
-        scatter = Scattered(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries)
+        scatter = ExecutorTokenizer(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries)
         alone = config.sweep.executor == "local" and config.sweep.workers == 1
         with self.narrator.bar("Reading the corpus") as advance:
             return build_store(
@@ -250,10 +250,10 @@ class Training:
         note_compute(self.directory, self._flops(runs, spec))
         shown = None
         if (logger := self.config.sweep.logger) is not None:
-            shown = Shown(LOGGERS.find(logger)(self.config.name), self.directory, runs, self.narrator.say)
+            shown = RunTracker(LOGGERS.find(logger)(self.config.name), self.directory, runs, self.narrator.say)
         with self.narrator.bar(label) as advance:
 
-            def show(tally: Tally) -> None:
+            def show(tally: SweepTally) -> None:
                 note(tally)
                 if shown is not None:
                     shown.look()

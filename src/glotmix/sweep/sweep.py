@@ -33,11 +33,11 @@ NO_MATTER = {"size", "recompute_activations"}
 """Fields of a proxy that change nothing about its numbers: the first is a name for others, the second trades time."""
 SCAN_EVERY = 1.0
 """Seconds between two looks at what running jobs tell."""
-Progress = Callable[["Tally"], None]
+Progress = Callable[["SweepTally"], None]
 
 
 @dataclass(frozen=True)
-class Tally:
+class SweepTally:
     """How far a sweep is."""
 
     done: int
@@ -250,7 +250,7 @@ class _Ticker:
         done = sum(self._runs.values()) - sum(self._runs[name] for name in self._missing)
         total = sum(self._tokens.values())
         left = sum(self._tokens[name] * (1 - self._shares.get(name, 0.0)) for name in self._missing)
-        self._progress(Tally(done, len(self._failed), sum(self._runs.values()), total - left, total))
+        self._progress(SweepTally(done, len(self._failed), sum(self._runs.values()), total - left, total))
 
 
 def running(jobs: Path) -> dict[str, float]:

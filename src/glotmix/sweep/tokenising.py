@@ -15,10 +15,10 @@ from glotmix.progress import Advance
 from glotmix.sweep.executors.executor import Executor, Job
 from glotmix.sweep.order import follow
 from glotmix.tokens import pieces
-from glotmix.tokens.pieces import Piece, Workshop
+from glotmix.tokens.pieces import Piece, TokenizeSpec
 
 
-class Scattered:
+class ExecutorTokenizer:
     """What :func:`glotmix.tokens.build.build_store` makes pieces with, where there are many."""
 
     def __init__(self, executor: Callable[[], Executor], jobs: Path, retries: int = 1):
@@ -30,7 +30,7 @@ class Scattered:
         """
         self._executor, self._jobs, self._retries = executor, jobs, retries
 
-    def __call__(self, workshop: Workshop, pieces: Sequence[Piece], progress: Advance | None) -> None:
+    def __call__(self, workshop: TokenizeSpec, pieces: Sequence[Piece], progress: Advance | None) -> None:
         """Make all pieces.
 
         Raises:
@@ -62,7 +62,7 @@ class Scattered:
                 return
         raise GlotmixError(f"{len(left)} pieces of the corpus could not be tokenised, the last because: {reason}")
 
-    def _job(self, workshop: Workshop, piece: Piece) -> Job:
+    def _job(self, workshop: TokenizeSpec, piece: Piece) -> Job:
         name = f"tokens-{piece.directory.name}"
         order = self._jobs / f"{name}.json"
         write_json(order, workshop.order(piece))

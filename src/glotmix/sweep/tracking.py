@@ -17,7 +17,7 @@ LOOK_EVERY = 30.0
 """Seconds between two looks for runs that are new."""
 
 
-class Shown:
+class RunTracker:
     """Hands new runs to a logger. A tracker that fails is told once and left alone: it never stops a sweep."""
 
     def __init__(self, logger: Logger, directory: Path, plan: Sequence[PlannedRun], say: Callable[[str], None]):

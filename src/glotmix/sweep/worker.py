@@ -26,8 +26,8 @@ from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
 
 if TYPE_CHECKING:
-    from glotmix.proxy.controller import Guide
-    from glotmix.proxy.evaluation_texts import Watched
+    from glotmix.proxy.controller import MixtureController
+    from glotmix.proxy.evaluation_texts import EvaluationTexts
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
     from glotmix.proxy.parallel import Team
@@ -79,7 +79,7 @@ def _train(
     order: Mapping[str, Any], planned: Sequence[PlannedRun], store: TokenStore, team: Team, progress: Path
 ) -> None:
     """Train some of an order's runs as one stack, unless all of them are done."""
-    from glotmix.proxy.evaluation_texts import Watched
+    from glotmix.proxy.evaluation_texts import EvaluationTexts
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
     from glotmix.proxy.run import StackRun, steps_of
@@ -99,7 +99,7 @@ def _train(
 
     batches = MixtureBatches(store, runs, proxy, order["available"])
     held_out = {target: store.held_out(target) for target in order["targets"]}
-    watched = Watched.of(held_out, batches, proxy.context) if order.get("watch") else None
+    watched = EvaluationTexts.of(held_out, batches, proxy.context) if order.get("watch") else None
     began = time.time()
     results = train_stack(
         runs,
@@ -142,12 +142,12 @@ def _guide(
     shape: Shape,
     proxy: ProxyConfig,
     runs_directory: Path,
-    watched: Watched | None,
+    watched: EvaluationTexts | None,
     device: str,
-) -> Guide | None:
+) -> MixtureController | None:
     """What steers runs with loss weights or adaptive methods; None where there are none."""
     from glotmix.proxy.checkpoint import load_checkpoint
-    from glotmix.proxy.controller import Guide
+    from glotmix.proxy.controller import MixtureController
     from glotmix.proxy.run import steps_of
 
     if not any(run.is_guided for run in runs):
@@ -158,7 +158,7 @@ def _guide(
             weights = runs_directory / run.adaptive.reference / "checkpoints" / f"step-{steps_of(run.tokens, proxy)}"
             references[run.run] = {name: tensor.to(device) for name, tensor in load_checkpoint(weights)[1].items()}
     development = watched.development if watched else None
-    return Guide(runs, batches, shape, proxy, references=references, development=development)
+    return MixtureController(runs, batches, shape, proxy, references=references, development=development)
 
 
 def speed(result: RunResult, shape: Shape, proxy: ProxyConfig, team: Team) -> dict[str, float]:

@@ -10,23 +10,23 @@ from typing import Any
 
 from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.corpus.document import Document
-from glotmix.corpus.overlap import Overlap, held_out_elsewhere, shared_texts
+from glotmix.corpus.overlap import TextOverlap, held_out_elsewhere, shared_texts
 from glotmix.corpus.readers.reader import Reader, remarks
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, hashed_documents
 from glotmix.errors import BadInput, Problems
 from glotmix.progress import Advance
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 from glotmix.tokens.balance import balanced_tokenizer
 from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.fidelity import check_fidelity, fidelity
 from glotmix.tokens.joining import hashes_of, join
 from glotmix.tokens.opening import open_store
-from glotmix.tokens.pieces import TALLY, Piece, Workshop, plan_pieces, write_piece
+from glotmix.tokens.pieces import TALLY, Piece, TokenizeSpec, plan_pieces, write_piece
 from glotmix.tokens.store import KIND, SUMMARY, TokenStore
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
-Scatter = Callable[[Workshop, Sequence[Piece], Advance | None], None]
+Scatter = Callable[[TokenizeSpec, Sequence[Piece], Advance | None], None]
 """Makes pieces in other processes; returns when all are there."""
 
 
@@ -99,7 +99,7 @@ def build_store(
     dtype = "<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4"
     missing = [piece for piece in pieces if not piece.is_complete()]
     if scatter and len(missing) > 1 and sum(piece.part.bytes for piece in missing if piece.part) >= SCATTER_FROM:
-        workshop = Workshop(reader.config, reader.languages, reader.base, trained, dtype, held_out)
+        workshop = TokenizeSpec(reader.config, reader.languages, reader.base, trained, dtype, held_out)
         scatter(workshop, missing, progress)
     for piece in missing:
         write_piece(piece, reader, tokenizer, dtype, held_out, progress)
@@ -126,7 +126,7 @@ def build_store(
         if problems:
             raise problems[0] if len(problems) == 1 else Problems(problems)
         left_out = {name: tally.left_out[HELD_OUT_ELSEWHERE] for name, tally in reading.items()}
-        summary["overlap"] = Overlap(texts, shared, {name: n for name, n in left_out.items() if n}).to_json()
+        summary["overlap"] = TextOverlap(texts, shared, {name: n for name, n in left_out.items() if n}).to_json()
         summary["remarks"] = list(remarks(reader))
         summary["reading"] = {name: tally.to_json() for name, tally in reading.items()}
         summary["fidelity"] = {name: asdict(one) for name, one in kept.items()}
@@ -179,11 +179,11 @@ def _until(documents: Iterable[Document], limit: int) -> Iterator[Document]:
             return
 
 
-def _tallied(pieces: Sequence[Path]) -> Tally:
+def _tallied(pieces: Sequence[Path]) -> ReadTally:
     """What all pieces of a language read."""
-    total = Tally()
+    total = ReadTally()
     for piece in pieces:
-        total.add(Tally.from_json(read_json(piece / TALLY)))
+        total.add(ReadTally.from_json(read_json(piece / TALLY)))
     return total
 
 

@@ -31,7 +31,7 @@ from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.config import Section
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput
-from glotmix.tokens.store import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOut, TokenStore, open_plain, verified
+from glotmix.tokens.store import CLONES, SUMMARY, UNIGRAM_TOKENS, HeldOutText, TokenStore, open_plain, verified
 from glotmix.tokens.tokenizer import Tokenizer
 
 MAPS = "maps.npy"
@@ -122,7 +122,7 @@ class ClonedStore(TokenStore):
     """The token store of clones; made by :func:`clone_store`, opened by :func:`glotmix.tokens.opening.open_store`.
 
     Every clone has the whole text for its own (``unique_tokens``); that a run reads each sequence in one language only
-    is seen to by :class:`glotmix.mixture.samplers.clones.OneText`, which the batches use because the store has a
+    is seen to by :class:`glotmix.mixture.samplers.clones.CloneSampler`, which the batches use because the store has a
     ``text``.
     """
 
@@ -164,10 +164,10 @@ class ClonedStore(TokenStore):
         """All training tokens of a clone; not in memory, but indexed like an array."""
         return MappedTokens(self.base.train(self.text_of(language)), self.map_of(language))  # type: ignore[return-value]
 
-    def held_out(self, language: str) -> HeldOut:
+    def held_out(self, language: str) -> HeldOutText:
         """The text's held-out tokens in the clone's ids."""
         held, map_V = self.base.held_out(self.text_of(language)), self.map_of(language)
-        return HeldOut(map_V[held.tokens], held.bytes, held.documents, int(map_V[self.base.end_of_document]))
+        return HeldOutText(map_V[held.tokens], held.bytes, held.documents, int(map_V[self.base.end_of_document]))
 
     def documents(self, language: str, split: Side) -> pl.DataFrame:
         """The text's index."""

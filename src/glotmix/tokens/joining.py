@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, SAME_TEXT
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 NOT_MEASURED = "held out beyond tokens.held_out_tokens"
 JOIN_ROWS = 1 << 16
@@ -34,7 +34,7 @@ def join(
     held_out_tokens: int,
     dtype: str,
     elsewhere: np.ndarray,
-    tally: Tally,
+    tally: ReadTally,
 ) -> dict[str, dict[str, int]]:
     """Write ``<language>.<side>.bin`` and ``.parquet`` of both sides from the pieces of a language; their totals.
 
@@ -80,7 +80,7 @@ def hashes_of(pieces: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return hash_N, hash_N[held_N]
 
 
-def _kept(pieces: Sequence[Path], elsewhere: np.ndarray, tally: Tally) -> list[np.ndarray]:
+def _kept(pieces: Sequence[Path], elsewhere: np.ndarray, tally: ReadTally) -> list[np.ndarray]:
     """For every piece, which of its documents stay."""
     hashes = [_column(piece, "text_hash") for piece in pieces]
     kept = _first_of_equals(hashes)

@@ -23,7 +23,7 @@ from glotmix.corpus.readers.reader import Part, Reader, open_reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
 from glotmix.corpus.words import count_words
 from glotmix.progress import Advance
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 KIND = "piece"
@@ -68,7 +68,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TokenizeSpec:
     """What all pieces of a store have in common."""
 
     corpus: CorpusConfig
@@ -118,7 +118,7 @@ def plan_pieces(folder: Path, reader: Reader, languages: Sequence[str], made_fro
 
 
 def follow(order: dict[str, Any], progress: Advance | None = None) -> None:
-    """Make the piece that an order of :meth:`Workshop.order` describes, in a process of its own."""
+    """Make the piece that an order of :meth:`TokenizeSpec.order` describes, in a process of its own."""
     base = Path(order["base"])
     reader = open_reader(CorpusConfig.model_validate(order["corpus"]), order["languages"], base)
     tokenizer = load_tokenizer(order["tokenizer"], base)
@@ -135,7 +135,7 @@ def write_piece(
         return
     total = reader.bytes_wanted(piece.language) if piece.part is None else None
     with creating(piece.directory, KIND, piece.made_from) as folder:
-        tally = Tally()
+        tally = ReadTally()
         documents = hashed_documents(reader, piece.language, held_out, piece.part, tally)
         encoded = _encoded(_reported(documents, piece.language, total, progress), tokenizer)
         with (

@@ -23,10 +23,10 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from glotmix.artifact import Artifact, open_artifact, read_json
-from glotmix.corpus.overlap import Overlap
+from glotmix.corpus.overlap import TextOverlap
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput, Corrupt
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 from glotmix.tokens.fidelity import Fidelity
 from glotmix.tokens.joining import INDEX
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
@@ -44,7 +44,7 @@ UNIGRAM_TOKENS = 1_000_000
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutText:
     """What a language's loss is measured on: whole documents."""
 
     tokens: np.ndarray
@@ -99,10 +99,10 @@ class TokenStore:
         """All training tokens of a language, mapped read-only, [U]."""
         return self._ids(language, "train")
 
-    def held_out(self, language: str) -> HeldOut:
+    def held_out(self, language: str) -> HeldOutText:
         """What the loss of a language is measured on."""
         side = self._summary["languages"][language]["held_out"]
-        return HeldOut(self._ids(language, "held_out"), side["bytes"], side["documents"])
+        return HeldOutText(self._ids(language, "held_out"), side["bytes"], side["documents"])
 
     def _ids(self, language: str, side: Side) -> np.ndarray:
         path = self._file(language, side, "bin")
@@ -147,18 +147,18 @@ class TokenStore:
         """``documents``, ``tokens``, ``bytes`` and ``words`` of one side of a language."""
         return dict(self._summary["languages"][language][split])
 
-    def reading(self, language: str) -> Tally | None:
+    def reading(self, language: str) -> ReadTally | None:
         """What was read of a language and what was left out; None in a store that does not know."""
-        return self._known("reading", Tally.from_json, language)
+        return self._known("reading", ReadTally.from_json, language)
 
     def fidelity(self, language: str) -> Fidelity | None:
         """What of its text the tokenizer keeps; None where it was trained here, and keeps all."""
         return self._known("fidelity", lambda one: Fidelity(float(one["unknown"]), float(one["lost"])), language)
 
     @property
-    def overlap(self) -> Overlap | None:
+    def overlap(self) -> TextOverlap | None:
         """What languages have in common; None in a store that does not know."""
-        return self._known("overlap", Overlap.from_json)
+        return self._known("overlap", TextOverlap.from_json)
 
     @property
     def remarks(self) -> tuple[str, ...]:

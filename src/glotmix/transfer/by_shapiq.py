@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.transfer.estimate import Estimate, Payoff
+from glotmix.transfer.estimate import Payoff, SampledValues
 
 
-def by_shapiq(name: str, payoff: Payoff, n: int, runs: int, seed: int = 0) -> Estimate:
+def by_shapiq(name: str, payoff: Payoff, n: int, runs: int, seed: int = 0) -> SampledValues:
     """Shapley values by one of shapiq's approximators ("SVARM", "StratifiedSamplingSV", "OwenSamplingSV", …).
 
     The approximator asks for coalitions in batches; each is asked for once and kept, so that all targets share the
@@ -48,4 +48,4 @@ def by_shapiq(name: str, payoff: Payoff, n: int, runs: int, seed: int = 0) -> Es
         found = approximator.approximate(runs, lambda inside, t=t: known(np.atleast_2d(inside))[:, t] - nobody_T[t])
         values.append([found[(player,)] for player in range(n)])
     value_TL = np.array(values, dtype=float)
-    return Estimate(value_TL, np.full_like(value_TL, np.nan), len(kept) - 1)
+    return SampledValues(value_TL, np.full_like(value_TL, np.nan), len(kept) - 1)

@@ -18,7 +18,7 @@ Payoff = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SampledValues:
     """Shapley values of one game."""
 
     value_TL: np.ndarray
@@ -33,7 +33,7 @@ class Estimate:
     """Degrees of freedom that the runs leave to the noise, by which deviations are known; None without deviations."""
 
 
-def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, antithetic: bool = False) -> Estimate:
+def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, antithetic: bool = False) -> SampledValues:
     """Mean marginal contribution over random orders of arrival; with ``antithetic`` every order is also run backwards.
 
     Source: Castro et al., Polynomial calculation of the Shapley value based on sampling (2009); Mitchell et al.,
@@ -57,10 +57,10 @@ def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, ant
     deviation_TL = (
         np.std(walks, axis=0, ddof=1) / np.sqrt(len(walks)) if len(walks) > 1 else np.full_like(value_TL, np.nan)
     )
-    return Estimate(value_TL, deviation_TL, asked)
+    return SampledValues(value_TL, deviation_TL, asked)
 
 
-def kernel_shap(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimate:
+def kernel_shap(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> SampledValues:
     """Weighted least squares on the coalitions that were run, efficiency held exactly.
 
     Minimises ``Σ_S k(S) (u(S) - Σ_{l∈S} φ_l)²`` with ``k(S) = (n-1) / (C(n,s) s (n-s))``, each size sharing its weight
@@ -87,4 +87,4 @@ def kernel_shap(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimate:
     if rank < n - 1:
         raise BadInput(f"{part_R.sum()} coalitions tell only {rank} of {n - 1} values", expected="more coalitions")
     value_TL = np.column_stack([found.T, whole_T - found.sum(axis=0)])
-    return Estimate(value_TL, np.full_like(value_TL, np.nan), len(inside_RL))
+    return SampledValues(value_TL, np.full_like(value_TL, np.nan), len(inside_RL))

@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.transfer.coalitions import Played, coalitions_in
-from glotmix.transfer.estimate import Estimate, Payoff
+from glotmix.transfer.estimate import Payoff, SampledValues
 from glotmix.transfer.game import (
     MOST_PLAYERS,
     check_empty,
@@ -137,7 +137,7 @@ def _relative_noise(played: Played) -> np.ndarray | None:
 
 
 def _half_widths(
-    found: Estimate, targets: tuple[str, ...], players: tuple[str, ...], level: float
+    found: SampledValues, targets: tuple[str, ...], players: tuple[str, ...], level: float
 ) -> np.ndarray | None:
     """Simultaneous, targets taken as independent of each other."""
     if found.covariance_TLL is None or found.freedom_T is None:

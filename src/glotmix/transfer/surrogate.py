@@ -10,7 +10,7 @@ import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import least_squares, minimize
 
-from glotmix.transfer.estimate import Estimate, Payoff, kernel_shap, permutation
+from glotmix.transfer.estimate import Payoff, SampledValues, kernel_shap, permutation
 from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
@@ -29,7 +29,7 @@ def surrogate(
     *,
     noise_RT: np.ndarray | None = None,
     empty_runs_T: np.ndarray | None = None,
-) -> Estimate:
+) -> SampledValues:
     """Exact values of a model of the game: a saturating curve, corrected by a Gaussian process on what it leaves over.
 
     The curve is ``A ((1 + Σ_{l∈S} w_l)^-γ - 1)/(-γ)``, the law of an effective share in terms of who is present; the
@@ -58,7 +58,7 @@ def surrogate(
             curves = [_saturating(some_RL, y_R, spread) for spread in SPREADS]
         else:
             law = partial(_payoff_of, prior, t)
-            curves = [Curve(law, partial(_known, law))]
+            curves = [PayoffCurve(law, partial(_known, law))]
         processes = [_process(some_RL, y_R, noise_R, *curve.linearised(some_RL)) for curve in curves]
         # How unequal the languages are is what the runs make most probable.
         best = int(np.argmin([process.surprise for process in processes]))
@@ -72,10 +72,10 @@ def surrogate(
         freedoms.append(processes[best].freedom)
     covariance_TLL = np.array(covariances)
     deviation_TL = np.sqrt(np.maximum(np.einsum("tll->tl", covariance_TLL), 0))
-    return Estimate(np.array(values), deviation_TL, len(inside_RL), covariance_TLL, np.array(freedoms))
+    return SampledValues(np.array(values), deviation_TL, len(inside_RL), covariance_TLL, np.array(freedoms))
 
 
-def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimate:
+def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> SampledValues:
     """Exact values of the saturating curve plus KernelSHAP of what it leaves over.
 
     Source: Witter et al., Regression-adjusted Monte Carlo estimators for Shapley values (2025), with trees there and
@@ -87,10 +87,12 @@ def regression_adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray) -> Estimat
     left_RT = payoff_RT - np.column_stack([curve.fitted(inside_RL) for curve in curves])
     rest = kernel_shap(inside_RL, left_RT)
     base_TL = np.array([W_LC @ curve.fitted(every_CL) for curve in curves])
-    return Estimate(base_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
+    return SampledValues(base_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
 
 
-def adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator, prior: Payoff | None) -> Estimate:
+def adjusted(
+    inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Generator, prior: Payoff | None
+) -> SampledValues:
     """:func:`regression_adjusted` without a list of all coalitions: the curve's values come from permutations."""
     n = inside_RL.shape[1]
     curves = [_saturating(inside_RL, y_R, SPREADS[-1]) for y_R in payoff_RT.T] if prior is None else []
@@ -102,11 +104,11 @@ def adjusted(inside_RL: np.ndarray, payoff_RT: np.ndarray, rng: np.random.Genera
 
     base = permutation(payoff, n, PERMUTATIONS * n, rng, antithetic=True)
     rest = kernel_shap(inside_RL, payoff_RT - payoff(inside_RL))
-    return Estimate(base.value_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
+    return SampledValues(base.value_TL + rest.value_TL, rest.deviation_TL, len(inside_RL))
 
 
 @dataclass(frozen=True)
-class Curve:
+class PayoffCurve:
     """A saturating curve fitted to one target's payoffs."""
 
     fitted: Callable[[np.ndarray], np.ndarray]
@@ -125,7 +127,7 @@ def _known(fitted: Callable[[np.ndarray], np.ndarray], inside: np.ndarray) -> tu
     return fitted(inside), np.zeros((len(inside), 0))
 
 
-def _saturating(inside_RL: np.ndarray, y_R: np.ndarray, spread: float) -> Curve:
+def _saturating(inside_RL: np.ndarray, y_R: np.ndarray, spread: float) -> PayoffCurve:
     """The curve ``A ((1 + Σ w)^-γ - 1)/(-γ)`` with ``ln w = m + spread · z``, linearised where it fits best.
 
     z, m, γ and ln A have weak Gaussian priors. The process then weighs data against prior, so that its intervals know
@@ -163,7 +165,7 @@ def _saturating(inside_RL: np.ndarray, y_R: np.ndarray, spread: float) -> Curve:
         value_C, rows_CP = curve(theta, inside.astype(float))
         return unit * (value_C + rows_CP @ (middle - theta)), unit * rows_CP * width
 
-    return Curve(lambda inside: unit * curve(theta, inside.astype(float))[0], linearised)
+    return PayoffCurve(lambda inside: unit * curve(theta, inside.astype(float))[0], linearised)
 
 
 @dataclass(frozen=True)

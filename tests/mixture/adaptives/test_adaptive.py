@@ -7,7 +7,7 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.mixture.adaptives import ADAPTIVES
-from glotmix.mixture.adaptives.adaptive import Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Observation, ObservationCost
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture
 
@@ -76,9 +76,9 @@ def test_before_any_update_the_start_is_what_is_sampled(name):
 
 def test_extra_flops_count_passes_updates_and_whole_runs():
     # 100 steps, an update every 10: 10 · (2·1 + 4·2) N B; one run more: 6 · 100 N B.
-    assert Cost(forward=1, backward=2, every=10).flops(N=1000, batch_tokens=64, steps=100) == 100 * 64_000
-    assert Cost(runs=1).flops(N=1000, batch_tokens=64, steps=100) == 600 * 64_000
-    assert Cost().flops(1e6, 1e4, 1000) == 0
+    assert ObservationCost(forward=1, backward=2, every=10).flops(N=1000, batch_tokens=64, steps=100) == 100 * 64_000
+    assert ObservationCost(runs=1).flops(N=1000, batch_tokens=64, steps=100) == 600 * 64_000
+    assert ObservationCost().flops(1e6, 1e4, 1000) == 0
 
 
 def test_a_missing_language_in_a_full_observation_is_named():

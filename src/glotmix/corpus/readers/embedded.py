@@ -13,7 +13,7 @@ from glotmix.corpus.document import Document
 from glotmix.corpus.embedded.scene import DATA, draw
 from glotmix.corpus.embedded.speaker import Speaker
 from glotmix.corpus.readers.reader import Reader
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 DEFAULT_BYTES = 2_000_000
 """Text per language where ``bytes_per_language`` does not say."""
@@ -37,7 +37,7 @@ class EmbeddedReader(Reader):
     def size(self, language: str) -> int:
         return self.bytes_wanted(language)
 
-    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         speaker = self._speakers.get(language) or Speaker(language)
         for k in count():
             meaning = draw(self.config.seed, k)

@@ -11,7 +11,7 @@ from glotmix.corpus.readers.reader import SeparableReader
 from glotmix.corpus.readers.records import Records, options_of
 from glotmix.reading.rows import FORMATS, Wanted, endings, format_of, read_rows
 from glotmix.reading.streams import COMPRESSIONS, lines, whole
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 PLAIN = (".txt", *(f".txt{more}" for more in COMPRESSIONS))
 MAX_DOCUMENT_BYTES = 1 << 20
@@ -40,7 +40,7 @@ class FilesReader(SeparableReader):
         own = READS[self.config.reader]
         return (PLAIN if "plain" in own else ()) + endings([name for name in own if name != "plain"])
 
-    def _read(self, name: str, path: Path, language: str, tally: Tally) -> Iterator[Document]:
+    def _read(self, name: str, path: Path, language: str, tally: ReadTally) -> Iterator[Document]:
         if path.name.lower().endswith(PLAIN) or (format_of(path) is None and self.config.reader == "plain"):
             yield from self._plain(name, path, language, tally)
             return
@@ -50,7 +50,7 @@ class FilesReader(SeparableReader):
             if found is not None:
                 yield found
 
-    def _plain(self, name: str, path: Path, language: str, tally: Tally) -> Iterator[Document]:
+    def _plain(self, name: str, path: Path, language: str, tally: ReadTally) -> Iterator[Document]:
         text = whole(path, MAX_DOCUMENT_BYTES, options_of(self.config)) if name else None
         if text is None:
             yield from self._paragraphs(name, path, language)

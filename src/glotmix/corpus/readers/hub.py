@@ -12,7 +12,7 @@ from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.readers.records import Records
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 
 class HubReader(Reader):
@@ -29,7 +29,7 @@ class HubReader(Reader):
         self.name = config.path
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
 
-    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         source, records = self._configuration(language), Records(self.config, language, tally)
         try:
             for number, row in enumerate(self._rows(source)):

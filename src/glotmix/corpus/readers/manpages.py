@@ -15,7 +15,7 @@ from glotmix.corpus.split import HashSet, hash64
 from glotmix.errors import BadInput
 from glotmix.reading.files import Listing, children
 from glotmix.reading.streams import opened
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 MAX_PAGE_BYTES = 4 << 20
 """Longest page, decompressed; the longest real ones (of shells and compilers) have two megabytes."""
@@ -83,7 +83,7 @@ class ManPagesReader(FileReader):
                         name = path.name if path.suffix not in self.suffixes[:-1] else path.stem
                         yield f"{folder.name}/{name.rpartition('.')[0] or name}", path
 
-    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         drop = self.config.drop_untranslated and language != "eng_Latn"
         notices = HashSet()
         for name, path in self.files(language):

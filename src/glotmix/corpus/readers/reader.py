@@ -16,7 +16,7 @@ from glotmix.corpus.readers import READERS
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 from glotmix.reading.files import OTHER_ENDING, Listing, children, list_files
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 
 PART_BYTES = 64 << 20
 """Files are read together until they hold so much: a part is worth a process, and little is lost with one."""
@@ -49,7 +49,7 @@ class Reader(ABC):
         self.base = base
 
     @final
-    def documents(self, language: str, part: Part | None = None, tally: Tally | None = None) -> Iterator[Document]:
+    def documents(self, language: str, part: Part | None = None, tally: ReadTally | None = None) -> Iterator[Document]:
         """Documents of ``language``, until ``config.bytes_per_language`` bytes of text have been read.
 
         Args:
@@ -60,7 +60,7 @@ class Reader(ABC):
         Raises:
             BadInput: no text in that language, or a file that cannot be read, with file and line or byte offset.
         """
-        tally = Tally() if tally is None else tally
+        tally = ReadTally() if tally is None else tally
         limit = self.bytes_wanted(language) if part is None else None
         taken = 0
         found = self._documents(language, tally) if part is None else self._documents_in(language, part, tally)
@@ -102,10 +102,10 @@ class Reader(ABC):
         return []
 
     @abstractmethod
-    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         """All documents of a language, in a fixed order; what is left out is counted in ``tally``."""
 
-    def _documents_in(self, language: str, part: Part, tally: Tally) -> Iterator[Document]:
+    def _documents_in(self, language: str, part: Part, tally: ReadTally) -> Iterator[Document]:
         """Documents of one part; only readers with :meth:`parts` have any."""
         raise NotImplementedError
 
@@ -244,20 +244,20 @@ class SeparableReader(FileReader):
         return parts
 
     @final
-    def _documents(self, language: str, tally: Tally) -> Iterator[Document]:
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         yield from self._of(self.files(language), language, tally)
 
     @final
-    def _documents_in(self, language: str, part: Part, tally: Tally) -> Iterator[Document]:
+    def _documents_in(self, language: str, part: Part, tally: ReadTally) -> Iterator[Document]:
         yield from self._of(self.files(language)[part.start : part.stop], language, tally)
 
-    def _of(self, files: Sequence[tuple[str, Path]], language: str, tally: Tally) -> Iterator[Document]:
+    def _of(self, files: Sequence[tuple[str, Path]], language: str, tally: ReadTally) -> Iterator[Document]:
         for name, path in files:
             tally.files += 1
             yield from self._read(name, path, language, tally)
 
     @abstractmethod
-    def _read(self, name: str, path: Path, language: str, tally: Tally) -> Iterator[Document]:
+    def _read(self, name: str, path: Path, language: str, tally: ReadTally) -> Iterator[Document]:
         """Documents of one file, which is called ``name`` inside its language."""
 
 
@@ -291,7 +291,7 @@ def remarks(reader: Reader) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _listed(tally: Tally) -> str:
+def _listed(tally: ReadTally) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in tally.left_out.most_common(5))
 
 

@@ -10,7 +10,7 @@ from glotmix.corpus.document import Document
 from glotmix.errors import BadInput
 from glotmix.reading.labels import Labels
 from glotmix.reading.streams import ReadOptions
-from glotmix.reading.tally import Tally
+from glotmix.reading.tally import ReadTally
 from glotmix.reading.values import MISSING, Number, is_missing, kind_of, text_of, value_of
 
 IN_ANOTHER = "in "
@@ -26,7 +26,7 @@ def options_of(config: CorpusConfig) -> ReadOptions:
 class Records:
     """Makes documents of the records of one language."""
 
-    def __init__(self, config: CorpusConfig, language: str, tally: Tally):
+    def __init__(self, config: CorpusConfig, language: str, tally: ReadTally):
         """
         Args:
             config: which fields hold text, language and id, and what labels mean.

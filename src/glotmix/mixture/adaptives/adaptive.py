@@ -35,7 +35,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Cost:
+class ObservationCost:
     """What a method costs beside training itself, in passes over one batch of the trainer."""
 
     forward: float = 0.0
@@ -80,7 +80,7 @@ class Adaptive(ABC):
 
     @property
     @abstractmethod
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """Extra passes."""
 
     @property

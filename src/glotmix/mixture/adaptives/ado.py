@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.mixture import Mixture
 
 HUBER = 1e-3
@@ -68,9 +68,9 @@ class Ado(Adaptive):
         self._law_LP: np.ndarray | None = None
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """No passes of a model; the fits are a few seconds of a processor."""
-        return Cost()
+        return ObservationCost()
 
     @property
     def mixture(self) -> Mixture:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.weighting import Weighting
@@ -43,9 +43,9 @@ class DoReMi(Adaptive):
         self._updates = 0
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """A reference model and this proxy are trained beforehand; the reference is evaluated on every batch."""
-        return Cost(forward=1.0, runs=2.0)
+        return ObservationCost(forward=1.0, runs=2.0)
 
     @property
     def mixture(self) -> Mixture:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.weighting import Weighting
 
@@ -49,9 +49,9 @@ class GradVac(Adaptive):
         self._updates = 0
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """No extra FLOPs: each sequence is still differentiated once, in one backward pass per language."""
-        return Cost()
+        return ObservationCost()
 
     @property
     def mixture(self) -> Mixture:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.mixture import Mixture
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -46,10 +46,10 @@ class MultiDdsS(Adaptive):
         self._steps = 0
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """A gradient on a training batch and one on a development batch for every language."""
         K = len(self.languages)
-        return Cost(forward=2.0 * K, backward=2.0 * K, every=self.every)
+        return ObservationCost(forward=2.0 * K, backward=2.0 * K, every=self.every)
 
     @property
     def mixture(self) -> Mixture:

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.mixture import Mixture
 
 EXP3_REWARD_SCALE = 0.1
@@ -35,9 +35,9 @@ class _Odm(Adaptive):
         self._epsilon = 1 / len(self.languages)
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """Nothing: rewards are the training losses that are there anyway."""
-        return Cost()
+        return ObservationCost()
 
     @property
     def mixture(self) -> Mixture:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from glotmix.errors import BadInput
-from glotmix.mixture.adaptives.adaptive import Adaptive, Cost, Observation
+from glotmix.mixture.adaptives.adaptive import Adaptive, Observation, ObservationCost
 from glotmix.mixture.mixture import Mixture
 
 
@@ -45,9 +45,9 @@ class Pike(Adaptive):
         self._mixture = start
 
     @property
-    def cost(self) -> Cost:
+    def cost(self) -> ObservationCost:
         """One batch is differentiated again, language by language."""
-        return Cost(forward=1.0, backward=1.0, every=self.every)
+        return ObservationCost(forward=1.0, backward=1.0, every=self.every)
 
     @property
     def mixture(self) -> Mixture:

@@ -12,7 +12,7 @@ from glotmix.mixture.adaptives.adaptive import Adaptive
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 
 
-class Following:
+class AdaptiveSampler:
     """Independent draws from an adaptive method's mixture of the moment, in the order of the run.
 
     A language's sequences come as :class:`glotmix.mixture.samplers.scheduled.Sampler` gives them: a new permutation in

@@ -13,7 +13,7 @@ from glotmix.mixture.schedule import Schedule
 
 
 @dataclass(frozen=True)
-class OneText:
+class CloneSampler:
     """Random access to the order in which a run reads a text that all its languages are written from.
 
     The text comes first and the language second: draw i takes the next sequence of the text's pseudo-random walk, and

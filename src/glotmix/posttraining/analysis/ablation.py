@@ -30,7 +30,7 @@ TOGETHER = 25
 
 
 @dataclass(frozen=True)
-class Row:
+class AblationRow:
     """One language in one run."""
 
     run: str
@@ -109,7 +109,7 @@ def similarity(language: str, trained: Sequence[str]) -> str:
     return "family or script" if any(o.family == own.family or o.script == own.script for o in others) else "neither"
 
 
-def rows_of(curves: Sequence[Curve]) -> list[Row]:
+def rows_of(curves: Sequence[Curve]) -> list[AblationRow]:
     """Every language beside the pivot in every run. At size 0 only the pivot counts as trained on."""
     rows = []
     for curve in curves:
@@ -128,11 +128,11 @@ def rows_of(curves: Sequence[Curve]) -> list[Row]:
                             "similarity": similarity(language, trained),
                             "samples": "0" if size == 0 else f"2^{round(np.log2(size) / 2) * 2}",
                         }
-                        rows.append(Row(run, language, float(value), levels))
+                        rows.append(AblationRow(run, language, float(value), levels))
     return rows
 
 
-def ablation(rows: Sequence[Row], rng: np.random.Generator, resamples: int = 200) -> Ablation:
+def ablation(rows: Sequence[AblationRow], rng: np.random.Generator, resamples: int = 200) -> Ablation:
     """Explained variance of every variable, of all and of their pairs.
 
     Args:
@@ -185,7 +185,7 @@ def _shapley(explained: Mapping[Any, np.ndarray], names: tuple[str, ...], name: 
 class _Products:
     """Sums of products of the rows of every run and language, over columns [1, variables, pairs, outcome]."""
 
-    def __init__(self, rows: Sequence[Row]):
+    def __init__(self, rows: Sequence[AblationRow]):
         self.runs = sorted({row.run for row in rows})
         languages = sorted({row.language for row in rows})
         if len(languages) < 3 or len(self.runs) < 2:

@@ -14,7 +14,7 @@ from glotmix.posttraining.analysis.noise import Floor
 
 
 @dataclass(frozen=True)
-class Mean:
+class ScoreMean:
     """A mean with its 95 % interval."""
 
     value: float
@@ -25,7 +25,7 @@ class Mean:
     """Upper end."""
 
 
-def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool, noise: Floor | None = None) -> Mean:
+def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool, noise: Floor | None = None) -> ScoreMean:
     """Mean over languages of scores by seed and item, for new seeds and new items.
 
     Half-width: ``√( (t_ν s_seed/√S)² + (1.96 s_item)² )``, with s_seed the deviation between seeds and s_item the error
@@ -56,7 +56,7 @@ def mean_interval(value_SI: Sequence[np.ndarray], *, parallel: bool, noise: Floo
         noise = Floor(float(seeds_S.std(ddof=1)), S - 1)
     seed = 0.0 if noise is None else student(noise.degrees) * noise.deviation / np.sqrt(S)
     half = float(np.hypot(seed, float(stats.norm.ppf(0.975)) * items))
-    return Mean(value, value - half, value + half)
+    return ScoreMean(value, value - half, value + half)
 
 
 def _error(value_I: np.ndarray) -> float:

@@ -34,7 +34,7 @@ class Floor:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ScoreDifference:
     """One mean against another."""
 
     value: float
@@ -94,11 +94,11 @@ def repeats(curves: Iterable[Curve], measure: Callable[[Curve], np.ndarray]) -> 
     return groups + [list(same.values()) for same in at_zero.values()]
 
 
-def difference(one_S: Sequence[float], other_S: Sequence[float], noise: Floor) -> Difference:
+def difference(one_S: Sequence[float], other_S: Sequence[float], noise: Floor) -> ScoreDifference:
     """Mean of one set of runs minus that of another, with the interval that the noise floor gives it."""
     value = float(np.nanmean(one_S) - np.nanmean(other_S))
     half = noise.interval(int(np.isfinite(one_S).sum()), int(np.isfinite(other_S).sum()))
-    return Difference(value, value - half, value + half)
+    return ScoreDifference(value, value - half, value + half)
 
 
 @dataclass(frozen=True)

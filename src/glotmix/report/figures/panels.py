@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from glotmix.report.evidence import Evidence, HeldOut
+from glotmix.report.evidence import Evidence, HeldOutPredictions
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, shortened, x_axis, y_axis
 from glotmix.report.frames.accuracy import relative_error
 from glotmix.report.frames.transfer import waterfall
@@ -142,7 +142,7 @@ def predictions(evidence: Evidence, law: str, most: int = 40) -> list[Figure]:
     return [_prediction(evidence, h, f"prediction-{i}") for i, h in enumerate(held)]
 
 
-def _prediction(evidence: Evidence, held: HeldOut, key: str) -> Figure:
+def _prediction(evidence: Evidence, held: HeldOutPredictions, key: str) -> Figure:
     keep = thinned(np.flatnonzero(np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)))
     a, b = held.measured_R[keep], held.predicted_R[keep]
     name = evidence.name_of(held.target)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.report.evidence import Evidence, HeldOut
+from glotmix.report.evidence import Evidence, HeldOutPredictions
 
 NULL = "null"
 """Name of the law that knows nothing of mixtures."""
@@ -38,19 +38,19 @@ class LawRow:
     """Whether the optimum was taken on it."""
 
 
-def relative_error(held: HeldOut) -> float:
+def relative_error(held: HeldOutPredictions) -> float:
     """Mean of |predicted / measured - 1| over runs where both are finite."""
     keep = np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)
     return float(np.mean(np.abs(held.predicted_R[keep] / held.measured_R[keep] - 1))) if keep.any() else float("nan")
 
 
-def absolute_error(held: HeldOut) -> float:
+def absolute_error(held: HeldOutPredictions) -> float:
     """Mean of |predicted - measured| over runs where both are finite."""
     keep = np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)
     return float(np.mean(np.abs(held.predicted_R[keep] - held.measured_R[keep]))) if keep.any() else float("nan")
 
 
-def rank_correlation(held: HeldOut) -> float:
+def rank_correlation(held: HeldOutPredictions) -> float:
     """Spearman's ρ; NaN where one side is constant."""
     keep = np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)
     a, b = held.predicted_R[keep], held.measured_R[keep]

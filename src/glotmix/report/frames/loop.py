@@ -37,7 +37,7 @@ class LoopRow:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LoopVerdict:
     """The optimum against one baseline, as measured."""
 
     baseline: str
@@ -94,7 +94,7 @@ def loop_rows(evidence: Evidence) -> list[LoopRow]:
     return sorted(rows, key=lambda row: row.measured.value)
 
 
-def verdicts(evidence: Evidence) -> list[Verdict]:
+def verdicts(evidence: Evidence) -> list[LoopVerdict]:
     """The optimum against each baseline: the study's own (paired) test, else means and a pooled 95 % t interval."""
     rows = {row.name: row for row in loop_rows(evidence)}
     if "optimum" not in rows:
@@ -103,7 +103,7 @@ def verdicts(evidence: Evidence) -> list[Verdict]:
     found = unpaired({name: row.seeds for name, row in rows.items()}, "optimum") | {
         name: difference for name, difference in tested.items() if name in rows
     }
-    return [Verdict(name, found[name], verdict(found[name])) for name in rows if name != "optimum"]
+    return [LoopVerdict(name, found[name], verdict(found[name])) for name in rows if name != "optimum"]
 
 
 def summary(evidence: Evidence) -> str:

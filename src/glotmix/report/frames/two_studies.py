@@ -52,7 +52,7 @@ class GainPair:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class StudyAgreement:
     """One lens on transfer in both studies."""
 
     lens: str
@@ -132,7 +132,7 @@ def gain_pairs(before: Evidence, after: Evidence) -> list[GainPair]:
     ]
 
 
-def agreements(before: Evidence, after: Evidence) -> list[Agreement]:
+def agreements(before: Evidence, after: Evidence) -> list[StudyAgreement]:
     """Lenses that both studies have."""
     return [
         _agreement(lens, before.transfer[lens], after.transfer[lens])
@@ -141,7 +141,7 @@ def agreements(before: Evidence, after: Evidence) -> list[Agreement]:
     ]
 
 
-def _agreement(lens: str, one: TransferMatrix, two: TransferMatrix) -> Agreement:
+def _agreement(lens: str, one: TransferMatrix, two: TransferMatrix) -> StudyAgreement:
     cells = [
         (target, source)
         for target in one.targets
@@ -158,7 +158,7 @@ def _agreement(lens: str, one: TransferMatrix, two: TransferMatrix) -> Agreement
         if _apart(one.interval(target, source), two.interval(target, source))
     ]
     apart.sort(key=lambda cell: -abs(cell[3] - cell[2]))
-    return Agreement(lens, len(cells), rank, tuple(apart))
+    return StudyAgreement(lens, len(cells), rank, tuple(apart))
 
 
 def _apart(one: tuple[float, float] | None, two: tuple[float, float] | None) -> bool:
@@ -191,7 +191,7 @@ def _written(value: Any) -> str:
     return "not set" if value is None else str(value)
 
 
-def agreement_words(found: Agreement) -> str:
+def agreement_words(found: StudyAgreement) -> str:
     """One lens in a sentence."""
     if not np.isfinite(found.rank):
         return f"{found.lens}: too few pairs in common to compare."

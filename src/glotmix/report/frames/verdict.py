@@ -16,7 +16,7 @@ from glotmix.report.frames.accuracy import NULL, law_rows
 from glotmix.report.frames.answer import gain_rows, mixture_rows, objective_unit
 from glotmix.report.frames.cautions import cautions
 from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of
-from glotmix.report.frames.loop import Verdict, loop_rows, verdicts
+from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
 from glotmix.wording import NBSP, interval, listed, number, share, signed
 
 Kind = Literal["use", "accept", "reject", "keep", "open"]
@@ -142,7 +142,7 @@ def _weak_law(evidence: Evidence) -> str:
     )
 
 
-def _no_difference(evidence: Evidence, advice: Advice, shown: Verdict, unit: str) -> Decision | None:
+def _no_difference(evidence: Evidence, advice: Advice, shown: LoopVerdict, unit: str) -> Decision | None:
     """The measured gain over the mixture in use does not reach what is worth a change."""
     least = _least_gain(evidence, advice, shown.baseline)
     gain, judged = shown.difference, verdict(shown.difference)
@@ -175,7 +175,7 @@ def _no_predicted_difference(evidence: Evidence, against: str | None, unit: str)
     return Decision("keep", f"No difference shown: keep what you have ({against}).", why, (), against)
 
 
-def _gain_in_words(evidence: Evidence, shown: Verdict | None, against: str | None, unit: str) -> str:
+def _gain_in_words(evidence: Evidence, shown: LoopVerdict | None, against: str | None, unit: str) -> str:
     if shown is not None:
         seeds = min((len(row.seeds) for row in loop_rows(evidence)), default=0)
         how = f"trained {seeds} times each" if seeds > 1 else "trained once each, so that chance is not known"
@@ -195,7 +195,7 @@ def _range(gain: Estimate) -> str:
     return f" (95{NBSP}% interval {signed(-gain.high)} to {signed(-gain.low)})"
 
 
-def _to_accept(evidence: Evidence, shown: Verdict | None, against: str | None) -> tuple[str, ...]:
+def _to_accept(evidence: Evidence, shown: LoopVerdict | None, against: str | None) -> tuple[str, ...]:
     found = []
     if shown is None:
         found.append(

@@ -17,7 +17,15 @@ from glotmix.estimate import Estimate, over_repeats
 from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Efficiency, Method, efficiency, interpolated, misfit
 from glotmix.studies.clones.arms import Arm, split_name
-from glotmix.studies.clones.findings import AloneRow, Claim, ControlRow, DialRow, MixtureRow, Moment, judged
+from glotmix.studies.clones.findings import (
+    AlignmentPoint,
+    AloneRow,
+    Claim,
+    CloneMixtureRow,
+    ControlRow,
+    DialRow,
+    judged,
+)
 
 Curves = Mapping[int, tuple[np.ndarray, np.ndarray]]
 """Seed to tokens and losses of its runs on one language alone."""
@@ -47,7 +55,7 @@ ALIGNED: tuple[tuple[str, str, str, Callable[[Mapping[str, Any]], float]], ...] 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """A run as it ended."""
 
     planned: PlannedRun
@@ -74,7 +82,7 @@ class ArmOutcome:
 
     arm: Arm
     """What was planned."""
-    runs: tuple[Outcome, ...]
+    runs: tuple[RunOutcome, ...]
     """Its runs, those that diverged left out."""
 
     @classmethod
@@ -93,13 +101,13 @@ class ArmOutcome:
                     losses.setdefault(row["tokens"], {})[row["language"]] = row["value"]
             path = directory / "probes" / f"{planned.run}.json"
             probed = read_json(path)["steps"] if path.exists() else {}
-            found.append(Outcome(planned, losses, {steps[int(step)]: one for step, one in probed.items()}))
+            found.append(RunOutcome(planned, losses, {steps[int(step)]: one for step, one in probed.items()}))
         return cls(arm, tuple(found))
 
     @cached_property
-    def groups(self) -> dict[str, list[Outcome]]:
+    def groups(self) -> dict[str, list[RunOutcome]]:
         """Runs by their name without the seed."""
-        groups: dict[str, list[Outcome]] = {}
+        groups: dict[str, list[RunOutcome]] = {}
         for run in self.runs:
             groups.setdefault(run.name, []).append(run)
         return groups
@@ -112,7 +120,7 @@ class ArmOutcome:
                 found.setdefault(run.planned.seed, []).append((run.planned.tokens, run.final[language]))
         return {seed: (np.array(points)[:, 0], np.array(points)[:, 1]) for seed, points in found.items()}
 
-    def per_seed(self, name: str, number: Callable[[Outcome], float]) -> dict[int, float]:
+    def per_seed(self, name: str, number: Callable[[RunOutcome], float]) -> dict[int, float]:
         """A number of every run of a name, by seed."""
         return {run.planned.seed: number(run) for run in self.groups.get(name, ())}
 
@@ -171,7 +179,7 @@ def _pooled(alone: Curves) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(tokens), np.concatenate(losses)
 
 
-def mixture_rows(outcome: ArmOutcome, alone: Curves, method: Method) -> list[MixtureRow]:
+def mixture_rows(outcome: ArmOutcome, alone: Curves, method: Method) -> list[CloneMixtureRow]:
     """One row for every mixture and schedule of an arm."""
     rows = []
     for name, runs in outcome.groups.items():
@@ -180,7 +188,7 @@ def mixture_rows(outcome: ArmOutcome, alone: Curves, method: Method) -> list[Mix
             continue
         last = [run.probes[max(run.probes)] for run in runs if run.probes]
         rows.append(
-            MixtureRow(
+            CloneMixtureRow(
                 arm=outcome.arm.about,
                 name=name,
                 shares=tuple(average.get(language, 0.0) for language in outcome.arm.languages),
@@ -216,7 +224,7 @@ def _embedding(probes: Sequence[Mapping[str, Any]]) -> tuple[float, float] | Non
     return pairs, all_
 
 
-def moments(outcome: ArmOutcome) -> list[Moment]:
+def moments(outcome: ArmOutcome) -> list[AlignmentPoint]:
     """Every checkpoint of the arm's mixtures, a mean over seeds."""
     found = []
     for name, runs in outcome.groups.items():
@@ -226,7 +234,7 @@ def moments(outcome: ArmOutcome) -> list[Moment]:
             losses = [[run.losses[tokens][language] for language in outcome.arm.languages[:2]] for run in runs]
             gradient = float(np.mean([one["gradient"]["mean"] for one in probes]))
             loss = tuple(np.mean(losses, axis=0).tolist())
-            found.append(Moment(name, float(tokens), loss, gradient, _by_layer(probes, "centred")))
+            found.append(AlignmentPoint(name, float(tokens), loss, gradient, _by_layer(probes, "centred")))
     return found
 
 
@@ -360,7 +368,7 @@ def _imbalance(main: ArmOutcome, equal: str, skewed: str, alone: Curves, method:
     return found
 
 
-def _paired(outcome: ArmOutcome, left: str, right: str, number: Callable[[Outcome], float]) -> list[float]:
+def _paired(outcome: ArmOutcome, left: str, right: str, number: Callable[[RunOutcome], float]) -> list[float]:
     """Left minus right, by seed."""
     one, other = outcome.per_seed(left, number), outcome.per_seed(right, number)
     return [one[seed] - other[seed] for seed in sorted(one.keys() & other.keys())]
@@ -371,7 +379,7 @@ def _anchored(main: ArmOutcome, other: ArmOutcome, alone: Curves) -> list[Claim]
     if not alone or not 0 < other.arm.clones.anchors < 1:
         return []
 
-    def mean(run: Outcome) -> float:
+    def mean(run: RunOutcome) -> float:
         return float(np.mean([run.final[language] for language in run.final]))
 
     bare, tied = main.per_seed("split-50-50", mean), other.per_seed("split-50-50", mean)

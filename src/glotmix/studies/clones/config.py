@@ -79,7 +79,7 @@ class LensesConfig(Section):
     """TracIn: samples that count as the top."""
 
 
-class ProbeConfig(Section):
+class AlignmentProbeConfig(Section):
     """What is read off the checkpoints."""
 
     sentences: int = Field(32, ge=2)
@@ -134,7 +134,7 @@ class CloneStudyConfig(Section):
     many: ManyConfig | None = None
     pair: PairConfig | None = None
     lenses: LensesConfig = LensesConfig()
-    probe: ProbeConfig = ProbeConfig()
+    probe: AlignmentProbeConfig = AlignmentProbeConfig()
 
     @field_validator("language")
     @classmethod

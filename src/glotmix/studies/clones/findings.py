@@ -17,7 +17,7 @@ REPRODUCED, NOT_REPRODUCED, NOT_DECIDABLE = "reproduced", "not reproduced", "not
 
 
 @dataclass(frozen=True)
-class MixtureRow:
+class CloneMixtureRow:
     """One mixture or schedule of an arm, over its seeds."""
 
     arm: str
@@ -49,7 +49,7 @@ class MixtureRow:
 
 
 @dataclass(frozen=True)
-class Moment:
+class AlignmentPoint:
     """One checkpoint of a mixture, a mean over seeds."""
 
     name: str
@@ -156,9 +156,9 @@ class CloneFindings:
     """The clones of the main arm."""
     facts: Mapping[str, str]
     """Size, tokens, vocabulary, text: for the reader and for repeating it."""
-    mixtures: tuple[MixtureRow, ...]
+    mixtures: tuple[CloneMixtureRow, ...]
     """Every mixture of every arm."""
-    moments: tuple[Moment, ...]
+    moments: tuple[AlignmentPoint, ...]
     """Checkpoints of the main arm."""
     alone: tuple[AloneRow, ...]
     """Runs on one language alone."""

@@ -18,7 +18,7 @@ from glotmix.studies.clones.analysis import ArmOutcome
 from glotmix.studies.clones.arms import Arm, arms
 from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.studies.clones.findings import CloneFindings
-from glotmix.studies.clones.lenses import Lenses
+from glotmix.studies.clones.lenses import CloneLenses
 from glotmix.studies.clones.page import page
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
@@ -172,9 +172,11 @@ class Laboratory:
             curve=told,
         )
 
-    def lenses(self, main: ArmOutcome) -> Lenses:
+    def lenses(self, main: ArmOutcome) -> CloneLenses:
         """The four lenses on the main arm."""
-        return Lenses(self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.directory.narrator)
+        return CloneLenses(
+            self.config.lenses, main, self.store(main.arm), self.place(main.arm), self.directory.narrator
+        )
 
     def _facts(self, main: ArmOutcome) -> dict[str, str]:
         from glotmix.proxy.model import Shape

@@ -17,7 +17,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.probe.equivalents import Method, interpolated
 from glotmix.probe.yardstick import Exchange, game_of_two, of_effective_shares, of_equivalents, of_values
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.clones.analysis import ArmOutcome, Curves, Outcome, efficiencies
+from glotmix.studies.clones.analysis import ArmOutcome, Curves, RunOutcome, efficiencies
 from glotmix.studies.clones.arms import split_name
 from glotmix.studies.clones.config import LensesConfig
 from glotmix.studies.clones.findings import LensRow
@@ -30,7 +30,7 @@ STEPS = 40
 
 
 @dataclass(frozen=True)
-class Lenses:
+class CloneLenses:
     """The runs to look at, and where what was seen is kept."""
 
     config: LensesConfig
@@ -73,7 +73,7 @@ class Lenses:
             return {}
         return {s: of_equivalents((one.by_seed[s], two.by_seed[s]), shares) for s in one.by_seed}
 
-    def _games(self, runs: Sequence[Outcome], shares: tuple[float, float]) -> dict[int, Exchange]:
+    def _games(self, runs: Sequence[RunOutcome], shares: tuple[float, float]) -> dict[int, Exchange]:
         """Coalitions of their own budgets: a language alone has the tokens that it has in the mixture.
 
         Losses alone are read between the budgets that were run, and clone 2 alone is clone 1 alone, names exchanged.
@@ -114,7 +114,7 @@ class Lenses:
                 return None
         return of_effective_shares(weights, nus, shares)
 
-    def _kept(self, lens: str, run: Outcome, look: Callable[[Outcome], Exchange]) -> Exchange:
+    def _kept(self, lens: str, run: RunOutcome, look: Callable[[RunOutcome], Exchange]) -> Exchange:
         """What a lens says of a run, looked at once."""
         path = self.directory / "lenses" / f"{lens.split()[0].lower()}-{run.planned.run}.json"
         made_from = fingerprint([self.config.model_dump(exclude={"splits", "seeds"}), STEPS])
@@ -124,11 +124,11 @@ class Lenses:
         write_json(path, {"to_first": found.to_first, "to_second": found.to_second, "made_from": made_from})
         return found
 
-    def _checkpoints(self, run: Outcome) -> dict[int, Path]:
+    def _checkpoints(self, run: RunOutcome) -> dict[int, Path]:
         folder = self.directory / "runs" / run.planned.run / "checkpoints"
         return dict(sorted((int(path.name.removeprefix("step-")), path) for path in folder.iterdir()))
 
-    def _tracin(self, run: Outcome) -> Exchange:
+    def _tracin(self, run: RunOutcome) -> Exchange:
         """Share of each language among the top training sequences of held-out ones, cosine, all checkpoints."""
         import torch
         from transformers import LlamaForCausalLM
@@ -161,7 +161,7 @@ class Lenses:
         chance = found.chance
         return of_values(found.shares, {name: chance[chance.targets[0], name] for name in chance.sources})
 
-    def _inrun(self, run: Outcome) -> Exchange:
+    def _inrun(self, run: RunOutcome) -> Exchange:
         """In-run scores over some updates behind every checkpoint but the last, on the run's own batches."""
         import torch
 

@@ -11,7 +11,14 @@ from glotmix.report.figures.drawing import Figure
 from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
 from glotmix.studies.clones.figures import Axes, Trace, traces
-from glotmix.studies.clones.findings import NOT_REPRODUCED, REPRODUCED, CloneFindings, ControlRow, LensRow, MixtureRow
+from glotmix.studies.clones.findings import (
+    NOT_REPRODUCED,
+    REPRODUCED,
+    CloneFindings,
+    CloneMixtureRow,
+    ControlRow,
+    LensRow,
+)
 from glotmix.wording import counted, interval, listed, number, share
 
 MARKS = {REPRODUCED: ("✓ reproduced", None, "v-better"), NOT_REPRODUCED: ("✗ not reproduced", None, "v-worse")}
@@ -147,33 +154,33 @@ def _told(found: Estimate | None) -> str:
     return interval(found, 2) if math.isfinite(found.value) else "beyond the curve"
 
 
-def _named(row: MixtureRow) -> Html:
+def _named(row: CloneMixtureRow) -> Html:
     """Shares, or the stages of a schedule; beside them the arm."""
     stages = row.name.removeprefix("schedule-").split("_") if row.name.startswith("schedule-") else []
     name = f"second: {' → '.join(stages)} %" if stages else _shares(row)
     return named(name, name, row.arm)
 
 
-def _shares(row: MixtureRow) -> str:
+def _shares(row: CloneMixtureRow) -> str:
     return "/".join(f"{100 * p:.3g}" for p in row.shares[:4]) + (" …" if len(row.shares) > 4 else "")
 
 
-def _by_share(name: str, rows: Sequence[MixtureRow], clone: int) -> Trace:
+def _by_share(name: str, rows: Sequence[CloneMixtureRow], clone: int) -> Trace:
     rows = sorted(rows, key=lambda row: row.shares[clone])
     efficiencies = tuple(row.efficiency[clone] or Estimate(math.nan) for row in rows)
     return Trace(name, tuple(100 * row.shares[clone] for row in rows), efficiencies)
 
 
-def _splits_elsewhere(found: CloneFindings) -> dict[str, list[MixtureRow]]:
+def _splits_elsewhere(found: CloneFindings) -> dict[str, list[CloneMixtureRow]]:
     """Splits of other arms that were trained at several shares (vocabularies, real pairs), by arm."""
-    arms: dict[str, list[MixtureRow]] = {}
+    arms: dict[str, list[CloneMixtureRow]] = {}
     for row in found.mixtures:
         if row.name.startswith("split-") and row.arm != found.mixtures[0].arm:
             arms.setdefault(row.arm, []).append(row)
     return {arm: rows for arm, rows in arms.items() if len(rows) > 1}
 
 
-def _splits(found: CloneFindings) -> list[MixtureRow]:
+def _splits(found: CloneFindings) -> list[CloneMixtureRow]:
     main = found.mixtures[0].arm if found.mixtures else ""
     return [row for row in found.mixtures if row.arm == main and row.name.startswith("split-")]
 
@@ -205,7 +212,7 @@ def _dial(found: CloneFindings, dial: str) -> Figure | None:
     )
 
 
-def _retrieval(row: MixtureRow) -> list[Html]:
+def _retrieval(row: CloneMixtureRow) -> list[Html]:
     """Of one sentence, whose own clone is nearest whatever the model, nothing is told."""
     if row.chance is None or row.chance == 1:
         return [cell("one sentence", math.nan), cell("–", math.nan)]

@@ -10,8 +10,17 @@ import numpy as np
 from glotmix.estimate import PairedLayout, holm, over_repeats
 from glotmix.laws.data_constrained import PUBLISHED
 from glotmix.mixture.methods import parse
-from glotmix.studies.compare.findings import MEAN, WORST, Comparison, Moment, Pair, Row, Side, Watch
-from glotmix.studies.compare.runs import Outcome, Results
+from glotmix.studies.compare.findings import (
+    MEAN,
+    WORST,
+    Comparison,
+    EvaluationPoint,
+    MethodRow,
+    OverfittingRow,
+    Pair,
+    Side,
+)
+from glotmix.studies.compare.runs import MethodOutcome, Results
 
 Curves = Mapping[str, Mapping[str, np.ndarray]]
 """Metric to language to values at the evaluations, of one run."""
@@ -62,7 +71,7 @@ def pairs(layout: PairedLayout, methods: Sequence[str], language: str) -> list[P
     ]
 
 
-def curves_of(outcome: Outcome) -> Curves:
+def curves_of(outcome: MethodOutcome) -> Curves:
     """The losses table of a run as arrays; "tokens" holds the evaluations' training tokens under ""."""
     found: dict[str, dict[str, list[float]]] = {}
     tokens: dict[int, float] = {}
@@ -89,12 +98,12 @@ def _row(
     results: Results,
     text: str,
     m: int,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[MethodOutcome],
     layouts: Mapping[str, PairedLayout],
     curves: Mapping[str, Sequence[Curves]],
     baseline: str,
     languages: Sequence[str],
-) -> Row:
+) -> MethodRow:
     loss = {name: layout.estimate(m) for name, layout in layouts.items()}
     method, _ = parse(text)
     tokens_E = curves[text][0]["tokens"][""]
@@ -106,7 +115,7 @@ def _row(
     read = {name: float(np.mean([o.record["tokens"].get(name, 0) for o in outcomes])) for name in languages}
     total, unique = sum(read.values()), results.situation.unique
     chosen, schedule = results.balances[text], outcomes[0].schedule
-    return Row(
+    return MethodRow(
         method=text,
         formula=method.formula,
         source=method.source,
@@ -125,16 +134,17 @@ def _row(
     )
 
 
-def _watch(results: Results, text: str, name: str, curves: Sequence[Curves]) -> Watch:
+def _watch(results: Results, text: str, name: str, curves: Sequence[Curves]) -> OverfittingRow:
     tokens_E = curves[0]["tokens"][""]
     held_SE, trained_SE, seen_SE = (np.array([c[what][name] for c in curves]) for what in ("nats", "train", "seen"))
     epochs_E = seen_SE.mean(0) / results.situation.unique[name]
     moments = [
-        Moment(*map(float, row)) for row in zip(tokens_E, epochs_E, trained_SE.mean(0), held_SE.mean(0), strict=True)
+        EvaluationPoint(*map(float, row))
+        for row in zip(tokens_E, epochs_E, trained_SE.mean(0), held_SE.mean(0), strict=True)
     ]
     best = int(np.argmin(held_SE.mean(0)))
     gap = held_SE[:, -1] - trained_SE[:, -1]
-    return Watch(text, name, tuple(moments), moments[best], over_repeats(rises(held_SE)), over_repeats(gap))
+    return OverfittingRow(text, name, tuple(moments), moments[best], over_repeats(rises(held_SE)), over_repeats(gap))
 
 
 def rises(held_SE: np.ndarray) -> np.ndarray:

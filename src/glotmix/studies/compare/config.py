@@ -27,7 +27,7 @@ PAPER = (
 """The methods that "Upsample or Upweight?" compares, and two more."""
 
 
-class ProbeConfig(Section):
+class VarianceProbeConfig(Section):
     """The gradient variance on these corpora, measured at the end of the proportional run."""
 
     sequences: int = Field(64, ge=0)
@@ -72,7 +72,7 @@ class CompareConfig(Section):
     """Languages of Order Matters' first stage; default those of at least the median size."""
     max_epochs: float | None = Field(None, gt=0)
     """Most passes over any language over a whole schedule; a method that needs more is an error. None: no limit."""
-    probe: ProbeConfig = ProbeConfig()
+    probe: VarianceProbeConfig = VarianceProbeConfig()
 
     @field_validator("languages", "high_resource")
     @classmethod

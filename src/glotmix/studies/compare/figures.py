@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, x_axis, y_axis
-from glotmix.studies.compare.findings import Watch
+from glotmix.studies.compare.findings import OverfittingRow
 from glotmix.wording import interval, number
 
 WIDTH, HEIGHT = 250, 200
 """Pixels of a panel."""
 
 
-def courses(watches: Sequence[Watch], name: str) -> list[Figure]:
+def courses(watches: Sequence[OverfittingRow], name: str) -> list[Figure]:
     """One panel per method on one language, all on the same scales."""
     losses = [loss for watch in watches for moment in watch.moments for loss in (moment.trained, moment.held_out)]
     return [_course(watch, name, losses, f"course-{place}") for place, watch in enumerate(watches)]
 
 
-def _course(watch: Watch, name: str, losses: Sequence[float], key: str) -> Figure:
+def _course(watch: OverfittingRow, name: str, losses: Sequence[float], key: str) -> Figure:
     end = watch.moments[-1]
     finding = f"{watch.method}: {watch.verdict}"
     about = (

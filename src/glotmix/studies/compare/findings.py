@@ -18,7 +18,7 @@ MEAN, WORST = "mean", "worst"
 
 
 @dataclass(frozen=True)
-class Moment:
+class EvaluationPoint:
     """A method and a language at one evaluation, means over seeds."""
 
     tokens: float
@@ -32,16 +32,16 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Watch:
+class OverfittingRow:
     """Whether a method overfits or forgets a language, and since when."""
 
     method: str
     """The method."""
     language: str
     """The language."""
-    moments: tuple[Moment, ...]
+    moments: tuple[EvaluationPoint, ...]
     """Evaluations, in order."""
-    best: Moment
+    best: EvaluationPoint
     """The evaluation with the least held-out loss."""
     rise: Estimate
     """Held-out loss at the end minus that at ``best``, nats per token, over seeds."""
@@ -74,7 +74,7 @@ class Watch:
 
     def tokens_at(self, epochs: float) -> float | None:
         """Training tokens at which the language has been read so many times; None if it never is."""
-        before = Moment(0.0, 0.0, math.nan, math.nan)
+        before = EvaluationPoint(0.0, 0.0, math.nan, math.nan)
         for moment in self.moments:
             if moment.epochs >= epochs:
                 share = (epochs - before.epochs) / (moment.epochs - before.epochs)
@@ -84,7 +84,7 @@ class Watch:
 
 
 @dataclass(frozen=True)
-class Row:
+class MethodRow:
     """One method."""
 
     method: str
@@ -170,11 +170,11 @@ class Comparison:
     """Training tokens of every run."""
     seeds: int
     """Seeds of each method."""
-    rows: tuple[Row, ...]
+    rows: tuple[MethodRow, ...]
     """The methods."""
     pairs: tuple[Pair, ...]
     """Every pair of methods on every language, their mean and the worst."""
-    watches: tuple[Watch, ...]
+    watches: tuple[OverfittingRow, ...]
     """Every method on every language."""
     predicted_epochs: float
     """Epochs from which a repeated token is worth less than 1/e of a new one by the data-constrained law."""
@@ -202,7 +202,7 @@ class Comparison:
                 return pair if pair.one == one else _turned(pair)
         return None
 
-    def watch(self, method: str, language: str) -> Watch | None:
+    def watch(self, method: str, language: str) -> OverfittingRow | None:
         """A method on a language."""
         return next((w for w in self.watches if (w.method, w.language) == (method, language)), None)
 
@@ -284,7 +284,7 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
     return sentences
 
 
-def _after(watch: Watch) -> str:
+def _after(watch: OverfittingRow) -> str:
     if watch.forgets:
         return f"forgets it after {number(watch.best.epochs, 1)} epochs, once it is read too little."
     return "overfits it too." if watch.overfits else "does not overfit it."

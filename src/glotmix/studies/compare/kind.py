@@ -9,12 +9,12 @@ from rich.table import Table
 from glotmix.artifact import write_json
 from glotmix.errors import BadInput
 from glotmix.language import Language
-from glotmix.mixture.methods import Situation, parse
+from glotmix.mixture.methods import BalanceProblem, parse
 from glotmix.studies.compare.analysis import compare
 from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
-from glotmix.studies.compare.runs import Trial
+from glotmix.studies.compare.runs import MethodRuns
 from glotmix.study.config import TrainedBy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
@@ -59,7 +59,7 @@ class CompareKind(StudyKind[CompareConfig]):
         study = Training.in_directory(config.as_training(), directory)
         store = study.tokens()
         situation, probed = situation_of(config, study, store), config.probe.sequences > 0
-        trial = Trial(study, store, situation, tuple(config.methods), config.seeds, probed)
+        trial = MethodRuns(study, store, situation, tuple(config.methods), config.seeds, probed)
         trial.check(config.max_epochs)
         results = trial.train()
         found = compare(results, trial.side(config.probe.sequences, config.probe.tau))
@@ -69,7 +69,7 @@ class CompareKind(StudyKind[CompareConfig]):
         return Finished(page, tables(found), found)
 
 
-def situation_of(config: CompareConfig, study: Training, store: TokenStore) -> Situation:
+def situation_of(config: CompareConfig, study: Training, store: TokenStore) -> BalanceProblem:
     """Sizes after the cut to ``unique_tokens``, budget and steps.
 
     Raises:
@@ -89,7 +89,7 @@ def situation_of(config: CompareConfig, study: Training, store: TokenStore) -> S
             )
         there[language] = int(tokens // proxy.context)
     steps = steps_of(proxy.tokens, proxy)
-    return Situation(
+    return BalanceProblem(
         {language: float(count * proxy.context) for language, count in there.items()},
         float(steps * proxy.batch * proxy.context),
         steps,

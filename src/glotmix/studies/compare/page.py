@@ -237,7 +237,7 @@ def what_it_cost(found: Comparison, names: Names) -> Html:
     )
 
 
-def _stages(row: frame.Row, names: Names) -> str:
+def _stages(row: frame.MethodRow, names: Names) -> str:
     shown = row.stages[1:4]
     parts = [
         f"at {share(start)} of the run " + listed([f"{names[n]} {number(e, 2)}" for n, e in epochs.items()], most=8)

@@ -15,7 +15,7 @@ from glotmix.errors import GlotmixError, Infeasible
 from glotmix.estimate import Estimate
 from glotmix.mixture import balancing
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun, drawable
-from glotmix.mixture.methods import Balance, Situation, balance
+from glotmix.mixture.methods import Balance, BalanceProblem, balance
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting, variance_factor
@@ -29,7 +29,7 @@ REFERENCE = "proportional"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MethodOutcome:
     """What became of one method with one seed."""
 
     method: str
@@ -48,27 +48,27 @@ class Outcome:
 class Results:
     """Outcomes of a trial."""
 
-    situation: Situation
+    situation: BalanceProblem
     """Sizes, budget and steps."""
     methods: tuple[str, ...]
     """Methods in order; the first is the baseline."""
     balances: Mapping[str, Balance]
     """Method to what it does."""
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[MethodOutcome, ...]
     """Complete runs."""
     lost: Mapping[str, str]
     """Run to the reason why it is not complete."""
 
 
 @dataclass(frozen=True)
-class Trial:
+class MethodRuns:
     """Methods on one token store."""
 
     study: Training
     """Proxies, sweep, and the directory of the results."""
     store: TokenStore
     """The corpus."""
-    situation: Situation
+    situation: BalanceProblem
     """Sizes, budget and steps."""
     methods: tuple[str, ...]
     """Methods as :func:`glotmix.mixture.methods.parse` reads them."""
@@ -210,7 +210,7 @@ class Trial:
         found: dict[str, Any] = read_json(path) if path.is_file() else {}
         return found if found.get("status") == "complete" else {}
 
-    def _outcomes(self, runs: Mapping[str, PlannedRun]) -> tuple[Outcome, ...]:
+    def _outcomes(self, runs: Mapping[str, PlannedRun]) -> tuple[MethodOutcome, ...]:
         outcomes = []
         for text in self.methods:
             for seed in range(self.seeds):
@@ -219,7 +219,7 @@ class Trial:
                     continue
                 before = (f"{name}-proxy", _name(REFERENCE, seed)) if self.balances[text].target else ()
                 flops = float(record["C"]) + sum(float(self._record(run)["C"]) for run in before)
-                outcomes.append(Outcome(text, seed, record, flops, runs[name].schedule))
+                outcomes.append(MethodOutcome(text, seed, record, flops, runs[name].schedule))
         if not outcomes:
             raise GlotmixError(f"no run of {self.study.directory} is complete; the logs are in its jobs folder")
         return tuple(outcomes)

@@ -11,14 +11,14 @@ from glotmix.artifact import read_json
 from glotmix.estimate import Estimate, over_repeats
 from glotmix.report.from_law import about
 from glotmix.studies.influence.findings import (
-    Asked,
+    CheckpointShares,
     InfluenceEvidence,
     OverlapRow,
-    Point,
     Reinforcing,
     RemovalRow,
-    Sample,
     ScoreRow,
+    ShownSample,
+    ShownTest,
     TaskInfluence,
 )
 from glotmix.transfer.matrix import TransferMatrix
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.shares import LanguageShares
     from glotmix.attribution.texts import Texts
-    from glotmix.attribution.translations import Figure
+    from glotmix.attribution.translations import TranslationShare
     from glotmix.studies.influence.config import InfluenceConfig
     from glotmix.studies.influence.task_runs import TaskStudy
 
@@ -100,12 +100,12 @@ def _task(study: TaskStudy, tested: Mapping[str, Any]) -> TaskInfluence:
 
 def shown(found: InfluenceByLanguage) -> dict[str, Any]:
     """Fields of a :class:`TaskInfluence` that shares and translation shares make up."""
-    course: dict[str, tuple[Point, ...]] = {}
+    course: dict[str, tuple[CheckpointShares, ...]] = {}
     for language in found.positive.shares.targets:
         if language not in found.positive.shares.sources:
             continue
         course[language] = tuple(
-            Point(
+            CheckpointShares(
                 moment.checkpoint,
                 cell(moment.shares.shares, language, language),
                 cell(moment.shares.shuffled, language, language),
@@ -134,7 +134,7 @@ def null_of(found: LanguageShares) -> TransferMatrix:
     return found.chance if found.same_label is None else found.same_label
 
 
-def browser(scores: InfluenceScores, train: Texts, test: Texts, places: Sequence[int]) -> tuple[Asked, ...]:
+def browser(scores: InfluenceScores, train: Texts, test: Texts, places: Sequence[int]) -> tuple[ShownTest, ...]:
     """Test samples with what their predictions rest on."""
     by_id: dict[tuple[str, str], str] = {}
     if train.ids is not None:
@@ -144,12 +144,12 @@ def browser(scores: InfluenceScores, train: Texts, test: Texts, places: Sequence
     listed_Q = scores.top(min(len(train), 100))
     value_QN = scores.value_QN
 
-    def sample(q: int, n: int) -> Sample:
+    def sample(q: int, n: int) -> ShownSample:
         language, identity = train.languages[n], None if train.ids is None else train.ids[n]
         own = test.languages[q]
         foreign = language != own
         there = {train.ids[i] for i in listed_Q[q] if train.languages[i] == own} if train.ids is not None else set()
-        return Sample(
+        return ShownSample(
             language,
             "" if train.labels is None else train.labels[n],
             _both(train, n),
@@ -159,7 +159,7 @@ def browser(scores: InfluenceScores, train: Texts, test: Texts, places: Sequence
         )
 
     return tuple(
-        Asked(
+        ShownTest(
             test.languages[q],
             "" if test.labels is None else test.labels[q],
             _both(test, q),
@@ -207,7 +207,7 @@ def cell(matrix: TransferMatrix, target: str, source: str) -> Estimate:
     return Estimate(matrix[target, source], low, high)
 
 
-def figure(of: Figure) -> Estimate:
+def figure(of: TranslationShare) -> Estimate:
     """A translation share."""
     return Estimate(of.value, _or_none(of.low), _or_none(of.high))
 

@@ -23,7 +23,7 @@ def _tag(name: str) -> str:
         raise ValueError(str(error)) from None
 
 
-class TaskConfig(Section):
+class ClassificationTaskConfig(Section):
     """A classification task in several languages."""
 
     name: str = Field(min_length=1, max_length=60, pattern=r"^[\w-]+$")
@@ -64,7 +64,7 @@ class TaskConfig(Section):
         return {_tag(name): value for name, value in configurations.items()}
 
 
-class BaseConfig(Section):
+class EncoderConfig(Section):
     """The model that is tuned."""
 
     model: str | None = None
@@ -123,9 +123,9 @@ class InfluenceConfig(Section):
     """Seed of what is drawn once for all runs."""
     seeds: int = Field(3, ge=1)
     """Tunings of each task; intervals are over them."""
-    tasks: list[TaskConfig] = Field(min_length=1)
+    tasks: list[ClassificationTaskConfig] = Field(min_length=1)
     """What is classified."""
-    base: BaseConfig = BaseConfig()
+    base: EncoderConfig = EncoderConfig()
     tuning: Tuning = Tuning()
     scores: ScoresConfig = ScoresConfig()
     zero_shot: list[str] = Field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from glotmix.estimate import Estimate
 from glotmix.report.figures.drawing import Canvas, Cell, Figure, Scale, px, y_axis
-from glotmix.studies.influence.findings import InfluenceEvidence, Point, TaskInfluence
+from glotmix.studies.influence.findings import CheckpointShares, InfluenceEvidence, TaskInfluence
 from glotmix.wording import interval, share
 
 WIDTH, HEIGHT = 250, 190
@@ -21,7 +21,7 @@ def courses(evidence: InfluenceEvidence, task: TaskInfluence, key: str) -> list[
     return figures
 
 
-def _course(name: str, points: Sequence[Point], key: str) -> Figure:
+def _course(name: str, points: Sequence[CheckpointShares], key: str) -> Figure:
     first, last = points[0], points[-1]
     finding = f"{name}: own share {share(first.own.value)} → {share(last.own.value)}"
     if last.translated is not None and first.translated is not None:

@@ -17,7 +17,7 @@ from glotmix.wording import listed, number, share
 
 
 @dataclass(frozen=True)
-class Point:
+class CheckpointShares:
     """A test language at one checkpoint."""
 
     checkpoint: str
@@ -47,7 +47,7 @@ class Reinforcing:
 
 
 @dataclass(frozen=True)
-class Sample:
+class ShownSample:
     """One training sample on a test sample's list."""
 
     language: str
@@ -65,7 +65,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ShownTest:
     """One test sample with the training samples that its prediction rests on."""
 
     language: str
@@ -74,9 +74,9 @@ class Asked:
     """Its class; "" without classes."""
     text: str
     """Its text."""
-    helpful: tuple[Sample, ...]
+    helpful: tuple[ShownSample, ...]
     """The most helpful training samples, the first one most."""
-    harmful: tuple[Sample, ...]
+    harmful: tuple[ShownSample, ...]
     """The most harmful ones."""
 
 
@@ -138,9 +138,9 @@ class TaskInfluence:
     """Shares of the most harmful samples."""
     reinforcing: tuple[Reinforcing, ...] = ()
     """Translation shares; empty where nothing is parallel."""
-    course: Mapping[str, tuple[Point, ...]] = field(default_factory=dict)
+    course: Mapping[str, tuple[CheckpointShares, ...]] = field(default_factory=dict)
     """Test language to its checkpoints."""
-    asked: tuple[Asked, ...] = ()
+    asked: tuple[ShownTest, ...] = ()
     """Test samples for the browser."""
     overlap: tuple[OverlapRow, ...] = ()
     """Zero-shot overlap."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asking:
+class InfluenceRequest:
     """What is asked of the runs."""
 
     train: Path | None = None
@@ -74,7 +74,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Answer:
+class InfluenceResult:
     """What was found."""
 
     runs: tuple[Path, ...]
@@ -139,7 +139,7 @@ class Answer:
         return [*tables, str(self.report)]
 
 
-def influence_of(runs: Sequence[Path], asking: Asking, out: Path, narrator: Narrator) -> Answer:
+def influence_of(runs: Sequence[Path], asking: InfluenceRequest, out: Path, narrator: Narrator) -> InfluenceResult:
     """Score runs by language, save the scores and write the page.
 
     Raises:
@@ -179,13 +179,13 @@ def influence_of(runs: Sequence[Path], asking: Asking, out: Path, narrator: Narr
     lenses = _lenses(runs, scores, m, asking, narrator) if asking.lenses else None
     evidence = InfluenceEvidence(title, question, names, (task,), lenses, method)
     report = write_influence_report(evidence, out / "report.html")
-    result = Answer(tuple(runs), answer, tuple(scores), report, tuple(errors), lenses)
+    result = InfluenceResult(tuple(runs), answer, tuple(scores), report, tuple(errors), lenses)
     write_json(out / "influence.json", _finite(result.to_json()))
     return result
 
 
 def _lenses(
-    runs: Sequence[Path], scores: Sequence[InfluenceScores], m: int, asking: Asking, narrator: Narrator
+    runs: Sequence[Path], scores: Sequence[InfluenceScores], m: int, asking: InfluenceRequest, narrator: Narrator
 ) -> Lenses:
     """TracIn shares beside what else the runs' study says of transfer."""
     from glotmix.attribution.shares import language_shares
@@ -204,7 +204,7 @@ def _lenses(
 
 
 def _scores(
-    run: Path, asking: Asking, narrator: Narrator
+    run: Path, asking: InfluenceRequest, narrator: Narrator
 ) -> tuple[InfluenceScores, ProjectionError | None, tuple[Texts, Texts] | None]:
     from glotmix.attribution.finished import open_run
     from glotmix.attribution.index import build_index, open_index
@@ -256,7 +256,7 @@ def _scores(
     return InfluenceScores(value_EQN, *described, products.checkpoints, method), error, texts
 
 
-def _samples(finished: FinishedRun, asking: Asking) -> tuple[Samples, Samples, tuple[Texts, Texts] | None]:
+def _samples(finished: FinishedRun, asking: InfluenceRequest) -> tuple[Samples, Samples, tuple[Texts, Texts] | None]:
     """Training and test samples, with their texts where there are any."""
     from glotmix.attribution.finished import TokenizerEncoder
     from glotmix.attribution.texts import in_one_spelling, read_texts
@@ -296,7 +296,7 @@ def _few(texts: Texts, most: int, rng: np.random.Generator) -> Texts:
     return texts.take(chosen)
 
 
-def _windows(run: Path, directory: Path, asking: Asking) -> tuple[Samples, Samples]:
+def _windows(run: Path, directory: Path, asking: InfluenceRequest) -> tuple[Samples, Samples]:
     """Sequences that a proxy was trained on, as it read them, and windows of every target's held-out text."""
     import torch
 

@@ -17,10 +17,10 @@ from glotmix.report.html import Html, el, join
 from glotmix.report.page import assemble
 from glotmix.studies.influence.figures import courses
 from glotmix.studies.influence.findings import (
-    Asked,
     InfluenceEvidence,
     Lenses,
-    Sample,
+    ShownSample,
+    ShownTest,
     TaskInfluence,
     agreed,
     doubts,
@@ -209,7 +209,7 @@ def browser(evidence: InfluenceEvidence, task: TaskInfluence) -> Html:
     )
 
 
-def _asked(evidence: InfluenceEvidence, asked: Asked) -> Html:
+def _asked(evidence: InfluenceEvidence, asked: ShownTest) -> Html:
     label = f" [{asked.label}]" if asked.label else ""
     return el(
         "details",
@@ -220,7 +220,7 @@ def _asked(evidence: InfluenceEvidence, asked: Asked) -> Html:
     )
 
 
-def _samples(evidence: InfluenceEvidence, title: str, samples: Sequence[Sample]) -> Html | None:
+def _samples(evidence: InfluenceEvidence, title: str, samples: Sequence[ShownSample]) -> Html | None:
     if not samples:
         return None
     columns = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.studies.influence.config import InfluenceConfig, TaskConfig
+from glotmix.studies.influence.config import ClassificationTaskConfig, InfluenceConfig
 from glotmix.studies.influence.tasks import texts_of
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class TaskStudy:
 
     config: InfluenceConfig
     """The study file."""
-    task: TaskConfig
+    task: ClassificationTaskConfig
     """The task."""
     base: Path
     """Directory of the model that is tuned."""

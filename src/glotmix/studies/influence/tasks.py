@@ -15,7 +15,7 @@ from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
-from glotmix.studies.influence.config import BaseConfig, InfluenceConfig, TaskConfig
+from glotmix.studies.influence.config import ClassificationTaskConfig, EncoderConfig, InfluenceConfig
 from glotmix.study.narrator import Narrator
 from glotmix.study.precision import settled
 from glotmix.tokens.build import build_store
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glotmix.attribution.texts import Texts
 
 
-def texts_of(task: TaskConfig, config: InfluenceConfig, base: Path) -> tuple[Texts, Texts]:
+def texts_of(task: ClassificationTaskConfig, config: InfluenceConfig, base: Path) -> tuple[Texts, Texts]:
     """Training and test texts of a task; the test texts of all languages are translations where the task has any.
 
     Raises:
@@ -45,7 +45,7 @@ def texts_of(task: TaskConfig, config: InfluenceConfig, base: Path) -> tuple[Tex
     )
 
 
-def _embedded(task: TaskConfig, languages: Sequence[str], seed: int) -> tuple[Texts, Texts]:
+def _embedded(task: ClassificationTaskConfig, languages: Sequence[str], seed: int) -> tuple[Texts, Texts]:
     """Documents and the scenes that they are about. Test documents come first, the same in every language; training
     documents are the same in every language too, or else each language has its own."""
     reader = open_reader(CorpusConfig(bytes_per_language=2**62, seed=seed), languages, Path())
@@ -75,7 +75,7 @@ def _joined(rows: Sequence[tuple[str, str, str, str]]) -> Texts:
     return Texts(texts, languages, None, ids, labels)
 
 
-def _hub(task: TaskConfig, languages: Sequence[str], split: str, samples: int) -> Texts:
+def _hub(task: ClassificationTaskConfig, languages: Sequence[str], split: str, samples: int) -> Texts:
     from glotmix.attribution.texts import Texts
 
     try:
@@ -105,7 +105,7 @@ def _hub(task: TaskConfig, languages: Sequence[str], split: str, samples: int) -
     return Texts(texts, names, pairs if task.pair_field else None, ids, labels)
 
 
-def _file(path: Path, task: TaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
+def _file(path: Path, task: ClassificationTaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
     """The same ids of every language, so far as there are any; else a random choice."""
     from glotmix.attribution.texts import read_texts
 
@@ -126,7 +126,7 @@ def _file(path: Path, task: TaskConfig, languages: Sequence[str], samples: int, 
     return texts.take(chosen)
 
 
-def base_model(base: BaseConfig, config: InfluenceConfig, root: Path, directory: Path, narrator: Narrator) -> Path:
+def base_model(base: EncoderConfig, config: InfluenceConfig, root: Path, directory: Path, narrator: Narrator) -> Path:
     """Directory of the model that is tuned; a proxy is trained first, on equal shares of the languages."""
     if base.model is not None:
         return fetched(base.model, root, directory)

@@ -42,7 +42,7 @@ POOL = 400
 
 
 @dataclass(frozen=True)
-class Open:
+class ActiveState:
     """What the runs so far leave open."""
 
     law: str
@@ -124,7 +124,7 @@ def _step(
     study: MixtureStudy,
     asked: ActiveConfig,
     fitted: Fit,
-    state: Open,
+    state: ActiveState,
     measured: Measurements,
     left: int,
     spent: str,
@@ -167,7 +167,7 @@ def affordable(
     return min(limits)
 
 
-def candidates(study: MixtureStudy, state: Open, rng: np.random.Generator) -> np.ndarray:
+def candidates(study: MixtureStudy, state: ActiveState, rng: np.random.Generator) -> np.ndarray:
     """Mixtures that could be trained next [C, L]: drawn evenly, near edges, around the rivals, and every coalition."""
     languages = study.config.languages
     L = len(languages)
@@ -217,7 +217,7 @@ def _law(study: MixtureStudy, measured: Measurements, store: TokenStore) -> Fit:
     return fit(name, measured, transfer=transfer, bootstrap=RESAMPLES, seed=config.seed)
 
 
-def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenStore) -> Open:
+def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenStore) -> ActiveState:
     """What is asked, and how far it is settled."""
     config = study.config
     climbed = bool(config.design.ladder)
@@ -229,7 +229,7 @@ def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenSto
         value_K = np.einsum("ktq,qt->k", question.weight_KTQ, fitted.predict(question.p_QL).value_RT)
         unsure = width / float(np.sqrt(np.mean(value_K**2)))
         words = f"the Shapley values are known to ±{width:.3g}, {unsure:.0%} of their size"
-        return Open(fitted.law.name, question, unsure, words)
+        return ActiveState(fitted.law.name, question, unsure, words)
     limits = constraints_from(config.optimize, fitted.languages, unique=study.unique(store), D=D)
     aim = objective_from(config.optimize, fitted.targets, fitted.languages)
     N = config.target.parameters if climbed else None
@@ -238,7 +238,7 @@ def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenSto
     here = standing(fitted, aim, limits, found.mixture, N=N, D=at, seed=config.fit.seed)
     unsure = here.most / abs(here.value)
     words = f"another mixture could be better by {here.most:.3g} at most (95 %), {unsure:.2%} of the objective"
-    return Open(fitted.law.name, here.question, unsure, words)
+    return ActiveState(fitted.law.name, here.question, unsure, words)
 
 
 def _planned(study: MixtureStudy, batch: Batch, runs: list[PlannedRun], number: int) -> list[PlannedRun]:
@@ -265,7 +265,7 @@ def _batches(path: Path) -> list[list[PlannedRun]]:
     return [[PlannedRun.from_json(run) for run in one["runs"]] for one in _rounds(path)]
 
 
-def _told(state: Open, batch: Batch, chosen: list[PlannedRun]) -> dict[str, Any]:
+def _told(state: ActiveState, batch: Batch, chosen: list[PlannedRun]) -> dict[str, Any]:
     return {
         "law": state.law,
         "asked": state.question.words,

@@ -26,7 +26,7 @@ FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
-class Difference:
+class BaselineDifference:
     """Objective of a baseline minus that of the optimum over common seeds: positive, the optimum is better."""
 
     baseline: str
@@ -50,7 +50,7 @@ class ClosedLoop:
     """Name to target to losses, one per seed that is complete."""
     objective: Mapping[str, tuple[float, ...]]
     """Name to value of the objective, one per seed."""
-    differences: tuple[Difference, ...]
+    differences: tuple[BaselineDifference, ...]
     """Every baseline against the optimum."""
     by_target: Mapping[str, Mapping[str, Estimate]]
     """Baseline to target to its measured loss minus the optimum's."""
@@ -162,10 +162,12 @@ def compare(
     return ClosedLoop(mixtures, measured, values, _differences(objective), by_target)
 
 
-def _differences(values: Mapping[str, Mapping[int, float]]) -> tuple[Difference, ...]:
+def _differences(values: Mapping[str, Mapping[int, float]]) -> tuple[BaselineDifference, ...]:
     """Every baseline against the optimum; mixtures share their seeds (:class:`glotmix.estimate.PairedLayout`)."""
     names = list(values)
     seeds = sorted(set.intersection(*(set(of) for of in values.values())))
     value_MS = np.array([[values[name][seed] for seed in seeds] for name in names]).reshape(len(names), len(seeds))
     layout, best = PairedLayout(value_MS), names.index("optimum")
-    return tuple(Difference(name, layout.difference(m, best)) for m, name in enumerate(names) if name != "optimum")
+    return tuple(
+        BaselineDifference(name, layout.difference(m, best)) for m, name in enumerate(names) if name != "optimum"
+    )

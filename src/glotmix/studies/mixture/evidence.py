@@ -15,12 +15,12 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.report.evidence import (
     Advice,
-    CensusRow,
-    Cost,
+    CorpusRow,
     Evidence,
     Front,
     Interactions,
     RunRow,
+    Spending,
     Trained,
 )
 from glotmix.report.fitted import law_fit
@@ -136,10 +136,10 @@ def _front(found: Findings) -> Front | None:
     return front_of(fitted, found.optimum, constraints, lambda tag: about(tag).name, N, D if climbed else None)
 
 
-def _census(found: Findings) -> tuple[CensusRow, ...]:
+def _census(found: Findings) -> tuple[CorpusRow, ...]:
     epochs = found.optimum.epochs
     return tuple(
-        CensusRow(
+        CorpusRow(
             language=row.language,
             documents=row.documents,
             bytes=row.bytes,
@@ -182,11 +182,11 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
     )
 
 
-def _cost(found: Findings) -> Cost:
+def _cost(found: Findings) -> Spending:
     table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
     counts = table.group_by("status").len().sort("status")
     target = found.study.config.target
-    return Cost(
+    return Spending(
         runs=dict(counts.iter_rows()),
         tokens=float(table["D"].sum()),
         flops=float(table["C"].sum()),

@@ -23,7 +23,7 @@ from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import Constraints, constraints_from
 from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
-from glotmix.optimize.scale import Climb, along
+from glotmix.optimize.scale import Scaling, along
 from glotmix.optimize.solve import minimise
 from glotmix.studies.mixture import closed_loop
 from glotmix.studies.mixture.active import train_chosen, with_active
@@ -135,11 +135,11 @@ def best_mixture(
     )
     write_json(study.directory / "optimum.json", optimum.to_json())
     if climbed:
-        write_climb(study, chosen, aim, constraints)
+        write_scaling(study, chosen, aim, constraints)
     return optimum
 
 
-def write_climb(study: MixtureStudy, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
+def write_scaling(study: MixtureStudy, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
     """The optimum at every size that was trained and at the target's, to ``scale.json``; extrapolation is told."""
     measured, seed = fitted.measured, study.config.fit.seed
     assert measured is not None
@@ -150,7 +150,7 @@ def write_climb(study: MixtureStudy, fitted: Fit, aim: Objective, constraints: C
     if study.config.target.parameters:
         target = (study.config.target.parameters, study.target_tokens())
         climbed += along(fitted, aim, constraints, [target], measured=measured, seed=seed)
-    write_json(study.directory / "scale.json", Climb(climbed, None).to_json())
+    write_json(study.directory / "scale.json", Scaling(climbed, None).to_json())
     for warning in climbed[-1].warnings:
         study.narrator.say(f"  {warning}")
 

@@ -20,7 +20,7 @@ from glotmix.estimate import Estimate
 from glotmix.language import Language
 from glotmix.posttraining.analysis.ablation import Explained, ablation, rows_of
 from glotmix.posttraining.analysis.curve import Curve, curves_from
-from glotmix.posttraining.analysis.interval import Mean, mean_interval
+from glotmix.posttraining.analysis.interval import ScoreMean, mean_interval
 from glotmix.posttraining.analysis.noise import Floor, floor, repeats, seen_against_unseen
 from glotmix.posttraining.analysis.plan import least_data
 from glotmix.posttraining.analysis.saturation import Saturation, plateau, saturation, told_apart
@@ -219,7 +219,7 @@ def _ratio(curve: Curve) -> np.ndarray:
         return curve.relative()
 
 
-def _estimate(mean: Mean) -> Estimate:
+def _estimate(mean: ScoreMean) -> Estimate:
     return Estimate(mean.value, mean.low, mean.high)
 
 

@@ -18,14 +18,14 @@ from glotmix.posttraining.grid import Cell, GridConfig, cells
 from glotmix.posttraining.judge import JudgeConfig
 from glotmix.posttraining.tasks import TASKS
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.posttraining.influence import InfluenceConfig
+from glotmix.studies.posttraining.influence import SampleInfluenceConfig
 from glotmix.study.config import TrainingConfig
 from glotmix.study.training import sized
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
 
 
-class BaseConfig(Section):
+class ChatBaseConfig(Section):
     """A model to fine-tune: a proxy that is trained here first, or a model on disk or on the hub."""
 
     proxy: ProxyConfig | None = None
@@ -40,7 +40,7 @@ class BaseConfig(Section):
     """Parameters of ``model``, for --dry-run."""
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> BaseConfig:
+    def _one_of_them(self) -> ChatBaseConfig:
         if (self.proxy is None) == (self.model is None):
             raise ValueError("either proxy or model")
         if self.tokenizer is not None and self.model is None:
@@ -78,7 +78,7 @@ class PosttrainingConfig(Section):
     """Seed of proxies and embedded samples."""
     corpus: CorpusConfig = CorpusConfig()
     tokens: TokensConfig = TokensConfig()
-    bases: dict[str, BaseConfig] = Field(min_length=1)
+    bases: dict[str, ChatBaseConfig] = Field(min_length=1)
     """Name to base model."""
     tasks: dict[Annotated[str, TASKS.known], TaskConfig] = Field(min_length=1)
     """Name to data: mathematics, instructions, summarisation."""
@@ -92,7 +92,7 @@ class PosttrainingConfig(Section):
     """Loss weight of each language; default 1."""
     judge: JudgeConfig | None = None
     """An LLM that rates the answers which no code can verify; nobody is asked unless this is given."""
-    influence: InfluenceConfig | None = None
+    influence: SampleInfluenceConfig | None = None
     """Influence over the fine-tuning data; default none."""
     analysis: AnalysisConfig = AnalysisConfig()
     sweep: SweepConfig = SweepConfig()

@@ -33,7 +33,7 @@ from glotmix.sweep.order import follow
 KIND = "posttraining influence"
 
 
-class InfluenceConfig(Section):
+class SampleInfluenceConfig(Section):
     """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
 
     test_samples: int = Field(8, ge=1)
@@ -47,7 +47,7 @@ class InfluenceConfig(Section):
 
 
 def influences(
-    asked: InfluenceConfig | None,
+    asked: SampleInfluenceConfig | None,
     plan: Plan,
     done: Sequence[Cell],
     directory: Path,
@@ -95,11 +95,11 @@ def _folder(directory: Path) -> Path:
     return directory / "influence"
 
 
-def _made_from(cell: Cell, asked: InfluenceConfig, base: Base, setting: Setting) -> dict[str, Any]:
+def _made_from(cell: Cell, asked: SampleInfluenceConfig, base: Base, setting: Setting) -> dict[str, Any]:
     return setting.made_from(cell, base.identity) | {"influence": asked.model_dump()}
 
 
-def _is_done(directory: Path, cell: Cell, asked: InfluenceConfig, base: Base, setting: Setting) -> bool:
+def _is_done(directory: Path, cell: Cell, asked: SampleInfluenceConfig, base: Base, setting: Setting) -> bool:
     made_from = _made_from(cell, asked, base, setting)
     return open_artifact(_folder(directory) / cell.name, KIND, made_from) is not None
 
@@ -112,7 +112,7 @@ def main(order_path: Path) -> int:
 def _score(order: Mapping[str, Any]) -> None:
     one_thread_on(order["device"])
     (cell,), base, setting = opened(order)
-    asked = InfluenceConfig.model_validate(order["influence"])
+    asked = SampleInfluenceConfig.model_validate(order["influence"])
     with creating(Path(order["folder"]) / cell.name, KIND, _made_from(cell, asked, base, setting)) as part:
         write_json(part / "shares.json", _shares(cell, base, setting, asked))
 
@@ -125,7 +125,7 @@ class _Side:
     encoded: Sequence[Encoded]
 
 
-def _shares(cell: Cell, base: Base, setting: Setting, asked: InfluenceConfig) -> dict[str, Any]:
+def _shares(cell: Cell, base: Base, setting: Setting, asked: SampleInfluenceConfig) -> dict[str, Any]:
     """Shares of the training languages among the top samples of each measured language."""
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.samples import next_token_loss
@@ -172,7 +172,7 @@ def _trained(
     validation: Sequence[Encoded],
     order: np.ndarray,
     setting: Setting,
-    asked: InfluenceConfig,
+    asked: SampleInfluenceConfig,
     folder: Path,
 ) -> Mapping[int, Mapping[str, Any]]:
     """The model in ``folder``, and the weights that a proxy had on its way, under transformers' names."""

@@ -13,7 +13,7 @@ import polars as pl
 from glotmix.artifact import read_json
 from glotmix.mixture.mixture import Mixture
 from glotmix.posttraining.analysis.curve import Curve
-from glotmix.posttraining.analysis.interval import Mean, mean_interval
+from glotmix.posttraining.analysis.interval import ScoreMean, mean_interval
 from glotmix.posttraining.analysis.noise import Floor
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sources import is_parallel
@@ -93,13 +93,13 @@ class Scores:
         ]
         return [cell.name for cell in sorted(found, key=lambda cell: cell.seed)]
 
-    def mean(self, names: Sequence[str], task: str, languages: Sequence[str], noise: Floor | None = None) -> Mean:
+    def mean(self, names: Sequence[str], task: str, languages: Sequence[str], noise: Floor | None = None) -> ScoreMean:
         """Mean over cells, languages and items; scores lie between 0 and 1, and so does the interval."""
         stacks = [self._stack(names, task, name) for name in languages]
         found = mean_interval(stacks, parallel=self.parallel[task], noise=noise)
-        return Mean(found.value, max(0.0, found.low), min(1.0, found.high))
+        return ScoreMean(found.value, max(0.0, found.low), min(1.0, found.high))
 
-    def difference(self, task: str, *terms: tuple[int, Sequence[str], Sequence[str]], noise: Floor | None) -> Mean:
+    def difference(self, task: str, *terms: tuple[int, Sequence[str], Sequence[str]], noise: Floor | None) -> ScoreMean:
         """Signed sum of means over cells and languages; paired by item where items are parallel.
 
         Args:
@@ -114,7 +114,7 @@ class Scores:
         means = [(sign, mean_interval(stack, parallel=False)) for sign, stack in stacks]
         value = sum(sign * mean.value for sign, mean in means)
         half = float(np.sqrt(sum((mean.high - mean.value) ** 2 for _, mean in means)))
-        return Mean(value, value - half, value + half)
+        return ScoreMean(value, value - half, value + half)
 
     def _stack(self, names: Sequence[str], task: str, language: str) -> np.ndarray:
         return np.stack([self.items[name, task, language] for name in names])
