@@ -168,3 +168,11 @@ def test_fitting_and_reporting_leave_torch_out():
         "assert 'torch' not in sys.modules and 'transformers' not in sys.modules, 'torch was imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_inside_of_the_rooms_is_told_as_the_files_tell_it():
+    shown = subprocess.run(
+        [sys.executable, "scripts/rooms.py"], cwd=SOURCE.parents[1], capture_output=True, text=True, check=True
+    ).stdout
+    page = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert shown.strip() in page, "python scripts/rooms.py --write"

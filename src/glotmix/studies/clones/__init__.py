@@ -1,0 +1,1 @@
+"""Cloned languages: imbalance as the only difference between languages that are equal."""

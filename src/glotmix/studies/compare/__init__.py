@@ -1,0 +1,1 @@
+"""Balancing methods and schedules, trained at equal tokens and laid side by side."""

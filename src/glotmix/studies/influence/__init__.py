@@ -1,0 +1,1 @@
+"""Influence across languages: classifiers tuned on several languages, scored, and trained again without some texts."""

@@ -1,0 +1,1 @@
+"""The main job: which mixture of languages to train on."""

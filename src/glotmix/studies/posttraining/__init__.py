@@ -1,0 +1,1 @@
+"""Post-training: how many fine-tuning samples of which languages a task needs."""
