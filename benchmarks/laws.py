@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.fit import fit
-from glotmix.fit.scores import score
+from glotmix.fit.score import score
 from glotmix.fit.splits import fold_of
 from glotmix.laws import find_law
 from glotmix.laws.gaussian_process import GaussianProcess

@@ -10,8 +10,7 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.fit import Holdout, choose, cross_validate, judge
-from glotmix.fit.holdout import extrapolate, noise_floor
-from glotmix.fit.scores import score
+from glotmix.fit.holdout import extrapolate, noise_floor, score
 from glotmix.fit.splits import corners, fold_of, mixtures_of
 from glotmix.measurements import Measurements
 

@@ -7,6 +7,7 @@ from browser import open_page
 from glotmix.fit.fit import Fit, TargetFit
 from glotmix.laws import find_law
 from glotmix.laws.law import Problem
+from glotmix.optimize.uncertainty import estimate
 from glotmix.report.explorer import law_data
 from glotmix.report.fitted import FORMS, law_fit
 from glotmix.transfer.matrix import TransferMatrix
@@ -69,7 +70,7 @@ def test_every_law_gives_the_same_numbers_in_the_page(browser, pages, name, vari
         return ps.map((p) => {
           p = Float64Array.from(p);
           const loss = law.predict(p), resampled = law.predictResamples(p);
-          const range = Array.from(loss, (_, t) => law.interval(t, resampled));
+          const range = Array.from(loss, (value, t) => law.interval(t, resampled, value));
           law.take(p);
           const slopes = law.targets.map((_, t) => { const g = new Float64Array(law.L); law.addGradient(t, 1, g); return Array.from(g, String); });
           return [Array.from(loss, String), range.map((r) => r.map(String)), slopes];
@@ -81,5 +82,6 @@ def test_every_law_gives_the_same_numbers_in_the_page(browser, pages, name, vari
     for r in range(len(p)):
         loss, ends, slopes = (np.array(part, dtype=float) for part in got[r])
         np.testing.assert_allclose(loss, want.value_RT[r], rtol=1e-9)
-        np.testing.assert_allclose(ends, np.quantile(fit.bootstrap_losses(p[r]), [0.025, 0.975], axis=0).T, rtol=1e-9)
+        told = [estimate(loss[t], drawn_B) for t, drawn_B in enumerate(fit.bootstrap_losses(p[r]).T)]
+        np.testing.assert_allclose(ends, [(one.low, one.high) for one in told], rtol=1e-9)
         np.testing.assert_allclose(slopes, fit.gradient(p[r]), rtol=1e-7, atol=1e-12)

@@ -2,9 +2,9 @@
 
 from glotmix.fit.active import Batch, Question, next_batch
 from glotmix.fit.fit import Fit, Prediction, TargetFit, fit
-from glotmix.fit.holdout import cross_validate, extrapolate, judge
+from glotmix.fit.holdout import Holdout, cross_validate, extrapolate, judge
 from glotmix.fit.jackknife import Jackknife, jackknife
-from glotmix.fit.scores import Holdout, choose
+from glotmix.fit.selection import choose
 
 __all__ = [
     "Batch",

@@ -16,9 +16,10 @@ from rich.table import Table
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit, varying
-from glotmix.fit.holdout import Repeats, cross_validate, extrapolate, fit_all, judge
-from glotmix.fit.scores import Holdout, choose
+from glotmix.fit.holdout import Holdout, Repeats, cross_validate, extrapolate, fit_all, judge
+from glotmix.fit.selection import choose
 from glotmix.laws import find_law
+from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements, read_runs, same_names
 from glotmix.notebook import Shown
 from glotmix.progress import Advance, Stages
@@ -157,36 +158,29 @@ def fit_measurements(
     stages = Stages(
         tell, {"Fitting laws": 3.0, "Judging laws": 6.0, "Judging beyond": 3.0, "Fitting": 3.0, "Judging apart": 1.0}
     )
-    how: dict[str, Any] = {"seed": seed, "weights": weights, "workers": workers}
-    near = fit_all(compared, measurements, transfer=values, tell=stages.stage("Fitting laws"), **how)
+    unjudged: dict[str, Any] = {"seed": seed, "weights": weights, "workers": workers}
+    how = {**unjudged, "transfer": values}
+    near = fit_all(compared, measurements, tell=stages.stage("Fitting laws"), **how)
     hopeless = out_of_question(near)
     compared = [law for law in compared if law.name not in hopeless]
-    judging: dict[str, Any] = {"folds": folds, "near": near, "transfer": values, "tell": stages.stage("Judging laws")}
-    holdout = cross_validate(compared, measurements, **judging, **how)
+    holdout = cross_validate(compared, measurements, folds=folds, near=near, tell=stages.stage("Judging laws"), **how)
     holdout = dataclasses.replace(holdout, problems={**holdout.problems, **hopeless})
     candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
     if not candidates:
         problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
         raise BadInput(f"no law could be fitted: {problems}")
     beyond = extrapolate(
-        worth_extrapolating(holdout),
-        measurements,
-        near=near,
-        starts=2,
-        transfer=values,
-        tell=stages.stage("Judging beyond"),
-        **how,
+        worth_extrapolating(holdout), measurements, near=near, starts=2, tell=stages.stage("Judging beyond"), **how
     )
     by = _chosen_by(beyond)
     compete = holdout if by is None else beyond[by]
     competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
     chosen = choose(_only(compete, competing or candidates))
     needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
-    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **how)
+    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **unjudged)
     judged = None
     if held_out is not None:
-        apart: dict[str, Any] = {"transfer": values, "tell": stages.stage("Judging apart")}
-        judged = judge(compared, measurements, held_out, **apart, **how)
+        judged = judge(compared, measurements, held_out, tell=stages.stage("Judging apart"), **how)
     unique = (
         {}
         if measurements.unique_RL is None
@@ -199,11 +193,13 @@ def out_of_question(near: Mapping[str, Fit]) -> dict[str, str]:
     """Laws that leave over more than ``HOPELESS`` times what the best law does of the runs it was fitted to, with why.
 
     They are not judged any further: what cannot follow the runs that it has seen will not follow others. The null law
-    is always judged.
+    is always judged, and so are laws with a black box, which follow the runs that they have seen whatever they are
+    worth.
     """
     scales = {
         law: float(np.median([at.scale for at in one.fits.values() if at.usable] or [np.inf]))
         for law, one in near.items()
+        if not isinstance(one.law, Corrected)
     }
     least = min(scales.values(), default=1.0)
     told = "leaves over {:.1f} times as much of the runs that it was fitted to as the best law; not judged further"

@@ -151,7 +151,7 @@ class Fit(Shown):
         for t, target in enumerate(self.targets):
             if (learned := self.fits[target].learned) is not None:
                 drawn_BRT[:, :, t] *= learned.deviation(inputs)
-        return np.asarray(loss_BRT * np.exp(drawn_BRT))
+        return loss_BRT * np.exp(drawn_BRT)
 
     def with_unique(self, unique: Mapping[str, float]) -> Fit:
         """The same fit asked about other corpora: unique tokens by language, those not named as they were."""
@@ -381,7 +381,9 @@ def fit(
     if isinstance(law, Corrected) and bootstrap:
         form = Form(seed, LENGTHS[-1], correlation_root(residual_RT, group_R))
     elif told := [one.told for one in done if one.told is not None]:
-        scale_T = np.array([one.fit.scale if one.fit.usable else 0.0 for one in done])
+        # Held-out errors, where they are larger than what the law expects, are errors of its form as well.
+        sizes = [at.scale * max(at.widening, 1.0) if at.usable else 0.0 for at in fits.values()]
+        scale_T = np.array(sizes)
         form = form_of(told, scale_T, residual_RT, group_R, seed)
     return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
 

@@ -40,10 +40,6 @@ class Form:
         """δ of R mixtures under B resamples, [B, R, T]."""
         return np.asarray(self._waves(p_RL) @ self._amplitudes(B))
 
-    def of(self, b: int, p_RL: np.ndarray, B: int) -> np.ndarray:
-        """δ of R mixtures under one of B resamples, [R, T]."""
-        return np.asarray(self._waves(p_RL) @ self._amplitudes(B)[b])
-
     def _waves(self, p_RL: np.ndarray) -> np.ndarray:
         rng = np.random.default_rng((self.seed, p_RL.shape[1]))
         turn_LF = rng.standard_normal((p_RL.shape[1], WAVES)) / self.length
@@ -98,9 +94,7 @@ def evidence(error_R: np.ndarray, rows_RP: np.ndarray, prior_PP: np.ndarray, p_R
             covariance_KK = np.diag(1 / kept_K - share) + share * form_KK
             factor_KK = np.linalg.cholesky(covariance_KK + 1e-9 * np.eye(len(y_K)))
             white_K = np.linalg.solve(factor_KK, y_K)
-            told[i, j] = -np.log(np.diag(factor_KK)).sum() - 0.5 * len(y_K) * np.log(
-                max(float(white_K @ white_K), 1e-30)
-            )
+            told[i, j] = -np.log(np.diag(factor_KK)).sum() - 0.5 * len(y_K) * np.log(max(white_K @ white_K, 1e-30))
     return told
 
 
@@ -113,7 +107,7 @@ def form_of(
     """
     if not told_T:
         return None
-    whole = np.sum(told_T, axis=0)
+    whole = np.sum(np.stack(told_T), axis=0)
     weight = np.exp(whole - whole.max()) * PRIOR
     weight /= weight.sum()
     share = float((weight @ SHARES).sum())

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit
+from glotmix.fit.noise import noise_floor
 from glotmix.fit.parallel import each
-from glotmix.fit.scores import Holdout, Predictions, Score, score
-from glotmix.fit.splits import Split, by_size, corners, fold_of, repeats_of
+from glotmix.fit.score import Score, score
+from glotmix.fit.splits import Split, by_size, corners, fold_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
+from glotmix.notebook import Brief, Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -27,6 +30,132 @@ Repeats = Literal["repeats"] | None
 """Whether runs are weighed by what repeated mixtures tell of the noise (see :func:`~glotmix.fit.fit.fit`)."""
 STARTS = 4
 """Starting points of a fit that laws are judged by: nearly always all of them end alike."""
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions(Brief):
+    """What the scores were computed from."""
+
+    runs: tuple[str, ...]
+    """Held-out runs, [R]; one that was held out twice stands in two rows."""
+    group_R: np.ndarray
+    """Number of the mixture of each."""
+    inside_R: np.ndarray
+    """Whether it trained on every language."""
+    measured_RT: np.ndarray
+    """Their losses."""
+    predicted: Mapping[str, np.ndarray]
+    """Law to what it predicted for them, [R, T]; NaN or infinite where it says nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Holdout(Shown):
+    """Held-out scores of several laws."""
+
+    scores: Mapping[str, Mapping[str, Score]]
+    """Law to target to score; a target of which a law says nothing is absent."""
+    targets: tuple[str, ...]
+    """Targets scored."""
+    languages: tuple[str, ...]
+    """Languages in the mixture."""
+    noise: Mapping[str, float]
+    """Target to relative standard deviation between runs of one mixture; NaN where nothing was repeated."""
+    split: str
+    """How the runs were held out."""
+    problems: Mapping[str, str]
+    """Law to the reason why it could not be fitted."""
+    predictions: Predictions | None = None
+    """Run by run, for figures and the choice; not stored with the scores."""
+    used: Mapping[str, float] = field(default_factory=dict)
+    """Law to the number of parameters that its fits made use of, mean over targets: how simple it is."""
+    unconverged: Mapping[str, float] = field(default_factory=dict)
+    """Law to the share of its fits that did not converge, where there are any."""
+
+    def mean(self, law: str, targets: Iterable[str] | None = None, what: str = "error") -> float:
+        """Mean of a score over targets (default: those in the mixture); NaN when the law lacks one of them."""
+        chosen = [t for t in self.targets if t in self.languages] or self.targets if targets is None else targets
+        of = self.scores.get(law, {})
+        return float(np.mean([getattr(of[t], what) if t in of else np.nan for t in chosen]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; NaN becomes null."""
+        return {
+            "split": self.split,
+            "languages": list(self.languages),
+            "targets": list(self.targets),
+            "noise": {t: _or_none(x) for t, x in self.noise.items()},
+            "problems": dict(self.problems),
+            "used": {law: _or_none(x) for law, x in self.used.items()},
+            "unconverged": dict(self.unconverged),
+            "scores": {
+                law: {
+                    t: {
+                        "error": _or_none(s.error),
+                        "mae": _or_none(s.mae),
+                        "spearman": _or_none(s.spearman),
+                        "runs": s.runs,
+                    }
+                    for t, s in of.items()
+                }
+                for law, of in self.scores.items()
+            },
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Holdout:
+        """Read what :meth:`to_json` wrote."""
+        scores = {
+            law: {
+                t: Score(_or_nan(s["error"]), _or_nan(s["mae"]), _or_nan(s["spearman"]), s["runs"])
+                for t, s in of.items()
+            }
+            for law, of in data["scores"].items()
+        }
+        noise = {t: _or_nan(x) for t, x in data["noise"].items()}
+        languages, targets = tuple(data["languages"]), tuple(data["targets"])
+        used = {law: _or_nan(x) for law, x in data.get("used", {}).items()}
+        unconverged = data.get("unconverged", {})
+        return cls(scores, targets, languages, noise, data["split"], data["problems"], None, used, unconverged)
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per law and target: ``law``, ``target``, ``error`` (mean relative error), ``mae`` (mean absolute
+        error, in the unit of the loss), ``spearman`` (rank correlation), ``runs`` (held-out runs that the law could
+        predict), and ``noise`` (relative standard deviation between runs of one mixture)."""
+        rows = [
+            {"law": law, "target": target, **asdict(score), "noise": self.noise[target]}
+            for law, of in self.scores.items()
+            for target, score in of.items()
+        ]
+        return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
+
+    def table(self) -> Any:
+        """A rich table: targets as rows, laws as columns, relative error in percent; mean, MAE and Spearman below.
+
+        The last column is the noise: how much runs of one mixture differ. No law can be expected to do better.
+        """
+        from rich.table import Table
+
+        table = Table(title=f"held-out relative error, % ({self.split})", title_justify="left")
+        table.add_column("target")
+        for law in self.scores:
+            table.add_column(law, justify="right")
+        noisy = any(np.isfinite(x) for x in self.noise.values())
+        if noisy:
+            table.add_column("noise", justify="right")
+        for target in self.targets:
+            cells = [f"{100 * of[target].error:.2f}" if target in of else "–" for of in self.scores.values()]
+            outside = "" if target in self.languages else " (outside)"
+            table.add_row(target + outside, *cells, *([f"{100 * self.noise[target]:.2f}"] if noisy else []))
+        table.add_section()
+        for label, what, form in (("mean, %", "error", ".2f"), ("MAE", "mae", ".4f"), ("Spearman", "spearman", ".3f")):
+            factor = 100 if what == "error" else 1
+            means = [factor * self.mean(law, what=what) for law in self.scores]
+            table.add_row(label, *["–" if np.isnan(mean) else format(mean, form) for mean in means])
+        told = [f"{law}: {problem}" for law, problem in self.problems.items()]
+        told += [f"{law}: {100 * share:.0f} % of its fits did not converge" for law, share in self.unconverged.items()]
+        if told:
+            table.caption = "\n".join(told)
+        return table
 
 
 def cross_validate(
@@ -157,21 +286,6 @@ def extrapolate(
         what = f"{len(split[1])} runs in the corners of the simplex from the {len(split[0])} others"
         found["corners"] = _score(laws, [split], split[1], how, what, tell, near)
     return found
-
-
-def noise_floor(measurements: Measurements) -> dict[str, float]:
-    """Relative standard deviation between runs of the same mixture, N and D, pooled, per target."""
-    group_R = repeats_of(measurements)
-    noise = {}
-    for t, target in enumerate(measurements.targets):
-        squares, freedom = 0.0, 0
-        for group in np.unique(group_R):
-            log = np.log(measurements.loss_RT[group_R == group, t])
-            log = log[np.isfinite(log)]
-            if len(log) > 1:
-                squares, freedom = squares + float(((log - log.mean()) ** 2).sum()), freedom + len(log) - 1
-        noise[target] = float(np.sqrt(squares / freedom)) if freedom else float("nan")
-    return noise
 
 
 @dataclass(frozen=True)
@@ -315,4 +429,12 @@ def _fitted(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | 
 def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:
     """Number of the mixture of every run of several tables, and whether it trained on every language, each [R]."""
     p_RL = np.round(np.concatenate([part.p_RL for part in parts]), 6)
-    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), np.asarray((p_RL > 0).all(axis=1))
+    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), (p_RL > 0).all(axis=1)
+
+
+def _or_none(x: float) -> float | None:
+    return float(x) if np.isfinite(x) else None
+
+
+def _or_nan(x: float | None) -> float:
+    return float("nan") if x is None else float(x)

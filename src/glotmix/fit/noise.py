@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from glotmix.fit.solve import KNEE, Solution
+from glotmix.fit.splits import repeats_of
+from glotmix.measurements import Measurements
 
 EXPECTED, FREEDOM = 0.005, 1.0
 """Noise that is expected beforehand and how many runs' worth that expectation is: enough that a handful of coalitions
@@ -90,3 +92,18 @@ def _power(residual_R: np.ndarray, away_R: np.ndarray) -> float:
     surprise_K = len(residual_R) * np.log(np.mean(square_R * np.exp(-2 * power_K[:, None] * away_R), axis=1))
     best = int(surprise_K.argmin())
     return float(power_K[best]) if surprise_K[30] - surprise_K[best] > EVIDENCE else 0.0
+
+
+def noise_floor(measurements: Measurements) -> dict[str, float]:
+    """Relative standard deviation between runs of the same mixture, N and D, pooled, per target."""
+    group_R = repeats_of(measurements)
+    noise = {}
+    for t, target in enumerate(measurements.targets):
+        squares, freedom = 0.0, 0
+        for group in np.unique(group_R):
+            log = np.log(measurements.loss_RT[group_R == group, t])
+            log = log[np.isfinite(log)]
+            if len(log) > 1:
+                squares, freedom = squares + float(((log - log.mean()) ** 2).sum()), freedom + len(log) - 1
+        noise[target] = float(np.sqrt(squares / freedom)) if freedom else float("nan")
+    return noise

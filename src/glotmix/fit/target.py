@@ -144,7 +144,8 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         known = None if task.near is None else task.near.learned
         learned = box.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)), known)
         residual_R = found.residual_R - learned.predict(inputs)
-        noise = Noise(float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R))), 0.0, noise.middle)
+        left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
+        noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle)
     if np.isfinite(found.cost) and task.near is None:
         vague = unclear(law, problem, wanted, found)
     if np.isfinite(found.cost) and task.bootstrap:
@@ -153,10 +154,8 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), rng)
         spread_R = _spread(wanted, found, left)
         variance_R = spread_R + noise.deviation(np.log(loss_R) - residual_R) ** 2
-        if learned is not None:
-            variance_R = variance_R + learned.deviation(inputs) ** 2
-        held_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
-        held_R = np.where(np.isfinite(held_R), held_R, left.residual_R)
+        held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
+        held_R, variance_R = np.where(np.isfinite(held_R), held_R, left.residual_R), variance_R + box_R**2
         widening = _widening(held_R / np.sqrt(variance_R), group_R)
         told = _told(wanted, found, inputs, task.seed) if task.form and box is None else None
     at = TargetFit(
@@ -215,6 +214,8 @@ def _settled(
     if near is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             log_fitted_R = np.log(law.predict(problem, near.theta_P, inputs))
+        if near.learned is not None:  # its noise is what the black box leaves over, not what the law does
+            noise = Noise(float(np.sqrt(robust_square(np.log(loss_R) - log_fitted_R))))
         even_R = weight_R / noise.relative(log_fitted_R) ** 2
     # A fit that was started from its like ends where it should to a hundredth of its own uncertainty.
     tolerance = TOLERANCE if near is None else NEAR_TOLERANCE
@@ -247,15 +248,16 @@ def _held_out(
     learned: Learned | None,
     weight_R: np.ndarray,
     seed: int,
-) -> np.ndarray:
-    """ln L - ln L̂ of every run [R] under the law fitted again without its part of the mixtures; NaN where it cannot be.
+) -> tuple[np.ndarray, np.ndarray]:
+    """ln L - ln L̂ of every run [R] under the law fitted again without its part of the mixtures, NaN where it cannot be;
+    and how far a black box that has not seen the run expects to be off [R].
 
     The refits start from the fit and keep its noise.
     """
     groups = int(group_R.max()) + 1
     fold_G = np.empty(groups, dtype=int)
     fold_G[np.random.default_rng(seed).permutation(groups)] = np.arange(groups) % HELD_OUT_PARTS
-    held_R = np.full(len(group_R), np.nan)
+    held_R, box_R = np.full(len(group_R), np.nan), np.zeros(len(group_R))
     law, problem = wanted.law, wanted.problem
     for part in range(min(HELD_OUT_PARTS, groups)):
         out_R = fold_G[group_R] == part
@@ -273,7 +275,8 @@ def _held_out(
         if learned is not None and isinstance(law, Corrected):
             box = law.residual.learn(inputs, again.residual_R, weight_R[~out_R], seed, learned)
             held_R[out_R] -= box.predict(there)
-    return held_R
+            box_R[out_R] = box.deviation(there)
+    return held_R, box_R
 
 
 def _widening(standard_R: np.ndarray, group_R: np.ndarray) -> float:

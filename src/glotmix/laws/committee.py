@@ -59,5 +59,9 @@ class Averaged(Learned):
     def deviation(self, inputs: Inputs) -> np.ndarray:
         return self.smooth.deviation(inputs)
 
+    @property
+    def noise(self) -> float:
+        return self.smooth.noise
+
     def to_json(self) -> dict[str, Any]:
         return {"process": self.smooth.to_json(), "trees": self.rough.to_json()}

@@ -106,6 +106,10 @@ class TrainedProcess(Learned):
         return np.asarray(self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0)))
 
     @property
+    def noise(self) -> float:
+        return self.unit * float(np.exp(self.hyper[-1]))
+
+    @property
     def used(self) -> float:
         kernel_RR = self._kernel(self.x_RK)[0]
         return float((kernel_RR * cho_solve(self.factor, np.eye(len(self.x_RK)))).sum())

@@ -28,6 +28,11 @@ class Learned(ABC):
         """Standard deviation of what it predicts, without the noise of a run, [R]."""
 
     @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of a run that it has found; NaN if it looks for none."""
+        return float("nan")
+
+    @property
     def used(self) -> float:
         """Parameters that it makes use of, for telling which of two laws is the simpler one; infinite if not known."""
         return float("inf")

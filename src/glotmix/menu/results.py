@@ -15,7 +15,7 @@ from glotmix.corpus.census import Census
 from glotmix.errors import BadInput
 from glotmix.fit.choice import open_fit
 from glotmix.fit.fit import Fit
-from glotmix.fit.scores import Holdout
+from glotmix.fit.holdout import Holdout
 from glotmix.measurements import Measurements, read_runs
 from glotmix.notebook import Shown
 from glotmix.optimize.optimum import Optimum

@@ -40,7 +40,7 @@ class Chosen:
         what the resamples' optima cost on the full fit, where ``value`` is least, and how far below the full fit's own
         optimum they claim to be. A shift of all resamples alike, which is no optimism, drops out.
         """
-        return float(np.mean(self.judged_C) - value + np.mean(self.here_C - self.claimed_C))
+        return max(float(np.mean(self.judged_C) - value + np.mean(self.here_C - self.claimed_C)), 0.0)
 
     @property
     def indifference(self) -> float:

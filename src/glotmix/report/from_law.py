@@ -12,7 +12,7 @@ import numpy as np
 from glotmix.errors import GlotmixError
 from glotmix.estimate import Estimate
 from glotmix.fit.fit import Fit
-from glotmix.fit.scores import Holdout
+from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.composite import Composite

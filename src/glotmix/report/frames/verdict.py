@@ -71,6 +71,10 @@ def decide(evidence: Evidence) -> Decision:
     advice = evidence.advice
     if advice is None:
         return Decision("open", "Not enough was measured to recommend a mixture.", "")
+    if advice.status.startswith(NOTHING_TOLD):
+        kept = advice.status.removeprefix(NOTHING_TOLD).removeprefix(": the recommendation is ")
+        because = f"No law predicts unseen mixtures better than their mean does: {NOTHING_TOLD}."
+        return Decision("keep", f"Keep {kept}: {NOTHING_TOLD}.", because, (), compared_with(evidence))
     against, unit = compared_with(evidence), objective_unit(advice, evidence.unit)
     found = verdicts(evidence)
     least = _least_gain(evidence, advice, against)
@@ -84,9 +88,6 @@ def decide(evidence: Evidence) -> Decision:
             f"(95{NBSP}% interval {number(_least(best.difference))} to {number(_most(best.difference))}).",
             against,
         )
-    if advice.status.startswith(NOTHING_TOLD):
-        kept = f"keep what you have ({against})" if against else "keep what you have"
-        return Decision("keep", f"No difference shown: {kept}.", f"{advice.status[0].upper()}{advice.status[1:]}.")
     if advice.status not in ("converged", "optimal", "ok"):
         return _rejected("the search for it did not end", f"The solver says “{advice.status}”.", against)
     shown = next((v for v in found if v.baseline == against), None)

@@ -14,7 +14,7 @@ from glotmix.errors import BadInput
 from glotmix.fit.active import Batch, Question, next_batch
 from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import cross_validate
-from glotmix.fit.scores import choose
+from glotmix.fit.selection import choose
 from glotmix.measurements import Measurements
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.config import ActiveConfig

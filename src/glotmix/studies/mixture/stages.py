@@ -10,8 +10,8 @@ import numpy as np
 from glotmix.artifact import write_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit
-from glotmix.fit.holdout import cross_validate, judge
-from glotmix.fit.scores import Holdout, choose
+from glotmix.fit.holdout import Holdout, cross_validate, judge
+from glotmix.fit.selection import choose
 from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
 from glotmix.measurements import Measurements
