@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from glotmix.errors import BadInput
 from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
 from glotmix.fit.parallel import each
-from glotmix.fit.splits import mixtures_of
+from glotmix.fit.splits import evidence_of
 from glotmix.fit.target import OUTSIDE, TargetFit, Task, fit_target, inputs_of, least_runs
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
@@ -348,7 +348,7 @@ def fit(
         weights = weights_from_repeats(measurements)
     if weights is not None:
         weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
-    group_R = mixtures_of(measurements)
+    group_R = evidence_of(measurements)
     tasks = [
         (
             law,

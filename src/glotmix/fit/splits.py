@@ -11,6 +11,8 @@ Split = tuple[Measurements, Measurements]
 """Runs fitted to, runs held out."""
 LEAST_SIZES = 3
 """Sizes in a table from which the largest can be held out: two say nothing of how the step between them goes on."""
+LEAST_EVIDENCE = 4
+"""Mixtures from which a table is taken to tell of mixtures."""
 SIZE_FOLDS = 3
 """Parts of the mixtures that are held out in turn together with a size."""
 CORNERS, LEAST_MIXTURES = 0.2, 10
@@ -20,6 +22,13 @@ CORNERS, LEAST_MIXTURES = 0.2, 10
 def mixtures_of(measurements: Measurements) -> np.ndarray:
     """Number of the mixture of each run [R]; runs with the same shares (to 1e-6) share a number."""
     return _group(np.round(measurements.p_RL, 6))
+
+
+def evidence_of(measurements: Measurements) -> np.ndarray:
+    """Number of the piece of evidence about mixtures that each run belongs to [R]: its mixture, seeds and checkpoints
+    together. Where fewer than ``LEAST_EVIDENCE`` mixtures were run, the table is not about mixtures: each run is one."""
+    group_R = mixtures_of(measurements)
+    return group_R if group_R.max(initial=0) + 1 >= LEAST_EVIDENCE else np.arange(len(group_R))
 
 
 def repeats_of(measurements: Measurements) -> np.ndarray:
