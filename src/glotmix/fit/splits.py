@@ -26,7 +26,10 @@ def mixtures_of(measurements: Measurements) -> np.ndarray:
 
 def evidence_of(measurements: Measurements) -> np.ndarray:
     """Number of the piece of evidence about mixtures that each run belongs to [R]: its mixture, seeds and checkpoints
-    together. Where fewer than ``LEAST_EVIDENCE`` mixtures were run, the table is not about mixtures: each run is one."""
+    together.
+
+    Where fewer than ``LEAST_EVIDENCE`` mixtures were run the table is not about mixtures, and each run is one.
+    """
     group_R = mixtures_of(measurements)
     return group_R if group_R.max(initial=0) + 1 >= LEAST_EVIDENCE else np.arange(len(group_R))
 

@@ -14,9 +14,9 @@ from glotmix.errors import BadInput
 from glotmix.fit.choice import Fitted, fit_measurements, processes_for
 from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit, Prediction
+from glotmix.fit.holdout import Holdout
 from glotmix.fit.holdout import cross_validate as cross_validate_laws
 from glotmix.fit.predictions import intervals_from
-from glotmix.fit.holdout import Holdout
 from glotmix.laws.listing import law_rows
 from glotmix.measurements import Measurements, read_mixtures, same_names
 from glotmix.measurements import read_runs as read_tables
