@@ -151,7 +151,7 @@ class Fit(Shown):
         for t, target in enumerate(self.targets):
             if (learned := self.fits[target].learned) is not None:
                 drawn_BRT[:, :, t] *= learned.deviation(inputs)
-        return loss_BRT * np.exp(drawn_BRT)
+        return np.asarray(loss_BRT * np.exp(drawn_BRT))
 
     def with_unique(self, unique: Mapping[str, float]) -> Fit:
         """The same fit asked about other corpora: unique tokens by language, those not named as they were."""

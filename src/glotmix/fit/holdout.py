@@ -429,7 +429,7 @@ def _fitted(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | 
 def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:
     """Number of the mixture of every run of several tables, and whether it trained on every language, each [R]."""
     p_RL = np.round(np.concatenate([part.p_RL for part in parts]), 6)
-    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), (p_RL > 0).all(axis=1)
+    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), np.asarray((p_RL > 0).all(axis=1))
 
 
 def _or_none(x: float) -> float | None:
