@@ -94,7 +94,9 @@ def evidence(error_R: np.ndarray, rows_RP: np.ndarray, prior_PP: np.ndarray, p_R
             covariance_KK = np.diag(1 / kept_K - share) + share * form_KK
             factor_KK = np.linalg.cholesky(covariance_KK + 1e-9 * np.eye(len(y_K)))
             white_K = np.linalg.solve(factor_KK, y_K)
-            told[i, j] = -np.log(np.diag(factor_KK)).sum() - 0.5 * len(y_K) * np.log(max(white_K @ white_K, 1e-30))
+            told[i, j] = -np.log(np.diag(factor_KK)).sum() - 0.5 * len(y_K) * np.log(
+                max(float(white_K @ white_K), 1e-30)
+            )
     return told
 
 
