@@ -77,6 +77,10 @@ class Contestant:
             command = [options.litgpt if name == "litgpt" else sys.executable, __file__, "--work", order]
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             self.processes.append(subprocess.Popen(command, env=environment, **pipes))
+        self.setup = 0.0
+
+    def ready(self) -> None:
+        """Wait for imports and compilation."""
         self.setup = max(result["setup"] for result in self._told())
 
     def measure(self) -> dict:
@@ -99,7 +103,7 @@ class Contestant:
         """The next result of every process; other lines are a library's talk."""
         found = []
         for process in self.processes:
-            while not (line := process.stdout.readline()).startswith("{"):
+            while not (line := process.stdout.readline()).startswith('{"'):
                 if not line:
                     raise SystemExit(f"{self.about} failed")
             found.append(json.loads(line))
@@ -210,6 +214,8 @@ def main() -> None:
         contestants = [
             Contestant(contestant, name, options.proxies, steps, stack, one, options) for contestant, one in in_turn
         ]
+        for contestant in contestants:
+            contestant.ready()
         for repetition in range(options.repetitions):
             for contestant in contestants:
                 rows.append({"repetition": repetition} | contestant.measure())

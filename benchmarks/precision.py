@@ -1,21 +1,29 @@
-"""In-run Shapley of trainings in bf16 beside the same trainings in fp32, at several sizes.
+"""bf16 beside fp32 on this machine: the time of a training step, and in-run Shapley.
 
-    python benchmarks/precision.py                       # 0.03M, 0.14M and 1M; about ten minutes of one core
+    python benchmarks/precision.py steps                 # half a minute of one core
+    python benchmarks/precision.py values                # 0.03M, 0.14M and 1M; about ten minutes of one core
 
-Three languages of the embedded corpus; the same runs (initial weights, batches, schedule) in both precisions, watched
-every update in ten. Said of each size: the rank correlation of all values, the largest difference as a share of the
-largest value, the same over the values of at least a tenth of it relative to themselves, and what a second seed in fp32
-differs by, which is what a reader must know any of them to. Raw: benchmarks/results/precision.json.
+``steps``: one thread, seconds of the processor; steps in both precisions take turns, and what is told is the median of
+the ratios of neighbours with their spread. Raw: benchmarks/results/precision_steps.json.
+
+``values``: three languages of the embedded corpus; the same runs (initial weights, batches, schedule) in both
+precisions, watched every update in ten. Said of each size: the rank correlation of all values, the largest difference
+as a share of the largest value, the same over the values of at least a tenth of it relative to themselves, and what a
+second seed in fp32 differs by, and the same seed in fp32 from initial weights that were rounded to bf16 once: what
+trainings that part differ by, whatever they are in. Raw: benchmarks/results/precision.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
 from scipy import stats
 
 from glotmix.attribution.inrun import InRunShapley, targets_of
@@ -23,11 +31,13 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
-from glotmix.proxy import kernels
+from glotmix.proxy import flops, kernels
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape
+from glotmix.proxy.precision import decide, dtype
 from glotmix.proxy.run import StackRun
+from glotmix.proxy.stack import Stack
 from glotmix.proxy.train import train_stack
 from glotmix.tokens.build import build_store
 from glotmix.tokens.config import TokensConfig
@@ -38,10 +48,30 @@ SIZES = {
     "0.14M": {"width": 64, "layers": 3, "heads": 4},
     "1M": {"width": 128, "layers": 5, "heads": 4},
 }
+RESULTS = Path(__file__).parent / "results"
+STEPPED = [
+    (Shape(16, 1, 1, 48, 300, True, 16), 4, 1),
+    (Shape(32, 1, 2, 96, 400, True, 32), 4, 1),
+    (Shape(32, 1, 2, 96, 400, True, 32), 4, 4),
+    (Shape(48, 2, 2, 128, 1024, True, 64), 8, 1),
+    (Shape(32, 2, 2, 96, 2048), 16, 1),
+    (Shape(32, 2, 2, 96, 2048), 16, 4),
+    (Shape(64, 3, 4, 176, 2048), 16, 1),
+    (Shape(64, 3, 4, 176, 2048), 16, 4),
+    (Shape(128, 5, 4, 352, 2048), 16, 1),
+    (Shape(128, 5, 4, 352, 2048), 16, 4),
+    (Shape(256, 6, 4, 704, 2048), 16, 1),
+]
+"""Shape, sequences of a step, and models in a stack."""
 STEPS = {"0.03M": 200, "0.14M": 200, "1M": 120}
 
 
-def values(store, size: str, precision: str, seed: int) -> np.ndarray:
+def rounded(stack: Stack) -> None:
+    """Initial weights as bf16 tells them."""
+    stack.master_KP.copy_(stack.master_KP.bfloat16().float())
+
+
+def values(store, size: str, precision: str, seed: int, on_start=None) -> np.ndarray:
     """In-run values of one training, [T, L]."""
     proxy = ProxyConfig(**SIZES[size], context=128, batch=12, learning_rate=4e-3, precision=precision)
     schedule = Schedule.constant(Mixture.normalised(dict.fromkeys(LANGUAGES, 1.0)))
@@ -52,7 +82,15 @@ def values(store, size: str, precision: str, seed: int) -> np.ndarray:
         targets_of(held_out, proxy.context, 4), LANGUAGES, batches.languages_of, clip=proxy.clip, every=10
     )
     shape = Shape.of(proxy, store.vocab_size)
-    train_stack([run], batches, shape, proxy, end_of_document=store.end_of_document, on_batch=observer.on_batch)
+    train_stack(
+        [run],
+        batches,
+        shape,
+        proxy,
+        end_of_document=store.end_of_document,
+        on_batch=observer.on_batch,
+        on_start=on_start,
+    )
     return observer.matrices()[0].value_TL
 
 
@@ -66,35 +104,80 @@ def compared(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     }
 
 
+def steps(repetitions: int) -> None:
+    """The gain of bf16 in a whole step: forward, backward, clipping and AdamW."""
+    record = []
+    for shape, batch, K in STEPPED:
+        tokens = torch.randint(0, shape.vocab, (K, batch, shape.context + 1))
+        stacks = {name: Stack(shape, range(K), dtype=dtype(name)) for name in ("float32", "bfloat16")}
+        took: dict[str, list[float]] = {name: [] for name in stacks}
+        for step in range(repetitions + 2):
+            for name, stack in stacks.items():
+                began = time.thread_time()
+                stack.backward(tokens)
+                stack.step(step + 1, 1e-3, 0.1, 1.0)
+                took[name].append(time.thread_time() - began)
+        kept = {name: times[2:] for name, times in took.items()}
+        gains = [whole / half for whole, half in zip(kept["float32"], kept["bfloat16"], strict=True)]
+        row = {
+            "N": shape.N,
+            "vocab": shape.vocab,
+            "K": K,
+            "tokens": batch * shape.context,
+            "gflop": batch * shape.context * flops.per_token(shape, shape.context) / 1e9,
+            "auto": decide("auto", [(shape, batch)]).precision,
+            "seconds": kept,
+        }
+        record.append(row)
+        (RESULTS / "precision_steps.json").write_text(json.dumps(record, indent=1) + "\n")
+        whole, half = (f"{1e3 * statistics.median(kept[name]):.1f}" for name in ("float32", "bfloat16"))
+        print(
+            f"| {shape.N:,} | {K} | {row['tokens']:,} | {row['gflop']:.3f} | {whole} | {half} "
+            f"| {statistics.median(gains):.2f} ({min(gains):.2f}–{max(gains):.2f}) | {row['auto']} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["steps", "values"])
+    parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "precision.json")
+    parser.add_argument("--out", type=Path, default=RESULTS / "precision.json")
     options = parser.parse_args()
+    if options.what == "steps":
+        with kernels.one_thread():
+            steps(options.repetitions)
+        return
     record = json.loads(options.out.read_text()) if options.out.is_file() else {}
     with TemporaryDirectory() as folder, kernels.one_thread():
         reader = open_reader(CorpusConfig(bytes_per_language=1_500_000), LANGUAGES, Path())
         store = build_store(Path(folder) / "tokens", reader, LANGUAGES, TokensConfig(), 0.05)
         for size in options.sizes:
             found = {p: [values(store, size, p, s) for s in range(options.seeds)] for p in ("float32", "bfloat16")}
+            parted = values(store, size, "float32", 0, rounded)
             pairs = zip(found["bfloat16"], found["float32"], strict=True)
             record[size] = {
                 "values": {name: [one.tolist() for one in each] for name, each in found.items()},
                 "bf16_against_fp32": [compared(half, whole) for half, whole in pairs],
+                "rounded_once_against_fp32": compared(parted, found["float32"][0]),
                 "another_seed_against_fp32": compared(found["float32"][1], found["float32"][0]),
             }
             options.out.write_text(json.dumps(record, indent=1) + "\n")
+    print("| parameters | against fp32 | rank correlation | largest difference, of the largest value | of the value |")
+    print("|---|---|---|---|---|")
     for size, row in record.items():
-        both = row["bf16_against_fp32"]
-        print(
-            f"{size}: rank correlation {min(b['rank_correlation'] for b in both):.3f}, largest difference "
-            f"{max(b['of_the_largest'] for b in both):.1%} of the largest value and "
-            f"{max(b['of_themselves'] for b in both):.1%} of a value; another seed: "
-            f"{row['another_seed_against_fp32']['rank_correlation']:.3f}, "
-            f"{row['another_seed_against_fp32']['of_the_largest']:.1%}, "
-            f"{row['another_seed_against_fp32']['of_themselves']:.1%}"
-        )
+        others = {
+            "fp32 from weights rounded once": "rounded_once_against_fp32",
+            "fp32, another seed": "another_seed_against_fp32",
+        }
+        shown = [(f"bf16, seed {seed}", one) for seed, one in enumerate(row["bf16_against_fp32"])]
+        for name, one in [*shown, *((name, row[key]) for name, key in others.items())]:
+            print(
+                f"| {size} | {name} | {one['rank_correlation']:.3f} | {one['of_the_largest']:.1%} "
+                f"| {one['of_themselves']:.1%} |"
+            )
 
 
 if __name__ == "__main__":
