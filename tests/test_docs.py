@@ -50,6 +50,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
     [
         ("docs/exporters.md", ["benchmarks/exporters.py", "--table"]),
         ("docs/engine.md", ["benchmarks/engine.py", "--show"]),
+        ("docs/engine.md", ["benchmarks/engine.py", "--show", "--out", "benchmarks/results/engine_bf16.json"]),
         ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/climb.py", "--show"]),
         ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),
