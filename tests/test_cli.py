@@ -247,7 +247,7 @@ BAD_TABLES = {
     "no run column": ("p/a,loss/a\n1,2\n", "no column 'run'"),
     "NaN": ("run,p/a,p/b,loss/a\nr,0.5,0.5,nan\n", "run r, column loss/a"),
     "text": ("run,p/a,p/b,loss/a\nr,0.5,half,2\n", "run r, column p/b: 'half'"),
-    "a run twice": ("run,p/a,p/b,loss/a\nr,0.5,0.5,2\nr,0.4,0.6,2\n", "r stands there twice"),
+    "a run twice": ("run,p/a,p/b,loss/a\nr,0.5,0.5,2\nr,0.4,0.6,2\n", "r is listed twice"),
     "negative": ("run,p/a,p/b,loss/a\nr,1.5,-0.5,2\n", "p/b is -0.5"),
     "sum": ("run,p/a,p/b,loss/a\nr,0.5,0.1,2\n", "sum to 0.6"),
     "loss of zero": ("run,p/a,p/b,loss/a\nr,0.5,0.5,0\n", "loss/a is 0"),

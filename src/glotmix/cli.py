@@ -68,7 +68,7 @@ def main() -> None:
     except GlotmixError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        fail("interrupted; what was trained is kept, and the same command goes on where it stopped", 130)
+        fail("interrupted; what was trained is kept, and the same command resumes where it stopped", 130)
     except OSError as error:
         abandon_output()
         fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)

@@ -71,6 +71,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "G": "mixtures, whose repeats are a group",
         "Q": "questions: mixtures whose predicted losses are weighed together; in a jackknife, questions at once",
         "V": "values of all targets in one row",
+        "F": "waves that an error of the law's form is drawn from",
     },
     "optimize": {
         "M": "members: targets with a weight; in a conflict, limits",

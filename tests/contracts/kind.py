@@ -29,7 +29,7 @@ class Ran:
     @property
     def file(self):
         """The study as a file: JSON is YAML."""
-        path = self.base / "as_resolved.json"
+        path = self.directory.parent / "as_resolved.json"
         path.write_text(self.config.model_dump_json())
         return path
 

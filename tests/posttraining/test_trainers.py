@@ -149,5 +149,5 @@ def test_learning_rates_warm_up_and_fall():
 
 
 def test_a_model_that_is_not_there_is_a_named_error(tmp_path):
-    with pytest.raises(BadInput, match="model cannot be had"):
+    with pytest.raises(BadInput, match="cannot load the model"):
         load_model(tmp_path / "nowhere")

@@ -135,7 +135,7 @@ ON_THE_HOST = {
     "proxy/model.py:init_parameters": "drawn on the CPU, so that every device starts from the same bits",
     "proxy/kernels.py:_work": "room for one head in native.c, which runs on a CPU",
     "proxy/train.py:_ahead.assemble": "a batch as it was read; moved by whoever asked for it",
-    "proxy/controller.py:Guide.backward": "weights of a batch; moved in the next line",
+    "proxy/controller.py:MixtureController.backward": "weights of a batch; moved in the next line",
     "attribution/inrun.py:targets_of": "held-out text; moved by contributions()",
     "attribution/factors.py:Workspace.__init__": "of no size; made anew on the device of what it is for",
     "attribution/index.py:Projection._of": "drawn on the CPU, so that every device projects alike; moved where used",

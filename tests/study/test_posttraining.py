@@ -293,7 +293,7 @@ def test_a_model_without_a_chat_template_stops_the_study_before_anything_is_trai
     [
         ({"bases": {"x": {}}}, "either proxy or model"),
         ({"tasks": {"poetry": {}}}, "Input should be 'mathematics'"),
-        ({"outside": ["spa"]}, "language spa_Latn stands there twice"),
+        ({"outside": ["spa"]}, "language spa_Latn is listed twice"),
         ({"grids": [{"samples": [0, 3], "pivot_samples": 3, "mixes": {"m": ["fra"]}}]}, "grids.mixes.m: 'fra_Latn'"),
         ({"weights": {"eng": -1}}, "weight of eng_Latn"),
         ({"schedule": {"eng": 0.4}}, "shares sum to 0.4"),

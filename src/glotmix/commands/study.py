@@ -25,7 +25,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole study of any kind; interrupted and called again, it goes on where it stopped."""
+    """Run a whole study of any kind; called again after an interruption, it resumes where it stopped."""
     from glotmix.studies.start import open_study
 
     dials = {"sweep.executor": executor, "sweep.address": address}

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from glotmix.notebook import Brief
+
 SHARES = np.linspace(0, 0.95, 20)
 """Shares of the residual variance that may be the form's, [S]."""
 LENGTHS = (0.3, 0.6)
@@ -18,8 +20,8 @@ MOST_RUNS, WAVES = 120, 48
 """Runs that the evidence looks at, and waves that a draw is made of."""
 
 
-@dataclass(frozen=True)
-class Form:
+@dataclass(frozen=True, repr=False)
+class Form(Brief):
     """Random functions of the mixture, smooth on a length scale, one per resample and target.
 
     ``δ_bt(p) = √(2/F) Σ_f A_bft cos(ω_f · √p + φ_f)`` is a Gaussian process with a squared exponential kernel (random

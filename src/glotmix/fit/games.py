@@ -71,7 +71,7 @@ def shapley_of(measurements: Measurements | None, asked: ShapleyRequest, law: Fi
 
 def payoffs_of_law(law: Fit) -> PriorAt:
     """``L_t(∅) - L̂_t(S)`` of coalitions [C, L] as [C, T] in the order of the empty losses, members having equal shares;
-    zero for nobody."""
+    zero for the empty coalition."""
 
     def at(N: float, D: float, empty: Mapping[str, float]) -> Payoff:
         empty_T = np.array(list(empty.values()))

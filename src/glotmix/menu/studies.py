@@ -90,7 +90,7 @@ def run_study(
     scale: str | None = None,
     change: Mapping[str, Any] | None = None,
 ) -> StudyResults:
-    """Run a study of any kind; interrupted and called again, it goes on where it stopped.
+    """Run a study of any kind; called again after an interruption, it resumes where it stopped.
 
     Training needs the extra ``train``. Progress goes to standard error.
 

@@ -59,7 +59,7 @@ class PlannedRun:
     """Whether the final weights are kept, whatever ``proxy.keep_checkpoints`` says."""
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict, for plan.json; what is as usual is left out."""
+        """A plain dict, for plan.json; defaults are omitted."""
         found: dict[str, Any] = {
             "run": self.run,
             "role": self.role,

@@ -34,7 +34,7 @@ def load_model(
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"model cannot be had: {reason}", where=directory, expected="a directory or a hub name"
+            f"cannot load the model: {reason}", where=directory, expected="a directory or a hub name"
         ) from None
     return model.to(device).eval()
 

@@ -70,7 +70,7 @@ def load_chat_tokenizer(model: str | Path, template: Path | None = None) -> Any:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
-            f"tokenizer cannot be had: {reason}", where=model, expected="a directory or a hub name"
+            f"cannot load the tokenizer: {reason}", where=model, expected="a directory or a hub name"
         ) from None
     if template is not None:
         try:

@@ -270,4 +270,4 @@ def _from_hub(config: SourceConfig, name: str, language: str) -> Iterator[tuple[
         raise
     except Exception as error:  # the hub has many ways to say no
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"cannot be had from the hub: {reason}", where=f"{name}/{own}") from None
+        raise BadInput(f"cannot be fetched from the hub: {reason}", where=f"{name}/{own}") from None

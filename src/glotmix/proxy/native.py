@@ -49,7 +49,7 @@ def flags() -> tuple[str, ...]:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled functions, or None where they cannot be had."""
+    """The compiled functions; None where there is no compiler."""
     if os.environ.get("GLOTMIX_NATIVE") == "0":
         return None
     compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")

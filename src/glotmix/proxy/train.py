@@ -71,8 +71,8 @@ def train_stack(
         device: torch device.
         team: the processes that share the work, this one among them (:mod:`glotmix.proxy.parallel`); every process
             gets the whole result, and only the leading one writes files. Default: this process alone.
-        state: file for the state in mid-run. Found there, made by the same runs, it is gone on from, to the same bits;
-            it is deleted at the end.
+        state: file for the state in mid-run. Where one made by the same runs is found, training resumes from it bit for
+            bit; it is deleted at the end.
         state_every: seconds between two states.
         stopping: asked after every update; once it says so the state is saved and the training ends.
         checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
@@ -152,7 +152,7 @@ def train_stack(
             save_state(state, stack, made_from, progress)
             clock.saved()
             if stop:
-                raise Stopped(f"stopped after {step + 1} of {steps} updates; {state} is gone on from")
+                raise Stopped(f"stopped after {step + 1} of {steps} updates; training resumes from {state}")
     if state is not None and team.leads:
         state.unlink(missing_ok=True)
     return [
@@ -297,7 +297,7 @@ def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None, tea
 def _made_from(
     runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, EvaluationText] | None
 ) -> dict[str, Any]:
-    """What a state in mid-run must agree on to be gone on from."""
+    """What a state in mid-run must agree on for training to resume from it."""
     return {
         "runs": [
             [run.run, run.schedule.to_json(), run.tokens, run.seed]

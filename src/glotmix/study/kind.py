@@ -131,7 +131,7 @@ class StudyKind(ABC, Generic[C]):
 
 
 def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finished:
-    """Run a study of any kind; interrupted and called again, it goes on where it stopped.
+    """Run a study of any kind; called again after an interruption, it resumes where it stopped.
 
     Raises:
         BadInput: the study, its corpus or its directory are wrong, or another process works on it.

@@ -98,7 +98,7 @@ class Status(Shown):
         if self.planned:
             table.add_row("runs complete", f"{self.complete} of {self.planned}")
         finished = self.report is not None and self.complete + len(self.diverged) >= self.planned
-        rest = "no; it is finished" if finished else "no; `glotmix run` goes on where it stopped"
+        rest = "no; it is finished" if finished else "no; `glotmix run` resumes where it stopped"
         table.add_row("at work", "yes" if self.is_worked_on else rest)
         if self.seconds_left is not None:
             table.add_row("time left", _duration(self.seconds_left))

@@ -225,7 +225,7 @@ def load_tokenizer(spec: str, base: Path) -> Tokenizer:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         expected = "train, a path, or the name of a model on the hub that has a tokenizer.json"
         raise BadInput(
-            f"tokenizer {spec!r} cannot be had: {reason}", where="tokens.tokenizer", expected=expected
+            f"cannot load the tokenizer {spec!r}: {reason}", where="tokens.tokenizer", expected=expected
         ) from None
 
 

@@ -76,7 +76,7 @@ def members(n: int) -> np.ndarray:
 
 
 def game_of(players: tuple[str, ...], targets: tuple[str, ...], payoff: Callable[[np.ndarray], np.ndarray]) -> Game:
-    """The complete game of a function from coalitions (booleans [C, L]) to payoffs [C, T] (of nobody: subtracted)."""
+    """The complete game of a function from coalitions (booleans [C, L]) to payoffs [C, T] (nobody: subtracted)."""
     value_CT = payoff(members(len(players)))
     return Game(players, targets, value_CT - value_CT[0])
 

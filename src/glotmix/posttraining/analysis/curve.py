@@ -111,7 +111,7 @@ def curves_from(table: pl.DataFrame, pivot: str) -> list[Curve]:
         raise BadInput(f"no column {missing[0]}", where="scores", expected=", ".join(COLUMNS))
     key = ["task", "trained", "base", "mix"]
     if table.select([*key, "n", "seed", "language"]).is_duplicated().any():
-        raise BadInput("a cell stands there twice", where="scores", expected="one row per cell and language")
+        raise BadInput("a cell is listed twice", where="scores", expected="one row per cell and language")
     if pivot not in table["language"]:
         raise BadInput(f"no scores of the pivot {pivot}", where="scores")
     curves = []

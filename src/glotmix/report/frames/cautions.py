@@ -22,7 +22,7 @@ class Caution:
     """One doubt."""
 
     level: Literal["fine", "look", "serious"]
-    """Whether it is settled, worth a look, or a reason to stop."""
+    """Whether it is settled, worth a look, or serious."""
     title: str
     """In a few words."""
     text: str

@@ -93,7 +93,7 @@ class CompareConfig(Section):
             except BadInput as error:
                 raise ValueError(str(error)) from None
         if len(set(methods)) < len(methods):
-            raise ValueError("a method stands there twice")
+            raise ValueError("a method is listed twice")
         return methods
 
     def as_training(self) -> TrainingConfig:

@@ -148,7 +148,7 @@ class InfluenceConfig(Section):
     @model_validator(mode="after")
     def _known(self) -> InfluenceConfig:
         if len(set(self.languages)) < len(self.languages):
-            raise ValueError("a language stands there twice")
+            raise ValueError("a language is listed twice")
         if missing := [name for name in self.zero_shot if name not in self.languages]:
             raise ValueError(f"zero_shot: {missing[0]} is none of the languages")
         names = [task.name for task in self.tasks]

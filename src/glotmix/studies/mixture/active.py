@@ -75,7 +75,9 @@ def train_chosen(
     failed: dict[str, str],
     seconds: Callable[[], float],
 ) -> tuple[list[PlannedRun], dict[str, str]]:
-    """Choose a batch, train it, and again, until there is a reason to stop; ``active.json`` keeps every decision.
+    """Choose a batch, train it, and again, until the question is settled or the budget is spent.
+
+    ``active.json`` keeps every decision.
 
     Args:
         study: its ``design.active`` says what is asked, and the budget.

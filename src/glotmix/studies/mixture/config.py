@@ -55,7 +55,7 @@ def _resolved(value: Any, field: str) -> Any:
         except BadInput as error:
             raise ValueError(f"{field}: {error}") from None
         if tag in tags:
-            raise ValueError(f"{field}: {tag} stands there twice")
+            raise ValueError(f"{field}: {tag} is listed twice")
         tags[tag] = one
     return tags
 
@@ -120,9 +120,10 @@ class StudyConfig(Section):
                     name: _resolved(value, f"{section}.{name}") if name in fields else value
                     for name, value in data[section].items()
                 }
-        if isinstance(groups := (data.get("optimize") or {}).get("groups"), dict):
+        limits = data.get("optimize")
+        if isinstance(limits, dict) and isinstance(groups := limits.get("groups"), dict):
             named = {name: _members(group, f"optimize.groups.{name}") for name, group in groups.items()}
-            data["optimize"] = {**data["optimize"], "groups": named}
+            data["optimize"] = {**limits, "groups": named}
         return data
 
     @model_validator(mode="after")
@@ -130,7 +131,7 @@ class StudyConfig(Section):
         names = [*self.languages, *self.outside]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"language {name} stands there twice (languages and outside together)")
+                raise ValueError(f"language {name} is listed twice (languages and outside together)")
         for field in ("floors", "ceilings", "current"):
             for name in getattr(self.optimize, field):
                 if name not in self.languages:

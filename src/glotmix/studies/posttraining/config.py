@@ -18,7 +18,6 @@ from glotmix.posttraining.grid import Cell, GridConfig, cells
 from glotmix.posttraining.judge import JudgeConfig
 from glotmix.posttraining.tasks import TASKS
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.posttraining.influence import SampleInfluenceConfig
 from glotmix.study.config import TrainingConfig
 from glotmix.study.training import sized
 from glotmix.sweep.config import SweepConfig
@@ -129,7 +128,7 @@ class PosttrainingConfig(Section):
         every = [self.pivot, *self.languages, *self.outside]
         for name in every:
             if every.count(name) > 1:
-                raise ValueError(f"language {name} stands there twice (pivot, languages and outside together)")
+                raise ValueError(f"language {name} is listed twice (pivot, languages and outside together)")
         for name in self.bases:
             if not name.replace("-", "").replace(".", "").isalnum():
                 raise ValueError(f"bases: {name!r} (expected letters, digits, '-' and '.')")
@@ -184,3 +183,16 @@ def _tag(name: str) -> str:
         return Language.resolve(name).tag
     except BadInput as error:  # pydantic adds the field, the caller the file
         raise ValueError(str(error)) from None
+
+
+class SampleInfluenceConfig(Section):
+    """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
+
+    test_samples: int = Field(8, ge=1)
+    """Test samples of each language."""
+    train_samples: int = Field(400, ge=10)
+    """Training samples that are scored at most, evenly from every language."""
+    top: int = Field(20, ge=1)
+    """How many count as the most influential."""
+    checkpoints: int = Field(5, ge=1)
+    """Moments of a proxy's training that are summed over, evenly spaced; of other models the last alone."""

@@ -15,35 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json
-from glotmix.config import Section
 from glotmix.estimate import Estimate
 from glotmix.posttraining.cell import Base, Setting, finetune, training_data, training_samples
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sample import Sample
 from glotmix.studies.posttraining.cells import Plan, one_thread_on, opened, order_of
+from glotmix.studies.posttraining.config import SampleInfluenceConfig
 from glotmix.studies.posttraining.findings import InfluenceRow
 from glotmix.study.narrator import Narrator
 from glotmix.sweep.executors.executor import Executor, Job
 from glotmix.sweep.order import follow
 
 KIND = "posttraining influence"
-
-
-class SampleInfluenceConfig(Section):
-    """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
-
-    test_samples: int = Field(8, ge=1)
-    """Test samples of each language."""
-    train_samples: int = Field(400, ge=10)
-    """Training samples that are scored at most, evenly from every language."""
-    top: int = Field(20, ge=1)
-    """How many count as the most influential."""
-    checkpoints: int = Field(5, ge=1)
-    """Moments of a proxy's training that are summed over, evenly spaced; of other models the last alone."""
 
 
 def influences(
