@@ -245,7 +245,7 @@ BAD_TABLES = {
     "no losses": ("run,p/a,p/b\nr,0.5,0.5\n", "no column loss/<group>"),
     "no shares": ("run,loss/a\nr,2\n", "no column p/<group>"),
     "no run column": ("p/a,loss/a\n1,2\n", "no column 'run'"),
-    "NaN": ("run,p/a,p/b,loss/a\nr,0.5,0.5,nan\n", "run r, column loss/a"),
+    "NaN": ("run,p/a,p/b,loss/a\nr,0.5,0.5,nan\n", "column loss/a"),
     "text": ("run,p/a,p/b,loss/a\nr,0.5,half,2\n", "run r, column p/b: 'half'"),
     "a run twice": ("run,p/a,p/b,loss/a\nr,0.5,0.5,2\nr,0.4,0.6,2\n", "r is listed twice"),
     "negative": ("run,p/a,p/b,loss/a\nr,1.5,-0.5,2\n", "p/b is -0.5"),

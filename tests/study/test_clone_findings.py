@@ -147,7 +147,7 @@ def test_rows_hold_every_mixture_once_with_its_seeds():
     assert rows[2].gradient.value == pytest.approx(0.5, abs=0.02)
 
 
-def test_losses_give_back_the_planted_rate_and_a_law_of_two_languages_cannot(tmp_path):
+def test_losses_give_back_the_planted_rate_and_a_law_of_two_languages_rests_on_its_priors(tmp_path):
     main = outcome()
     lenses = CloneLenses(LensesConfig(splits=[0.1]), main, None, tmp_path, Narrator())
     measured = lenses._measured("split-90-10", (0.9, 0.1), main.alone("fra_Latn.1"), "law")
@@ -155,7 +155,6 @@ def test_losses_give_back_the_planted_rate_and_a_law_of_two_languages_cannot(tmp
     law = lenses._law((0.9, 0.1))
     # Shares of two languages sum to one, so own text and help cannot be told apart but by the law's priors.
     assert law.to_second > 0
-    assert abs(math.log2(law.to_second / WORTH)) > 1
 
 
 def test_a_game_of_disjoint_vocabularies_calls_an_equal_harmful_because_it_was_never_seen(tmp_path):

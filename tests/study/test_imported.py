@@ -40,7 +40,9 @@ def test_six_sizes_four_fitted_two_predicted_within_eight_tenths_of_a_percent(tm
     fit, out = tmp_path / "fit.json", tmp_path / "predicted.csv"
     asked = ["--law", "own_ratio_floored", "--law", "shapley_law_joint", "--folds", "2", "--bootstrap", "20"]
     assert command("fit", tmp_path / "small.csv", *asked, "--out", fit) == 0
-    assert "Chosen by the error on the largest N: shapley_law_joint" in capsys.readouterr().out
+    told = " ".join(capsys.readouterr().out.split())
+    assert "Chosen by the error on the largest N of mixtures held out too" in told
+    assert "one standard error of the best: shapley_law_joint" in told
     assert command("predict", fit, tmp_path / "large.csv", "--out", out) == 0
     predicted = pl.read_csv(out)
     error = [np.abs(predicted[f"loss/{g}"] / large[f"loss/{g}"] - 1).mean() for g in GROUPS]
@@ -48,7 +50,9 @@ def test_six_sizes_four_fitted_two_predicted_within_eight_tenths_of_a_percent(tm
     told = json.loads(fit.read_text())
     assert set(told["beyond"]) == {"N", "D", "corners"}
     means = {law: np.mean([one["error"] for one in of.values()]) for law, of in told["beyond"]["N"]["scores"].items()}
-    assert means["shapley_law_joint"] < means["own_ratio_floored"] < 0.1 < means["null"]
+    assert means["shapley_law_joint"] < 0.01 < 0.1 < means["null"]
+    # It misses what it was fitted to by several times as much, so it is named and not judged on what was held out.
+    assert "own_ratio_floored" in told["holdout"]["problems"]
 
 
 def test_runs_kept_apart_judge_and_take_no_part_in_the_choice():
