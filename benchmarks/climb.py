@@ -106,10 +106,11 @@ def judged(truth: str, seed: int) -> dict[str, float | str]:
 
 
 def shown(results: dict) -> str:
-    """Mean errors in percent."""
-    lines = [f"| truth | {' | '.join(LAWS)} | **auto** | chosen |", "|" + "---|" * (len(LAWS) + 3)]
+    """Mean errors in percent, of the laws that the results hold."""
+    laws = [name for name in next(iter(results.values()))[0] if name not in ("chosen", "auto")]
+    lines = [f"| truth | {' | '.join(laws)} | **auto** | chosen |", "|" + "---|" * (len(laws) + 3)]
     for truth, rows in results.items():
-        cells = [f"{100 * np.mean([row[law] for row in rows]):.2f}" for law in LAWS]
+        cells = [f"{100 * np.mean([row[law] for row in rows]):.2f}" for law in laws]
         chosen = ", ".join(dict.fromkeys(row["chosen"] for row in rows))
         lines.append(
             f"| {truth} | {' | '.join(cells)} | **{100 * np.mean([r['auto'] for r in rows]):.2f}** | {chosen} |"

@@ -307,7 +307,7 @@ class Chats(Rows):
         source = self.sources[data[1] % len(self.sources) if len(data) > 1 else 0]
         path = self.path(data[:1] + data[2:])
         config = SourceConfig(source=source, path=str(path))
-        return read_all(config, "mathematics", ("spa_Latn", "eng_Latn"), self.folder)
+        return read_all(config, "mathematics", ("spa_Latn",), self.folder)
 
     def tree(self, data):
         return None if not data or data[0] % 8 else _parsed(data[2:], lambda v: data[:2] + json.dumps(v).encode())

@@ -88,9 +88,9 @@ class Objective(Brief, ABC):
         """Positions of the counting targets, [M]."""
         return np.array([t for t, target in enumerate(self.targets) if self.weights.get(target, 0) > 0])
 
-    @abstractmethod
     def scaled(self, loss: np.ndarray) -> np.ndarray:
-        """``x`` of the counting targets, [..., M], from losses [..., T]."""
+        """``x = a L`` of the counting targets, [..., M], from losses [..., T]."""
+        return np.asarray(loss[..., self.members] * self.slopes)
 
     @cached_property
     @abstractmethod
@@ -155,9 +155,6 @@ class Mean(Objective):
     def slopes(self) -> np.ndarray:
         return np.asarray(self._weight_M / self._weight_M.sum())
 
-    def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return np.asarray(loss[..., self.members] * self.slopes)
-
     def combine(self, x: np.ndarray) -> np.ndarray:
         total: np.ndarray = x.sum(axis=-1)
         return total
@@ -178,9 +175,6 @@ class Normalised(Objective):
     def slopes(self) -> np.ndarray:
         return np.asarray(self._weight_M / self._weight_M.sum() / self._best_M)
 
-    def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return np.asarray(loss[..., self.members] * self.slopes)
-
     def combine(self, x: np.ndarray) -> np.ndarray:
         total: np.ndarray = x.sum(axis=-1)
         return total
@@ -197,9 +191,6 @@ class Worst(Objective):
     @cached_property
     def slopes(self) -> np.ndarray:
         return np.asarray(self._weight_M / self._best_M)
-
-    def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         worst: np.ndarray = x.max(axis=-1)
@@ -252,9 +243,6 @@ class Quantile(Objective):
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "q": self.q}
-
-    def scaled(self, loss: np.ndarray) -> np.ndarray:
-        return np.asarray(loss[..., self.members] * self.slopes)
 
     def combine(self, x: np.ndarray) -> np.ndarray:
         return np.sort(x, axis=-1)[..., self._rank(x.shape[-1]) - 1]
