@@ -202,7 +202,7 @@ def run(name, label, schedule):
                     raise RuntimeError("\n".join(done.stderr.strip().splitlines()[-12:]))
                 steps = json.loads((folder / "steps.json").read_text())
         except (RuntimeError, subprocess.TimeoutExpired) as error:
-            return {"status": "failed", "why": str(error)[-1500:]}
+            return {"status": "failed", "why": str(error).strip().splitlines()[-1]}
         version = subprocess.run(
             [python, "-c", f"from importlib.metadata import version; print(version({distribution!r}))"],
             capture_output=True, text=True, check=True,
