@@ -102,3 +102,14 @@ def test_every_field_says_what_it_is():
         for name, field in section.model_fields.items():
             if not hasattr(field.annotation, "model_fields"):
                 assert field.description, f"{section.__name__}.{name} has no sentence"
+
+
+def test_names_that_moved_are_found_with_a_word_on_where_they_are():
+    import glotmix.config
+    from glotmix.corpus import readers
+
+    for module, name in [(glotmix.config, "load_study"), (glotmix.config, "ProxyConfig"), (readers, "open_reader")]:
+        with pytest.warns(DeprecationWarning, match=rf"{name} has moved: from glotmix\.\S+ import {name}"):
+            assert callable(getattr(module, name))
+    with pytest.raises(AttributeError, match="nothing"):
+        glotmix.config.nothing  # noqa: B018 - it is asked for

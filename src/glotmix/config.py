@@ -16,6 +16,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
 from glotmix.errors import BadInput, Problems
+from glotmix.registry import moved
 
 MAX_YAML_BYTES = 200_000
 """A study file is written by hand; a larger one is a mistake or an attack."""
@@ -147,3 +148,23 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[key] = value
     return result
+
+
+__getattr__ = moved(
+    {
+        "CorpusConfig": "glotmix.corpus.config:CorpusConfig",
+        "TokensConfig": "glotmix.tokens.config:TokensConfig",
+        "DesignConfig": "glotmix.mixture.config:DesignConfig",
+        "ActiveConfig": "glotmix.mixture.config:ActiveConfig",
+        "ProxyConfig": "glotmix.proxy.config:ProxyConfig",
+        "SweepConfig": "glotmix.sweep.config:SweepConfig",
+        "FitConfig": "glotmix.fit.config:FitConfig",
+        "OptimizeConfig": "glotmix.optimize.config:OptimizeConfig",
+        "TargetConfig": "glotmix.study.config:TargetConfig",
+        "ValidateConfig": "glotmix.studies.mixture.config:ValidateConfig",
+        "StudyConfig": "glotmix.studies.mixture.config:StudyConfig",
+        "load_study": "glotmix.studies.mixture.config:load_study",
+        "check": "glotmix.studies.mixture.config:check",
+    }
+)
+"""Sections stand beside their stages since 0.3; the old names go with 0.4."""

@@ -6,7 +6,8 @@ asked for. The same table validates a configuration's field (:attr:`Registry.kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -98,3 +99,20 @@ def load(place: str) -> Any:
     """What ``module:name`` names; its module is imported now."""
     module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def moved(places: Mapping[str, str]) -> Callable[[str], Any]:
+    """A module's ``__getattr__`` for names that stand elsewhere now: they are still found, with a warning.
+
+    Args:
+        places: old name to ``module:name``.
+    """
+
+    def find(name: str) -> Any:
+        if name not in places:
+            raise AttributeError(name)
+        module, _, attribute = places[name].partition(":")
+        warnings.warn(f"{name} has moved: from {module} import {attribute}", DeprecationWarning, stacklevel=2)
+        return load(places[name])
+
+    return find

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glotmix.registry import Registry
+from glotmix.registry import Registry, moved
 
 READERS = Registry(
     "reader",
@@ -18,3 +18,5 @@ READERS = Registry(
     },
 )
 """Name in the configuration to the class; imported when asked for, as some need large libraries."""
+__getattr__ = moved({"open_reader": "glotmix.corpus.readers.reader:open_reader"})
+"""It stands beside the readers' base class since 0.3; the old name goes with 0.4."""
