@@ -58,6 +58,19 @@ class AnalysisConfig(Section):
     """Resamples of the runs in the ablation."""
 
 
+class SampleInfluenceConfig(Section):
+    """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
+
+    test_samples: int = Field(8, ge=1)
+    """Test samples of each language."""
+    train_samples: int = Field(400, ge=10)
+    """Training samples that are scored at most, evenly from every language."""
+    top: int = Field(20, ge=1)
+    """How many count as the most influential."""
+    checkpoints: int = Field(5, ge=1)
+    """Moments of a proxy's training that are summed over, evenly spaced; of other models the last alone."""
+
+
 class PosttrainingConfig(Section):
     """The study file."""
 
@@ -183,16 +196,3 @@ def _tag(name: str) -> str:
         return Language.resolve(name).tag
     except BadInput as error:  # pydantic adds the field, the caller the file
         raise ValueError(str(error)) from None
-
-
-class SampleInfluenceConfig(Section):
-    """Influence (TracIn) of the fine-tuning samples of the largest cell of each task, seed 0, on the first base."""
-
-    test_samples: int = Field(8, ge=1)
-    """Test samples of each language."""
-    train_samples: int = Field(400, ge=10)
-    """Training samples that are scored at most, evenly from every language."""
-    top: int = Field(20, ge=1)
-    """How many count as the most influential."""
-    checkpoints: int = Field(5, ge=1)
-    """Moments of a proxy's training that are summed over, evenly spaced; of other models the last alone."""
