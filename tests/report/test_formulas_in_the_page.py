@@ -14,6 +14,7 @@ from glotmix.transfer.matrix import TransferMatrix
 
 LANGUAGES = ("spa", "rus", "tur", "jpn")
 TARGETS = (*LANGUAGES, "ita")
+UNIQUE_L = np.array([4e8, 6e7, 2e7, 5e6])
 
 
 def fitted(name, varies, rng):
@@ -24,7 +25,7 @@ def fitted(name, varies, rng):
     targets = LANGUAGES if "own" in law.needs else TARGETS
     fits = {}
     for target in targets:
-        problem = Problem(target, LANGUAGES, transfer, frozenset(varies))
+        problem = Problem(target, LANGUAGES, transfer, frozenset("unique" if one == "U" else one for one in varies))
         names = law.parameters(problem)
         low, high = law.bounds(problem)
         start = {
@@ -39,12 +40,17 @@ def fitted(name, varies, rng):
             "α": 0.3,
             "β": 0.35,
             "b": 0.4,
+            "R": 8.0,
+            "T": 6.0,
+            "a": 3.0,
+            "g": 0.2,
+            "n": 0.5,
         }
         centre = np.array([start.get(n, rng.normal(-1, 1) if n.startswith("a/") else 0.1) for n in names])
         around = centre * np.exp(rng.normal(0, 0.2, (31, len(names))))
         theta = np.clip(around, low + 1e-9, np.minimum(high, 1e3))
         fits[target] = TargetFit(problem, names, theta[0], "converged", 0.0, 40, 0.004, 1.0, theta[1:])
-    return Fit(law, LANGUAGES, targets, fits, 2.5e6, 3.0e8)
+    return Fit(law, LANGUAGES, targets, fits, 2.5e6, 3.0e8, UNIQUE_L)
 
 
 def mixtures(rng):
@@ -55,7 +61,7 @@ def mixtures(rng):
     return p
 
 
-@pytest.mark.parametrize("varies", ["", "N", "D", "ND"])
+@pytest.mark.parametrize("varies", ["", "N", "D", "ND", "U", "NU", "NDU"])
 @pytest.mark.parametrize("name", sorted(FORMS))
 def test_every_law_gives_the_same_numbers_in_the_page(browser, pages, name, varies):
     rng = np.random.default_rng(sorted(FORMS).index(name) + 10 * len(varies))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from rich.console import Group
 from rich.table import Table
+from scipy.stats import spearmanr
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
@@ -28,8 +29,18 @@ from glotmix.wording import listed
 
 USUAL_LAWS = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law", "shapley_law_data")
 """What ``--law auto`` compares."""
-REPEATING_LAWS = ("atlas",)
+REPEATING_LAWS = (
+    "atlas",
+    "shapley_law_repeated",
+    "shapley_law_data_repeated",
+    "own_ratio_repeated",
+    "shapley_law_overfit",
+)
 """What it compares beside these where D and unique tokens are known and something is repeated."""
+TURNING_LAWS = ("shapley_law_repeated",)
+"""What it compares beside these where passes are not known, and a loss rises with the target's own share."""
+RISING, LEAST_RISING = 0.01, 8
+"""Significance from which a loss is taken to rise, and runs that must be able to say so."""
 JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "capacity")
 """What it compares beside these where N or D varies."""
 CORRECTED_LAWS = ("shapley_law+gaussian_process",)
@@ -146,6 +157,8 @@ def fit_measurements(
     usual: tuple[str, ...] = USUAL_LAWS
     if repeated(measurements):
         usual = (*usual, *REPEATING_LAWS)
+    elif rising(measurements):
+        usual = (*usual, *TURNING_LAWS)
     if varying(measurements) & {"N", "D"}:
         usual = (*usual, *JOINT_LAWS)
     elif len(measurements) >= ENOUGH_TO_CORRECT:
@@ -217,6 +230,19 @@ def repeated(measurements: Measurements) -> bool:
     if measurements.unique_RL is None or not np.isfinite(measurements.D_R).all():
         return False
     return bool((measurements.p_RL * measurements.D_R[:, None] > measurements.unique_RL).any())
+
+
+def rising(measurements: Measurements) -> bool:
+    """Whether some target's loss rises with its own share, among the upper half of the shares that it was given."""
+    for target in set(measurements.targets) & set(measurements.languages):
+        own_R, loss_R = measurements.p_RL[:, measurements.languages.index(target)], measurements.loss(target)
+        seen_R = (own_R > 0) & np.isfinite(loss_R)
+        upper_R = seen_R & (own_R >= np.median(own_R[seen_R])) if seen_R.any() else seen_R
+        if upper_R.sum() >= LEAST_RISING and np.ptp(own_R[upper_R]) > 0 and np.ptp(loss_R[upper_R]) > 0:
+            rank = spearmanr(own_R[upper_R], loss_R[upper_R], alternative="greater")
+            if rank.pvalue < RISING:
+                return True
+    return False
 
 
 def _chosen_by(beyond: Mapping[str, Holdout]) -> str | None:

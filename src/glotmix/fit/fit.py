@@ -389,13 +389,16 @@ def fit(
 
 
 def varying(measurements: Measurements) -> frozenset[str]:
-    """Which of "N" and "D" take values that differ by more than one percent; "unique" where these tokens are known."""
+    """Which of "N" and "D" take values that differ by more than one percent; "unique" where passes are known: D and the
+    unique tokens of every language."""
 
     def varied(x_R: np.ndarray) -> bool:
         return bool(np.isfinite(x_R).all() and x_R.max() > 1.01 * x_R.min())
 
     names = {name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R)}
-    return frozenset(names | ({"unique"} if measurements.unique_RL is not None else set()))
+    unique_RL = measurements.unique_RL
+    passes = unique_RL is not None and np.isfinite(measurements.D_R).all() and bool((unique_RL > 0).all())
+    return frozenset(names | ({"unique"} if passes else set()))
 
 
 def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix | None) -> None:

@@ -28,8 +28,8 @@ class Problem(Brief):
     transfer: TransferMatrix | None = None
     """Shapley values (or another lens), for laws that use them."""
     varies: frozenset[str] = frozenset()
-    """Which of "N" and "D" take several values in the runs fitted to, and "unique" if unique tokens are known; a law
-    leaves out terms that cannot be seen."""
+    """Which of "N" and "D" take several values in the runs fitted to, and "unique" if passes are known (D and unique
+    tokens); a law leaves out terms that cannot be seen."""
 
     @property
     def own(self) -> int | None:

@@ -16,6 +16,7 @@ from glotmix.errors import BadInput
 from glotmix.laws import scale
 from glotmix.laws.effective_share import EffectiveShare, box_cox, effective_share
 from glotmix.laws.law import Inputs, Law, LawValue, Problem
+from glotmix.laws.priors import Told, log_normal, normal, of_parameters
 
 GAMMA_PRIOR = (0.04, 0.03)
 """Mean and standard deviation of γ. This prior and the next two are the spread of fits to the 13 targets of RegMix's
@@ -94,9 +95,9 @@ class ShapleyLaw(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        told += [_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
-        return _prior(theta_P, told)
+        told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        told += [log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
+        return of_parameters(theta_P, told)
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,9 @@ class ShapleyLawPrior(ShapleyLaw):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        told += [_log_normal(at["b"], SLOPE_PRIOR)]
-        distance, rows = _prior(theta_P, told)
+        told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        told += [log_normal(at["b"], SLOPE_PRIOR)]
+        distance, rows = of_parameters(theta_P, told)
         gap_S, b = _gaps(problem), theta_P[-1]
         w = np.array([i for name, i in at.items() if name.startswith("w/")], dtype=int)
         around = (np.log(theta_P[w]) + gap_S / b) / VALUE_SPREAD
@@ -182,8 +183,8 @@ class ShapleyLawFixed(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        return _prior(theta_P, [*told, _log_normal(at["b"], SLOPE_PRIOR)])
+        told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        return of_parameters(theta_P, [*told, log_normal(at["b"], SLOPE_PRIOR)])
 
     def _kept(self, problem: Problem) -> np.ndarray:
         return np.array([not name.startswith("w/") for name in ShapleyLaw().parameters(problem)])
@@ -240,9 +241,11 @@ class ShapleyLawData(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [*_exponent_priors(at), *[_log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]]
+        told = [*_exponent_priors(at), *[log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]]
         # Where D does not vary, β bends the curve over mixtures, of which the published exponents say nothing.
-        return _prior(theta_P, told + _size_priors({k: i for k, i in at.items() if k != "β" or "D" in problem.varies}))
+        return of_parameters(
+            theta_P, told + _size_priors({k: i for k, i in at.items() if k != "β" or "D" in problem.varies})
+        )
 
 
 def _share_names(problem: Problem) -> tuple[str, ...]:
@@ -291,31 +294,9 @@ def _gaps(problem: Problem) -> np.ndarray:
     return np.asarray(np.maximum(np.delete(value_L[problem.own] - value_L, problem.own), 0.0))
 
 
-Told = tuple[int, float, float, bool]
-"""A prior on one parameter: its place in θ, mean or median, standard deviation, whether of the logarithm."""
-
-
-def _normal(at: int, prior: tuple[float, float]) -> Told:
-    return at, *prior, False
-
-
-def _log_normal(at: int, prior: tuple[float, float]) -> Told:
-    return at, *prior, True
-
-
 def _exponent_priors(at: dict[str, int]) -> list[Told]:
-    return [_log_normal(at[name], prior) for name, prior in (("κ", KAPPA_PRIOR), ("ν", NU_PRIOR)) if name in at]
+    return [log_normal(at[name], prior) for name, prior in (("κ", KAPPA_PRIOR), ("ν", NU_PRIOR)) if name in at]
 
 
 def _size_priors(at: dict[str, int]) -> list[Told]:
-    return [_log_normal(at[name], EXPONENT_PRIOR) for name in ("α", "β") if name in at]
-
-
-def _prior(theta_P: np.ndarray, told: list[Told]) -> tuple[np.ndarray, np.ndarray]:
-    """Standardised distances [K] and their derivatives [K, P]."""
-    distance, rows = np.zeros(len(told)), np.zeros((len(told), len(theta_P)))
-    for k, (at, middle, spread, logarithmic) in enumerate(told):
-        x = theta_P[at]
-        distance[k] = (np.log(x / middle) if logarithmic else x - middle) / spread
-        rows[k, at] = 1 / (spread * x) if logarithmic else 1 / spread
-    return distance, rows
+    return [log_normal(at[name], EXPONENT_PRIOR) for name in ("α", "β") if name in at]

@@ -10,7 +10,8 @@ import numpy as np
 from glotmix.laws import scale
 from glotmix.laws.effective_share import box_cox
 from glotmix.laws.law import Inputs, LawValue, Problem
-from glotmix.laws.shapley_law import ShapleyLaw, _normal, _prior, _share, _share_columns, _share_names
+from glotmix.laws.priors import normal, of_parameters
+from glotmix.laws.shapley_law import ShapleyLaw, _share, _share_columns, _share_names
 
 RHO_PRIOR = (0.5, 0.5)
 """Mean and standard deviation of ρ: half way between a mixture that only adds to the loss (0) and one that scales all
@@ -103,8 +104,8 @@ class ShapleyLawJoint(ShapleyLaw):
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         distance, rows = super().prior(problem, theta_P)
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [_normal(at[name], prior) for name, prior in (("ρ", RHO_PRIOR), ("δ", DELTA_PRIOR)) if name in at]
-        more, more_rows = _prior(theta_P, told)
+        told = [normal(at[name], prior) for name, prior in (("ρ", RHO_PRIOR), ("δ", DELTA_PRIOR)) if name in at]
+        more, more_rows = of_parameters(theta_P, told)
         return np.concatenate([distance, more]), np.vstack([rows, more_rows])
 
 

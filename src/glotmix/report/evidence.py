@@ -120,6 +120,16 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """What a law of text that is read again needs to know in the page."""
+
+    unique: tuple[float, ...] | None
+    """Unique tokens in the order of the languages; None where passes are not known."""
+    added: bool
+    """Whether what is learned by heart is added to the loss."""
+
+
+@dataclass(frozen=True)
 class LawFit:
     """A fitted law, as the page evaluates it: parameters by name, one row per target (see ``report.fitted``)."""
 
@@ -147,6 +157,8 @@ class LawFit:
     """Model size that predictions are for."""
     D: float = float("nan")
     """Training tokens that predictions are for."""
+    repeats: Repeats | None = None
+    """For laws of text that is read again."""
 
 
 @dataclass(frozen=True)

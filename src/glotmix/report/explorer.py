@@ -84,6 +84,7 @@ def law_data(law: LawFit) -> dict[str, Any]:
         "resamples": _resamples(law),
         "N": None if np.isnan(law.N) else law.N,
         "D": None if np.isnan(law.D) else law.D,
+        "repeats": None if law.repeats is None else {"unique": law.repeats.unique, "added": law.repeats.added},
     }
 
 

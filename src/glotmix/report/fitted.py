@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from glotmix.fit.fit import Fit, TargetFit
+from glotmix.laws.repetition import Repeated
 from glotmix.laws.shapley_law import ShapleyLawFixed, _gaps
-from glotmix.report.evidence import LawFit
+from glotmix.report.evidence import LawFit, Repeats
 
 FORMS = {
     "null": "null",
@@ -18,6 +19,10 @@ FORMS = {
     "shapley_law_fixed": "shapley_law",
     "shapley_law_data": "shapley_law_data",
     "shapley_law_joint": "shapley_law_joint",
+    "shapley_law_repeated": "shapley_law_joint",
+    "shapley_law_data_repeated": "shapley_law_data",
+    "shapley_law_overfit": "shapley_law_data",
+    "own_ratio_repeated": "own_ratio_floored",
 }
 """Law to its formula in assets/law.js; another law (a black box) is not evaluated in the page."""
 
@@ -52,7 +57,16 @@ def law_fit(fitted: Fit) -> LawFit | None:
         varies=at[0].problem.varies,
         N=fitted.N,
         D=fitted.D,
+        repeats=_repeats(fitted, at[0]),
     )
+
+
+def _repeats(fitted: Fit, at: TargetFit) -> Repeats | None:
+    if not isinstance(fitted.law, Repeated):
+        return None
+    known = "unique" in at.problem.varies
+    unique = fitted.unique_L.tolist() if known and fitted.unique_L is not None else None
+    return Repeats(None if unique is None else tuple(unique), fitted.law.added)
 
 
 def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.ndarray]:
@@ -63,8 +77,12 @@ def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.n
         for source, gap in zip(others, _gaps(at.problem), strict=True):
             columns[f"w/{source}"] = np.exp(np.maximum(-gap / columns["b"], -60))
     if "κ" in columns:
-        columns.pop("b", None)
+        if not isinstance(fitted.law, Repeated):  # there b is the loss per e-fold, by which the values tell the weights
+            columns.pop("b", None)
         columns.setdefault("ν", np.ones(len(theta_BP)))
         columns |= {f"w/{fitted.languages[one]}": np.ones(len(theta_BP)) for one in [at.problem.own] if one is not None}
+    if isinstance(fitted.law, Repeated):  # a target outside the mixture has no text to learn by heart
+        further = {name: np.ones(len(theta_BP)) for name in fitted.law.of_own_text(at.problem)}
+        columns = further | columns
     weights = [f"{kind}/{language}" for kind in "aw" for language in fitted.languages]
     return {name: columns[name] for name in (*sorted(set(columns) - set(weights)), *weights) if name in columns}

@@ -1,7 +1,8 @@
 "use strict";
 // Laws in the page, with the formulas of src/glotmix/laws. All have the form L_t = f(x_t; theta, N, D) in one number x_t
 // per target: the target's own share, a weighted sum of shares, or the log of the effective share. So a loss, its interval
-// and its slope by every share come from x_t and its own slopes.
+// and its slope by every share come from x_t and its own slopes. Laws of text that is read again take what the shares are
+// worth after all passes in their place.
 
 function unpack(text, bits) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
@@ -72,13 +73,14 @@ const FORMULAS = {
     slope: (x, q, s, d) => -q.β * q.B * Math.exp(-q.β * (x + d)),
   },
 };
-const TINY = 1e-9, NOTHING = 1e-200;
+const TINY = 1e-9, NOTHING = 1e-200, LEFT = 1e-3;
 
 class Law {
   constructor(data) {
     Object.assign(this, { name: data.name, languages: data.languages, targets: data.targets, formula: data.formula });
     Object.assign(this, { N: data.N, D: data.D, varies: new Set(data.varies) });
     this.form = FORMULAS[data.form];
+    this.repeats = data.repeats; // null, or the unique tokens of each language (null: not known) and whether h is added
     this.names = data.parameters;
     this.L = data.languages.length;
     this.T = data.targets.length;
@@ -91,6 +93,8 @@ class Law {
     const index = new Map(data.languages.map((name, i) => [name, i]));
     this.own = data.targets.map((name) => (index.has(name) ? index.get(name) : -1));
     this.logs = new Float64Array(this.L);
+    this.worth = new Float64Array(this.L);
+    this.again = { slope: new Float64Array(this.L), byMean: new Float64Array(this.L), h: 0 };
     this.scratch = {};
   }
 
@@ -105,8 +109,47 @@ class Law {
   }
 
   take(p) {
+    this.given = p;
     this.p = p;
-    for (let l = 0; l < this.L; l++) this.logs[l] = p[l] > 0 ? Math.log(Math.max(p[l], TINY)) : -Infinity;
+    this.takeLogs();
+  }
+
+  takeLogs() {
+    for (let l = 0; l < this.L; l++) this.logs[l] = this.p[l] > 0 ? Math.log(Math.max(this.p[l], TINY)) : -Infinity;
+  }
+
+  // what the shares given are worth to target t after all passes, and h, how far its text is learned by heart
+  readAgain(q, t) {
+    const { unique } = this.repeats, own = this.own[t], p = this.given, again = this.again, D = this.D;
+    let mean = 0;
+    again.h = 0;
+    for (let l = 0; l < this.L; l++) {
+      const passes = unique ? (p[l] * D) / unique[l] : 0, decay = passes > 1 ? Math.exp(-(passes - 1) / q.R) : 1;
+      this.worth[l] = passes > 1 ? (unique[l] * (1 + (1 - decay) * q.R)) / D : p[l];
+      again.slope[l] = decay;
+      again.byMean[l] = passes > 1 ? 2 * passes : 1;
+      mean += p[l] * Math.max(passes, 1);
+    }
+    if (own >= 0) {
+      let logX = Math.log(Math.max(p[own], TINY));
+      if (unique) {
+        logX += Math.log(D / unique[own]);
+        logX += q.b * (Math.log(mean) - logX);
+      }
+      const power = Math.exp(q.a * (logX - Math.log(q.T)));
+      const s = (q.g ?? 1) * (q.n === undefined ? 1 : Math.exp(q.n * Math.log((this.N * mean) / D)));
+      again.h = s * Math.log1p(power);
+      again.byX = (s * power * q.a) / (1 + power);
+      again.mean = mean;
+      again.fresh = this.worth[own];
+      if (!this.repeats.added) {
+        const kept = LEFT + (1 - LEFT) * Math.exp(-again.h);
+        this.worth[own] *= kept;
+        again.slope[own] *= kept;
+      }
+    }
+    this.p = this.worth;
+    this.takeLogs();
   }
 
   parameters(theta, row) {
@@ -127,6 +170,7 @@ class Law {
   // x of target t under the mixture taken last
   effective(theta, row, t, q) {
     const kind = this.form.kind, end = row + this.P;
+    if (this.repeats) this.readAgain(q, t);
     if (kind === "own") return this.own[t] < 0 ? 0 : this.p[this.own[t]];
     let x = 0;
     if (kind === "sum") {
@@ -141,7 +185,8 @@ class Law {
 
   at(theta, row, t) {
     const q = this.parameters(theta, row);
-    return this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
+    const loss = this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
+    return this.repeats && this.repeats.added ? loss + this.again.h : loss;
   }
 
   // losses [T]; only of some targets (the others stay 0), where these are told
@@ -175,6 +220,21 @@ class Law {
 
   // adds c dL_t/dp to gradient, at the mixture taken last
   addGradient(t, c, gradient) {
+    if (!this.repeats) return this.addSlopes(t, c, gradient);
+    const byWorth = new Float64Array(this.L), own = this.own[t], again = this.again, q = this.scratch;
+    this.addSlopes(t, c, byWorth);
+    for (let l = 0; l < this.L; l++) gradient[l] += byWorth[l] * again.slope[l];
+    if (own < 0) return;
+    const byH = this.repeats.added ? c : -byWorth[own] * again.fresh * (1 - LEFT) * Math.exp(-again.h);
+    const b = this.repeats.unique ? q.b : 0;
+    gradient[own] += (byH * again.byX * (1 - b)) / Math.max(this.given[own], TINY);
+    if (!this.repeats.unique) return;
+    const byMean = byH * (again.byX * b + (q.n ?? 0) * again.h);
+    for (let l = 0; l < this.L; l++) gradient[l] += (byMean * again.byMean[l]) / again.mean;
+  }
+
+  // the same by the shares that the law takes
+  addSlopes(t, c, gradient) {
     const row = t * this.P, theta = this.theta, q = this.parameters(theta, row), kind = this.form.kind;
     const x = this.effective(theta, row, t, q), slope = c * this.form.slope(x, q, this.scaleTerms(q), this.logD());
     if (kind === "own") {
