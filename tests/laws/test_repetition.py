@@ -12,6 +12,7 @@ from glotmix.fit.choice import REPEATING_LAWS, TURNING_LAWS, repeated, rising
 from glotmix.fit.splits import fold_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Problem
+from glotmix.laws.repetition import memorised
 from glotmix.measurements import Measurements, read_runs
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
@@ -109,20 +110,14 @@ def test_text_that_is_read_once_is_what_it_was(name: str) -> None:
     np.testing.assert_allclose(here, there, rtol=1e-9)
 
 
-@pytest.mark.parametrize("name", NEW)
-def test_a_larger_model_has_learned_its_text_by_heart_sooner(name: str) -> None:
-    law = find_law(name)
-    problem = Problem("deu", LANGUAGES, None, frozenset({"N", "unique"}))
-    p_RL = np.tile([0.4, 0.2, 0.2, 0.2], (2, 1))
-    passes = [2.0, 60.0]
-    varied = Inputs(mixtures(0)[:9], np.full(9, 1e6), np.full(9, 1e6), np.full((9, 4), 1e6))
-    rise = []
-    for N in (1e5, 1e8):
-        inputs = Inputs(p_RL, np.full(2, N), np.full(2, 1e6), np.array([[4e5 / e, 1e6, 1e6, 1e6] for e in passes]))
-        theta_P = law.starts(problem, varied, np.linspace(2, 3, 9), 1, np.random.default_rng(0))[0]
-        loss_R = law.predict(problem, theta_P, inputs)
-        rise.append(loss_R[1] - loss_R[0])
-    assert rise[1] > rise[0] > 0
+def test_a_larger_model_and_a_run_of_less_fresh_text_have_learned_more_by_heart() -> None:
+    problem = Problem("nld", LANGUAGES, None, frozenset({"N", "unique"}))
+    theta = {"T": 18.0, "a": 4.0, "b": 0.33, "g": 1.0, "n": 1.0}
+    p_RL = np.array([[0.6, 0.2, 0.2, 0.0], [0.6, 0.2, 0.2, 0.0], [0.0, 0.2, 0.2, 0.6]])
+    inputs = Inputs(p_RL, np.array([1e5, 1e6, 1e5]), np.full(3, D), np.tile(UNIQUE_L, (3, 1)))
+    small, large, stale = memorised(problem, theta, inputs).h_R
+    assert large == pytest.approx(10 * small)
+    assert stale > 2 * small
 
 
 def test_they_are_tried_where_something_is_repeated() -> None:
