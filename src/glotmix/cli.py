@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from glotmix.commands import (
     export,
     fields,
     fit,
+    handoff,
     influence,
     listings,
     optimize,
@@ -22,7 +24,7 @@ from glotmix.commands import (
     study,
 )
 from glotmix.commands.output import abandon_output, fail, prepare_console
-from glotmix.errors import GlotmixError
+from glotmix.errors import GlotmixError, Waiting
 
 app = typer.Typer(
     name="glotmix",
@@ -36,6 +38,8 @@ COMMANDS = (
     compare.compare,
     compare.methods,
     study.census,
+    handoff.design,
+    handoff.collect,
     fit.fit,
     predict.predict,
     shapley.shapley,
@@ -58,13 +62,16 @@ for command in COMMANDS:
 
 
 def main() -> None:
-    """Entry point: errors become one line and an exit code (1 failed, 2 bad input)."""
+    """Entry point: errors become one line and an exit code (1 failed, 2 bad input, 3 waiting for another's trainer)."""
     # Before torch is loaded. By default threads that wait for each other spin, also for one whose core another
     # process has (a sweep's worker, a browser): a pass then takes many times as long (benchmarks/threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     prepare_console()
     try:
         app()
+    except Waiting as waiting:
+        print(waiting, file=sys.stderr)
+        sys.exit(waiting.exit_code)
     except GlotmixError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:

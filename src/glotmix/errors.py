@@ -59,6 +59,21 @@ class Stopped(GlotmixError):
     exit_code = 130
 
 
+class Waiting(GlotmixError):
+    """Everything that can be done here is done; runs that are trained elsewhere have not come back yet."""
+
+    exit_code = 3
+
+    def __init__(self, runs: Sequence[str], guide: object):
+        """
+        Args:
+            runs: names of the runs that are waited for.
+            guide: file that tells what to run, and where results go.
+        """
+        self.runs, self.guide = tuple(runs), guide
+        super().__init__(f"{len(runs)} run{'s wait' if len(runs) != 1 else ' waits'} for your trainer: {guide}")
+
+
 class MissingExtra(GlotmixError):
     """An optional dependency is not installed; the message says which extra brings it."""
 

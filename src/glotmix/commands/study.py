@@ -20,7 +20,7 @@ def run(
     out: Out = None,
     overrides: Overrides = None,
     scale: Scale = None,
-    executor: Annotated[str | None, typer.Option(help="local, ray or slurm.")] = None,
+    executor: Annotated[str | None, typer.Option(help="local, ray, slurm or external.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray: the cluster's address, or auto.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
     as_json: Json = False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
@@ -79,6 +79,8 @@ class Exporter(ABC):
     """What follows from the tokens per document."""
     writes: ClassVar[Literal["weights", "counts"]] = "weights"
     """Whether the files hold weights, or whole numbers of rows, which are shares to within a row only."""
+    flags: ClassVar[Sequence[str]] = ()
+    """Words that tell the trainer shape, length, seed and learning rate of one run (:mod:`glotmix.exporters.flags`)."""
     path_template: ClassVar[str] = "data/{language}"
     """Where data is expected unless the request says so."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from glotmix.config import Section, checked, read_study
-from glotmix.errors import BadInput, refuse
+from glotmix.errors import BadInput, Waiting, refuse
 from glotmix.notebook import Shown
 from glotmix.study.config import TrainedBy
 from glotmix.study.directory import CONFIGURATION, StudyDirectory
@@ -80,6 +80,8 @@ class StudyKind(ABC, Generic[C]):
     """Its fields; ``kind`` is one of them, but for mixtures."""
     fixed: ClassVar[tuple[str, ...]]
     """Fields that determine what is trained: a directory belongs to one value of them."""
+    hands_off: ClassVar[bool] = False
+    """Whether its runs may be trained by somebody else's trainer (``sweep.executor: external``)."""
 
     def load(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> C:
         """Read and check a study file of this kind.
@@ -136,6 +138,7 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
     Raises:
         BadInput: the study, its corpus or its directory are wrong, or another process works on it.
         GlotmixError: what it trains failed, the disk is full, or the mirror does not answer.
+        Waiting: runs that are trained elsewhere have not come back.
     """
     config = kind.resolved(config)
     if not (there := directory.path.exists()):  # what is refused leaves nothing
@@ -148,7 +151,12 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
         if (mirror := directory.mirror) is not None and (fetched := mirror.pull()):
             directory.narrator.say(f"Fetched {len(fetched)} finished results from {url}")
         directory.claim(config, kind.fixed)
-        finished = kind.work(config, directory)
+        try:
+            finished = kind.work(config, directory)
+        except Waiting:  # what is handed off and what has come back may be needed on another machine
+            if mirror is not None:
+                mirror.push()
+            raise
         if mirror is not None:
             mirror.push()
         return finished

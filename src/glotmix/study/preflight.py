@@ -19,6 +19,7 @@ from glotmix.corpus.readers.reader import Reader, open_reader
 from glotmix.errors import BadInput, MissingExtra, Problems
 from glotmix.language import Language
 from glotmix.study.config import TrainedBy
+from glotmix.sweep.executors import EXECUTORS
 from glotmix.tokens.counting import Counted, count_tokens
 
 COUNTED_BYTES = 8 << 20
@@ -32,6 +33,8 @@ ROOM = 2.0
 class Checks(Protocol):
     """What a kind of study knows to be wrong with one: see :class:`glotmix.study.kind.StudyKind`."""
 
+    @property
+    def hands_off(self) -> bool: ...
     def trained_by(self, config: Any) -> TrainedBy | None: ...
     def problems(self, config: Any, base: Path) -> list[BadInput]: ...
     def problems_of_tokens(self, config: Any, unique: Mapping[str, int]) -> list[BadInput]: ...
@@ -47,6 +50,11 @@ def preflight(kind: Checks, config: Any, base: Path, out: Path) -> list[BadInput
         out: directory where results will go.
     """
     found = [*kind.problems(config, base)]
+    executor = getattr(getattr(config, "sweep", None), "executor", "local")
+    if EXECUTORS.find(executor).elsewhere and not kind.hands_off:
+        others = " | ".join(name for name in EXECUTORS if not EXECUTORS.find(name).elsewhere)
+        what = f"{executor}: studies of this kind are trained by glotmix's own engine"
+        found.append(BadInput(what, where="sweep.executor", expected=others))
     if (training := kind.trained_by(config)) is not None:
         counted, problems = corpus_problems(training, base, out)
         found += problems

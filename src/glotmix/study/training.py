@@ -29,6 +29,7 @@ from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.precision import settled
 from glotmix.study.status import Progress
+from glotmix.sweep.executors import EXECUTORS
 from glotmix.sweep.executors.executor import Executor, open_executor
 from glotmix.sweep.loggers import LOGGERS
 from glotmix.sweep.sweep import SweepSpec, SweepTally, run_sweep, tables, write_tables
@@ -99,13 +100,18 @@ class Training:
         """The training of a study in its directory."""
         return Training(config, directory.base, directory.path, directory.narrator, directory.mirror)
 
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether somebody else's trainer trains the runs, so that nothing is known or measured of this machine."""
+        return bool(EXECUTORS.find(self.config.sweep.executor).elsewhere)
+
     def tokens(self) -> TokenStore:
         """Read, split and tokenise the corpus, or open the store that is there."""
         config = self.config
         languages = [*config.languages, *config.outside]
         reader = open_reader(config.corpus, languages, self.base)
         scatter = ExecutorTokenizer(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries)
-        alone = config.sweep.executor == "local" and config.sweep.workers == 1
+        alone = self.is_elsewhere or (config.sweep.executor == "local" and config.sweep.workers == 1)
         with self.narrator.bar("Reading the corpus") as advance:
             return build_store(
                 self.directory / "tokens",
@@ -183,9 +189,10 @@ class Training:
             proxy=config.proxy,
             available=self.available(store),
             targets=(*config.languages, *config.outside),
-            precision=self.precision().precision,
-            stack=self._stack(store, runs),
-            device=self.device(),
+            precision="float32" if self.is_elsewhere else self.precision().precision,
+            stack=1 if self.is_elsewhere else self._stack(store, runs),
+            device="cpu" if self.is_elsewhere else self.device(),
+            trainer=(config.sweep.trainer or "") if self.is_elsewhere else "",
             devices_per_run=config.sweep.devices_per_run,
             sizes=dict(self.sizes),
             available_at={size: self.available(store, proxy) for size, proxy in self.sizes.items()},
@@ -212,6 +219,8 @@ class Training:
     def executor(self) -> Executor:
         """What runs the proxies: as many side by side as the study says, else one per core or per GPU."""
         sweep = self.config.sweep
+        if self.is_elsewhere:
+            return open_executor(sweep)
         if sweep.workers is None and self.device() == "cuda":
             sweep = sweep.model_copy(update={"workers": max(1, gpus() // sweep.devices_per_run)})
         elif sweep.workers is None and sweep.devices_per_run > 1:
@@ -220,6 +229,8 @@ class Training:
 
     def processes_here(self) -> int:
         """Processes side by side on one machine, for measuring how to pack; starts no cluster."""
+        if self.is_elsewhere:
+            return 1
         if self.config.sweep.executor == "local":
             return self.executor().workers
         return min(self.config.sweep.workers or LARGEST_NODE, len(os.sched_getaffinity(0)))
@@ -263,7 +274,11 @@ class Training:
                 what = f"{label}: {tally.done} of {tally.total} runs{failed}"
                 advance(what, tally.tokens_done, tally.tokens_total)
 
-            failed = run_sweep(runs, spec, executor, retries=self.config.sweep.retries, progress=show)
+            try:
+                failed = run_sweep(runs, spec, executor, retries=self.config.sweep.retries, progress=show)
+            finally:
+                for remark in executor.remarks:
+                    self.narrator.say(f"  {remark}")
         if shown is not None:
             shown.look(now=True)
         for run, reason in failed.items():

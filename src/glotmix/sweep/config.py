@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from glotmix.config import Section
+from glotmix.exporters import EXPORTERS
 from glotmix.sweep.executors import EXECUTORS
 from glotmix.sweep.loggers import LOGGERS
 
@@ -32,6 +33,15 @@ class SweepConfig(Section):
     """SLURM: options of ``sbatch`` without their dashes (partition, time, account, gres)."""
     array: int = Field(1000, ge=1)
     """SLURM: most tasks in one array."""
+    trainer: Annotated[str, EXPORTERS.known] | None = None
+    """External: the exporter whose trainer trains the runs (``glotmix exporters``)."""
+    command: str | None = None
+    """External: what trains one run (``bash train.sh {run_dir} {arguments}``); in braces may stand run_dir, results,
+    run, arguments, seed, steps, tokens, N, batch, sequence_length and learning_rate."""
+    data: str | dict[str, str] | None = None
+    """External: where your data lies for the trainer, ``{language}`` in it, or a path per language."""
+    results: list[str] = Field(default_factory=list)
+    """External: files or folders in which results are looked for, beside ``handoff/results``."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where proxies train; ``auto`` takes the GPUs where there are any."""
     devices_per_run: int = Field(1, ge=1)

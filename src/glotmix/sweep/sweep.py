@@ -22,7 +22,7 @@ import polars as pl
 
 from glotmix.artifact import canonical_json, fingerprint, open_artifact, put, read_json, write_json
 from glotmix.artifact import failure_of as note_of_failure
-from glotmix.errors import Corrupt, GlotmixError
+from glotmix.errors import Corrupt, GlotmixError, Waiting
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.proxy.config import ProxyConfig
@@ -80,6 +80,8 @@ class SweepSpec:
     """Of the matrix products of every proxy whose own says ``auto``: decided by the driver, never by a worker."""
     available_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Rung of the ladder to ``available`` of its proxies."""
+    trainer: str = ""
+    """Whose trainer trains the runs: an exporter's name; empty for glotmix's own engine."""
     watch: bool = False
     """Whether losses on training text are measured too; the last quarter of the held-out text is then kept for methods
     that learn from held-out text, and losses are measured on the rest."""
@@ -102,6 +104,7 @@ class SweepSpec:
             "targets": list(self.targets),
             "run": run.to_json(),
             **({"watch": True} if self.watch else {}),
+            **({"trainer": self.trainer} if self.trainer else {}),
         }
 
 
@@ -152,6 +155,7 @@ def run_sweep(
 
     Raises:
         BadInput: a run directory was made by another configuration.
+        Waiting: runs that are trained elsewhere have not come back yet; what has come is kept.
     """
     groups = {name_of(group): group for group in pack(plan, spec.stack)}
     missing = {name: group for name, group in groups.items() if not all(is_complete(run, spec) for run in group)}
@@ -160,8 +164,12 @@ def run_sweep(
     for attempt in range(retries + 1 if missing else 0):
         jobs = [_job(name, group, spec) for name, group in missing.items()]
         failed.clear()
+        waiting: dict[str, str] = {}
         for end in executor.run(jobs, tick):
             group = missing[end.job.name]
+            if end.waits:
+                waiting |= {run.run: end.reason for run in group}
+                continue
             lost = [run for run in group if not is_complete(run, spec)]
             reason = end.reason or f"exit code {end.returncode}"
             failed.update({run.run: reason for run in lost})
@@ -169,7 +177,9 @@ def run_sweep(
             if not lost:
                 del missing[end.job.name]
             tick()
-        if not missing or attempt == retries:
+        if waiting:
+            raise Waiting(list(waiting), next(iter(waiting.values())))
+        if not missing or attempt == retries or executor.elsewhere:
             break
     tick()
     return failed
@@ -214,6 +224,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
             "device": spec.device,
             "runs": [run.to_json() for run in group],
             "watch": spec.watch,
+            "trainer": spec.trainer,
             "made_from": {run.run: spec.made_from(run) for run in group},
         },
         durable=False,
@@ -279,6 +290,7 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
     runs: list[dict[str, Any]] = []
     losses: list[dict[str, Any]] = []
     languages = list(spec.available)
+    realised = _realised(plan, spec, failed)
     for planned in plan:
         mixture = planned.schedule.average()
         row: dict[str, Any] = {"run": planned.run, "role": planned.role, "seed": planned.seed}
@@ -287,9 +299,8 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         else:
             result = _result(planned, spec)
             row |= {key: result[key] for key in ("N", "D", "C", "status", "reason")}
-            if planned.adaptive is not None:
-                total = sum(result["tokens"].values())
-                mixture = Mixture({name: count / total for name, count in result["tokens"].items()})
+            if planned.run in realised:
+                mixture = realised[planned.run]
             if result["status"] == "complete":
                 losses += [{"run": planned.run, **loss} for loss in result["losses"]]
         row["schedule"] = "" if planned.schedule.is_constant else canonical_json(planned.schedule.to_json())
@@ -303,6 +314,27 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),
         pl.DataFrame(losses, schema=schema | {"value": pl.Float64}),
     )
+
+
+def _realised(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str]) -> dict[str, Mixture]:
+    """Run to the shares that it was really trained on, where those may differ from the planned ones: an adaptive method
+    chose them, or another trainer rounded them.
+
+    A trainer that draws at random rounds every seed in another way. Repeats of one plan get the mean of what was
+    realised, so that they stay repeats of one mixture and their differences are noise.
+    """
+    found: dict[str, Mixture] = {}
+    repeats: dict[Any, list[str]] = {}
+    for planned in plan:
+        if planned.run not in failed and (planned.adaptive is not None or spec.trainer):
+            tokens = _result(planned, spec)["tokens"]
+            found[planned.run] = Mixture.normalised({name: float(tokens.get(name, 0)) for name in spec.available})
+            if planned.adaptive is None:
+                repeats.setdefault((planned.schedule, planned.tokens, planned.size), []).append(planned.run)
+    for runs in repeats.values():
+        total = {name: math.fsum(found[run][name] for run in runs) for name in spec.available}
+        found |= dict.fromkeys(runs, Mixture.normalised(total))
+    return found
 
 
 def _result(run: PlannedRun, spec: SweepSpec) -> dict[str, Any]:

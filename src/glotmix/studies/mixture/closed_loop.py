@@ -72,16 +72,15 @@ class ClosedLoop:
 
 
 def trained_before(runs: Path) -> dict[str, Mixture]:
-    """Label to mixture of the closed loops that earlier calls trained.
+    """Label to mixture of the closed loops that earlier calls trained, or asked somebody else's trainer for.
 
     Args:
-        runs: directory of a study's runs.
+        runs: directory of a study's runs, or of those that were handed off.
     """
     found = {}
     for path in sorted(runs.glob(f"{PREFIX}*-s*/{MANIFEST}")):
-        made_from = read_manifest(path.parent).made_from
-        schedule = Schedule.from_json(made_from["run"]["schedule"], where=path)
-        found[path.parent.name.removeprefix(PREFIX).rpartition("-s")[0]] = schedule.average()
+        planned = PlannedRun.from_json(read_manifest(path.parent).made_from["run"], where=path)
+        found[planned.run.removeprefix(PREFIX).rpartition("-s")[0]] = planned.schedule.average()
     return found
 
 

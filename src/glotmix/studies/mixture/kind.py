@@ -29,6 +29,7 @@ class MixtureKind(StudyKind[StudyConfig]):
     kind = "mixture"
     config = StudyConfig
     fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
+    hands_off = True
 
     def load(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> StudyConfig:
         """Read and check a study file, in which ``kind`` may stand."""

@@ -30,6 +30,7 @@ from glotmix.studies.mixture.active import train_chosen, with_active
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.evidence import Findings
 from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.sweep.executors.external import FOLDER as HANDOFF
 from glotmix.sweep.sweep import is_complete
 from glotmix.tokens.census import take_census
 from glotmix.tokens.store import TokenStore
@@ -179,7 +180,9 @@ def close_loop(
         else:
             study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
     tokens = round(proxy.tokens)
-    labels = closed_loop.labelled(mixtures, closed_loop.trained_before(study.directory / "runs"))
+    places = (study.directory / "runs", study.directory / HANDOFF / "runs")
+    before = {label: one for place in places for label, one in closed_loop.trained_before(place).items()}
+    labels = closed_loop.labelled(mixtures, before)
     mixtures = {name: mixture for name, (_, mixture) in labels.items()}
     loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])

@@ -37,16 +37,19 @@ def price(study: MixtureStudy) -> Price:
     shapes = {size: Shape.of(proxy, vocab) for size, proxy in rungs.items()} | {"": shape}
     compute = loop * config.proxy.tokens * flops.per_token(shape, context)
     first = sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
-    workers = study.processes_here()
-    packing = choose(shape, config.proxy, len(runs), device=study.device(), stack=config.sweep.stack, processes=workers)
-    speed = packing.tokens_per_second * flops.per_token(shape, context)
-    more = 0 if design.active is None else max(affordable(study, design.active, runs, vocab, first / speed)[0], 0)
+    workers, speed = study.processes_here(), None
+    if not study.is_elsewhere:  # of another's trainer nothing is known
+        device, stack = study.device(), config.sweep.stack
+        packing = choose(shape, config.proxy, len(runs), device=device, stack=stack, processes=workers)
+        speed = packing.tokens_per_second * flops.per_token(shape, context)
+    began = 0.0 if speed is None else first / speed
+    more = 0 if design.active is None else max(affordable(study, design.active, runs, vocab, began)[0], 0)
     tokens += more * config.proxy.tokens
     compute += first + more * config.proxy.tokens * flops.per_token(shape, context)
     target = config.target
     target_flops = 6 * target.parameters * target.tokens if target.parameters and target.tokens else None
     # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
-    seconds = compute / speed
+    seconds = None if speed is None else compute / speed
     lines = {
         "proxies": f"{len(runs) + more} of the design, {loop} to close the loop",
         "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
@@ -55,7 +58,10 @@ def price(study: MixtureStudy) -> Price:
     }
     if target_flops:
         lines["share of the target run"] = f"{100 * compute / target_flops:.2g} %"
-    lines["time here"] = f"about {seconds / 60:.1f} minutes with {workers} workers"
+    if seconds is None:
+        lines["trained by"] = f"your trainer ({config.sweep.trainer}), from the files in handoff/"
+    else:
+        lines["time here"] = f"about {seconds / 60:.1f} minutes with {workers} workers"
     amounts = {
         "runs": len(runs) + more,
         "closed_loop_runs": loop,

@@ -20,6 +20,7 @@ from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.preflight import as_bad_input
+from glotmix.sweep.executors.executor import open_executor
 
 BASELINES = ("natural", "uniform", "temperature", "unimax", "current")
 """Mixtures that every study can be compared with; those of other laws are called after them."""
@@ -44,7 +45,7 @@ def problems(config: StudyConfig) -> list[BadInput]:
     with _noting(found, "optimize"):
         limits = config.optimize.model_copy(update={"max_epochs": None})
         constraints_from(limits, config.languages)
-    return found + _missing_libraries(config)
+    return found + _missing_libraries(config) + _without_a_trainer(config)
 
 
 def problems_with(config: StudyConfig, census: Census) -> list[BadInput]:
@@ -167,6 +168,15 @@ def _missing_libraries(config: StudyConfig) -> list[BadInput]:
     ]
     if sweep.executor == "slurm" and which("sbatch") is None:
         found.append(BadInput("there is no sbatch here", where="sweep.executor", expected="a login node, or local"))
+    return found
+
+
+def _without_a_trainer(config: StudyConfig) -> list[BadInput]:
+    """What is wrong with a study that somebody else's trainer trains."""
+    found: list[BadInput] = []
+    if config.sweep.executor == "external":
+        with _noting(found, "sweep"):
+            open_executor(config.sweep)
     return found
 
 

@@ -7,6 +7,7 @@ from glotmix.registry import Registry
 EXECUTORS = Registry(
     "executor",
     {
+        "external": "glotmix.sweep.executors.external:ExternalExecutor",
         "local": "glotmix.sweep.executors.local:LocalExecutor",
         "ray": "glotmix.sweep.executors.ray:RayExecutor",
         "slurm": "glotmix.sweep.executors.slurm:SlurmExecutor",

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from glotmix.sweep.executors import EXECUTORS
 
@@ -36,6 +36,8 @@ class JobEnd:
     """0 for success; negative for the signal that killed it."""
     reason: str
     """The last lines of its log when it failed, else empty."""
+    waits: bool = False
+    """Whether it neither failed nor ended: it is done elsewhere, and ``reason`` is the file that tells how."""
 
 
 class Executor(ABC):
@@ -43,6 +45,10 @@ class Executor(ABC):
 
     workers: int
     """How many jobs run side by side."""
+    elsewhere: ClassVar[bool] = False
+    """Whether runs are trained by somebody else's trainer: it runs no commands, and a run may wait for days."""
+    remarks: tuple[str, ...] = ()
+    """What a user must know of how the last jobs ended, one sentence each."""
 
     @classmethod
     def of(cls, config: SweepConfig) -> Self:

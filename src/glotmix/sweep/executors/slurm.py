@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from glotmix.errors import BadInput, GlotmixError
+from glotmix.handoff.scripts import sbatch_option
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 from glotmix.sweep.executors.local import ONE_THREAD
 
@@ -34,7 +35,6 @@ PATIENCE = 3
 """Questions in a row in which a task without exit code is not known to the scheduler, after which it counts as lost."""
 FORGOTTEN = "Invalid job id"
 """What squeue says of jobs that ended some minutes ago."""
-OURS = ("array", "output", "error", "job-name", "wrap", "requeue", "chdir", "parsable")
 
 
 class SlurmExecutor(Executor):
@@ -53,7 +53,7 @@ class SlurmExecutor(Executor):
         self.workers = workers or 64
         self._at_once = f"%{workers}" if workers else ""
         self._array = array
-        self._options = [_option(name, value) for name, value in (options or {}).items()]
+        self._options = [sbatch_option(name, value) for name, value in (options or {}).items()]
 
     @classmethod
     def of(cls, config: SweepConfig) -> Self:
@@ -121,14 +121,6 @@ class SlurmExecutor(Executor):
 
 def _exports() -> list[str]:
     return [f"export {name}={value}" for name, value in ONE_THREAD.items()]
-
-
-def _option(name: str, value: str) -> str:
-    if not name.replace("-", "").isalnum() or name in OURS:
-        raise BadInput(f"{name!r}", where="sweep.slurm", expected=f"an option of sbatch other than {', '.join(OURS)}")
-    if any(ord(c) < 32 for c in str(value)):
-        raise BadInput(f"{name} = {value!r}", where="sweep.slurm", expected="a value without control characters")
-    return f"--{name}={value}"
 
 
 def _known(arrays: Sequence[str]) -> set[str] | None:

@@ -1,0 +1,83 @@
+"""Flags: shape, length and learning rate of a run in a trainer's own words, beside the files that hold its mixture."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from glotmix.exporters.quoting import number
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What a trainer is told of a run beside its mixture."""
+
+    width: int
+    """Model width."""
+    layers: int
+    """Transformer blocks."""
+    heads: int
+    """Attention heads."""
+    feed_forward: int
+    """Width of the SwiGLU layer."""
+    tied: bool
+    """Whether input and output embedding are one."""
+    vocab_size: int
+    """Ids of the tokenizer."""
+    sequence_length: int
+    """Tokens per sequence."""
+    batch: int
+    """Sequences per step."""
+    learning_rate: float
+    """Peak."""
+    final_learning_rate: float
+    """Share of the peak at the end of the cosine."""
+    warmup: float
+    """Share of the steps in linear warm-up."""
+    weight_decay: float
+    """AdamW's."""
+    clip: float
+    """Largest norm of the gradient."""
+
+
+class HasFlags(Protocol):
+    """An exporter, as far as it is asked here."""
+
+    flags: Sequence[str]
+
+
+def arguments(exporter: HasFlags, settings: RunSettings, steps: int, seed: int) -> tuple[str, ...]:
+    """The flags of a run, one word each; none where the exporter does not know its trainer's.
+
+    Args:
+        exporter: its ``flags`` are words with fields of :class:`RunSettings` in braces, and ``steps``, ``seed``,
+            ``tokens``, ``sequences``, ``warmup_steps``, ``warmup_sequences``, ``least_learning_rate``, ``head_width``,
+            ``true_if_tied`` and ``true_if_untied``. A word that ends in ``?tied`` or ``?untied`` is for those alone.
+        settings: shape and training.
+        steps: optimiser steps.
+        seed: of initial weights and data.
+    """
+    sequences = steps * settings.batch
+    warmup = math.ceil(settings.warmup * steps)
+    known = {
+        **vars(settings),
+        "steps": steps,
+        "seed": seed,
+        "sequences": sequences,
+        "tokens": sequences * settings.sequence_length,
+        "batch_tokens": settings.batch * settings.sequence_length,
+        "warmup_steps": warmup,
+        "warmup_sequences": warmup * settings.batch,
+        "least_learning_rate": settings.learning_rate * settings.final_learning_rate,
+        "head_width": settings.width // settings.heads,
+    }
+    texts = {name: number(value) for name, value in known.items() if not isinstance(value, bool)}
+    texts |= {"true_if_tied": str(settings.tied).lower(), "true_if_untied": str(not settings.tied).lower()}
+    words = []
+    for word in exporter.flags:
+        text, _, only = word.partition("?")
+        if only in ("", "tied" if settings.tied else "untied"):
+            words.append(text.format(**texts))
+    return tuple(words)

@@ -1,0 +1,200 @@
+"""A study whose runs somebody else trains, from the first call to the page."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import polars as pl
+import pytest
+
+from glotmix.cli import main
+from glotmix.config import checked
+from glotmix.errors import BadInput, Waiting
+from glotmix.handoff.collect import collect
+from glotmix.measurements import read_runs
+from glotmix.studies.mixture.config import StudyConfig
+from tests.handoff.planted import losses, train, waiting, write_lines
+from tests.study.shell import ran
+
+STUDY = {
+    "name": "Foreign",
+    "languages": ["spa_Latn", "rus_Cyrl"],
+    "outside": ["por_Latn"],
+    "corpus": {"reader": "embedded", "bytes_per_language": 60_000, "held_out": 0.2},
+    "tokens": {"vocab_size": 300, "held_out_tokens": 500},
+    "design": {"coalitions": "all", "swarm": 4, "swarm_roles": "fit", "anchors": 1, "anchor_seeds": 2},
+    "proxy": {"width": 32, "layers": 1, "heads": 2, "tokens": 50_000, "context": 32, "batch": 8},
+    "fit": {"laws": ["null", "log_linear"], "bootstrap": 0, "folds": 3},
+    "validation": {"seeds": 2, "baselines": ["natural"]},
+    "sweep": {
+        "executor": "external",
+        "trainer": "megatron_lm",
+        "command": "bash train.sh {run_dir} {arguments} --name {run}",
+    },
+}
+
+
+def config(**changes):
+    return checked(StudyConfig, STUDY | changes)
+
+
+def call(out, **changes):
+    """One call of `glotmix run`: the page, or the runs that are waited for."""
+    try:
+        return ran("mixture", config(**changes), out.parent, out)
+    except Waiting as waits:
+        return waits.runs
+
+
+@pytest.fixture(scope="module")
+def handed_off(tmp_path_factory):
+    """A study that waits for its first runs."""
+    out = tmp_path_factory.mktemp("study") / "out"
+    assert len(call(out)) == 9
+    return out
+
+
+@pytest.fixture
+def study(handed_off, tmp_path):
+    """The same in a directory of its own: on another machine, so to speak."""
+    return shutil.copytree(handed_off, tmp_path / "elsewhere" / "out")
+
+
+@pytest.fixture(scope="module")
+def finished(handed_off, tmp_path_factory):
+    out = shutil.copytree(handed_off, tmp_path_factory.mktemp("finished") / "out")
+    train(out / "handoff")
+    assert len(call(out)) == 4  # optimum and natural, two seeds each
+    train(out / "handoff", name="loop")
+    assert call(out) == out / "report.html"
+    return out
+
+
+def test_a_run_has_the_trainers_files_seed_sizes_and_a_script(handed_off):
+    handoff = handed_off / "handoff"
+    names = waiting(handoff)
+    assert len(names) == 9
+    for name in names:
+        folder = handoff / "runs" / name
+        asked = json.loads((folder / "asked.json").read_text())
+        assert (folder / "blend-1.txt").is_file()
+        assert asked["D"] == asked["steps"] * 8 * 32
+        assert asked["realised"] == {
+            language: one["realised"] for language, one in json.loads((folder / "realised.json").read_text())["languages"].items()
+        }
+        script = (handoff / "commands" / f"{name}.sh").read_text()
+        assert f"--name {name}" in script
+        assert f"--hidden-size 32" in script
+        assert '"$RUN_DIR"' in script
+    assert [row["text"] for row in map(json.loads, (handoff / "held_out" / "spa_Latn.jsonl").read_text().splitlines())]
+
+
+def test_the_command_line_says_so_in_one_line_and_ends_with_3(handed_off, tmp_path, capsys, monkeypatch):
+    from glotmix.artifact import write_text
+
+    study = tmp_path / "study.yaml"
+    write_text(study, json.dumps(STUDY))
+    monkeypatch.setattr(sys, "argv", ["glotmix", "run", str(study), "--out", str(handed_off)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last == f"9 runs wait for your trainer: {handed_off}/handoff/README.md"
+
+
+def test_it_goes_through_to_the_page_and_realised_shares_are_what_is_measured(finished):
+    table = pl.read_parquet(finished / "measurements" / "runs.parquet")
+    assert table.height == 13
+    assert set(table["status"]) == {"complete"}
+    collected = {one.asked.run: one for one in collect(finished / "handoff").runs.values()}
+    for row in table.filter(pl.col("role") == "swarm").iter_rows(named=True):
+        assert row["p/spa_Latn"] == pytest.approx(collected[row["run"]].asked.realised["spa_Latn"], abs=1e-12)
+    apart = [one.asked.realised["spa_Latn"] - one.asked.wished["spa_Latn"] for one in collected.values()]
+    assert max(map(abs, apart)) > 1e-5  # the trainer rounds, so that this can fail
+    measured = read_runs(finished)
+    for r, run in enumerate(measured.runs):
+        told = losses(collected[run].asked, measured.targets)
+        assert [told[target] for target in measured.targets] == pytest.approx(measured.loss_RT[r].tolist(), rel=1e-12)
+    assert json.loads((finished / "closed_loop.json").read_text())["differences"]
+
+
+def test_called_again_nothing_changes(finished):
+    paths = [path for path in sorted((finished / "handoff").rglob("*")) if path.is_file()]
+    before = {path: path.read_bytes() for path in paths}
+    tables = {path: path.read_bytes() for path in sorted((finished / "measurements").iterdir())}
+    assert call(finished) == finished / "report.html"
+    assert {path: path.read_bytes() for path in sorted((finished / "measurements").iterdir())} == tables
+    after = {path: path.read_bytes() for path in sorted((finished / "handoff").rglob("*")) if path.is_file()}
+    changed = {path.name for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    assert changed <= {"README.md", "waiting.txt", "runs.csv", "slurm.sh"}  # what is needed now
+
+
+def test_part_of_the_results_are_kept_and_the_rest_is_waited_for(study):
+    names = waiting(study / "handoff")
+    train(study / "handoff", names[:4], name="first")
+    assert set(call(study)) == {name.rpartition(".")[0] for name in names[4:]}
+    (study / "handoff" / "results" / "first.csv").unlink()  # what was collected is ours
+    train(study / "handoff", name="second")
+    assert all(run.startswith("validation") for run in call(study))
+
+
+def test_a_run_that_failed_elsewhere_is_left_out_and_told(study, capsys):
+    names = waiting(study / "handoff")
+    lost = next(name for name in names if name.startswith("swarm"))
+    train(study / "handoff", [name for name in names if name != lost])
+    write_lines(study / "handoff" / "results" / "lost.jsonl", [{"run": lost, "status": "failed", "reason": "node fell over"}])
+    assert all(run.startswith("validation") for run in call(study))
+    table = pl.read_parquet(study / "measurements" / "runs.parquet")
+    assert table.filter(pl.col("status") == "failed")["reason"].to_list() == ["node fell over"]
+    assert "node fell over" in capsys.readouterr().err
+
+
+def test_what_is_refused_is_told_and_still_waited_for(study, capsys):
+    names = waiting(study / "handoff")
+    rows = train(study / "handoff")
+    rows[0]["D"] *= 1.02
+    write_lines(
+        study / "handoff" / "results" / "results.jsonl",
+        [
+            {"run": row["run"], "D": row["D"], "bits_per_byte": {k.partition("/")[2]: v for k, v in row.items() if "/" in k}}
+            for row in rows
+        ],
+    )
+    (study / "handoff" / "results" / "results.csv").unlink()
+    assert call(study) == (names[0].rpartition(".")[0],)
+    said = capsys.readouterr().err
+    assert "refused" in said
+    assert "102 %" in " ".join(said.split())
+    assert "refused" in (study / "handoff" / "README.md").read_text().lower()
+
+
+def test_scripts_run_what_waits_and_go_on_after_a_failure(study):
+    handoff = study / "handoff"
+    (study / "train.sh").write_text('echo "$GLOTMIX_RUN" >>"$2"\n[ "$GLOTMIX_RUN" != "$(sed -n 3p "$3")" ] || [ -e "$4" ]\n')
+    sweep = STUDY["sweep"] | {"command": f"bash {study}/train.sh {{run_dir}} {study}/log {handoff}/waiting.txt {study}/mended"}
+    call(study, sweep=sweep)
+    names = waiting(handoff)
+    assert subprocess.run(["bash", str(handoff / "loop.sh")], check=False, capture_output=True).returncode != 0
+    (study / "mended").touch()
+    subprocess.run(["bash", str(handoff / "loop.sh")], check=True, capture_output=True)
+    assert (study / "log").read_text().split() == [*names[:3], *names[2:]]
+    subprocess.run(
+        ["bash", str(handoff / "slurm.sh")], check=True, capture_output=True,
+        env={"SLURM_SUBMIT_DIR": str(handoff), "SLURM_ARRAY_TASK_ID": "2", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert len((study / "log").read_text().split()) == len(names) + 1  # it ended well before
+
+
+@pytest.mark.parametrize(
+    ("sweep", "said"),
+    [
+        ({"executor": "external"}, "sweep.trainer"),
+        ({"executor": "external", "trainer": "megatron_lm", "command": "train {oops} {run}"}, "{oops}"),
+        ({"executor": "external", "trainer": "megatron_lm", "command": "train"}, "same for every run"),
+    ],
+)
+def test_a_study_that_cannot_be_handed_off_is_refused_before_it_begins(tmp_path, sweep, said):
+    with pytest.raises(BadInput, match=said):
+        ran("mixture", config(sweep=sweep), tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
