@@ -9,7 +9,6 @@ import numpy as np
 from glotmix.artifact import creating, write_json
 from glotmix.handoff.asked import ASKED, KIND, About, AskedRun, asked_runs
 
-
 HELP = 0.35
 """What a token of another source is worth to a target."""
 SOURCES = ("eng/web", "code", "swh_Latn")

@@ -22,10 +22,10 @@ STUDY = {
     "languages": ["spa_Latn", "rus_Cyrl"],
     "outside": ["por_Latn"],
     "corpus": {"reader": "embedded", "bytes_per_language": 60_000, "held_out": 0.2},
-    "tokens": {"vocab_size": 300, "held_out_tokens": 500},
+    "tokens": {"vocab_size": 300, "held_out_tokens": 1000},
     "design": {"coalitions": "all", "swarm": 4, "swarm_roles": "fit", "anchors": 1, "anchor_seeds": 2},
     "proxy": {"width": 32, "layers": 1, "heads": 2, "tokens": 50_000, "context": 32, "batch": 8},
-    "fit": {"laws": ["null", "log_linear"], "bootstrap": 0, "folds": 3},
+    "fit": {"laws": ["null", "shapley_law"], "bootstrap": 0, "folds": 3},
     "validation": {"seeds": 2, "baselines": ["natural"]},
     "sweep": {
         "executor": "external",
@@ -33,6 +33,7 @@ STUDY = {
         "command": "bash train.sh {run_dir} {arguments} --name {run}",
     },
 }
+PLANNED = 8
 
 
 def config(**changes):
@@ -51,7 +52,7 @@ def call(out, **changes):
 def handed_off(tmp_path_factory):
     """A study that waits for its first runs."""
     out = tmp_path_factory.mktemp("study") / "out"
-    assert len(call(out)) == 9
+    assert len(call(out)) == PLANNED
     return out
 
 
@@ -74,18 +75,19 @@ def finished(handed_off, tmp_path_factory):
 def test_a_run_has_the_trainers_files_seed_sizes_and_a_script(handed_off):
     handoff = handed_off / "handoff"
     names = waiting(handoff)
-    assert len(names) == 9
+    assert len(names) == PLANNED
     for name in names:
         folder = handoff / "runs" / name
         asked = json.loads((folder / "asked.json").read_text())
         assert (folder / "blend-1.txt").is_file()
         assert asked["D"] == asked["steps"] * 8 * 32
         assert asked["realised"] == {
-            language: one["realised"] for language, one in json.loads((folder / "realised.json").read_text())["languages"].items()
+            language: one["realised"]
+            for language, one in json.loads((folder / "realised.json").read_text())["languages"].items()
         }
         script = (handoff / "commands" / f"{name}.sh").read_text()
         assert f"--name {name}" in script
-        assert f"--hidden-size 32" in script
+        assert "--hidden-size 32" in script
         assert '"$RUN_DIR"' in script
     assert [row["text"] for row in map(json.loads, (handoff / "held_out" / "spa_Latn.jsonl").read_text().splitlines())]
 
@@ -100,12 +102,12 @@ def test_the_command_line_says_so_in_one_line_and_ends_with_3(handed_off, tmp_pa
         main()
     assert ended.value.code == 3
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last == f"9 runs wait for your trainer: {handed_off}/handoff/README.md"
+    assert last == f"{PLANNED} runs wait for your trainer: {handed_off}/handoff/README.md"
 
 
 def test_it_goes_through_to_the_page_and_realised_shares_are_what_is_measured(finished):
     table = pl.read_parquet(finished / "measurements" / "runs.parquet")
-    assert table.height == 13
+    assert table.height == PLANNED + 4
     assert set(table["status"]) == {"complete"}
     collected = {one.asked.run: one for one in collect(finished / "handoff").runs.values()}
     for row in table.filter(pl.col("role") == "swarm").iter_rows(named=True):
@@ -143,7 +145,9 @@ def test_a_run_that_failed_elsewhere_is_left_out_and_told(study, capsys):
     names = waiting(study / "handoff")
     lost = next(name for name in names if name.startswith("swarm"))
     train(study / "handoff", [name for name in names if name != lost])
-    write_lines(study / "handoff" / "results" / "lost.jsonl", [{"run": lost, "status": "failed", "reason": "node fell over"}])
+    write_lines(
+        study / "handoff" / "results" / "lost.jsonl", [{"run": lost, "status": "failed", "reason": "node fell over"}]
+    )
     assert all(run.startswith("validation") for run in call(study))
     table = pl.read_parquet(study / "measurements" / "runs.parquet")
     assert table.filter(pl.col("status") == "failed")["reason"].to_list() == ["node fell over"]
@@ -157,7 +161,11 @@ def test_what_is_refused_is_told_and_still_waited_for(study, capsys):
     write_lines(
         study / "handoff" / "results" / "results.jsonl",
         [
-            {"run": row["run"], "D": row["D"], "bits_per_byte": {k.partition("/")[2]: v for k, v in row.items() if "/" in k}}
+            {
+                "run": row["run"],
+                "D": row["D"],
+                "bits_per_byte": {k.partition("/")[2]: v for k, v in row.items() if "/" in k},
+            }
             for row in rows
         ],
     )
@@ -171,8 +179,12 @@ def test_what_is_refused_is_told_and_still_waited_for(study, capsys):
 
 def test_scripts_run_what_waits_and_go_on_after_a_failure(study):
     handoff = study / "handoff"
-    (study / "train.sh").write_text('echo "$GLOTMIX_RUN" >>"$2"\n[ "$GLOTMIX_RUN" != "$(sed -n 3p "$3")" ] || [ -e "$4" ]\n')
-    sweep = STUDY["sweep"] | {"command": f"bash {study}/train.sh {{run_dir}} {study}/log {handoff}/waiting.txt {study}/mended"}
+    (study / "train.sh").write_text(
+        'echo "$GLOTMIX_RUN" >>"$2"\n[ "$GLOTMIX_RUN" != "$(sed -n 3p "$3")" ] || [ -e "$4" ]\n'
+    )
+    sweep = STUDY["sweep"] | {
+        "command": f"bash {study}/train.sh {{run_dir}} {study}/log {handoff}/waiting.txt {study}/mended"
+    }
     call(study, sweep=sweep)
     names = waiting(handoff)
     assert subprocess.run(["bash", str(handoff / "loop.sh")], check=False, capture_output=True).returncode != 0

@@ -34,6 +34,13 @@ class GptNeox(Exporter):
         "the overlay may stand in no other configuration file."
     )
     packing = "cut"
+    flags = (
+        *("num_layers={layers}", "hidden_size={width}", "num_attention_heads={heads}", "seed={seed}"),
+        *("intermediate_size={feed_forward}", "seq_length={sequence_length}", "train_batch_size={batch}"),
+        *("max_position_embeddings={sequence_length}", "optimizer.params.lr={learning_rate}"),
+        *("min_lr={least_learning_rate}", "warmup={warmup}", "weight_decay={weight_decay}"),
+        *("gradient_clipping={clip}", "no_weight_tying={true_if_untied}"),
+    )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         if len(request.languages) > MOST_DATASETS:

@@ -78,6 +78,14 @@ class HuggingFace(Exporter):
         "rows is an error that names it. Packing is your trainer's: choose one that cuts nothing off."
     )
     packing = "yours"
+    flags = (
+        *("--max_steps", "{steps}", "--per_device_train_batch_size", "{batch}", "--seed", "{seed}"),
+        *("--learning_rate", "{learning_rate}", "--lr_scheduler_type", "cosine_with_min_lr"),
+        *("--lr_scheduler_kwargs", '{{"min_lr_rate": {final_learning_rate}}}', "--warmup_steps", "{warmup_steps}"),
+        *("--weight_decay", "{weight_decay}", "--max_grad_norm", "{clip}", "--block_size", "{sequence_length}"),
+        "--config_overrides",
+        "hidden_size={width},num_hidden_layers={layers},num_attention_heads={heads},intermediate_size={feed_forward}",
+    )
     from_document_lengths = "the probabilities and numbers of rows"
 
     def files(self, request: ExportRequest) -> dict[str, str]:

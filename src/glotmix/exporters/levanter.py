@@ -38,6 +38,15 @@ class Levanter(Exporter):
         "source goes on where it stopped when the stage changes. One run, so the learning rate is the run's."
     )
     packing = "cut"
+    flags = (
+        *("--model.hidden_dim", "{width}", "--model.num_layers", "{layers}", "--model.num_heads", "{heads}"),
+        *("--model.num_kv_heads", "{heads}", "--model.intermediate_dim", "{feed_forward}"),
+        *("--model.tie_word_embeddings", "{true_if_tied}", "--trainer.num_train_steps", "{steps}"),
+        *("--trainer.train_batch_size", "{batch}", "--trainer.seed", "{seed}"),
+        *("--optimizer.learning_rate", "{learning_rate}", "--optimizer.min_lr_ratio", "{final_learning_rate}"),
+        *("--optimizer.warmup", "{warmup_steps}", "--optimizer.weight_decay", "{weight_decay}"),
+        *("--optimizer.max_grad_norm", "{clip}", "--optimizer.lr_schedule", "cosine"),
+    )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         paths = self.paths(request)

@@ -64,6 +64,12 @@ class LitData(Exporter):
         "stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
     )
     packing = "cut"
+    flags = (
+        *("--train.max_tokens", "{tokens}", "--train.global_batch_size", "{batch}"),
+        *("--train.max_seq_length", "{sequence_length}", "--train.lr_warmup_steps", "{warmup_steps}"),
+        *("--train.min_lr", "{least_learning_rate}", "--train.max_norm", "{clip}", "--seed", "{seed}"),
+        *("--optimizer", "AdamW", "--optimizer.lr", "{learning_rate}", "--optimizer.weight_decay", "{weight_decay}"),
+    )
     from_unique = "where the stream starts over"
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -66,6 +66,14 @@ class MegatronLM(Exporter):
         "--mid-level-dataset-surplus is raised to what the blend needs."
     )
     packing = "cut"
+    flags = (
+        *("--num-layers", "{layers}", "--hidden-size", "{width}", "--ffn-hidden-size", "{feed_forward}"),
+        *("--num-attention-heads", "{heads}", "--max-position-embeddings", "{sequence_length}", "--swiglu"),
+        *("--normalization", "RMSNorm", "--position-embedding-type", "rope", "--disable-bias-linear"),
+        "--untie-embeddings-and-output-weights?untied",
+        *("--lr", "{learning_rate}", "--min-lr", "{least_learning_rate}", "--lr-decay-style", "cosine"),
+        *("--lr-warmup-samples", "{warmup_sequences}", "--weight-decay", "{weight_decay}", "--clip-grad", "{clip}"),
+    )
     from_unique = "what is held out"
     from_document_lengths = "what is held out"
 

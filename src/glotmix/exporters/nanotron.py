@@ -30,6 +30,15 @@ class Nanotron(Exporter):
         "the warm-up, where train_steps alone would end the learning rate with each stage."
     )
     packing = "cut"
+    flags = (
+        *("tokens.train_steps={steps}", "tokens.sequence_length={sequence_length}", "general.seed={seed}"),
+        *("model.model_config.hidden_size={width}", "model.model_config.num_hidden_layers={layers}"),
+        *("model.model_config.num_attention_heads={heads}", "model.model_config.intermediate_size={feed_forward}"),
+        *("model.model_config.tie_word_embeddings={true_if_tied}", "optimizer.clip_grad={clip}"),
+        *("optimizer.learning_rate_scheduler.learning_rate={learning_rate}", "optimizer.weight_decay={weight_decay}"),
+        *("optimizer.learning_rate_scheduler.lr_warmup_steps={warmup_steps}",),
+        "optimizer.learning_rate_scheduler.min_decay_lr={least_learning_rate}",
+    )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         files = {}

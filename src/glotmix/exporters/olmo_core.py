@@ -81,6 +81,14 @@ class OlmoCore(Exporter):
         "stage's last step (LAST_STEPS); scheduler() spans the learning rate over the whole run."
     )
     packing = "cut"
+    flags = (
+        *("--model.d_model={width}", "--model.n_layers={layers}", "--dataset.sequence_length={sequence_length}"),
+        *("--data_loader.global_batch_size={batch_tokens}", "--data_loader.seed={seed}", "--init_seed={seed}"),
+        *("--train_module.max_sequence_length={sequence_length}", "--train_module.optim.lr={learning_rate}"),
+        *("--train_module.optim.weight_decay={weight_decay}", "--train_module.max_grad_norm={clip}"),
+        *("--train_module.scheduler.warmup_steps={warmup_steps}", "--trainer.max_duration.value={steps}"),
+        "--trainer.max_duration.unit=steps",
+    )
     from_unique = "the limits on repetition"
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -75,6 +75,13 @@ class TorchTitan(Exporter):
         "with a stage."
     )
     packing = "cut"
+    flags = (
+        *("--training.steps", "{steps}", "--training.seq_len", "{sequence_length}"),
+        *("--training.global_batch_size", "{batch}", "--training.max_norm", "{clip}"),
+        *("--optimizer.lr", "{learning_rate}", "--optimizer.weight_decay", "{weight_decay}"),
+        *("--lr_scheduler.warmup_steps", "{warmup_steps}", "--lr_scheduler.decay_type", "cosine"),
+        *("--lr_scheduler.min_lr_factor", "{final_learning_rate}"),
+    )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
         constants = weight_constants(self, request)

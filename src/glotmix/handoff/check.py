@@ -132,6 +132,7 @@ class _Run:
     status: str = "complete"
     reason: str = ""
     told_D: bool = False
+    where: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
 
@@ -174,6 +175,7 @@ def check(asked: Mapping[str, AskedRun], about: About, reported: Iterable[Report
 def _add(run: _Run, one: Reported, about: About) -> None:
     """Take up one place; what contradicts another is a fault of the run."""
     asked = run.asked
+    run.where.append(one.where)
     if one.status != "complete":
         run.status, run.reason = one.status, one.reason or f"{one.status}, says {one.where}"
         return
@@ -216,7 +218,7 @@ def _finished(run: _Run, about: About) -> CollectedRun | None:
     if run.status != "complete":
         return CollectedRun(asked, run.status, run.reason, N, asked.D, ())
     if not run.values:
-        run.faults.append("no loss of any target")
+        run.faults.append(f"no loss of any target ({listed(run.where)})")
         return None
     bits = _in_bits(run, about)
     D = max(tokens for tokens, _ in bits) if bits else max(tokens for tokens, _, _ in run.values)

@@ -1,4 +1,4 @@
-"""MixtureCallback: a schedule inside transformers' Trainer, resumed at the right sequence."""
+"""Callbacks of transformers' Trainer: a schedule that resumes at the right sequence, and losses that are reported."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from glotmix.errors import BadInput
+from glotmix.live.reporting import losses_of_trainer, report
 from glotmix.live.sampler import GlotmixSampler
 from glotmix.live.stream import GlotmixIterableDataset
 
@@ -44,6 +45,26 @@ class MixtureCallback(TrainerCallback):
             if state.log_history and state.log_history[-1].get("step") == state.global_step:
                 state.log_history[-1].update(shares)
             self._logged = now
+
+
+class ReportCallback(TrainerCallback):
+    """Reports the loss of every data set of ``eval_dataset={target: …}``, where `glotmix run` looks for it."""
+
+    def __init__(self, run: str | None = None, results: str | None = None):
+        """
+        Args:
+            run: its full name, with the checksum; default ``GLOTMIX_RUN``, which the handoff's scripts set.
+            results: folder of results; default ``GLOTMIX_RESULTS``.
+        """
+        self.run, self.results = run, results
+
+    def on_evaluate(
+        self, args: Any, state: Any, control: Any, metrics: dict[str, float] | None = None, **rest: Any
+    ) -> None:
+        """Called once for each data set, or once for all."""
+        losses = losses_of_trainer(metrics or {})
+        if losses and state.is_world_process_zero:
+            report(self.run, state.global_step, losses, results=self.results)
 
 
 def sequences_per_step(args: Any) -> int:

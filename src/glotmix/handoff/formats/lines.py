@@ -23,14 +23,20 @@ class Lines(ResultFormat):
         lines = found.text().split("\n")
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield _reported(line, f"{found.shown}:{number}", found)
+                where = f"{found.shown}:{number}"
+                try:
+                    one = json.loads(line)
+                except (ValueError, RecursionError):
+                    raise BadInput("is half a line, or no JSON", where=where, expected="an object per line") from None
+                yield reported(one, where, found)
 
 
-def _reported(line: str, where: str, found: Found) -> Reported:
-    try:
-        one = json.loads(line)
-    except (ValueError, RecursionError):
-        raise BadInput("is half a line, or no JSON", where=where, expected="one JSON object per line") from None
+def reported(one: Any, where: str, found: Found) -> Reported:
+    """One object of the documented form.
+
+    Raises:
+        BadInput: it is not of this form.
+    """
     if not isinstance(one, dict) or not isinstance(one.get("run"), str):
         raise BadInput("names no run", where=where, expected='{"run": …, "D": …, "bits_per_byte": {…}}')
     values: dict[tuple[str, str], float] = {}
