@@ -176,6 +176,9 @@ def _add(run: _Run, one: Reported, about: About) -> None:
     """Take up one place; what contradicts another is a fault of the run."""
     asked = run.asked
     run.where.append(one.where)
+    if one.fault:
+        run.faults.append(f"{one.fault} ({one.where})")
+        return
     if one.status != "complete":
         run.status, run.reason = one.status, one.reason or f"{one.status}, says {one.where}"
         return

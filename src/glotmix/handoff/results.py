@@ -63,6 +63,8 @@ class Reported:
     """"complete", "diverged" or "failed"."""
     reason: str = ""
     """Why it is not complete."""
+    fault: str = ""
+    """Why none of this can be believed."""
 
 
 def metric_of(name: str, targets: Sequence[str]) -> tuple[str, str] | None:

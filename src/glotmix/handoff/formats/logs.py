@@ -32,6 +32,7 @@ class Log(ResultFormat):
 
     def read(self, found: Found) -> Iterator[Reported]:
         run, text = found.run(), found.text()
+        text = text[: text.rfind("\n") + 1]  # a line that has no end yet may hold half a number
         for number, step, target, value in self.lines(text, found):
             where = f"{found.shown}:{number}"
             yield Reported(where=where, run=run, step=step, values={(target, "nats_per_token"): value})
@@ -109,9 +110,8 @@ class OlmoCoreLog(Log):
 
 def in_path(path: str, targets: Sequence[str]) -> str | None:
     """The target whose whole name a path of data has: as a folder, or as its file without what is appended to it."""
-    parts = PurePosixPath(path).parts
-    found = [target for target in targets if target in parts]
-    last = re.sub(r"(_text_document|_text|\.bin|\.idx|\.jsonl|\.npy)+$", "", parts[-1]) if parts else ""
-    own = target_named(last, targets)
+    plain = "/" + re.sub(r"(_text_document|_text|\.bin|\.idx|\.jsonl|\.npy)+$", "", path).strip("/")
+    found = [target for target in targets if f"/{target}/" in f"{plain}/"]
+    own = target_named(PurePosixPath(plain).name, targets)
     found += [own] if own is not None else []
     return max(found, key=len) if found else None

@@ -54,6 +54,7 @@ class ResultsTable(ResultFormat):
         }
         value_of = {column: _numbers(table, column, found) for column in columns}
         shares = {match[1]: _numbers(table, c, found) for c, name in plain.items() if (match := SHARE.match(name))}
+        half = found.path.suffix.lower() != ".parquet" and not _ends_a_line(found)
         for r in range(table.frame.height):
             where = f"{found.shown}, row {r + 1}"
             state = ((texts[STATE][r] or "") if STATE in texts else "").lower()
@@ -73,8 +74,16 @@ class ResultsTable(ResultFormat):
                 values={metric: x for metric, x in values.items() if metric not in empty},
                 shares={name: x_R[r] for name, x_R in shares.items() if np.isfinite(x_R[r])},
                 status=LOST.get(state, "complete"),
+                fault="the last line has no end: half a file?" if half and r + 1 == table.frame.height else "",
                 reason=f"{state}, says {found.shown}" if state in LOST else "",
             )
+
+
+def _ends_a_line(found: Found) -> bool:
+    """Whether the last byte ends a line: else the last number may be cut."""
+    with open(found.path, "rb") as file:
+        file.seek(max(0, found.path.stat().st_size - 1))
+        return file.read(1) in (b"\n", b"\r")
 
 
 def _first(plain: dict[str, str], known: tuple[str, ...]) -> str | None:
