@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from glotmix.exporters.quoting import number
 
@@ -42,17 +41,11 @@ class RunSettings:
     """Largest norm of the gradient."""
 
 
-class HasFlags(Protocol):
-    """An exporter, as far as it is asked here."""
-
-    flags: Sequence[str]
-
-
-def arguments(exporter: HasFlags, settings: RunSettings, steps: int, seed: int) -> tuple[str, ...]:
-    """The flags of a run, one word each; none where the exporter does not know its trainer's.
+def arguments(flags: Sequence[str], settings: RunSettings, steps: int, seed: int) -> tuple[str, ...]:
+    """The flags of a run, one word each; none for none.
 
     Args:
-        exporter: its ``flags`` are words with fields of :class:`RunSettings` in braces, and ``steps``, ``seed``,
+        flags: of an exporter: words with fields of :class:`RunSettings` in braces, and ``steps``, ``seed``,
             ``tokens``, ``sequences``, ``warmup_steps``, ``warmup_sequences``, ``least_learning_rate``, ``head_width``,
             ``true_if_tied`` and ``true_if_untied``. A word that ends in ``?tied`` or ``?untied`` is for those alone.
         settings: shape and training.
@@ -76,7 +69,7 @@ def arguments(exporter: HasFlags, settings: RunSettings, steps: int, seed: int) 
     texts = {name: number(value) for name, value in known.items() if not isinstance(value, bool)}
     texts |= {"true_if_tied": str(settings.tied).lower(), "true_if_untied": str(not settings.tied).lower()}
     words = []
-    for word in exporter.flags:
+    for word in flags:
         text, _, only = word.partition("?")
         if only in ("", "tied" if settings.tied else "untied"):
             words.append(text.format(**texts))

@@ -110,7 +110,8 @@ class Collection:
 
 def realised(runs: Iterable[CollectedRun], sources: Iterable[str]) -> dict[str, dict[str, float]]:
     """Full name to realised shares. Repeats of one mixture get the mean of theirs, so that they stay repeats."""
-    found, repeats = {}, dict[tuple[object, ...], list[CollectedRun]]()
+    found: dict[str, dict[str, float]] = {}
+    repeats: dict[tuple[object, ...], list[CollectedRun]] = {}
     for one in runs:
         key = (tuple(sorted(one.asked.wished.items())), one.asked.D, one.asked.N)
         repeats.setdefault(key, []).append(one)
@@ -147,11 +148,11 @@ def check(asked: Mapping[str, AskedRun], about: About, reported: Iterable[Report
     refused: list[str] = []
     found: dict[str, _Run] = {}
     for one in sorted(reported, key=lambda one: (one.run, one.where)):
-        run = run_named(one, asked)
-        if isinstance(run, str):
-            refused.append(f"{one.where}: {run}")
-            continue
-        _add(found.setdefault(run.full_name, _Run(run)), one, about)
+        meant = run_named(one, asked)
+        if isinstance(meant, str):
+            refused.append(f"{one.where}: {meant}")
+        else:
+            _add(found.setdefault(meant.full_name, _Run(meant)), one)
     complete: dict[str, CollectedRun] = {}
     untold = []
     for name in asked:
@@ -172,7 +173,7 @@ def check(asked: Mapping[str, AskedRun], about: About, reported: Iterable[Report
     return Collection(about, asked, complete, tuple(dict.fromkeys(refused)), tuple(remarks))
 
 
-def _add(run: _Run, one: Reported, about: About) -> None:
+def _add(run: _Run, one: Reported) -> None:
     """Take up one place; what contradicts another is a fault of the run."""
     asked = run.asked
     run.where.append(one.where)

@@ -164,7 +164,7 @@ def _write(place: Path, run: RunToAsk, exporter: Exporter, request: ExportReques
             wished=dict(planned.schedule.average()),
             realised=dict(realised.realised),
             unique={name: float(tokens) for name, tokens in run.unique.items()},
-            arguments=arguments(exporter, settings, request.steps, planned.seed),
+            arguments=arguments(exporter.flags, settings, request.steps, planned.seed),
             remarks=realised.remarks,
         )
         write_json(part / ASKED, asked.to_json())

@@ -50,11 +50,10 @@ def report(
     if unit not in UNITS:
         raise BadInput(f"unit {unit!r}", where="report", expected=" | ".join(UNITS))
     path = Path(folder) / f"{name}.jsonl"
-    one = {"run": name, "step": int(step), **({} if tokens is None else {"D": float(tokens)})}
-    one[unit] = {str(target): float(loss) for target, loss in losses.items()}
+    told = {str(target): float(loss) for target, loss in losses.items()}
+    one = {"run": name, "step": int(step), **({} if tokens is None else {"D": float(tokens)}), unit: told}
     lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    again = {(int(step), unit, frozenset(one[unit]))}
-    kept = [line for line in lines if not again & {_key(line)}]
+    kept = [line for line in lines if _key(line) != (int(step), unit, frozenset(told))]
     write_text(path, "\n".join([*kept, json.dumps(one), ""]))
     return path
 
