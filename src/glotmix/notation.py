@@ -82,6 +82,12 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "K": "rivals of the optimum",
         "Q": "rivals and optimum, whose losses are weighed together",
     },
+    "report": {
+        "F": "waves that an error of the law's form is drawn from",
+        "K": "inputs of a Gaussian process: logarithms of N, D and shares",
+        "M": "runs that the deviation of a process is told by",
+        "Q": "mixtures at which errors are looked at",
+    },
     "exporters": {
         "P": "phases of a run",
         "N": "block sizes that are tried, or blocks",

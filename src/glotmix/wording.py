@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from glotmix.estimate import Estimate
 
@@ -83,15 +83,6 @@ def listed(words: Sequence[str], most: int = 6) -> str:
     if len(words) > most:
         words = [*words[: most - 1], f"{len(words) - most + 1} more"]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
-
-
-def noted(value: object) -> str:
-    """A note's value: numbers short, mappings as "name 3.956, name 4.075", lists as "one; other"."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {noted(part)}" for name, part in value.items())
-    if isinstance(value, list | tuple):
-        return "; ".join(noted(part) for part in value)
-    return number(value) if isinstance(value, float) else str(value)
 
 
 def counted(n: int, noun: str, plural: str | None = None) -> str:

@@ -65,7 +65,7 @@ def test_the_epochs_limit_is_a_ceiling_of_unique_tokens_times_epochs_over_tokens
     limits = constraints_from(OptimizeConfig(max_epochs=4), ("a", "b"), unique={"a": 1e6, "b": 9e6}, D=2e7)
     np.testing.assert_allclose(limits.ceiling_L, [0.2, 1.0])
     assert limits.broken({"a": 0.3, "b": 0.7}) == (
-        "ceiling 0.2 of a by max_epochs (4 epochs of 1e+06 unique tokens in D = 2e+07)",
+        "ceiling 0.2 of a, which is 4 passes over its 1.00\u202fmillion unique tokens in 20.0\u202fmillion (max_epochs)",
     )
 
 

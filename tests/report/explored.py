@@ -6,6 +6,7 @@ import numpy as np
 from browser import frame
 
 from glotmix.fit.fit import Fit, TargetFit
+from glotmix.fit.form import Form
 from glotmix.laws import find_law
 from glotmix.laws.law import Problem
 from glotmix.mixture.mixture import Mixture
@@ -44,7 +45,8 @@ def fit_of(seed=0, varies=()):
         around[0] = centre
         theta = np.clip(around, low + 1e-9, np.minimum(high, 1e3))
         fits[target] = TargetFit(problem, names, theta[0], "converged", 0.0, 40, 0.004, 1.0, theta[1:])
-    return Fit(law, LANGUAGES, TARGETS, fits, 2.5e6, 3.0e8)
+    form = Form(seed, 0.5, 0.01 * rng.normal(size=(len(TARGETS), len(TARGETS))))
+    return Fit(law, LANGUAGES, TARGETS, fits, 2.5e6, 3.0e8, form=form)
 
 
 def evidence_of(fit, given=STUDY):
@@ -68,7 +70,7 @@ def page_state(browser):
     frame(browser)
     return browser.execute_script(
         "const s = glotmix.state(), a = glotmix.problem(); return {p: Array.from(s.p), loss: Array.from(s.loss), objective: s.objective,"
-        " message: s.message, kind: a.kind, weights: a.weights, q: a.q, low: Array.from(a.limits.low), high: Array.from(a.limits.high), N: a.N, D: a.D};"
+        " message: s.message, interval: s.interval, intervals: s.intervals(), kind: a.kind, weights: a.weights, q: a.q, low: Array.from(a.limits.low), high: Array.from(a.limits.high), N: a.N, D: a.D};"
     )
 
 

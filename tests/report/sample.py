@@ -3,6 +3,7 @@
 import numpy as np
 
 from glotmix.estimate import Estimate
+from glotmix.fit.form import Form
 from glotmix.measurements import Measurements
 from glotmix.report.evidence import (
     About,
@@ -10,6 +11,7 @@ from glotmix.report.evidence import (
     Candidate,
     CorpusRow,
     Evidence,
+    FormDraws,
     Front,
     HeldOutPredictions,
     Interactions,
@@ -103,6 +105,12 @@ def optimum(theta_TP, own, ceilings):
     return p / p.sum()
 
 
+def draws(n, targets, resamples):
+    """Errors of form as a fit's resamples have them."""
+    form = Form(0, 0.5, 0.002 * np.eye(targets))
+    return FormDraws(*form.waves(n), form.amplitudes(resamples))
+
+
 def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", resamples=60, validated=True):
     rng = np.random.default_rng(seed)
     tags, about = names(n, outside)
@@ -140,7 +148,7 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
         "shapley_law",
         "L_t = E (1 + c (p̃^-γ - 1)/γ), p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)",
         "after ShapleyLaw, arXiv 2603.17945",
-        languages, targets, parameters, fitted, boot, frozenset(), N, D,
+        languages, targets, parameters, fitted, boot, frozenset(), N, D, draws=draws(n, len(targets), resamples),
     )  # fmt: skip
 
     unique = 2e9 * np.arange(1, n + 1) ** -1.1
@@ -245,15 +253,22 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     runs.append(RunRow("swarm-diverged", "swarm", "diverged", 1, N, D, 4.0))
     pairs = rng.normal(0, 0.1, (n, n))
     interactions = Interactions(languages, np.where(np.eye(n), 0.0, pairs + pairs.T))
+    # A line from the optimum to the best for the languages outside: the further along it, the worse for the objective.
+    away = next((t for t in targets if t not in languages), targets[0])
+    served = {away: 1.0} if n < len(targets) else dict.fromkeys(targets[:1], 1.0)
+    column = targets.index(away)
     corners = [(1 - w) * best + w * mixtures["natural"] for w in np.linspace(0, 1, 5)]
+    values = sorted((float(predict(fitted, p)[column]), i) for i, p in enumerate(corners))
+    rise = np.sort([float(predict(fitted, p)[own].mean()) for p in corners])
     front = Front(
-        "mean loss inside the mixture",
-        "mean loss of the languages outside",
+        "mean loss",
+        "mean loss of the languages outside" if n < len(targets) else f"loss of {about[away].name}",
         tuple(
-            (1.2 + 0.1 * w**2, 1.9 - 0.2 * w, dict(zip(languages, map(float, p), strict=True)))
-            for w, p in zip(np.linspace(0, 1, 5), corners, strict=True)
+            (float(rise[k]), values[-1 - k][0], dict(zip(languages, map(float, corners[k]), strict=True)))
+            for k in range(5)
         ),
-        {name: (1.25 + 0.01 * i, 1.85) for i, name in enumerate(mixtures)},
+        {name: (candidate.objective, candidate.losses[away]) for name, candidate in candidates.items()},
+        served,
     )
     census = tuple(
         CorpusRow(

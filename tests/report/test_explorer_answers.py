@@ -5,6 +5,9 @@ import pytest
 from browser import open_page
 from explored import LANGUAGES, STUDY, TARGETS, CommandLine, evidence_of, fit_of, page_state
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from glotmix.optimize.uncertainty import estimate, outlook
 
 OBJECTIVES = {
     "mean": ("mean", "equal"),
@@ -15,6 +18,10 @@ OBJECTIVES = {
     "quantile": ("quantile", "equal"),
 }
 """As on the command line: the page's objective and whose weights."""
+
+
+ROWS = "return [...document.querySelectorAll('.guess .v i')].map((e) => e.textContent)"
+"""The intervals written beside the languages."""
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +82,27 @@ def test_value_and_optimum_are_the_command_lines(opened, explored, name):
     best = float(composite.objective.value(explored[1].loss(found.p_L)))
     assert state["objective"] == pytest.approx(best, rel=2e-6)
     assert uniform > best * (1 + 1e-4)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_intervals_shown_are_the_command_lines(opened, explored, name):
+    fit, line = explored[1], CommandLine(explored[1])
+    kind, whose = OBJECTIVES[name]
+    choose(opened, "#x-weights", whose)
+    choose(opened, "#x-objective", kind)
+    state = click(opened, "[data-start=uniform]")
+    seen = outlook(line.composite(state), np.array(state["p"]))
+    told = estimate(seen.value, seen.value_B)
+    # Errors of form travel in 16 bits, and own bests, which relative objectives compare with, are solved to six digits.
+    assert state["interval"] == pytest.approx([told.low, told.high], rel=1e-5, abs=1e-5)
+    want = [(seen.predicted[target].low, seen.predicted[target].high) for target in fit.targets]
+    np.testing.assert_allclose(state["intervals"], want, rtol=1e-5)
+    opened.execute_script("document.querySelector('#x-guesses').scrollIntoView()")  # rows out of sight are not drawn
+    written = [f"{low:.3f} to {high:.3f}" for low, high in want]
+    WebDriverWait(opened, 20).until(lambda browser: browser.execute_script(ROWS) == written)
+    line_below = opened.execute_script("return document.querySelector('.score').innerText")
+    low, high = state["interval"]
+    assert f"{low:.4f} to {high:.4f}" in line_below.replace("−", "-")
 
 
 def test_equal_weights_are_not_the_studys(opened, explored):

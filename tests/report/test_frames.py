@@ -5,11 +5,17 @@ import math
 
 import numpy as np
 import pytest
+from explored import LANGUAGES, STUDY, fit_of
 from sample import sample
 from scipy import stats
 
 from glotmix import wording as words
 from glotmix.estimate import Estimate
+from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.objective import objective_from
+from glotmix.optimize.solve import minimise
 from glotmix.report.evidence import Advice, Candidate, Evidence, HeldOutPredictions, RunRow, Spending, Trained
 from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
@@ -17,8 +23,10 @@ from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows
 from glotmix.report.frames.cautions import cautions, nearest_run
 from glotmix.report.frames.loop import loop_rows, summary, verdicts
 from glotmix.report.frames.timeline import lanes
+from glotmix.report.frames.trade import trade_rows
 from glotmix.report.frames.transfer import clustered, finding, waterfall
 from glotmix.report.frames.verdict import mixture_in_words
+from glotmix.report.from_law import front_of
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -279,8 +287,38 @@ def test_the_timeline_tells_how_many_jobs_ran_at_a_time(small):
 
 
 def test_the_front_says_what_the_second_objective_costs_the_first(small):
-    finding = front_figure(small, small.front).finding
+    points = ((1.2, 1.9, {"a": 1.0}), (1.3, 1.7, {"a": 1.0}))
+    finding = front_figure(small, dataclasses.replace(small.front, points=points)).finding
     assert "by 0.200" in finding
     assert finding.endswith("must rise by 0.100")
     flat = dataclasses.replace(small.front, points=tuple((1.0, 2.0, p) for _, _, p in small.front.points))
     assert "want the same mixture" in front_figure(small, flat).finding
+
+
+def test_the_front_shows_the_stated_objective_as_it_was_measured(small):
+    loop = {row.name: row.measured for row in loop_rows(small)}
+    rows = {row.name: row for row in trade_rows(small, small.front)}
+    (target,) = [t for t in small.front.weights if t not in small.measurements.languages][:1]
+    for one in small.trained:
+        first, second = rows[one.name].measured
+        assert first == loop[one.name]
+        assert second.value == pytest.approx(np.mean(one.measured[target]))
+        assert second.low < second.value < second.high
+    assert rows["current"].measured is None
+    data = {row[0]: row for row in front_figure(small, small.front).rows}
+    assert data["optimum"][4:7] == (loop["optimum"].value, loop["optimum"].low, loop["optimum"].high)
+    assert data["current"][4:7] == (None, None, None)
+
+
+@pytest.mark.parametrize("objective", ["mean", "weighted", "normalised", "worst", "regret", "quantile"])
+def test_the_recommendation_is_an_end_of_the_front(objective):
+    fit, config = fit_of(), OptimizeConfig(**{**STUDY, "objective": objective})
+    limits = constraints_from(config, fit.languages)
+    optimum = minimise(fit, objective_from(config, fit.targets, fit.languages), limits, baselines={"natural": Mixture(dict.fromkeys(LANGUAGES, 0.25))}, starts=4, resamples=4)  # fmt: skip
+    front = front_of(fit, optimum, limits, str)
+    a, b, _ = front.points[0]
+    assert a == pytest.approx(optimum.objective.value, rel=1e-4)
+    assert a == pytest.approx(front.known["optimum"][0].value, rel=1e-4)
+    assert front.known["optimum"][0].low < a < front.known["optimum"][0].high
+    assert a <= front.points[-1][0] + 1e-9
+    assert b >= front.points[-1][1] - 1e-9

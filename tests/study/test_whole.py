@@ -29,6 +29,7 @@ from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
 from glotmix.tokens.opening import open_store
 from tests.contracts.kind import KindContract, Ran
+from tests.recomputed import Study, card_of, fixed, numbers_in, signed, table_of
 from tests.study.shell import ran
 
 STUDY = {
@@ -335,3 +336,27 @@ class TestKind(KindContract):
     def ran(self, done):
         small = study(done)
         return Ran("mixture", small.config, small.base, done)
+
+
+def test_every_number_of_the_first_screen_follows_from_the_files(done):
+    """The card and the tables of differences, computed a second time from JSON and Parquet without the report's code."""
+    files, page = Study(done), (done / "report.html").read_text(encoding="utf-8")
+    against = "natural"
+    allowed = files.allowed_on_the_card(against)
+    said = numbers_in(card_of(page))
+    assert len(said) > 12
+    assert [number for number in said if number not in allowed] == []
+    value, low, high = files.change(files.objective(), against)
+    assert f"{signed(value)} bpb (95\u202f% interval {signed(low)} to {signed(high)})" in card_of(page)
+    rows = {row[0].split()[0]: row for row in table_of(page, "Loss of each language")}
+    for name, target in (("Spanish", "spa_Latn"), ("Russian", "rus_Cyrl"), ("Portuguese", "por_Latn")):
+        value, low, high = files.change(files.measured(target), against)
+        mean = files.measured(target).mean(axis=1)
+        told = [fixed(mean[files.mixtures.index(m)]) for m in ("optimum", against)]
+        verdict = "gains" if high < 0 else "pays" if low > 0 else "not told apart"
+        assert rows[name][3:] == [*told, f"{signed(value)} ({signed(low)} to {signed(high)})", verdict]
+    for row in table_of(page, "What the optimum gains over each other mixture"):
+        if row[0] in files.mixtures:
+            value, low, high = (-x for x in files.change(files.objective(), row[0]))
+            assert row[2] == f"{fixed(value, 4)} ({fixed(high, 4)} to {fixed(low, 4)})"
+            assert row[3] == ("✓ optimum better" if high > 0 else "✗ optimum worse" if low < 0 else "? not told apart")

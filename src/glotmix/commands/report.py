@@ -57,13 +57,20 @@ def report(
         Path | None,
         typer.Option("--compare", metavar="OTHER", help="Show what changed since this other study (table)."),
     ] = None,
+    card: Annotated[
+        Path | None,
+        typer.Option(metavar="card.svg", help="Also write the decision card as one picture, to be sent on."),
+    ] = None,
     out: Out = None,
 ) -> None:
     """Write the report of a study again, or of your own runs, a fit or an optimum; or lay one beside another."""
+    if card is not None and (card.suffix != ".svg" or compare is not None):
+        expected = "a page of one study (table)" if compare is not None else "a file that ends in .svg"
+        raise BadInput(f"--card {card}", where="glotmix report", expected=expected)
     if study is not None and study.is_dir():
         from glotmix.studies.mixture.kind import compare_studies, report_again
 
-        print(report_again(study, out) if compare is None else compare_studies(compare, study, out))
+        print(report_again(study, out, card) if compare is None else compare_studies(compare, study, out))
         return
     from glotmix.report.runs import Question, compare_runs, report_on_runs
 
@@ -72,7 +79,7 @@ def report(
     laws, page = law or ["auto"], out or Path("report.html")
     if compare is None:
         how = {"mixtures": mixtures, "losses": losses, "fit_file": fit, "laws": laws, "question": question}
-        print(report_on_runs(study, out=page, told=remark, **how))
+        print(report_on_runs(study, out=page, card=card, told=remark, **how))
         return
     if study is None or compare.is_dir():
         raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")

@@ -40,15 +40,17 @@ class Form(Brief):
 
     def draw(self, p_RL: np.ndarray, B: int) -> np.ndarray:
         """δ of R mixtures under B resamples, [B, R, T]."""
-        return np.asarray(self._waves(p_RL) @ self._amplitudes(B))
+        turn_LF, phase_F = self.waves(p_RL.shape[1])
+        wave_RF = np.sqrt(2 / WAVES) * np.cos(np.sqrt(np.maximum(p_RL, 0)) @ turn_LF + phase_F)
+        return np.asarray(wave_RF @ self.amplitudes(B))
 
-    def _waves(self, p_RL: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng((self.seed, p_RL.shape[1]))
-        turn_LF = rng.standard_normal((p_RL.shape[1], WAVES)) / self.length
-        phase_F = rng.uniform(0, 2 * np.pi, WAVES)
-        return np.asarray(np.sqrt(2 / WAVES) * np.cos(np.sqrt(np.maximum(p_RL, 0)) @ turn_LF + phase_F))
+    def waves(self, L: int) -> tuple[np.ndarray, np.ndarray]:
+        """Turns ω [L, F] and phases φ [F]."""
+        rng = np.random.default_rng((self.seed, L))
+        return rng.standard_normal((L, WAVES)) / self.length, rng.uniform(0, 2 * np.pi, WAVES)
 
-    def _amplitudes(self, B: int) -> np.ndarray:
+    def amplitudes(self, B: int) -> np.ndarray:
+        """A of B resamples, [B, F, T]."""
         T = len(self.factor_TT)
         rng = np.random.default_rng((self.seed, 1))
         return np.asarray(rng.standard_normal((B, WAVES, T)) @ self.factor_TT.T)

@@ -89,7 +89,7 @@ class TrainedProcess(Learned):
     """Kernel matrix⁻¹ y."""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
-        return np.asarray(self.unit * self._kernel(_features(inputs))[0] @ self.alpha_R)
+        return np.asarray(self.unit * self.kernel(inputs) @ self.alpha_R)
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
         x_QK = _features(inputs)
@@ -101,7 +101,7 @@ class TrainedProcess(Learned):
         return np.asarray(by_x_QK[:, :L] / (inputs.p_RL + SHARE_FLOOR))
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
-        kernel_QR, _ = self._kernel(_features(inputs))
+        kernel_QR = self.kernel(inputs)
         explained_Q = (kernel_QR * cho_solve(self.factor, kernel_QR.T).T).sum(axis=1)
         return np.asarray(self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0)))
 
@@ -111,7 +111,7 @@ class TrainedProcess(Learned):
 
     @property
     def used(self) -> float:
-        kernel_RR = self._kernel(self.x_RK)[0]
+        kernel_RR = self.among_runs()
         return float((kernel_RR * cho_solve(self.factor, np.eye(len(self.x_RK)))).sum())
 
     def to_json(self) -> dict[str, Any]:
@@ -122,6 +122,14 @@ class TrainedProcess(Learned):
             "hyper": self.hyper.tolist(),
             "unit": self.unit,
         }
+
+    def kernel(self, inputs: Inputs) -> np.ndarray:
+        """Covariance of mixtures with the runs it has seen, in units of ``unit``², [Q, R]."""
+        return self._kernel(_features(inputs))[0]
+
+    def among_runs(self) -> np.ndarray:
+        """Covariance of the runs it has seen, without noise, [R, R]."""
+        return self._kernel(self.x_RK)[0]
 
     def _kernel(self, x_QK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         length_K = np.exp(self.hyper[1:-1])

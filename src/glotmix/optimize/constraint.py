@@ -16,6 +16,7 @@ from glotmix.optimize import projection
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.conflict import TOLERANCE, Limit, feasible, smallest_conflict
 from glotmix.registry import near
+from glotmix.wording import large
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Constraints:
                 found.append(Limit(row_L, ceiling, False, language, f"ceiling {ceiling:.6g} of {language}"))
             if (cap := self._epoch_cap(language)) < 1:
                 words = (
-                    f"ceiling {cap:.6g} of {language} by max_epochs ({self.max_epochs:g} epochs of "
-                    f"{self.unique[language]:.6g} unique tokens in D = {self.D:.6g})"
+                    f"ceiling {cap:.6g} of {language}, which is {self.max_epochs:g} passes over its "
+                    f"{large(self.unique[language])} unique tokens in {large(self.D or 0.0)} (max_epochs)"
                 )
                 found.append(Limit(row_L, cap, False, language, words, by_epochs=True))
         for name, group in self.groups.items():

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from glotmix.report.figures.drawing import Figure
-from glotmix.report.html import Html, data, el, join, plain
+from glotmix.report.html import Html, coded, data, el, join, plain
 
 SEARCH_FROM = 20
 """Tables of so many rows get a search field and a box that scrolls."""
 FOLD_FROM = 13
 """Tables of detail with so many rows are folded."""
+CODED_FROM = 1000
+"""Figures with so many rows of data carry them coded."""
 PANELS = 6
 """Small multiples shown at once; the others wait behind a menu."""
 
@@ -32,14 +34,18 @@ class Column:
 
 def figure(drawn: Figure, small: bool = False) -> Html:
     """A drawing under the finding that it states, with its data and downloads."""
-    rows = [[plain(cell) for cell in row] for row in drawn.rows]
+    held: dict[str, Any] = {"name": drawn.key, "columns": list(drawn.columns)}
+    if len(drawn.rows) >= CODED_FROM:
+        held["coded"] = coded(drawn.rows)
+    else:
+        held["rows"] = [[plain(cell) for cell in row] for row in drawn.rows]
     return el(
         "figure",
         el("figcaption", el("h4" if small else "h3", drawn.finding)),
         el("div", *map(Html, drawn.drawings), css="drawing"),
         el("p", drawn.note, css="note") if drawn.note else None,
         _tools("Data"),
-        data({"name": drawn.key, "columns": list(drawn.columns), "rows": rows}),
+        data(held),
         id=f"fig-{drawn.key}",
         css="panel" if small else "plot",
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
+from glotmix.report.process import ProcessFit
 from glotmix.transfer.matrix import TransferMatrix
 
 Objective = Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"]
@@ -130,6 +131,18 @@ class Repeats:
 
 
 @dataclass(frozen=True)
+class FormDraws:
+    """Errors of a law's form in its resamples: ``exp(√(2/F) Σ_f A_bft cos(ω_f · √p + φ_f))`` times the losses."""
+
+    turn_LF: np.ndarray
+    """ω."""
+    phase_F: np.ndarray
+    """φ."""
+    amplitude_BFT: np.ndarray
+    """A; of a corrected law in units of the deviation of its process."""
+
+
+@dataclass(frozen=True)
 class LawFit:
     """A fitted law, as the page evaluates it: parameters by name, one row per target (see ``report.fitted``)."""
 
@@ -159,6 +172,10 @@ class LawFit:
     """Training tokens that predictions are for."""
     repeats: Repeats | None = None
     """For laws of text that is read again."""
+    draws: FormDraws | None = None
+    """Errors of its form; None where the resamples have none."""
+    processes: tuple[ProcessFit, ...] = ()
+    """Gaussian processes that correct it, one per target; empty where there are none."""
 
 
 @dataclass(frozen=True)
@@ -254,16 +271,19 @@ class Interactions:
 
 @dataclass(frozen=True)
 class Front:
-    """Mixtures that no allowed mixture beats in both of two objectives, by the law."""
+    """Mixtures that no allowed mixture beats in both the stated objective and a second one, by the law."""
 
     first: str
-    """What the first objective is, in words."""
+    """What the stated objective is, in words."""
     second: str
     """What the second one is."""
     points: tuple[tuple[float, float, Mapping[str, float]], ...]
-    """(first, second, mixture), from the best for the first to the best for the second."""
-    known: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    """"optimum", "natural", ... to the law's values of both objectives."""
+    """(first, second, mixture), from the best for the first to the best for the second; these two alone where the
+    stated objective is a maximum, whose front is not known."""
+    known: Mapping[str, tuple[Estimate, Estimate]] = field(default_factory=dict)
+    """"optimum", "natural", ... to what the law says of both objectives."""
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """Weight of each target in the second objective, which is a mean of losses."""
 
 
 @dataclass(frozen=True)

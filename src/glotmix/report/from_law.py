@@ -22,7 +22,9 @@ from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
 from glotmix.optimize.search import search, starting_points, with_own_bests
+from glotmix.optimize.uncertainty import estimate
 from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions
+from glotmix.report.frames.answer import OBJECTIVES
 from glotmix.version import __version__
 
 
@@ -40,33 +42,54 @@ def front_of(
     N: float | None = None,
     D: float | None = None,
 ) -> Front | None:
-    """What languages outside the mixture cost those inside; without any, what the largest one costs the others.
+    """What the stated objective costs in terms of one that it leaves out.
 
-    None where the law says nothing of one of them, or there is only one language.
+    That is the mean over every language trained on alike, where the objective is another; else the languages outside;
+    else the largest one. None where the law says nothing of one of them, or there is nothing left out.
     """
-    inside = [target for target in fitted.targets if target in fitted.languages]
-    outside = [target for target in fitted.targets if target not in fitted.languages]
-    natural = next((b.mixture for b in optimum.baselines if b.name in ("natural", "current")), None)
-    if outside:
-        names = ("mean loss inside the mixture", "mean loss of the languages outside")
-        weights = (dict.fromkeys(inside, 1.0), dict.fromkeys(outside, 1.0))
-    elif natural is not None and len(inside) > 1:
-        largest = max(inside, key=lambda target: natural.get(target, 0.0))
-        names = ("mean loss of the others", f"loss of {name_of(largest)}")
-        weights = (dict.fromkeys([t for t in inside if t != largest], 1.0), {largest: 1.0})
-    else:
+    aim = replace(optimum.aim, penalty=None)
+    named = _left_out(aim, fitted, optimum, name_of)
+    if named is None:
         return None
-    first, second = (Mean(fitted.targets, weight) for weight in weights)
+    second = Mean(fitted.targets, named[1])
     known = {"optimum": optimum.mixture} | {baseline.name: baseline.mixture for baseline in optimum.baselines}
     try:
-        points = front(fitted, first, second, constraints, N=N, D=D, points=9, starts=2)
+        if aim.peak:
+            ends = [Composite(fitted, one, constraints, N, D) for one in (aim, second)]
+            best_L = search(ends[1], starting_points(ends[1], 2, np.random.default_rng(0))).p_L
+            pair = (optimum.mixture.vector(fitted.languages), best_L)
+            points = [(ends[0].value(p), ends[1].value(p), Mixture.from_vector(fitted.languages, p)) for p in pair]
+        else:
+            found = front(fitted, aim, second, constraints, N=N, D=D, points=9, starts=2)
+            points = [(point.first, point.second, point.mixture) for point in found]
     except GlotmixError:
         return None
     values = {}
     for name, mixture in known.items():
-        losses = fitted.loss(mixture.vector(fitted.languages), N, D)
-        values[name] = (float(first.value(losses)), float(second.value(losses)))
-    return Front(*names, tuple((point.first, point.second, dict(point.mixture)) for point in points), values)
+        p_L = mixture.vector(fitted.languages)
+        loss_T, loss_BT = fitted.loss(p_L, N, D), fitted.bootstrap_losses(p_L, N, D)
+        one, two = (estimate(float(of.value(loss_T)), of.value(loss_BT)) for of in (aim, second))
+        values[name] = (one, two)
+    named_aim = OBJECTIVES["weighted" if isinstance(aim, Mean) and len(set(aim.weights.values())) > 1 else aim.name]
+    return Front(named_aim, named[0], tuple((a, b, dict(p)) for a, b, p in points), values, named[1])
+
+
+def _left_out(
+    aim: Objective, fitted: Fit, optimum: Optimum, name_of: Callable[[str], str]
+) -> tuple[str, dict[str, float]] | None:
+    """Whom the objective does not serve as the others: a name in words, and weights."""
+    inside = dict.fromkeys([target for target in fitted.targets if target in fitted.languages], 1.0)
+    outside = dict.fromkeys([target for target in fitted.targets if target not in fitted.languages], 1.0)
+    counting = {target: weight for target, weight in aim.weights.items() if weight > 0}
+    if len(inside) > 1 and not (isinstance(aim, Mean) and _alike(counting, inside)):
+        return "mean loss with every language alike", inside
+    if outside and not _alike(counting, outside):
+        return "mean loss of the languages outside", outside
+    natural = next((b.mixture for b in optimum.baselines if b.name in ("natural", "current")), None)
+    if natural is None or len(inside) < 2:
+        return None
+    largest = max(inside, key=lambda target: natural.get(target, 0.0))
+    return f"loss of {name_of(largest)}", {largest: 1.0}
 
 
 def flips_of(fitted: Fit, optimum: Optimum, constraints: Constraints) -> tuple[Flip, ...]:

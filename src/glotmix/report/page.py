@@ -14,25 +14,29 @@ from glotmix.registry import load
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures import palette
 from glotmix.report.figures.heatmap import STEPS
+from glotmix.report.figures.one_page import card_picture
 from glotmix.report.html import Html, el
 from glotmix.report.sections import COMPARED, SECTIONS
 
-LAW_SCRIPTS = ("law.js", "solve.js")
+LAW_SCRIPTS = ("process.js", "law.js", "solve.js")
 """Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
 SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js")
 
 
-def write_report(evidence: Evidence, path: Path) -> Path:
+def write_report(evidence: Evidence, path: Path, card: Path | None = None) -> Path:
     """Write the report of a study and return its path.
 
     Args:
         evidence: what is known; stages that are missing leave their part of the page out.
         path: the HTML file.
+        card: the SVG file of the decision card; None for none.
 
     Raises:
         GlotmixError: the file cannot be written.
     """
     write_text(path, page(evidence))
+    if card is not None:
+        write_text(card, card_picture(_with_clear_names(evidence)))
     return path
 
 

@@ -43,9 +43,12 @@ class Question:
     """Its parameters; default the largest of the table."""
 
 
-def report_on_runs(runs: Path | Measurements | None, *, out: Path = Path("report.html"), **how: Any) -> Path:
-    """Write the report of a table of runs, a fit or an optimum; arguments are those of :func:`evidence_of_runs`."""
-    return write_report(evidence_of_runs(runs, **how), out)
+def report_on_runs(
+    runs: Path | Measurements | None, *, out: Path = Path("report.html"), card: Path | None = None, **how: Any
+) -> Path:
+    """Write the report of a table of runs, a fit or an optimum, and its decision card as a picture (``card``) if asked;
+    further arguments are those of :func:`evidence_of_runs`."""
+    return write_report(evidence_of_runs(runs, **how), out, card)
 
 
 def compare_runs(before: Path, after: Path, out: Path, **how: Any) -> Path:

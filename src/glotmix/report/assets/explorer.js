@@ -115,7 +115,7 @@
 
   function key() {
     const parts = references.filter((n) => n !== "optimum").slice(0, 5).map((n) => make("span", { class: css(n) }, n));
-    return make("p", { class: "key" }, make("span", { class: "yours" }, "◆ your mixture, 95\u202f% interval of the law"), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
+    return make("p", { class: "key" }, make("span", { class: "yours" }, `◆ your mixture, 95\u202f% interval of the law${law.note ? ` (${law.note})` : ""}`), ...parts, ...(references.includes("optimum") ? [make("span", { class: css("optimum") }, "optimum")] : []));
   }
   function css(name) { return ["optimum", "natural", "uniform", "current", "temperature", "unimax"].includes(name) ? `s-${name}` : "s-other"; }
 
@@ -336,7 +336,7 @@
     const other = others[against];
     marks.forEach((m, t) => {
       if (!m.seen) return;
-      const v = loss[t], ends = law.interval(t, resampled), change = v - other[t];
+      const v = loss[t], ends = law.interval(t, resampled, v), change = v - other[t];
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       m.live.classList.toggle("beyond", v < m.from || v > m.to);
       if (ends) m.band.style.transform = `translateX(${at(m, ends[0])}%) scaleX(${Math.max(0.004, (at(m, ends[1]) - at(m, ends[0])) / 100)})`;
@@ -349,13 +349,13 @@
       m.row.classList.toggle("worse", change > 5e-4);
     });
     const f = objective ? objective.value(loss) : NaN, g = objective ? objective.value(other) : NaN;
-    const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled);
+    const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled, f);
     const weighted = !same(weights(), weights().map((w) => (w > 0 ? 1 : 0))) && kind !== "quantile";
     value.textContent = objective ? fixed(f, 4) : "…";
     range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval of the law ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
     gap.textContent = objective && against ? `${f - g > 0 ? "+" : ""}${fixed(f - g, 4)} against ${against}` : "";
     near.textContent = distanceWords();
-    root.state = { p, loss, objective: f, interval, message, busy: root.getAttribute("aria-busy") === "true" };
+    root.state = { p, loss, objective: f, interval, intervals: () => Array.from(loss, (v, t) => law.interval(t, resampled, v)), message, busy: root.getAttribute("aria-busy") === "true" };
     if (taken.place.open) taken.write();
     if (touched && !moving) remember();
   }

@@ -4,21 +4,6 @@
 // and its slope by every share come from x_t and its own slopes. Laws of text that is read again take what the shares are
 // worth after all passes in their place.
 
-function unpack(text, bits) {
-  const raw = atob(text), bytes = new Uint8Array(raw.length);
-  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bits === 16 ? new Int16Array(bytes.buffer) : bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
-}
-
-// resampled parameters [B * T * P]: exact, or fitted ones plus 16-bit steps
-function unpackResamples(data, theta) {
-  if (!data) return new Float64Array(0);
-  if (data.values) return unpack(data.values, 64);
-  const step = unpack(data.step, 64), steps = unpack(data.steps, 16), values = new Float64Array(steps.length);
-  for (let i = 0; i < values.length; ) for (let j = 0; j < theta.length; i++, j++) values[i] = theta[j] + steps[i] * step[j];
-  return values;
-}
-
 const expm1Over = (y, gamma) => {
   // (e^(gamma y) - 1) / gamma, the Box-Cox curve of e^-y; y itself at gamma = 0
   const z = Math.max(-50, Math.min(50, gamma * y));
@@ -89,7 +74,9 @@ class Law {
     this.theta = this.prepare(unpack(data.theta, 64));
     this.resamples = this.prepare(unpackResamples(data.resamples, unpack(data.theta, 64)));
     this.B = this.resamples.length / (this.T * this.P);
-    this.note = data.resamples ? data.resamples.note : "";
+    this.note = [data.resamples?.note, data.thinned].filter(Boolean).join("; ");
+    this.draws = data.resamples?.draws ? new Draws(data.resamples.draws, this.L, this.T) : null;
+    this.process = data.process ? new Processes(data.process) : null;
     const index = new Map(data.languages.map((name, i) => [name, i]));
     this.own = data.targets.map((name) => (index.has(name) ? index.get(name) : -1));
     this.logs = new Float64Array(this.L);
@@ -112,6 +99,7 @@ class Law {
     this.given = p;
     this.p = p;
     this.takeLogs();
+    this.process?.take(p, this.N, this.D);
   }
 
   takeLogs() {
@@ -185,8 +173,9 @@ class Law {
 
   at(theta, row, t) {
     const q = this.parameters(theta, row);
-    const loss = this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
-    return this.repeats && this.repeats.added ? loss + this.again.h : loss;
+    let loss = this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
+    if (this.repeats && this.repeats.added) loss += this.again.h;
+    return this.process ? loss * Math.exp(this.process.mean(t)) : loss;
   }
 
   // losses [T]; only of some targets (the others stay 0), where these are told
@@ -205,6 +194,14 @@ class Law {
     for (let b = 0, i = 0; b < this.B; b++) {
       for (let t = 0; t < this.T; t++, i++) if (!wanted || wanted[t]) loss[i] = this.at(this.resamples, i * this.P, t);
     }
+    if (this.draws) {
+      const wave = this.draws.waves(p);
+      for (let t = 0; t < this.T; t++) {
+        if (wanted && !wanted[t]) continue;
+        const size = this.process ? this.process.deviation(t) : 1;
+        for (let b = 0; b < this.B; b++) loss[b * this.T + t] *= Math.exp(size * this.draws.at(wave, b, t));
+      }
+    }
     return loss;
   }
 
@@ -220,6 +217,10 @@ class Law {
 
   // adds c dL_t/dp to gradient, at the mixture taken last
   addGradient(t, c, gradient) {
+    if (this.process) {
+      this.process.addSlope(t, c * this.at(this.theta, t * this.P, t), gradient);
+      c *= Math.exp(this.process.mean(t));
+    }
     if (!this.repeats) return this.addSlopes(t, c, gradient);
     const byWorth = new Float64Array(this.L), own = this.own[t], again = this.again, q = this.scratch;
     this.addSlopes(t, c, byWorth);
@@ -258,8 +259,10 @@ class Law {
   }
 }
 
+// resamples without a finite number are left out, as in Python
 function symmetric(value, drawn) {
-  const away = drawn.map((x) => Math.abs(x - value)).sort();
+  const away = drawn.filter(Number.isFinite).map((x) => Math.abs(x - value)).sort();
+  if (!away.length || !Number.isFinite(value)) return null;
   const reach = away[Math.min(Math.ceil(0.95 * (away.length + 1)), away.length) - 1];
   return [value - reach, value + reach];
 }

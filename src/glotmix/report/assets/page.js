@@ -47,6 +47,10 @@ function floats(text) {
 function dataOf(holder) {
   if (!holder.data) {
     const data = JSON.parse($("script[type='application/json']", holder).textContent);
+    if (data.coded) {
+      const columns = data.coded.map(({ words, at, values }) => (words ? Array.from(floats(at), (i) => words[i]) : Array.from(floats(values), (v) => (Number.isNaN(v) ? null : Number(v.toPrecision(6))))));
+      data.rows = columns[0].map((_, i) => columns.map((column) => column[i]));
+    }
     if (data.packed) {
       const width = data.packed.columns.length, values = floats(data.packed.values), row = new Map();
       data.packed.runs.forEach((run, i) => { if (!row.has(run)) row.set(run, i); });
@@ -268,6 +272,27 @@ for (const menu of $$("select.panel-menu")) {
     } else panels.prepend(figure);
     say($("h4", figure).textContent);
   });
+}
+
+// ---- the decision card, to be sent on: a picture, or one printed page
+for (const tools of $$("#card-tools")) {
+  const picture = JSON.parse($("script", tools).textContent), address = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(picture)}`;
+  const png = () => {
+    const image = new Image();
+    image.onload = () => {
+      const canvas = make("canvas", { width: 2 * image.width, height: 2 * image.height });
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob((blob) => download("card.png", "image/png", blob), "image/png");
+    };
+    image.src = address;
+  };
+  const print = () => {
+    document.documentElement.dataset.print = "card";
+    addEventListener("afterprint", () => { delete document.documentElement.dataset.print; }, { once: true });
+    window.print();
+  };
+  const button = (key, text, onclick) => make("button", { type: "button", [`data-card-${key}`]: "", onclick }, text);
+  tools.append("This card: ", button("png", "PNG", png), button("svg", "SVG", () => download("card.svg", "image/svg+xml", picture)), button("print", "print it (PDF)", print));
 }
 
 // ---- which section is being read

@@ -9,9 +9,17 @@ import numpy as np
 
 from glotmix.report.evidence import Evidence, Interactions
 from glotmix.report.figures.drawing import Canvas, Figure, px, shortened, text_width
-from glotmix.report.frames.transfer import BY_FAMILY_FROM, certain, certainty, clustered, finding
+from glotmix.report.frames.transfer import (
+    BY_FAMILY_FROM,
+    certain,
+    certainty,
+    clustered,
+    finding,
+    method_in_words,
+    pair_finding,
+)
 from glotmix.transfer.matrix import TransferMatrix
-from glotmix.wording import noted, signed
+from glotmix.wording import signed
 
 STEPS = 9
 """Colours on each side of zero."""
@@ -19,7 +27,6 @@ NUMBERS_TO = 14
 """Up to so many columns the values are written into the cells, where these are wide enough."""
 NARROW_TO = 12
 """Up to so many columns there is a second drawing for a phone; wider ones scroll there."""
-
 
 WIDE_AND_NARROW = ((600, "wide heatmap"), (240, "narrow heatmap"))
 
@@ -65,7 +72,7 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         f"Read along a row: what each source gives that target, as a reduction of its loss ({matrix.unit}). "
         "Blue helps, orange hurts. "
         f"{'Below the line: languages outside the mixture. ' if set(matrix.targets) - set(matrix.sources) else ''}"
-        f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {_method(matrix, lens)}",
+        f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {method_in_words(evidence, matrix, lens)}",
     )
 
 
@@ -75,7 +82,7 @@ def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
         TransferMatrix(found.languages, found.languages, found.value_LL, unit=found.unit), evidence.about
     )
     names = [evidence.name_of(language) for language in matrix.sources]
-    said = _pair_finding(evidence, found)
+    said = pair_finding(evidence, found)
     about = f"{said}. Symmetric matrix of {len(names)} languages."
     rows = [
         (a, b, float(matrix.value_TL[i, j]))
@@ -100,30 +107,11 @@ def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
         ),
         ("language", "other", f"interaction ({found.unit})"),
         rows,
-        "Pairwise Shapley interaction, mean over the languages in the mixture. Blue: the two reduce the loss more "
-        "together than the sum of what each does. Orange: what one gives, the other gives as well. With a fixed budget "
-        "every language also displaces the others, which shows as orange.",
+        "What two languages do together beyond what each does alone (pairwise Shapley interaction index, mean over "
+        "the languages in the mixture; without intervals). Blue: they lower the loss more together. Orange: they stand "
+        "in for each other: what one gives, the other gives as well. Languages that share a budget of tokens also take "
+        "them from each other, which shows as orange.",
     )
-
-
-def _pair_finding(evidence: Evidence, found: Interactions) -> str:
-    i, j = np.triu_indices(len(found.languages), 1)
-    values = found.value_LL[i, j]
-    k = int(np.abs(values).argmax())
-    pair = f"{evidence.name_of(found.languages[i[k]])} and {evidence.name_of(found.languages[j[k]])}"
-    how = "help most together" if values[k] > 0 else "stand in for each other most"
-    return f"{pair} {how} ({signed(float(values[k]), 2)} {found.unit})"
-
-
-def _method(matrix: TransferMatrix, lens: str) -> str:
-    notes = "; ".join(f"{name.replace('_', ' ')}: {noted(value)}" for name, value in matrix.notes.items())
-    text = f"Method: {matrix.method or lens}" + (f"; {notes}." if notes else ".")
-    if matrix.notes.get("budget") == "fixed":
-        text += (
-            " Every coalition had the same budget, so a source's tokens are taken from the others: a negative value is "
-            "often what that displaces, not harm."
-        )
-    return text
 
 
 def _certainty_key(columns: int) -> str:

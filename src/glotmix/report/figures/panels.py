@@ -13,8 +13,10 @@ from glotmix.wording import NBSP, interval, number, share, signed
 
 WIDTH, SMALL = 340, 250
 """Pixels of a waterfall and of a scatter plot."""
-MOST_POINTS = 120
-"""Points drawn (and offered as data) in one small panel; all runs are in the table of runs."""
+MOST_POINTS, OF_MANY = 120, 60
+"""Points drawn (and offered as data) in one small panel, and in each of more than ``MANY``; all runs are in the table
+of runs."""
+MANY = 24
 
 
 def waterfalls(evidence: Evidence, matrix: TransferMatrix) -> list[Figure]:
@@ -39,7 +41,9 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
     for _, e in frame.steps:
         at += e.value
         ends.append(at)
-    x = Scale.around([*ends, frame.total], left, WIDTH - right, zero=True)
+    # Intervals are inside the scale, so that none strikes through a name or a number.
+    reach = [ends[i] + v for i, (_, e) in enumerate(frame.steps) for v in (e.low, e.high) if v is not None]
+    x = Scale.around([*ends, *reach, frame.total], left, WIDTH - right, zero=True)
     bottom = y0 + step * (len(frame.steps) + 1)
     x_axis(canvas, x, y0, bottom, f"reduction of loss, added up ({matrix.unit})", n=4)
     canvas.line(x(0), y0, x(0), bottom, "zero")
@@ -80,18 +84,19 @@ def shares(evidence: Evidence) -> list[Figure]:
     runs = evidence.measurements
     if runs is None:
         return []
-    figures = []
-    for k, target in enumerate(t for t in runs.targets if t in runs.languages):
+    figures, own_targets = [], [t for t in runs.targets if t in runs.languages]
+    most = MOST_POINTS if len(own_targets) <= MANY else OF_MANY
+    for k, target in enumerate(own_targets):
         own = runs.p_RL[:, runs.languages.index(target)]
         loss = runs.loss(target)
-        index = thinned(np.flatnonzero(np.isfinite(loss)))
+        index = thinned(np.flatnonzero(np.isfinite(loss)), most)
         figures.append(_share(evidence, target, own[index], loss[index], [runs.runs[i] for i in index], f"share-{k}"))
     return figures
 
 
-def thinned(index: np.ndarray) -> np.ndarray:
-    """At most ``MOST_POINTS`` of the indices, evenly picked."""
-    return index if len(index) <= MOST_POINTS else index[np.linspace(0, len(index) - 1, MOST_POINTS).astype(int)]
+def thinned(index: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
+    """At most so many of the indices, evenly picked."""
+    return index if len(index) <= most else index[np.linspace(0, len(index) - 1, most).astype(int)]
 
 
 def _share(evidence: Evidence, target: str, p_R: np.ndarray, loss_R: np.ndarray, runs: list[str], key: str) -> Figure:

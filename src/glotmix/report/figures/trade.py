@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glotmix.estimate import Estimate
 from glotmix.report.evidence import Evidence, Front, RunRow
 from glotmix.report.figures.drawing import (
     NARROW,
@@ -16,62 +17,109 @@ from glotmix.report.figures.drawing import (
     x_axis,
     y_axis,
 )
+from glotmix.report.frames.answer import objective_unit
 from glotmix.report.frames.timeline import lanes
-from glotmix.wording import counted, duration, number, share
+from glotmix.report.frames.trade import TradeRow, trade_finding, trade_rows
+from glotmix.wording import NBSP, counted, duration, interval, number, share
 
 ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation")
 """Roles of runs in the order in which they take the colours."""
 
 
 def front_figure(evidence: Evidence, front: Front) -> Figure:
-    """The front, with the optimum and the baselines where the law puts them."""
-    (best_a, b_there, _), (a_there, best_b, _) = front.points[0], front.points[-1]
-    unit = evidence.unit
-    finding = (
-        f"To lower the {front.second} as far as it goes, by {number(b_there - best_b)} {unit}, the {front.first} must "
-        f"rise by {number(a_there - best_a)}"
-    )
-    if b_there - best_b < 1e-4:
-        finding = f"The {front.first} and the {front.second} want the same mixture"
+    """The stated objective against the one that it leaves out: the front, and every mixture as it was measured."""
+    finding = trade_finding(front, evidence.unit)
+    unit = objective_unit(evidence.advice, evidence.unit) if evidence.advice else evidence.unit
+    labels = (f"{front.first} ({unit})", f"{front.second} ({evidence.unit})")
     languages = list(front.points[0][2])
+    shown = [row for row in trade_rows(evidence, front) if series(row.name)[1] != "s-other"]
+    kinds = ("predicted", "low", "high", "measured", "low", "high")
+    rows: list[tuple[Cell, ...]] = []
+    for i, (a, b, mixture) in enumerate(front.points):
+        none: list[Cell] = [None] * 5
+        rows.append((f"front {i + 1}", a, *none, b, *none, *[mixture.get(name, 0.0) for name in languages]))
+    for row in trade_rows(evidence, front):
+        both = [[*_three(row.predicted[i]), *(_three(row.measured[i]) if row.measured else [None] * 3)] for i in (0, 1)]
+        rows.append((row.name, *both[0], *both[1], *[None] * len(languages)))
+    line = len(front.points) > 2
+    note = "Down and left is better. " + (
+        "The line: mixtures that nothing allowed beats in both, by the law, with the recommended one at its upper left "
+        "end. "
+        if line
+        else "Hollow circles: the best mixture for each of the two, by the law. "
+    )
+    if any(row.measured for row in shown):
+        note += f"Filled: measured, with 95{NBSP}% intervals. Hollow: what the law predicted."
+    else:
+        note += f"Hollow: what the law predicts, with its 95{NBSP}% intervals; nothing was trained."
+    if line and evidence.advice is not None and evidence.advice.penalty is not None:
+        note += " The line leaves out what holds the recommended mixture near another."
     about = f"{finding}. {len(front.points)} mixtures between the best for each."
-    rows: list[tuple[Cell, ...]] = [
-        (f"front {i + 1}", a, b, *[p.get(name, 0.0) for name in languages]) for i, (a, b, p) in enumerate(front.points)
-    ]
-    rows += [(name, a, b, *[None] * len(languages)) for name, (a, b) in front.known.items()]
     return Figure(
         "front",
         finding,
         about,
-        tuple(_draw_front(evidence, front, width, finding, about) for width in (WIDE, NARROW)),
-        ("mixture", f"{front.first} ({unit})", f"{front.second} ({unit})", *[f"p/{name}" for name in languages]),
+        tuple(_draw_front(evidence, front, shown, labels, width, finding, about) for width in (WIDE, NARROW)),
+        ("mixture", *[f"{label}, {kind}" for label in labels for kind in kinds], *[f"p/{name}" for name in languages]),
         rows,
-        "The line: mixtures that nothing allowed beats in both, by the law. Down and left is better.",
+        note,
     )
 
 
-def _draw_front(evidence: Evidence, front: Front, width: int, finding: str, about: str) -> str:
+def _three(estimate: Estimate) -> list[Cell]:
+    return [estimate.value, estimate.low, estimate.high]
+
+
+def _draw_front(
+    evidence: Evidence,
+    front: Front,
+    shown: list[TradeRow],
+    labels: tuple[str, str],
+    width: int,
+    finding: str,
+    about: str,
+) -> str:
     canvas = Canvas(width, 0)
-    names = [name for name in front.known if series(name)[1] != "s-other"]
     left, right = 58, width - 14
-    top = legend(canvas, names, left, 12, right - left) + 24
-    bottom = top + (260 if width == WIDE else 220)
+    top = legend(canvas, [row.name for row in shown], left, 12, right - left) + 24
+    bottom = top + (300 if width == WIDE else 240)
     canvas.height = bottom + 42
-    a = [point[0] for point in front.points] + [front.known[name][0] for name in names]
-    b = [point[1] for point in front.points] + [front.known[name][1] for name in names]
-    x, y = Scale.around(a, left, right), Scale.around(b, bottom, top)
-    y_axis(canvas, y, left, right, f"{front.second} ({evidence.unit})")
-    x_axis(canvas, x, top, bottom, f"{front.first} ({evidence.unit})", n=5 if width == WIDE else 3)
-    line = "L".join(f"{px(x(p))} {px(y(q))}" for p, q, _ in front.points)
-    canvas.path(f"M{line}", "s-optimum curve")
+    firsts, seconds = [a for a, _, _ in front.points], [b for _, b, _ in front.points]
+    for row in shown:
+        for values, i in ((firsts, 0), (seconds, 1)):
+            values.append(row.predicted[i].value)
+            best = (row.measured or row.predicted)[i]
+            values += [x for x in (best.low, best.high) if x is not None]
+    x, y = Scale.around(firsts, left, right), Scale.around(seconds, bottom, top)
+    y_axis(canvas, y, left, right, labels[1])
+    x_axis(canvas, x, top, bottom, labels[0], n=5 if width == WIDE else 3)
+    if len(front.points) > 2:
+        canvas.path("M" + "L".join(f"{px(x(p))} {px(y(q))}" for p, q, _ in front.points), "s-optimum curve")
     for p, q, mixture in front.points:
         tip = "\n".join(f"{evidence.name_of(name)} {share(p)}" for name, p in mixture.items())
-        canvas.mark("circle", x(p), y(q), "s-optimum hollow", tip, 3.5)
-    for name in names:
-        kind, css = series(name)
-        p, q = front.known[name]
-        canvas.mark(kind, x(p), y(q), f"{css} filled", f"{name}\n{number(p)} and {number(q)} {evidence.unit}", 6)
+        canvas.mark("circle", x(p), y(q), "s-optimum hollow", tip, 3)
+    for row in shown:
+        kind, css = series(row.name)
+        a, b = row.predicted
+        tip = f"{row.name}, predicted\n{interval(a)} and {interval(b)}"
+        if row.measured is None:
+            _whiskers(canvas, x, y, a, b, css)
+        canvas.mark(kind, x(a.value), y(b.value), f"{css} hollow", tip, 4.5)
+    for row in shown:
+        if row.measured is not None:
+            kind, css = series(row.name)
+            a, b = row.measured
+            _whiskers(canvas, x, y, a, b, css)
+            tip = f"{row.name}, measured\n{interval(a)} and {interval(b)}"
+            canvas.mark(kind, x(a.value), y(b.value), f"{css} on-bar", tip, 6)
     return canvas.svg(f"front-{width}", finding, about, "wide" if width == WIDE else "narrow")
+
+
+def _whiskers(canvas: Canvas, x: Scale, y: Scale, a: Estimate, b: Estimate, css: str) -> None:
+    if a.low is not None and a.high is not None:
+        canvas.line(x(a.low), y(b.value), x(a.high), y(b.value), f"{css} whisker thin")
+    if b.low is not None and b.high is not None:
+        canvas.line(x(a.value), y(b.low), x(a.value), y(b.high), f"{css} whisker thin")
 
 
 def timeline(evidence: Evidence) -> Figure | None:

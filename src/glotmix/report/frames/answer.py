@@ -122,7 +122,7 @@ def expectation(evidence: Evidence) -> str:
             text += ", which includes zero: by this law alone the two cannot be told apart"
     if advice.honest is not None and advice.honest > advice.optimum.objective.value:
         text += (
-            f". The best of many predictions flatters itself: expect {number(advice.honest)} {unit} of a new "
-            "measurement"
+            f". Of many mixtures the one with the lowest prediction was taken, and such a prediction tends to be too "
+            f"low: expect about {number(advice.honest)} {unit} of a new measurement"
         )
     return text + "."

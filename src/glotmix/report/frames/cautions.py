@@ -39,7 +39,7 @@ def cautions(evidence: Evidence) -> list[Caution]:
         *_noise(evidence),
         *_diverged(evidence),
         *_scale(evidence),
-        *[Caution("look", "A stage had something to say", text) for text in evidence.warnings],
+        *[Caution("look", "A remark of the analysis", text) for text in evidence.warnings],
     ]
     rank = {"serious": 0, "look": 1, "fine": 2}
     return sorted(found, key=lambda caution: rank[caution.level])

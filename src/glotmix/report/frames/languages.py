@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from glotmix.estimate import Estimate, Outcome, pooled, student, unpaired, verdict
+from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Evidence, Trained
 
 IN_USE = ("current", "natural", "uniform")
@@ -122,10 +122,9 @@ def _change(evidence: Evidence, here: Trained, there: Trained, target: str) -> E
 
 def _measured(evidence: Evidence, trained: Trained | None, target: str) -> Estimate | None:
     """Mean over seeds; the spread between seeds is pooled over all trained mixtures."""
-    if trained is None or not (values := _finite(trained, target)):
+    if trained is None:
         return None
-    s, freedom = pooled([_finite(one, target) for one in evidence.trained])
-    return Estimate.around(float(np.mean(values)), student(freedom) * s / float(np.sqrt(len(values))))
+    return pooled_means({one.name: _finite(one, target) for one in evidence.trained}).get(trained.name)
 
 
 def _half(estimate: Estimate) -> float | None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.estimate import Estimate, Outcome, pooled, student, unpaired, verdict
+from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
 from glotmix.report.frames.languages import single_predictions
@@ -76,21 +75,14 @@ def objective_of(advice: Advice | None, trained: Trained, inside: tuple[str, ...
 def loop_rows(evidence: Evidence) -> list[LoopRow]:
     """Trained mixtures, the best measured first.
 
-    The standard deviation between seeds is pooled over mixtures, so that three seeds each still give a usable interval:
-    ``mean ± t_{0.975, ν} s / √n`` with ``ν = Σ (n_i - 1)``.
+    The spread between seeds is pooled over mixtures (:func:`glotmix.estimate.pooled_means`).
     """
     if not evidence.trained:
         return []
     inside = _inside(evidence)
     seeds = {t.name: objective_of(evidence.advice, t, inside) for t in evidence.trained}
-    s, nu = pooled(list(seeds.values()))
-    rows = []
-    for trained in evidence.trained:
-        values = seeds[trained.name]
-        if values:
-            mean = float(np.mean(values))
-            measured = Estimate.around(mean, student(nu) * s / math.sqrt(len(values)))
-            rows.append(LoopRow(trained.name, values, measured, trained.objective))
+    predicted = {t.name: t.objective for t in evidence.trained}
+    rows = [LoopRow(name, seeds[name], mean, predicted[name]) for name, mean in pooled_means(seeds).items()]
     return sorted(rows, key=lambda row: row.measured.value)
 
 

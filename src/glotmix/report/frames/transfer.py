@@ -9,12 +9,28 @@ import numpy as np
 from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from glotmix.estimate import Estimate
-from glotmix.report.evidence import About, Evidence
+from glotmix.report.evidence import About, Evidence, Interactions
 from glotmix.transfer.matrix import TransferMatrix
-from glotmix.wording import counted, signed
+from glotmix.wording import counted, listed, number, signed
 
 BY_FAMILY_FROM = 31
 """From so many languages on the matrix is grouped by family, and clustered inside each."""
+METHODS = {
+    "exact Shapley": "Shapley values: what a source adds, averaged over all groups of languages that it can join.",
+    "in-run Shapley": "In-run Shapley values: what a source's batches added to the loss's fall, step by step.",
+}
+"""How values were computed, in a sentence; another method is named as it is."""
+BUDGETS = {
+    "fixed": "Every group had the same number of tokens, so a source's tokens are taken from the others: a negative "
+    "value is often what that displaces, not harm.",
+    "own": "Every group had the tokens of its members alone, so a larger group also had more of them.",
+}
+"""What readers must know of the tokens that groups had."""
+EMPTY = {
+    "unigram": "Without any language a target's loss is that of guessing tokens by how often they occur",
+    "uniform_tokens": "Without any language a target's loss is that of guessing all tokens alike",
+}
+"""Loss of the empty coalition, as :class:`glotmix.mixture.config.DesignConfig` names it, in words."""
 
 
 @dataclass(frozen=True)
@@ -144,3 +160,45 @@ def waterfall(matrix: TransferMatrix, target: str, most: int = 10) -> Waterfall:
     if rest:
         steps.append((f"{len(rest)} others", Estimate(float(values[list(rest)].sum()))))
     return Waterfall(target, tuple(steps), float(values.sum()))
+
+
+def method_in_words(evidence: Evidence, matrix: TransferMatrix, lens: str) -> str:
+    """How the values came about, for a reader who has not read the paper."""
+    notes = matrix.notes
+    told = [METHODS.get(matrix.method, f"{matrix.method or lens}.")]
+    told += [BUDGETS[str(notes["budget"])]] if notes.get("budget") in BUDGETS else []
+    if isinstance(losses := notes.get("empty_loss"), Mapping) and losses:
+        shown = listed([f"{evidence.name_of(target)} {number(loss, 2)}" for target, loss in losses.items()], most=8)
+        how = EMPTY.get(str(notes.get("empty")), "The loss without any language was given")
+        told.append(f"{how} ({shown} {matrix.unit}); it shifts all values of a target alike.")
+    if isinstance(notes.get("runs"), int):
+        told.append(f"From {counted(notes['runs'], 'run')}.")
+    return " ".join(told)
+
+
+def pair_finding(evidence: Evidence, found: Interactions) -> str:
+    """How many pairs there are of either kind, and the strongest of each."""
+    i, j = np.triu_indices(len(found.languages), 1)
+    values = found.value_LL[i, j]
+    together, instead = int((values > 0).sum()), int((values < 0).sum())
+
+    def pair(k: int) -> str:
+        first, second = (evidence.name_of(found.languages[at[k]]) for at in (i, j))
+        return f"{first} and {second} ({signed(float(values[k]), 2)} {found.unit})"
+
+    most, least = pair(int(values.argmax())), pair(int(values.argmin()))
+    if len(values) == 1:
+        return f"{most} {'do more together' if together else 'stand in for each other'}"
+    if together == len(values):
+        return f"All {together} pairs do more together than apart, most of all {most}"
+    if instead == len(values):
+        return f"In all {instead} pairs the languages stand in for each other, most of all {least}"
+    if not together and not instead:
+        return "No pair does more or less together than apart"
+    parts = []
+    if together:
+        parts.append(f"{together} of {len(values)} pairs do more together than apart, most of all {most}")
+    if instead:
+        rest = f"{instead}{'' if parts else f' of {len(values)} pairs'} stand in for each other, most of all {least}"
+        parts.append(rest)
+    return "; ".join(parts)

@@ -13,7 +13,7 @@ from glotmix.estimate import Estimate, verdict
 from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import NULL, law_rows
-from glotmix.report.frames.answer import gain_rows, mixture_rows, objective_unit
+from glotmix.report.frames.answer import OBJECTIVES, gain_rows, mixture_rows, objective_unit
 from glotmix.report.frames.cautions import cautions
 from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of
 from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
@@ -177,17 +177,17 @@ def _no_predicted_difference(evidence: Evidence, against: str | None, unit: str)
 
 
 def _gain_in_words(evidence: Evidence, shown: LoopVerdict | None, against: str | None, unit: str) -> str:
+    aim = OBJECTIVES[evidence.advice.objective].capitalize() if evidence.advice else "Objective"
     if shown is not None:
         seeds = min((len(row.seeds) for row in loop_rows(evidence)), default=0)
-        how = f"trained {seeds} times each" if seeds > 1 else "trained once each, so that chance is not known"
+        how = f"each trained {seeds} times" if seeds > 1 else "each trained once, so that chance is not known"
         change = f"{signed(-shown.difference.value)} {unit}{_range(shown.difference)}"
-        return f"Measured against {shown.baseline}: {change}, {how}."
+        return f"{aim}, measured against {shown.baseline}: {change}, {how}."
     row = next((row for row in gain_rows(evidence) if row.baseline == against), None)
     if row is None:
         return "There is no other mixture to hold it against."
-    return (
-        f"Predicted against {against}: {signed(-row.gain.value)} {unit}{_range(row.gain)}; nothing was trained on it."
-    )
+    change = f"{signed(-row.gain.value)} {unit}{_range(row.gain)}"
+    return f"{aim}, predicted against {against}: {change}; nothing was trained on it."
 
 
 def _range(gain: Estimate) -> str:

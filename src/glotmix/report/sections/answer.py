@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from glotmix.estimate import Estimate, Outcome
 from glotmix.report.components import Column, cell, figure, named, table
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.bars import mixture_bars
 from glotmix.report.figures.intervals import closed_loop
 from glotmix.report.figures.languages import who_pays
+from glotmix.report.figures.one_page import card_picture
 from glotmix.report.figures.trade import timeline
 from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows, objective_unit
@@ -15,9 +18,11 @@ from glotmix.report.frames.card import answers, flip_finding, flip_rows
 from glotmix.report.frames.languages import compared_with, language_rows, part_of
 from glotmix.report.frames.loop import summary, verdicts
 from glotmix.report.frames.verdict import TITLES, Kind, decide
-from glotmix.report.html import Html, el, join
-from glotmix.wording import NBSP, OF_THE_LAW, duration, interval, large, listed, number, scientific, share, signed
+from glotmix.report.html import Html, data, el, join
+from glotmix.wording import NBSP, OF_THE_LAW, duration, interval, large, number, scientific, share, signed
 
+LIMITS = 5
+"""Limits that are listed; of more, how many there are."""
 VERDICTS: dict[Outcome, str] = {
     "better": "✓ optimum better",
     "worse": "✗ optimum worse",
@@ -46,6 +51,7 @@ def what_to_do(evidence: Evidence) -> Html:
         el("p", decision.headline, css="answer"),
         el("p", decision.because, css="lead") if decision.because else None,
         _answers(evidence),
+        el("div", data(card_picture(evidence)), css="tools", id="card-tools"),
         css=f"card card-{decision.kind}",
         id="card",
     )
@@ -59,9 +65,20 @@ def what_to_do(evidence: Evidence) -> Html:
         _flips(evidence),
         figure(drawn) if drawn else None,
         el("p", expectation(evidence)),
-        el("p", f"Limits that hold it back: {listed(active, most=5)}.") if active else None,
+        _limits(evidence, active),
         _mixtures(evidence),
     )
+
+
+def _limits(evidence: Evidence, active: tuple[str, ...]) -> Html | None:
+    """What keeps the recommended mixture from a better one, with languages by their names."""
+    if not active:
+        return None
+    tags = re.compile("|".join(rf"\b{re.escape(tag)}\b" for tag in evidence.about) or "$^")
+    shown = [el("li", tags.sub(lambda found: evidence.name_of(found[0]), words)) for words in active[:LIMITS]]
+    if len(active) > LIMITS:
+        shown.append(el("li", f"and {len(active) - LIMITS} more"))
+    return join(el("p", "Limits that hold it back:"), el("ul", *shown))
 
 
 def _answers(evidence: Evidence) -> Html | None:

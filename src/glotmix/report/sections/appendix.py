@@ -13,11 +13,10 @@ from ruamel.yaml import YAML
 from glotmix.measurements import Measurements
 from glotmix.report.components import Column, cell, figure, lazy_table, lines, named, panels, table
 from glotmix.report.evidence import Evidence
-from glotmix.report.explorer import pack
 from glotmix.report.figures.intervals import law_errors
 from glotmix.report.figures.panels import predictions, shares
 from glotmix.report.frames.accuracy import law_rows, relative_error
-from glotmix.report.html import Html, el, join
+from glotmix.report.html import Html, el, join, pack
 from glotmix.wording import NBSP, large, number
 
 CENSUS: dict[str, tuple[str, str, Callable[[float], str]]] = {

@@ -68,13 +68,18 @@ class MixtureKind(StudyKind[StudyConfig]):
         return Finished(write_report(evidence, directory.report), (decision.words(),), decision)
 
 
-def report_again(directory: Path, out: Path | None) -> Path:
+def report_again(directory: Path, out: Path | None, card: Path | None = None) -> Path:
     """Fit, optimise and report again from the runs that a study's directory holds; nothing is trained.
+
+    Args:
+        directory: the study's.
+        out: the page; default that of the study.
+        card: where the decision card goes as a picture; None for none.
 
     Raises:
         BadInput: the directory holds no study of a mixture, or one whose runs are not complete.
     """
-    return write_report(_evidence_in(directory), out or StudyDirectory(directory).report)
+    return write_report(_evidence_in(directory), out or StudyDirectory(directory).report, card)
 
 
 def compare_studies(before: Path, after: Path, out: Path | None) -> Path:
