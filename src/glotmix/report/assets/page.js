@@ -170,7 +170,10 @@ function sortable(table, before = () => {}) {
 
 // ---- tooltips
 const tip = $("#tip");
-function showTip(text, x, y) {
+// a tip that follows an element stays where the page scrolls, as it does while arrow keys walk over a drawing
+let followed = null;
+function showTip(text, x, y, follow = null) {
+  followed = follow;
   tip.textContent = text;
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
@@ -208,7 +211,11 @@ document.addEventListener("pointermove", (event) => {
   if (!svg || !svg.dataset.cell) hideTip();
 });
 document.addEventListener("pointerleave", hideTip);
-addEventListener("scroll", hideTip, { passive: true });
+addEventListener("scroll", () => {
+  const box = tip.hidden ? null : followed?.getBoundingClientRect();
+  if (box) showTip(tip.textContent, box.right, box.bottom, followed);
+  else hideTip();
+}, { passive: true });
 
 // ---- the transfer matrix: pointer and arrow keys walk over its cells
 function heatmap(svg, holder) {
@@ -240,7 +247,7 @@ function heatmap(svg, holder) {
     event.preventDefault();
     put(Math.max(0, Math.min(rows - 1, at[0] + step[0])), Math.max(0, Math.min(columns - 1, at[1] + step[1])));
     const box = cursor.getBoundingClientRect();
-    showTip(text(at), box.right, box.bottom);
+    showTip(text(at), box.right, box.bottom, cursor);
     say(text(at).replace("→", "to"));
   });
   svg.addEventListener("blur", () => { cursor.remove(); hideTip(); });
