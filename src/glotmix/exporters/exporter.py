@@ -183,11 +183,12 @@ def schedule_of(parts: Iterable[tuple[float, Mixture]], total: float) -> Schedul
     return Schedule(tuple(Stage(start / total, mixture) for start, mixture in parts))
 
 
-def export(exporter: Exporter, request: ExportRequest, directory: Path) -> Realised:
+def export(exporter: Exporter, request: ExportRequest, directory: Path, *, warn: bool = True) -> Realised:
     """Write the trainer's files and ``realised.json`` into ``directory``.
 
     Files that an earlier export left there are removed first, so that no phase of another schedule stays behind. Where
     a stage restarts optimiser and learning rate, each part is a run of its own in ``run-0``, ``run-1``, ...
+    ``warn`` logs shares that are off by more than 1 %, which ``realised.json`` tells in any case.
 
     Raises:
         BadInput: the trainer cannot be given this mixture (a language would be dropped, a path cannot be written, a
@@ -225,7 +226,7 @@ def export(exporter: Exporter, request: ExportRequest, directory: Path) -> Reali
         "run_steps": [run.steps for run in runs],
     }
     write_json(directory / REALISED, {**realised.to_json(), "made_from": made_from})
-    for line in off_lines(realised):
+    for line in off_lines(realised) if warn else ():
         log.warning("%s: %s", exporter.name, line)
     return realised
 

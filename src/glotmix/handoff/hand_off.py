@@ -146,7 +146,7 @@ def _refuse_what_cannot_be_given(
 def _write(place: Path, run: RunToAsk, exporter: Exporter, request: ExportRequest) -> AskedRun:
     """One run's folder, complete or absent."""
     with creating(place, KIND, dict(run.made_from)) as part:
-        realised = write_export(exporter, request, part)
+        realised = write_export(exporter, request, part, warn=False)
         settings, planned = run.settings, run.planned
         D = float(request.steps * settings.batch * settings.sequence_length)
         asked = AskedRun(
