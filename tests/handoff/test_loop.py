@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -12,8 +13,10 @@ from glotmix.cli import main
 from glotmix.config import checked
 from glotmix.errors import BadInput, Waiting
 from glotmix.handoff.collect import collect
-from glotmix.measurements import read_runs
+from glotmix.measurements import Measurements, read_runs
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
 from tests.handoff.planted import losses, train, waiting, write_lines
 from tests.study.shell import ran
 
@@ -139,6 +142,55 @@ def test_part_of_the_results_are_kept_and_the_rest_is_waited_for(study):
     (study / "handoff" / "results" / "first.csv").unlink()  # what was collected is ours
     train(study / "handoff", name="second")
     assert all(run.startswith("validation") for run in call(study))
+
+
+def test_a_page_from_the_runs_so_far_says_that_it_is_one(study, capsys):
+    names = waiting(study / "handoff")
+    train(study / "handoff", names[:-1], name="first")
+    assert call(study) == (names[-1].rpartition(".")[0],)
+    assert "Preliminary: 1 of 8 runs still wait" in (study / "report.html").read_text()
+    assert "7 runs so far" in " ".join(capsys.readouterr().err.split())
+    made = (study / "report.html").stat().st_mtime_ns
+    call(study)
+    assert (study / "report.html").stat().st_mtime_ns == made  # nothing new has come
+    train(study / "handoff", names[-1:], name="last")
+    call(study)
+    assert "Preliminary: " not in (study / "report.html").read_text()
+
+
+def test_too_few_runs_for_a_law_are_refused_in_words(study):
+    names = waiting(study / "handoff")
+    train(study / "handoff", names[:1])
+    lost = [{"run": name, "status": "failed", "reason": "lost"} for name in names[1:]]
+    write_lines(study / "handoff" / "results" / "lost.jsonl", lost)
+    with pytest.raises(BadInput) as refused:
+        call(study)
+    assert "coalition" in str(refused.value)
+
+
+def test_a_coalition_that_is_lost_leaves_values_that_are_estimated(tmp_path, capsys):
+    languages = ["spa_Latn", "rus_Cyrl", "fra_Latn"]
+    mixtures = MixtureStudy.of(config(languages=languages), StudyDirectory(tmp_path))
+
+    class Store:
+        def unigram_bits_per_byte(self, target):
+            return 4.0
+
+    inside_RL = np.array([[(k >> i) & 1 for i in range(3)] for k in range(1, 8)], dtype=float)
+    losses_RT = 3.0 - inside_RL @ np.array([[1.0, 0.3, 0.2], [0.2, 1.1, 0.1], [0.3, 0.2, 0.9]]) * 0.8
+
+    def measured(kept):
+        n = len(kept)
+        return Measurements(
+            tuple(f"run{k}" for k in kept), tuple(languages), (*languages, "por_Latn"),
+            inside_RL[kept] / inside_RL[kept].sum(axis=1, keepdims=True),
+            np.column_stack([losses_RT[kept], losses_RT[kept].mean(axis=1)]),
+            np.full(n, 1e4), np.full(n, 5e4), np.zeros(n, dtype=int), ("coalition",) * n,
+        )  # fmt: skip
+
+    assert mixtures.transfer(measured(list(range(7))), Store()).method.startswith("exact")
+    assert not mixtures.transfer(measured([0, 1, 3, 4, 5, 6]), Store()).method.startswith("exact")
+    assert "Shapley values are estimated" in capsys.readouterr().err
 
 
 def test_a_run_that_failed_elsewhere_is_left_out_and_told(study, capsys):

@@ -27,7 +27,7 @@ from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, versions
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop
-from glotmix.studies.mixture.stages import Judgement, MixtureStudy
+from glotmix.studies.mixture.stages import WAITS, Judgement, MixtureStudy
 from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
@@ -122,6 +122,8 @@ def _interactions(found: Findings) -> Interactions | None:
     study, config = found.study, found.study.config
     if config.design.coalitions != "all" or len(config.languages) < 2:
         return None
+    if found.transfer is None or not found.transfer.method.startswith("exact"):
+        return None
     game = game_from(found.measurements.with_role("coalition", "anchor"), study.empty_loss(found.store))
     inside = [t for t, target in enumerate(game.targets) if target in game.players]
     return Interactions(game.players, interactions(game)[inside].mean(axis=0))
@@ -202,6 +204,9 @@ def _warnings(found: Findings) -> tuple[str, ...]:
             warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")
         if vague := [sentence for sentence in fitted.unclear if "prior" not in sentence]:
             warnings.append(f"The fit of {found.judgement.law} for {target}: {'; '.join(vague)}")
+    table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
+    if missing := table.filter(pl.col("reason") == WAITS).height:
+        warnings.append(f"Preliminary: {missing} of {table.height} runs still wait for your trainer")
     climb = found.study.directory / "scale.json"
     if found.study.config.design.ladder and climb.is_file():
         warnings.extend(read_json(climb)["sizes"][-1]["warnings"])

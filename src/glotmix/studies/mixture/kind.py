@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from glotmix.errors import BadInput, refuse
+from glotmix.artifact import read_json, write_json
+from glotmix.errors import BadInput, GlotmixError, Waiting, refuse
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.verdict import decide
 from glotmix.report.page import write_comparison, write_report
@@ -16,11 +17,15 @@ from glotmix.studies.mixture.price import price
 from glotmix.studies.mixture.problems import problems, problems_of_tokens
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.config import TrainedBy
-from glotmix.study.directory import StudyDirectory
+from glotmix.study.directory import REPORT, StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.training import sized
 from glotmix.sweep.lock import held
 from glotmix.tokens.opening import open_store
+from glotmix.tokens.store import TokenStore
+
+PRELIMINARY = "preliminary.json"
+"""Which runs the last page was made from, while others are waited for."""
 
 
 class MixtureKind(StudyKind[StudyConfig]):
@@ -62,10 +67,29 @@ class MixtureKind(StudyKind[StudyConfig]):
         study = MixtureStudy.of(config, directory)
         store = study.tokens()
         refuse(problems_of_tokens(config, {name: store.unique_tokens(name) for name in config.languages}))
-        found = findings_of(study, store, train=True)
+        try:
+            found = findings_of(study, store, train=True)
+        except Waiting as waiting:
+            write_preliminary(study, store, waiting)
+            raise
+        (study.directory / PRELIMINARY).unlink(missing_ok=True)
         evidence = evidence_of(found)
         decision = decide(evidence)
         return Finished(write_report(evidence, directory.report), (decision.words(),), decision)
+
+
+def write_preliminary(study: MixtureStudy, store: TokenStore, waiting: Waiting) -> None:
+    """The page from the runs that have come back so far, where a law can be fitted to them; once for each of them."""
+    there = sorted(path.parent.name for path in (study.directory / "runs").glob("*/run.json"))
+    note = study.directory / PRELIMINARY
+    if not there or (note.is_file() and read_json(note)["runs"] == there):
+        return
+    try:
+        write_report(evidence_of(findings_of(study, store, train=False)), study.directory / REPORT)
+        study.narrator.say(f"  A page from the {len(there)} runs so far: {study.directory / REPORT}")
+    except GlotmixError as error:
+        study.narrator.say(f"  No page yet from {len(there)} of {len(there) + len(waiting.runs)} runs: {error}")
+    write_json(note, {"runs": there, "waiting": list(waiting.runs)})
 
 
 def report_again(directory: Path, out: Path | None, card: Path | None = None) -> Path:

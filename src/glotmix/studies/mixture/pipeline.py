@@ -9,7 +9,7 @@ import numpy as np
 
 from glotmix.artifact import read_json, write_json
 from glotmix.corpus.census import Census
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Waiting
 from glotmix.estimate import WORDS
 from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import ExportRequest, Realised
@@ -29,7 +29,7 @@ from glotmix.studies.mixture import closed_loop
 from glotmix.studies.mixture.active import train_chosen, with_active
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.evidence import Findings
-from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.studies.mixture.stages import WAITS, MixtureStudy
 from glotmix.sweep.executors.external import FOLDER as HANDOFF
 from glotmix.sweep.sweep import is_complete
 from glotmix.tokens.census import take_census
@@ -37,8 +37,8 @@ from glotmix.tokens.store import TokenStore
 
 
 def findings_of(study: MixtureStudy, store: TokenStore, *, train: bool) -> Findings:
-    """All stages after the corpus. Without ``train`` a missing run is an error. Interrupted, the time that was spent is
-    kept, so that it counts when the study goes on."""
+    """All stages after the corpus. Without ``train`` a missing run is an error, or left out where another's trainer
+    trains it. Interrupted, the time that was spent is kept, so that it counts when the study goes on."""
     began = time.monotonic()
     try:
         return _findings(study, store, began, train=train)
@@ -57,9 +57,10 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     spec = study.sweep_spec(store, len(runs))
     if not train:
         runs = [*runs, *with_active(study)]
-    if not train and not all(is_complete(run, spec) for run in runs):
+    lost = [] if train else [run.run for run in runs if not is_complete(run, spec)]
+    if lost and not study.is_elsewhere:
         raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
-    failed = study.run(runs, spec, "Training proxies") if train else {}
+    failed = study.run(runs, spec, "Training proxies") if train else dict.fromkeys(lost, WAITS)
     if train and study.config.design.active is not None:
         worked = _worked(study)
         runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
@@ -74,7 +75,11 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     optimum = best_mixture(study, judgement.fits, judgement.law, store, measurements)
     loop = None
     if study.config.validation.seeds and (train or (study.directory / "closed_loop.json").is_file()):
-        loop, measurements = close_loop(study, store, optimum, runs, failed)
+        try:
+            loop, measurements = close_loop(study, store, optimum, runs, failed)
+        except Waiting:
+            if train:
+                raise
     exports = export_all(study, store, optimum.mixture)
     seconds = _seconds(study, time.monotonic() - began if train else 0.0)
     return Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)

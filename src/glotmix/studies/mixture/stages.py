@@ -26,6 +26,9 @@ from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import estimated
 from glotmix.transfer.shapley import exact
 
+WAITS = "waits for your trainer"
+"""Why a run that is trained elsewhere is not among the measurements of a page that is written before the end."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -75,12 +78,22 @@ class MixtureStudy(Training):
         return {target: store.uniform_bits_per_byte(target) for target in targets}
 
     def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
-        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any."""
+        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any.
+
+        Raises:
+            BadInput: too few coalitions to estimate them from.
+        """
         kind = self.config.design.coalitions
         if kind == "none":
             return None
         played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
-        matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
+        try:
+            matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
+        except BadInput as error:  # a coalition that failed, or has not come back
+            if kind != "all":
+                raise
+            self.narrator.say(f"  Shapley values are estimated: {error.message}")
+            matrix = estimated(played, empty, self.config.seed)
         notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
         matrix = TransferMatrix(
             matrix.targets,
