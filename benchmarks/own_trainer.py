@@ -52,7 +52,7 @@ def run(folder):
 
 
 def train(folder):
-    """Every run that waits, in one process: what the loop of the handoff does, without loading transformers each time."""
+    """Every run that waits, in one process: as the loop of the handoff does, but transformers is loaded once."""
     os.chdir(folder)
     sys.path.insert(0, str(folder.resolve()))
     import own_trainer
