@@ -75,6 +75,7 @@ class Collection:
     def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The runs table and the losses table of :mod:`glotmix.measurements`."""
         shares = realised(self.runs.values(), self.about.sources)
+        known = all(name in one.asked.unique for one in self.runs.values() for name in self.about.sources)
         rows = [
             {
                 "run": one.asked.run,
@@ -87,7 +88,7 @@ class Collection:
                 "reason": one.reason,
                 "schedule": "",
                 **{f"p/{name}": shares[full][name] for name in self.about.sources},
-                **{f"unique/{name}": float(one.asked.unique.get(name, math.nan)) for name in self.about.sources},
+                **({f"unique/{name}": one.asked.unique[name] for name in self.about.sources} if known else {}),
             }
             for full, one in self.runs.items()
         ]
