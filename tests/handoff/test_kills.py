@@ -13,28 +13,52 @@ from glotmix.handoff.asked import About, asked_runs
 from tests.handoff.planted import losses, waiting
 from tests.handoff.test_loop import STUDY
 
-DRIVER = """
+DRIVERS = """
 import os, sys
-real, left = os.replace, int(sys.argv[1])
-def replace(*arguments, **named):
-    global left
-    left -= 1
-    if left == 0:
-        os._exit(9)
-    real(*arguments, **named)
-os.replace = replace
-sys.argv = ["glotmix", "run", sys.argv[2], "--out", sys.argv[3]]
-from glotmix.cli import main
-main()
+import glotmix.cli, glotmix.proxy.model, glotmix.report.page, glotmix.studies.mixture.kind, glotmix.sweep.executors.external
+
+def drive(left, study, out):
+    real = os.replace
+    def replace(*arguments, **named):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(9)
+        real(*arguments, **named)
+    os.replace = replace
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    sys.argv = ["glotmix", "run", study, "--out", out]
+    try:
+        glotmix.cli.main()
+    except SystemExit as ended:
+        os._exit(int(ended.code or 0))
+    os._exit(0)
+
+for line in sys.stdin:
+    left, study, out = line.rstrip("\\n").split("\\t")
+    if not (child := os.fork()):
+        drive(int(left), study, out)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
-"""Runs a study and dies, without a chance to clean up, before its n-th file gets its name."""
+"""Calls `glotmix run` in a process of its own for each line; which dies, without a chance to clean up, before its n-th
+file gets its name."""
 KILLED = 9
 
 
-def call(folder, kill_at=0):
+@pytest.fixture(scope="module")
+def call():
     """Exit code of one call of `glotmix run`."""
-    words = [sys.executable, "-c", DRIVER, str(kill_at or 10**9), str(folder / "study.yaml"), str(folder / "out")]
-    return subprocess.run(words, check=False, capture_output=True, cwd=folder).returncode
+    words, pipe = [sys.executable, "-c", DRIVERS], subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as drivers:
+
+        def called(folder, kill_at=0):
+            drivers.stdin.write(f"{kill_at or 10**9}\t{folder / 'study.yaml'}\t{folder / 'out'}\n")
+            drivers.stdin.flush()
+            return int(drivers.stdout.readline())
+
+        yield called
+        drivers.stdin.close()
 
 
 def trainer(handoff, rng):
@@ -56,7 +80,7 @@ def tables(folder):
     return found
 
 
-def played_through(folder, kills, rng):
+def played_through(call, folder, kills, rng):
     """A study from its first call to its page, killed ``kills`` times on the way; how often it was called."""
     folder.mkdir()
     (folder / "study.yaml").write_text(json.dumps(STUDY))
@@ -74,23 +98,23 @@ def played_through(folder, kills, rng):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(call, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed") / "study"
-    played_through(folder, 0, random.Random(0))
+    played_through(call, folder, 0, random.Random(0))
     return tables(folder)
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_study_that_is_killed_again_and_again_has_the_tables_of_one_that_is_not(undisturbed, tmp_path, kills):
+def test_a_study_that_is_killed_again_and_again_has_the_tables_of_one_that_is_not(call, undisturbed, tmp_path, kills):
     folder = tmp_path / "study"
-    played_through(folder, kills, random.Random(kills))
+    played_through(call, folder, kills, random.Random(kills))
     assert tables(folder) == undisturbed
     runs = {path.name for path in (folder / "out" / "handoff" / "runs").iterdir()}
     assert not [name for name in runs if name.endswith(".part")]
     assert len({name.rpartition(".")[0] for name in runs}) == len(runs)  # nothing was asked for twice
 
 
-def test_a_directory_that_moves_to_another_machine_goes_on(undisturbed, tmp_path):
+def test_a_directory_that_moves_to_another_machine_goes_on(call, undisturbed, tmp_path):
     rng = random.Random(5)
     here, there = tmp_path / "here", tmp_path / "there"
     here.mkdir()
