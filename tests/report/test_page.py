@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from sample import HOSTILE
 
+from glotmix.fit.form import Form
 from glotmix.report import Evidence, write_report
+from glotmix.report.evidence import FormDraws
 from glotmix.report.explorer import explorer_data, law_data
 from glotmix.report.figures import palette
 from glotmix.report.figures.drawing import Canvas, Scale, decimals
@@ -191,13 +193,20 @@ def test_many_resamples_travel_as_small_steps_within_a_ten_thousandth(small):
     """Above the limit resamples are thinned and rounded; each stays within 1/32767 of its parameter's largest move."""
     rng = np.random.default_rng(0)
     boot = small.law.theta_TP * (1 + rng.normal(0, 0.01, (4000, *small.law.theta_TP.shape)))
-    stored = law_data(dataclasses.replace(small.law, theta_BTP=boot, draws=None))["resamples"]
+    form = Form(0, 0.5, 0.01 * np.eye(len(small.law.targets)))
+    drawn = FormDraws(*form.waves(len(small.law.languages)), form.amplitudes(4000))
+    stored = law_data(dataclasses.replace(small.law, theta_BTP=boot, draws=drawn))["resamples"]
     steps = np.frombuffer(base64.b64decode(stored["steps"]), "<i2").reshape(-1, *small.law.theta_TP.shape)
     step = np.frombuffer(base64.b64decode(stored["step"]), "<f4").reshape(small.law.theta_TP.shape)
     kept = boot[np.linspace(0, 3999, len(steps)).astype(int)]
     limit = np.abs(kept - small.law.theta_TP).max(axis=0) / 32767
     assert np.all(np.abs(small.law.theta_TP + steps * step - kept) <= limit * 0.51)
     assert len(steps) == 400
+    shape = drawn.amplitude_BFT.shape[1:]
+    waves = np.frombuffer(base64.b64decode(stored["draws"]["steps"]), "<i1").reshape(-1, *shape)
+    step = np.frombuffer(base64.b64decode(stored["draws"]["step"]), "<f4").reshape(shape)
+    kept = drawn.amplitude_BFT[np.linspace(0, 3999, len(steps)).astype(int)]
+    assert np.all(np.abs(waves * step - kept) <= np.abs(kept).max(axis=0) / 127 * 0.51)
 
 
 def test_the_explorer_starts_from_the_studys_mixtures_and_limits(small):

@@ -5,14 +5,14 @@
 function unpack(text, bits) {
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
-  return bits === 16 ? new Int16Array(bytes.buffer) : bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
+  return bits === 8 ? new Int8Array(bytes.buffer) : bits === 16 ? new Int16Array(bytes.buffer) : bits === 32 ? new Float32Array(bytes.buffer) : new Float64Array(bytes.buffer);
 }
 
-// resampled parameters [B * T * P]: exact, or fitted ones plus 16-bit steps
+// resampled parameters [B * T * P]: exact, or fitted ones plus steps of 16 or 8 bits
 function unpackResamples(data, theta) {
   if (!data) return new Float64Array(0);
   if (data.values) return unpack(data.values, 64);
-  const step = unpack(data.step, 32), steps = unpack(data.steps, 16), values = new Float64Array(steps.length);
+  const step = unpack(data.step, 32), steps = unpack(data.steps, data.bits), values = new Float64Array(steps.length);
   for (let i = 0; i < values.length; ) for (let j = 0; j < theta.length; i++, j++) values[i] = theta[j] + steps[i] * step[j];
   return values;
 }
