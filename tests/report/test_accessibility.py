@@ -18,6 +18,7 @@ def every_kind(pages, tmp_path_factory):
     from test_clones import findings
     from test_compare_page import comparison
     from test_influence_page import task
+    from test_posttraining_page import BLIND, LEARNT, page_of, report
 
     from glotmix.report import write_report
     from glotmix.studies.clones.page import page as clones_page
@@ -31,6 +32,8 @@ def every_kind(pages, tmp_path_factory):
     made["compare"] = write_page(comparison(), "T", "Q?", folder / "compare.html")
     made["clones"] = folder / "clones.html"
     made["clones"].write_text(clones_page(findings()), encoding="utf-8")
+    made["posttraining"] = folder / "posttraining.html"
+    made["posttraining"].write_text(page_of(report(LEARNT, BLIND)), encoding="utf-8")
     topics = InfluenceEvidence("T", "Q?", {"eng_Latn": "English"}, (task(),))
     made["influence"] = write_influence_report(topics, folder / "influence.html")
     return made
@@ -65,6 +68,6 @@ def test_axe_finds_nothing_to_complain_of(browser, every_kind, name, width, sche
     assert violations(browser, every_kind[name], width, scheme) == []
 
 
-@pytest.mark.parametrize("name", ["hostile", "compare", "clones", "influence"])
+@pytest.mark.parametrize("name", ["hostile", "compare", "clones", "influence", "posttraining"])
 def test_axe_finds_nothing_on_the_other_kinds(browser, every_kind, name):
     assert violations(browser, every_kind[name], 1280, "light") == []

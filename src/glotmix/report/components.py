@@ -84,7 +84,7 @@ def table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[Html]],
     long = len(rows) >= SEARCH_FROM
     body = el(
         "table",
-        el("caption", title),
+        el("caption", el("span", title)),
         el("thead", el("tr", *head)),
         el("tbody", *[el("tr", *row) for row in rows]),
         css="sortable",

@@ -87,7 +87,7 @@ def how_sure(found: Comparison, names: Names) -> Html | None:
             text = f"{interval(pair.difference)} {VERDICTS[pair.verdict]}"
             if pair.verdict == "within the noise" and verdict(pair.difference) in ("better", "worse"):
                 text += " once all pairs count"
-            line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]}"))
+            line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]} judged"))
         cells.append(line)
     return join(
         table("Difference of loss in bits per byte (below zero: better)", columns, cells),

@@ -30,6 +30,12 @@ class TaskRow:
     wrong_language: float
     """Share of the best cell's answers in another language than the question's; 0 where that is not judged."""
 
+    @property
+    def learnt(self) -> bool:
+        """Whether the largest cell beats blind answers and the untrained model, both beyond the noise."""
+        low = self.best.low if self.best.low is not None else self.best.value
+        return low > self.chance and (self.gain.low or 0.0) > 0
+
 
 @dataclass(frozen=True)
 class SaturationRow:
@@ -191,6 +197,10 @@ class PosttrainingReport:
     """What it cost and where it comes from."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """The resolved study file."""
+
+    def unlearnt(self) -> list[TaskRow]:
+        """Tasks of which nothing can be recommended."""
+        return [row for row in self.tasks if not row.learnt]
 
     def name_of(self, language: str) -> str:
         """What the page calls a language."""

@@ -29,15 +29,19 @@ def sections(page: PosttrainingReport) -> list[tuple[str, str, Html]]:
 
 
 def what_to_do(page: PosttrainingReport) -> Html:
-    """The least data per task, in a sentence and a table."""
+    """The least data per task that was learnt, in a sentence and a table."""
+    unlearnt = {(row.task, row.base): row for row in page.unlearnt()}
+    plans = [row for row in page.plans if (row.task, row.base) not in unlearnt]
     said = [
         f"{row.size} samples of each of {counted(len(row.mix), 'language')} for {row.task} ({row.base})"
         if row.size
         else f"no samples beside {page.name_of(page.pivot)}'s for {row.task} ({row.base})"
-        for row in page.plans
+        for row in plans
     ]
     answer = f"{share(page.share)} of the best result takes {listed(said, most=8)}."
-    if not said:
+    if not said and unlearnt and page.plans:
+        answer = "Nothing was learnt beyond doubt, so no amount of data can be recommended."
+    elif not said:
         answer = (
             "Nothing was learnt: no cell scores above 0 outside of the pivot."
             if page.curves
@@ -52,8 +56,11 @@ def what_to_do(page: PosttrainingReport) -> Html:
         Column("reaches", True, "its mean over the languages beside the pivot, over the best cell's"),
         Column("surely", True, "least size whose one-sided 95 % interval reaches the share as well"),
     ]
+    nothing = [cell("not learnt", numeric=True), *[cell("–", numeric=True) for _ in columns[3:]]]
     rows = [
-        [
+        [named(row.task, row.task), cell(row.base), *nothing]
+        if (row.task, row.base) in unlearnt
+        else [
             named(row.task, row.task),
             cell(row.base),
             cell(f"{row.size:,}", row.size),
@@ -64,12 +71,21 @@ def what_to_do(page: PosttrainingReport) -> Html:
         ]
         for row in page.plans
     ]
-    rising = listed([f"{row.task} ({row.base})" for row in page.plans if row.size and row.samples == row.most], most=8)
+    rising = listed([f"{row.task} ({row.base})" for row in plans if row.size and row.samples == row.most], most=8)
     beyond = f"For {rising} that is the largest size of the grid: the best may lie beyond it."
     return join(
         el("p", answer, css="answer"),
         el("p", beyond, css="lead") if rising else None,
+        *[el("p", _not_learnt(row), css="lead") for row in unlearnt.values() if page.plans],
         table("The least data that does", columns, rows),
+    )
+
+
+def _not_learnt(row: TaskRow) -> str:
+    return (
+        f"{row.task} ({row.base}) was not learnt beyond doubt: the largest cell scores {interval(row.best, 2)}, blind "
+        f"answers {number(row.chance, 2)}, the untrained model {interval(row.untrained, 2)}. How much data it takes "
+        "cannot be said."
     )
 
 
@@ -102,8 +118,7 @@ def learnt(page: PosttrainingReport) -> Html:
 
 
 def _verdict(row: TaskRow) -> str:
-    low = row.best.low if row.best.low is not None else row.best.value
-    if low > row.chance and (row.gain.low or 0.0) > 0:
+    if row.learnt:
         return f"{row.task} ({row.base}) was learnt: above blind answers and above the untrained model."
     return f"{row.task} ({row.base}) was not learnt beyond doubt: read its curves with care."
 
