@@ -205,7 +205,7 @@ def no_effect(rng: np.random.Generator) -> Table:
     return measured(rng, truth, runs, new, 0.01, named(5))
 
 
-def _sized(shape: Shape, rng: np.random.Generator, T: int) -> Truth:
+def sized(shape: Shape, rng: np.random.Generator, T: int) -> Truth:
     """A mixture that scales what size leaves over: ``m (E + A N^-α + B D^-β)`` with the terms that are known."""
     E_T, A_T, B_T = rng.uniform(0.5, 0.7, T), rng.uniform(0.2, 0.4, T), rng.uniform(0.2, 0.5, T)
 
@@ -222,7 +222,7 @@ def _sized(shape: Shape, rng: np.random.Generator, T: int) -> Truth:
 
 def sizes(rng: np.random.Generator) -> Table:
     """Fifteen mixtures at four models, tokens of their own; asked at twice the largest."""
-    truth = _sized(transfer_truth(rng, 4), rng, 4)
+    truth = sized(transfer_truth(rng, 4), rng, 4)
     N_S, D_S = np.array([2e7, 5e7, 1.2e8, 3e8]), np.array([5e8, 8e8, 1.6e9, 3e9])
     p_RL = np.repeat(mixtures(rng, 15, 4), 4, axis=0)
     D_R = np.tile(D_S, 15) * rng.uniform(0.8, 1.25, 60)
@@ -233,7 +233,7 @@ def sizes(rng: np.random.Generator) -> Table:
 
 def checkpoints(rng: np.random.Generator) -> Table:
     """Twenty runs with ten checkpoints each; what moves a run moves all of its checkpoints."""
-    truth = _sized(transfer_truth(rng, 4), rng, 4)
+    truth = sized(transfer_truth(rng, 4), rng, 4)
     D_S = np.geomspace(1e8, 2e9, 10)
     runs = Runs(np.repeat(mixtures(rng, 20, 4), 10, axis=0), None, np.tile(D_S, 20), None, np.repeat(np.arange(20), 10))
     new = Runs(mixtures(rng, 100, 4), None, rng.choice(D_S, 100))

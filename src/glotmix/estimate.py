@@ -64,9 +64,10 @@ WORDS: dict[Outcome, str] = {
 
 def student(freedom: float, level: float = LEVEL) -> float:
     """Half-width of Student's two-sided interval in standard errors, with so many degrees of freedom; NaN with none."""
-    from scipy import stats
+    from scipy.special import ndtri, stdtrit
 
-    return float(stats.t.ppf(0.5 + level / 2, freedom)) if freedom > 0 else math.nan
+    at = 0.5 + level / 2
+    return float(stdtrit(freedom, at) if freedom < math.inf else ndtri(at)) if freedom > 0 else math.nan
 
 
 def half_width(value_R: np.ndarray) -> np.ndarray:

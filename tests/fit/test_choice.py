@@ -9,8 +9,8 @@ import pytest
 
 from glotmix.fit import choose, cross_validate, fit
 from glotmix.fit.choice import fit_measurements, out_of_question
-from glotmix.fit.holdout import fit_all
 from glotmix.fit.jackknife import jackknife
+from glotmix.fit.several import fit_all
 from glotmix.fit.splits import by_size, mixtures_of
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of

@@ -73,14 +73,18 @@ def report(
         print(report_again(study, out, card) if compare is None else compare_studies(compare, study, out))
         return
     from glotmix.report.runs import Question, compare_runs, report_on_runs
+    from glotmix.study.narrator import Narrator
 
     config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
     question = Question(config, numbers("--unique", unique) or None, tokens, parameters)
     laws, page = law or ["auto"], out or Path("report.html")
-    if compare is None:
-        how = {"mixtures": mixtures, "losses": losses, "fit_file": fit, "laws": laws, "question": question}
-        print(report_on_runs(study, out=page, card=card, told=remark, **how))
-        return
-    if study is None or compare.is_dir():
+    if compare is not None and (study is None or compare.is_dir()):
         raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")
-    print(compare_runs(compare, study, page, laws=laws, question=question, told=remark))
+    with Narrator().bar("Fitting") as tell:
+        how = {"laws": laws, "question": question, "told": remark, "tell": tell}
+        if compare is None or study is None:
+            how |= {"mixtures": mixtures, "losses": losses, "fit_file": fit}
+            written = report_on_runs(study, out=page, card=card, **how)
+        else:
+            written = compare_runs(compare, study, page, **how)
+    print(written)

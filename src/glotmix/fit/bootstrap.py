@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,8 @@ LEAST_LEFT = 0.05
 CLOSE = 0.3
 """A draw is as linear as it was taken to be if its losses differ by less than this share of their own change."""
 
-STEPS = 6
-"""Steps at most towards the losses of a linear draw; the first ones do nearly all."""
+STEPS, MORE_STEPS = 3, 6
+"""Steps at most towards the losses of a linear draw: from where the draw is, or from the fit if that is no start."""
 
 
 @dataclass(frozen=True)
@@ -94,30 +95,43 @@ def resample(
         for b, step_P in enumerate(multiplier_BG @ left.shift_GP + known_BK @ left.prior_KP):
             new_P = np.clip(x_P + step_P, low_P, high_P)
             change_M = rows_MP @ step_P
-            moved_R = wanted(new_P)[0][:R] - residual_M[:R]
+            there = wanted(new_P)
+            moved_R = there[0][:R] - residual_M[:R]
             size = float(np.sqrt(np.mean(change_M[:R] ** 2)))
             off = float(np.sqrt(np.mean((moved_R - change_M[:R]) ** 2)))
             if not off <= CLOSE * size + 1e-6:
-                new_P = _nearest(wanted, x_P, residual_M + change_M, (residual_M, rows_MP), (low_P, high_P))
+                # A scale is raised by what the slope says, not by a factor: that may be thousands.
+                gentle_P = np.where(wanted.log_P & (step_P > 0), np.log1p(np.maximum(step_P, 0)), step_P)
+                new_P = np.clip(x_P + gentle_P, low_P, high_P)
+                starts = ((new_P, wanted(new_P), STEPS), (x_P, (residual_M, rows_MP), MORE_STEPS))
+                new_P = _nearest(wanted, residual_M + change_M, starts, (low_P, high_P))
             theta_BP[b] = outer(new_P, wanted.log_P)
     return theta_BP
 
 
 def _nearest(
     wanted: Equations,
-    x_P: np.ndarray,
     goal_M: np.ndarray,
-    here: tuple[np.ndarray, np.ndarray],
+    starts: Iterable[tuple[np.ndarray, tuple[np.ndarray, np.ndarray], int]],
     bounds: tuple[np.ndarray, np.ndarray],
 ) -> np.ndarray:
-    """The parameters whose residuals come nearest to ``goal``."""
+    """The parameters whose residuals come nearest to ``goal``, from the first start whose residuals are finite.
+
+    A start is where to begin, the residuals and derivatives there, and how many steps to make. The draw itself is the
+    better one: what the prior alone tells is right there already.
+    """
 
     def away(y_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         residual_M, rows_MP = wanted(y_P)
         return residual_M - goal_M, rows_MP
 
-    first = here[0] - goal_M, here[1]
-    return levenberg_marquardt(away, x_P, *bounds, 0, STEPS, 1e-2, first, patience=1)[0]
+    for y_P, (residual_M, rows_MP), steps in starts:
+        end_P, cost, _ = levenberg_marquardt(
+            away, y_P, *bounds, 0, steps, 1e-2, (residual_M - goal_M, rows_MP), patience=1
+        )
+        if np.isfinite(cost):
+            break
+    return end_P
 
 
 def _at(wanted: Equations, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -17,8 +17,10 @@ from scipy.stats import spearmanr
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, fit, varying
-from glotmix.fit.holdout import Holdout, Repeats, cross_validate, extrapolate, fit_all, judge
+from glotmix.fit.holdout import Holdout, cross_validate, extrapolate, judge
+from glotmix.fit.parallel import processes
 from glotmix.fit.selection import choose
+from glotmix.fit.several import STARTS, Repeats, fit_all
 from glotmix.laws import find_law
 from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements, read_runs, same_names
@@ -48,6 +50,8 @@ CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 HOPELESS, FAR_BEHIND = 2.5, 1.6
 """A law whose residuals are more than the first many times the least is not judged by held-out error, and one whose
 held-out errors by mixture are more than the second many times the least is not judged beyond the runs."""
+MOST_JUDGED = 24
+"""Targets by which laws are compared; the law that is chosen is fitted to all of them."""
 ENOUGH_TO_CORRECT = 40
 ENOUGH_TO_SHARE = 100
 """Runs from which the fits are shared out over processes, unless told otherwise."""
@@ -154,6 +158,23 @@ def fit_measurements(
     tell: Advance | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
+    how = {"laws": laws, "folds": folds, "bootstrap": bootstrap, "seed": seed, "weights": weights}
+    with processes(workers):
+        return _fit_measurements(measurements, **how, held_out=held_out, workers=workers, tell=tell)
+
+
+def _fit_measurements(
+    measurements: Measurements,
+    *,
+    laws: Sequence[str],
+    folds: int,
+    bootstrap: int,
+    seed: int,
+    weights: Repeats,
+    held_out: Measurements | None,
+    workers: int,
+    tell: Advance | None,
+) -> Fitted:
     usual: tuple[str, ...] = USUAL_LAWS
     if repeated(measurements):
         usual = (*usual, *REPEATING_LAWS)
@@ -173,6 +194,8 @@ def fit_measurements(
     )
     unjudged: dict[str, Any] = {"seed": seed, "weights": weights, "workers": workers}
     how = {**unjudged, "transfer": values}
+    unjudged |= {"starts": STARTS}
+    how["targets"] = judged_targets(measurements)
     near = fit_all(compared, measurements, tell=stages.stage("Fitting laws"), **how)
     hopeless = out_of_question(near)
     compared = [law for law in compared if law.name not in hopeless]
@@ -190,16 +213,29 @@ def fit_measurements(
     competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
     chosen = choose(_only(compete, competing or candidates))
     needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
-    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, tell=stages.stage("Fitting"), **unjudged)
+    tell = stages.stage("Fitting")
+    again = near.get(chosen)
+    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, near=again, tell=tell, **unjudged)
     judged = None
     if held_out is not None:
-        judged = judge(compared, measurements, held_out, tell=stages.stage("Judging apart"), **how)
+        judged = judge(compared, measurements, held_out, near=near, tell=stages.stage("Judging apart"), **how)
     unique = (
         {}
         if measurements.unique_RL is None
         else dict(zip(measurements.languages, measurements.unique_RL.max(axis=0).tolist(), strict=True))
     )
     return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+
+
+def judged_targets(measurements: Measurements) -> tuple[str, ...]:
+    """The targets by which a law is chosen: all where there are few, else ``MOST_JUDGED`` of those in the mixture, which
+    decide, evenly spaced in the order of the table."""
+    targets = measurements.targets
+    if len(targets) <= MOST_JUDGED:
+        return targets
+    inside = [target for target in targets if target in measurements.languages] or list(targets)
+    place = np.unique(np.linspace(0, len(inside) - 1, min(MOST_JUDGED, len(inside))).round().astype(int))
+    return tuple(inside[k] for k in place)
 
 
 def out_of_question(near: Mapping[str, Fit]) -> dict[str, str]:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from scipy.stats import t as student
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
 from glotmix.fit.parallel import each
 from glotmix.fit.splits import evidence_of
@@ -300,7 +300,7 @@ class Fit(Shown):
         variance_R = np.mean((np.log(loss_BR) - log_R) ** 2, axis=0) + at.noise.deviation(log_R) ** 2
         if at.learned is not None:
             variance_R = variance_R + at.learned.deviation(inputs) ** 2
-        reach_R = float(student.ppf(0.975, at.freedom)) * at.widening * np.sqrt(variance_R)
+        reach_R = student(at.freedom) * at.widening * np.sqrt(variance_R)
         return value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
 
 
@@ -330,7 +330,8 @@ def fit(
         seed: of starts and resamples; the same seed gives the same numbers.
         weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; "repeats" for those
             of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
-        near: the same law fitted to nearly the same runs; its parameters are the one starting point, its noise holds.
+        near: the same law fitted to these or nearly the same runs; its parameters are the one starting point. Its noise
+            holds if the runs are others.
         workers: processes that share the targets.
         tell: told how many targets are fitted.
 
@@ -362,6 +363,7 @@ def fit(
                 group_R,
                 t < LOOKED_AT,
                 None if near is None else near.fits.get(target),
+                near is not None and _same_runs(near.measured, measurements),
             ),
         )
         for t, target in enumerate(chosen)
@@ -399,6 +401,14 @@ def varying(measurements: Measurements) -> frozenset[str]:
     unique_RL = measurements.unique_RL
     passes = unique_RL is not None and np.isfinite(measurements.D_R).all() and bool((unique_RL > 0).all())
     return frozenset(names | ({"unique"} if passes else set()))
+
+
+def _same_runs(before: Inputs | None, measurements: Measurements) -> bool:
+    now = inputs_of(measurements)
+    if before is None or before.p_RL.shape != now.p_RL.shape:
+        return False
+    pairs = ((before.p_RL, now.p_RL), (before.N_R, now.N_R), (before.D_R, now.D_R))
+    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
 
 
 def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix | None) -> None:

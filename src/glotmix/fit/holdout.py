@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from glotmix.errors import BadInput
-from glotmix.fit.fit import Fit, fit
+from glotmix.fit.fit import Fit
 from glotmix.fit.noise import noise_floor
 from glotmix.fit.parallel import each
 from glotmix.fit.score import Score, score
+from glotmix.fit.several import STARTS, How, Repeats, Transfer, chosen_of, fit_all, fitted, values_of
 from glotmix.fit.splits import Split, by_size, corners, fold_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
@@ -21,15 +22,6 @@ from glotmix.measurements import Measurements
 from glotmix.notebook import Brief, Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
-
-Transfer = TransferMatrix | Callable[[Measurements], TransferMatrix] | None
-"""Transfer values, or how to get them from the runs of a fold (so that nothing leaks from the runs held out)."""
-
-
-Repeats = Literal["repeats"] | None
-"""Whether runs are weighed by what repeated mixtures tell of the noise (see :func:`~glotmix.fit.fit.fit`)."""
-STARTS = 4
-"""Starting points of a fit that laws are judged by: nearly always all of them end alike."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -199,33 +191,16 @@ def cross_validate(
         for k in range(fold_R.max() + 1)
         if ((fold_R == k) & judged_R).any()
     ]
-    chosen, families = _chosen(targets, measurements), [find_law(law) if isinstance(law, str) else law for law in laws]
-    how = _How(chosen, transfer, starts, seed, weights, workers)
+    chosen, families = (
+        chosen_of(targets, measurements),
+        [find_law(law) if isinstance(law, str) else law for law in laws],
+    )
+    how = How(chosen, transfer, starts, seed, weights, workers)
     if near is None:
         near = fit_all(
             families, measurements, targets=chosen, transfer=transfer, starts=starts, seed=seed, weights=weights
         )
     return _score(families, parts, measurements, how, f"{len(parts)} folds by mixture", tell, near)
-
-
-def fit_all(
-    laws: Iterable[Law | str],
-    measurements: Measurements,
-    *,
-    targets: Iterable[str] | None = None,
-    transfer: Transfer = None,
-    starts: int = STARTS,
-    seed: int = 0,
-    weights: Repeats = None,
-    workers: int = 1,
-    tell: Advance | None = None,
-) -> dict[str, Fit]:
-    """Several laws fitted to all runs, by name, without intervals; those that cannot be fitted are left out."""
-    how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
-    families = [find_law(law) if isinstance(law, str) else law for law in laws]
-    tasks = [(law, measurements, how, _values(law, measurements, transfer)) for law in families]
-    every = each(_whole, tasks, workers, what="Fitting laws", tell=tell)
-    return {law.name: one for law, one in zip(families, every, strict=True) if one is not None}
 
 
 def judge(
@@ -238,10 +213,11 @@ def judge(
     starts: int = STARTS,
     seed: int = 0,
     weights: Repeats = None,
+    near: Mapping[str, Fit] | None = None,
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Holdout:
-    """Fit to some runs, score on others.
+    """Fit to some runs, score on others; ``near`` holds fits, by law, from which to start.
 
     Raises:
         BadInput: the two have other languages or other targets.
@@ -252,9 +228,9 @@ def judge(
     ):
         if ours != theirs:
             raise BadInput(f"the runs held out have the {what} {', '.join(theirs)}", expected=", ".join(ours))
-    how = _How(_chosen(targets, held_out), transfer, starts, seed, weights, workers)
+    how = How(chosen_of(targets, held_out), transfer, starts, seed, weights, workers)
     split = f"{len(fit_on)} runs fitted, {len(held_out)} held out"
-    return _score(laws, [(fit_on, held_out)], held_out, how, split, tell)
+    return _score(laws, [(fit_on, held_out)], held_out, how, split, tell, near)
 
 
 def extrapolate(
@@ -276,7 +252,7 @@ def extrapolate(
     hardly tells of sizes would else be known from ``near``, which starts the others. See
     :func:`~glotmix.fit.splits.by_size` and :func:`~glotmix.fit.splits.corners`.
     """
-    how = _How(_chosen(targets, measurements), transfer, starts, seed, weights, workers)
+    how = How(chosen_of(targets, measurements), transfer, starts, seed, weights, workers)
     laws, found = list(laws), {}
     for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)):
         if parts := by_size(measurements, x_R, seed):
@@ -288,27 +264,11 @@ def extrapolate(
     return found
 
 
-@dataclass(frozen=True)
-class _How:
-    """How every law is fitted to every part."""
-
-    targets: tuple[str, ...]
-    transfer: Transfer
-    starts: int
-    seed: int
-    weights: Repeats
-    workers: int
-
-
-def _chosen(targets: Iterable[str] | None, measurements: Measurements) -> tuple[str, ...]:
-    return measurements.targets if targets is None else tuple(targets)
-
-
 def _score(
     laws: Iterable[Law | str],
     parts: list[Split],
     noisy: Measurements,
-    how: _How,
+    how: How,
     split: str,
     tell: Advance | None,
     near: Mapping[str, Fit] | None = None,
@@ -322,7 +282,7 @@ def _score(
     used: dict[str, float] = {}
     unconverged: dict[str, float] = {}
     tasks = [
-        (law, train, test, how, _values(law, train, how.transfer), near.get(law.name))
+        (law, train, test, how, values_of(law, train, how.transfer), near.get(law.name))
         for law in families
         for train, test in parts
     ]
@@ -344,6 +304,8 @@ def _score(
             for t, target in enumerate(how.targets)
             if (one := score(predicted_RT[:, t], measured_RT[:, t])) is not None
         }
+    if len(how.targets) < len(noisy.targets):
+        split += f"; {len(how.targets)} of {len(noisy.targets)} targets"
     noise = noise_floor(noisy)
     if len(parts) == 1:  # a split: the runs fitted to may hold the repeats
         fitted = noise_floor(parts[0][0])
@@ -362,16 +324,6 @@ def _score(
     )
 
 
-def _values(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix | BadInput | None:
-    """Transfer values from the runs of a fold, for a law that needs them; or why there are none."""
-    if not callable(transfer):
-        return transfer
-    try:
-        return transfer(train) if "transfer" in law.needs else None
-    except BadInput as error:
-        return error
-
-
 @dataclass(frozen=True)
 class _Made:
     """What one law said of the runs held out of one part."""
@@ -385,7 +337,7 @@ def _predicted(
     law: Law,
     train: Measurements,
     test: Measurements,
-    how: _How,
+    how: How,
     transfer: TransferMatrix | BadInput | None,
     near: Fit | None,
 ) -> _Made | str:
@@ -393,37 +345,14 @@ def _predicted(
     if isinstance(transfer, BadInput):
         return str(transfer)
     try:
-        fitted = _fitted(law, train, how, transfer, near)
+        made = fitted(law, train, how, transfer, near)
     except BadInput as error:
         return str(error)
-    value_RT = fitted.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
-    usable = [at for at in fitted.fits.values() if at.usable]
+    value_RT = made.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
+    usable = [at for at in made.fits.values() if at.usable]
     used = float(np.mean([at.used for at in usable])) if usable else float("nan")
     lost = float(np.mean([at.status != "converged" for at in usable])) if usable else 0.0
     return _Made(value_RT, used, lost)
-
-
-def _whole(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | BadInput | None) -> Fit | None:
-    """The law fitted to all runs; None where it cannot be, which every fold will tell."""
-    if isinstance(transfer, BadInput):
-        return None
-    try:
-        return _fitted(law, runs, how, transfer, None)
-    except BadInput:
-        return None
-
-
-def _fitted(law: Law, runs: Measurements, how: _How, transfer: TransferMatrix | None, near: Fit | None) -> Fit:
-    return fit(
-        law,
-        runs,
-        targets=how.targets,
-        transfer=transfer,
-        starts=how.starts,
-        seed=how.seed,
-        weights=how.weights,
-        near=near,
-    )
 
 
 def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:

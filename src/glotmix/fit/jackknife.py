@@ -9,8 +9,8 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit, Prediction, fit
-from glotmix.fit.holdout import STARTS
 from glotmix.fit.parallel import each
+from glotmix.fit.several import STARTS
 from glotmix.fit.splits import fold_of, mixtures_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law

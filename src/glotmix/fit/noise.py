@@ -99,11 +99,12 @@ def noise_floor(measurements: Measurements) -> dict[str, float]:
     group_R = repeats_of(measurements)
     noise = {}
     for t, target in enumerate(measurements.targets):
-        squares, freedom = 0.0, 0
-        for group in np.unique(group_R):
-            log = np.log(measurements.loss_RT[group_R == group, t])
-            log = log[np.isfinite(log)]
-            if len(log) > 1:
-                squares, freedom = squares + float(((log - log.mean()) ** 2).sum()), freedom + len(log) - 1
+        log_R = np.log(measurements.loss_RT[:, t])
+        known_R = np.isfinite(log_R)
+        log_R, of_R = log_R[known_R], group_R[known_R]
+        runs_G = np.bincount(of_R)
+        mean_G = np.bincount(of_R, log_R) / np.maximum(runs_G, 1)
+        freedom = int(np.maximum(runs_G - 1, 0).sum())
+        squares = float(((log_R - mean_G[of_R]) ** 2)[runs_G[of_R] > 1].sum())
         noise[target] = float(np.sqrt(squares / freedom)) if freedom else float("nan")
     return noise

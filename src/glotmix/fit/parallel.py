@@ -4,14 +4,33 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from glotmix.orphan import die_with_parent
+from glotmix.orphan import ONE_THREAD, die_with_parent
 from glotmix.progress import Advance
 
 R = TypeVar("R")
+
+
+_POOL: ContextVar[ProcessPoolExecutor | None] = ContextVar("pool", default=None)
+
+
+@contextmanager
+def processes(workers: int) -> Iterator[None]:
+    """One pool of processes for every :func:`each` inside: they are started once."""
+    if workers <= 1 or _POOL.get() is not None:
+        yield
+        return
+    with _started(workers) as pool:
+        token = _POOL.set(pool)
+        try:
+            yield
+        finally:
+            _POOL.reset(token)
 
 
 def each(
@@ -29,11 +48,23 @@ def each(
     """
     if workers <= 1 or len(tasks) < 2:
         return _told((function(*task) for task in tasks), len(tasks), what, tell)
-    context = multiprocessing.get_context("spawn")
-    # A process whose parent was killed would else finish a fit of minutes that nobody waits for.
-    end, parent = die_with_parent, (os.getpid(),)
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=end, initargs=parent) as pool:
+    if (pool := _POOL.get()) is not None:
         return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
+    with _started(min(workers, len(tasks))) as pool:
+        return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
+
+
+def _started(workers: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+    )
+
+
+def _begin(parent: int) -> None:
+    """A process whose parent was killed would else finish a fit of minutes that nobody waits for; and processes that
+    share the cores need no threads beside them."""
+    os.environ.update(ONE_THREAD)
+    die_with_parent(parent)
 
 
 def _told(results: Iterable[R], total: int, what: str, tell: Advance | None) -> list[R]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
 
 
 @dataclass(frozen=True)
@@ -30,5 +29,11 @@ def score(predicted_R: np.ndarray, measured_R: np.ndarray) -> Score | None:
     predicted_R, measured_R = predicted_R[keep_R], measured_R[keep_R]
     off_R = np.abs(predicted_R - measured_R)
     ranked = len(off_R) > 2 and np.ptp(predicted_R) > 0 and np.ptp(measured_R) > 0
-    rank = float(spearmanr(predicted_R, measured_R).statistic) if ranked else float("nan")
+    rank = _spearman(predicted_R, measured_R) if ranked else float("nan")
     return Score(float((off_R / measured_R).mean()), float(off_R.mean()), rank, len(off_R))
+
+
+def _spearman(a_R: np.ndarray, b_R: np.ndarray) -> float:
+    from scipy.stats import spearmanr  # takes a second to import, which processes that only fit need not wait for
+
+    return float(spearmanr(a_R, b_R).statistic)

@@ -6,21 +6,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy.stats import t as student
 
 from glotmix.errors import BadInput
+from glotmix.estimate import student
 from glotmix.fit.bootstrap import LeftOut, leave_out, multipliers, resample
 from glotmix.fit.form import evidence
 from glotmix.fit.identify import unclear
 from glotmix.fit.noise import Noise, noise_in, robust_square, sound
-from glotmix.fit.solve import ROBUST_SCALE, SOFT_L1, TOLERANCE, Equations, Solution, equations, inner, solve
+from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, solve
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
 from glotmix.notebook import Shown
 
 OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
-ROUNDS, SETTLED = 5, 0.1
+ROUNDS, SETTLED = 8, 0.02
 """How often the noise is estimated and the law fitted again, at most, and the change of ln scale that ends it."""
 
 
@@ -103,6 +103,8 @@ class Task:
     """Whether to look for an error of the law's form."""
     near: TargetFit | None = None
     """A fit to nearly the same runs: it is started from, and its noise is taken over."""
+    same: bool = False
+    """Whether it was fitted to these very runs: then it is a start, and the noise is estimated from it."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         residual_R = found.residual_R - learned.predict(inputs)
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
         noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle)
-    if np.isfinite(found.cost) and task.near is None:
+    if np.isfinite(found.cost) and (task.near is None or task.same):
         vague = unclear(law, problem, wanted, found)
     if np.isfinite(found.cost) and task.bootstrap:
         groups = int(task.group_R.max()) + 1
@@ -204,11 +206,13 @@ def _settled(
 ) -> tuple[Solution, Noise, Equations]:
     """Fit, estimate the noise, fit again in its units, until both agree: neither priors nor runs rule unduly."""
     near = task.near if task.near is not None and task.near.usable else None
-    if near is None or len(near.theta_P) != len(law.parameters(problem)):
+    if near is not None and len(near.theta_P) != len(law.parameters(problem)):
+        near = None
+    if near is None:
         start_SP = law.starts(problem, inputs, loss_R, task.starts, rng)
         noise, rounds = Noise(ROBUST_SCALE), ROUNDS
     else:
-        start_SP, noise, rounds = near.theta_P[None], near.noise, 0
+        start_SP, noise, rounds = near.theta_P[None], near.noise, ROUNDS if task.same else 0
     log_fitted_R = np.log(loss_R)
     even_R = weight_R
     if near is not None:
@@ -218,18 +222,19 @@ def _settled(
             noise = Noise(float(np.sqrt(robust_square(np.log(loss_R) - log_fitted_R))))
         even_R = weight_R / noise.relative(log_fitted_R) ** 2
     # A fit that was started from its like ends where it should to a hundredth of its own uncertainty.
-    tolerance = TOLERANCE if near is None else NEAR_TOLERANCE
+    tolerance = ROUGH if rounds else NEAR_TOLERANCE
     found = solve(law, problem, inputs, loss_R, even_R, start_SP, tolerance=tolerance, scale=noise.scale)
-    for _ in range(rounds):
+    agreeing = near.agreeing if near is not None and task.same else found.agreeing
+    for k in range(rounds):
         if not np.isfinite(found.cost):
             break
         log_fitted_R = np.log(loss_R) - found.residual_R
         before, noise = noise, noise_in(found, weight_R, log_fitted_R)
-        if abs(np.log(noise.scale / before.scale)) < SETTLED and noise.power == before.power:
+        if k and abs(np.log(noise.scale / before.scale)) < SETTLED and noise.power == before.power:
             break
         even_R = weight_R / noise.relative(log_fitted_R) ** 2
-        again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], tolerance=1e-7, scale=noise.scale)
-        found = Solution(again.theta_P, again.cost, again.status, again.residual_R, again.leverage_R, found.agreeing)
+        again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], scale=noise.scale)
+        found = Solution(again.theta_P, again.cost, again.status, again.residual_R, again.leverage_R, agreeing)
     return found, noise, equations(law, problem, inputs, loss_R, even_R, noise.scale)
 
 
@@ -298,7 +303,7 @@ def _widening(standard_R: np.ndarray, group_R: np.ndarray) -> float:
     order_R = np.argsort(size_R)
     place = int(np.searchsorted(np.cumsum(share_R[order_R]), rank * groups - 1e-9))
     tail = float(size_R[order_R][min(place, len(order_R) - 1)])
-    return 0.5 * even + 0.5 * tail / float(student.ppf(0.975, groups - 1))
+    return 0.5 * even + 0.5 * tail / student(groups - 1)
 
 
 def _told(wanted: Equations, found: Solution, inputs: Inputs, seed: int) -> np.ndarray:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from glotmix.laws.law import Inputs
 
 TINY = 1e-9
 """Where a derivative by a share is infinite at zero, that of a share of this size is given."""
@@ -22,38 +25,46 @@ class EffectiveShare:
     """By κ."""
     by_nu_R: np.ndarray
     """By ν; zero for a target outside the mixture."""
-    by_p_RL: np.ndarray
-    """By the shares."""
+    by_p: Callable[[], np.ndarray]
+    """By the shares, [R, L]; worked out when it is asked for, since only an optimiser asks."""
 
 
-def effective_share(p_RL: np.ndarray, own: int | None, w_S: np.ndarray, kappa: float, nu: float) -> EffectiveShare:
+ABSENT = -1e4
+"""What stands for ln 0: its powers are zero."""
+
+
+def effective_share(inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: float, nu: float) -> EffectiveShare:
     """``p̃ = (p_t^ν + h^ν)^(1/ν)`` of the own share and the help ``h = (Σ_l (w_l p_l)^κ)^(1/κ)`` of the other languages.
 
     Exponents of 1 add up, smaller ones let more kinds of help be worth more than more of the same (a nested CES
     function, Sato 1967). For a target outside the mixture p̃ is the help alone.
     """
-    source_RS = p_RL if own is None else np.delete(p_RL, own, axis=1)
-    log_RS = np.log(np.maximum(source_RS, TINY)) + np.log(w_S)
-    raised_RS = np.exp(kappa * log_RS)
-    part_RS = np.where(source_RS > 0, raised_RS, 0.0)
+    log_source_RS, log_own_R = inputs.log_shares(own, ABSENT)
+    log_RS = log_source_RS + np.log(w_S)
+    part_RS = np.exp(kappa * log_RS)
     sum_R = np.maximum(part_RS.sum(axis=1), 1e-200)
     help_R = np.log(sum_R) / kappa
-    by_weight_RS = part_RS / sum_R[:, None]
-    by_kappa_R = ((by_weight_RS * log_RS).sum(axis=1) - help_R) / kappa
-    by_source_RS = raised_RS / sum_R[:, None] / np.maximum(source_RS, TINY)
+    part_RS /= sum_R[:, None]
+    by_kappa_R = (np.einsum("rs,rs->r", part_RS, log_RS) - help_R) / kappa
+
+    def by_source() -> np.ndarray:
+        source_RS = np.maximum(inputs.p_RL if own is None else np.delete(inputs.p_RL, own, axis=1), TINY)
+        return np.asarray((source_RS * w_S) ** kappa / sum_R[:, None] / source_RS)
+
     if own is None:
-        return EffectiveShare(help_R, by_weight_RS, by_kappa_R, np.zeros(len(p_RL)), by_source_RS)
-    own_R = p_RL[:, own]
-    log_own_R = np.log(np.maximum(own_R, TINY))
-    own_part_R = np.where(own_R > 0, np.exp(nu * log_own_R), 0.0)
-    help_part_R = np.exp(nu * help_R)
+        return EffectiveShare(help_R, part_RS, by_kappa_R, np.zeros(len(sum_R)), by_source)
+    own_part_R, help_part_R = np.exp(nu * log_own_R), np.exp(nu * help_R)
     total_R = np.maximum(own_part_R + help_part_R, 1e-200)
     log_R = np.log(total_R) / nu
     by_help_R = help_part_R / total_R
     by_nu_R = ((own_part_R * log_own_R + help_part_R * help_R) / total_R - log_R) / nu
-    by_own_R = np.exp(nu * log_own_R) / total_R / np.maximum(own_R, TINY)
-    by_p_RL = np.insert(by_help_R[:, None] * by_source_RS, own, by_own_R, axis=1)
-    return EffectiveShare(log_R, by_help_R[:, None] * by_weight_RS, by_help_R * by_kappa_R, by_nu_R, by_p_RL)
+
+    def by_p() -> np.ndarray:
+        own_R = np.maximum(inputs.p_RL[:, own], TINY)
+        return np.insert(by_help_R[:, None] * by_source(), own, own_R**nu / total_R / own_R, axis=1)
+
+    part_RS *= by_help_R[:, None]
+    return EffectiveShare(log_R, part_RS, by_help_R * by_kappa_R, by_nu_R, by_p)
 
 
 def box_cox(log_R: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,7 +8,9 @@ of their work.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -50,6 +52,22 @@ class Inputs(Brief):
     unique_RL: np.ndarray | None = None
     """Unique tokens per language, for laws that know repetition."""
 
+    _logs: dict[tuple[int | None, float], tuple[np.ndarray, np.ndarray]] = field(
+        default_factory=dict, init=False, compare=False
+    )
+
+    def log_shares(self, own: int | None, absent: float) -> tuple[np.ndarray, np.ndarray]:
+        """ln p of every language but ``own`` [R, L - 1] (all where it is None) and of ``own`` [R] (else zeros).
+
+        ``absent`` stands for ln 0. Taken once: a fit asks hundreds of times.
+        """
+        if (known := self._logs.get((own, absent))) is None:
+            some_RL = self.p_RL > 0
+            log_RL = np.where(some_RL, np.log(np.where(some_RL, self.p_RL, 1.0)), absent)
+            both = (log_RL, np.zeros(len(log_RL))) if own is None else (np.delete(log_RL, own, axis=1), log_RL[:, own])
+            known = self._logs[own, absent] = both
+        return known
+
     def where(self, keep_R: np.ndarray) -> Inputs:
         """The rows chosen by a mask or by indices."""
         unique = None if self.unique_RL is None else self.unique_RL[keep_R]
@@ -64,8 +82,13 @@ class LawValue:
     """Predicted losses."""
     gradient_theta_RP: np.ndarray
     """dL/dθ."""
-    gradient_p_RL: np.ndarray
-    """dL/dp with the shares taken as independent; an optimiser projects it on the simplex."""
+    by_p: np.ndarray | Callable[[], np.ndarray]
+    """``gradient_p_RL``, or how to work it out: a fit never asks for it, an optimiser does."""
+
+    @cached_property
+    def gradient_p_RL(self) -> np.ndarray:  # noqa: N802
+        """dL/dp with the shares taken as independent; an optimiser projects it on the simplex."""
+        return self.by_p() if callable(self.by_p) else self.by_p
 
 
 class Law(ABC):

@@ -16,7 +16,7 @@ from glotmix.errors import BadInput
 from glotmix.laws import scale
 from glotmix.laws.effective_share import EffectiveShare, box_cox, effective_share
 from glotmix.laws.law import Inputs, Law, LawValue, Problem
-from glotmix.laws.priors import Told, log_normal, normal, of_parameters
+from glotmix.laws.priors import Told, log_normal, normal, priors_of
 
 GAMMA_PRIOR = (0.04, 0.03)
 """Mean and standard deviation of γ. This prior and the next two are the spread of fits to the 13 targets of RegMix's
@@ -76,7 +76,7 @@ class ShapleyLaw(Law):
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         E, c, gamma = theta_P[:3]
-        end = 3 + len(_share_names(problem))
+        end = 3 + _share_size(problem)
         share = _share(problem, theta_P[3:end], inputs)
         rest_R, rest_RP = scale.terms(problem, theta_P[end:], inputs)
         curve_R, by_log_R, by_gamma_R = box_cox(share.log_R, gamma)
@@ -91,13 +91,16 @@ class ShapleyLaw(Law):
                 rest_RP * shape_R[:, None],
             ]
         )
-        return LawValue(s_R * shape_R, theta_RP, slope_R[:, None] * share.by_p_RL)
+        return LawValue(s_R * shape_R, theta_RP, lambda: slope_R[:, None] * share.by_p())
 
-    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def known(self, problem: Problem) -> list[Told]:
+        """Priors of single parameters."""
         at = {name: i for i, name in enumerate(self.parameters(problem))}
         told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        told += [log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
-        return of_parameters(theta_P, told)
+        return told + [log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]
+
+    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return priors_of(self, problem).at(theta_P)
 
 
 @dataclass(frozen=True)
@@ -128,13 +131,16 @@ class ShapleyLawPrior(ShapleyLaw):
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         at = super().evaluate(problem, theta_P[:-1], inputs)
-        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP, np.zeros(len(at.loss_R))]), at.gradient_p_RL)
+        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP, np.zeros(len(at.loss_R))]), at.by_p)
+
+    def known(self, problem: Problem) -> list[Told]:
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
+        return [*told, log_normal(at["b"], SLOPE_PRIOR)]
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        told += [log_normal(at["b"], SLOPE_PRIOR)]
-        distance, rows = of_parameters(theta_P, told)
+        distance, rows = priors_of(self, problem).at(theta_P)
         gap_S, b = _gaps(problem), theta_P[-1]
         w = np.array([i for name, i in at.items() if name.startswith("w/")], dtype=int)
         around = (np.log(theta_P[w]) + gap_S / b) / VALUE_SPREAD
@@ -179,12 +185,16 @@ class ShapleyLawFixed(Law):
         inner_P[~keep] = np.exp(np.maximum(-gap_L / b, -60))
         at = ShapleyLaw().evaluate(problem, inner_P, inputs)
         by_b_R = at.gradient_theta_RP[:, ~keep] @ (inner_P[~keep] * gap_L / b**2)
-        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP[:, keep], by_b_R]), at.gradient_p_RL)
+        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP[:, keep], by_b_R]), at.by_p)
 
-    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def known(self, problem: Problem) -> list[Told]:
+        """Priors of single parameters."""
         at = {name: i for i, name in enumerate(self.parameters(problem))}
         told = [normal(at["γ"], GAMMA_PRIOR), *_exponent_priors(at), *_size_priors(at)]
-        return of_parameters(theta_P, [*told, log_normal(at["b"], SLOPE_PRIOR)])
+        return [*told, log_normal(at["b"], SLOPE_PRIOR)]
+
+    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return priors_of(self, problem).at(theta_P)
 
     def _kept(self, problem: Problem) -> np.ndarray:
         return np.array([not name.startswith("w/") for name in ShapleyLaw().parameters(problem)])
@@ -224,7 +234,7 @@ class ShapleyLawData(Law):
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         E, B, beta = theta_P[:3]
-        end = 3 + len(_share_names(problem))
+        end = 3 + _share_size(problem)
         share = _share(problem, theta_P[3:end], inputs)
         data_R = share.log_R + (np.log(inputs.D_R / scale.D_UNIT) if "D" in problem.varies else 0.0)
         power_R = np.exp(-beta * data_R)
@@ -237,21 +247,28 @@ class ShapleyLawData(Law):
             n_R = inputs.N_R / scale.N_UNIT
             loss_R = loss_R + A * n_R**-alpha
             columns += [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
-        return LawValue(loss_R, np.column_stack(columns), slope_R[:, None] * share.by_p_RL)
+        return LawValue(loss_R, np.column_stack(columns), lambda: slope_R[:, None] * share.by_p())
 
-    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def known(self, problem: Problem) -> list[Told]:
+        """Priors of single parameters."""
         at = {name: i for i, name in enumerate(self.parameters(problem))}
         told = [*_exponent_priors(at), *[log_normal(at[name], WEIGHT_PRIOR) for name in at if name.startswith("w/")]]
         # Where D does not vary, β bends the curve over mixtures, of which the published exponents say nothing.
-        return of_parameters(
-            theta_P, told + _size_priors({k: i for k, i in at.items() if k != "β" or "D" in problem.varies})
-        )
+        return told + _size_priors({k: i for k, i in at.items() if k != "β" or "D" in problem.varies})
+
+    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return priors_of(self, problem).at(theta_P)
 
 
 def _share_names(problem: Problem) -> tuple[str, ...]:
     """``κ``, ``ν`` for a target in the mixture, and the weight of every other language."""
     sources = [language for language in problem.languages if language != problem.target]
     return ("κ", *(("ν",) if problem.own is not None else ()), *[f"w/{language}" for language in sources])
+
+
+def _share_size(problem: Problem) -> int:
+    """How many parameters these are."""
+    return 1 + len(problem.languages)
 
 
 def _share_bounds(problem: Problem) -> tuple[list[float], list[float]]:
@@ -270,8 +287,8 @@ def _share_starts(problem: Problem, n: int, rng: np.random.Generator) -> np.ndar
 
 def _share(problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> EffectiveShare:
     if problem.own is None:
-        return effective_share(inputs.p_RL, None, theta_P[1:], theta_P[0], 1.0)
-    return effective_share(inputs.p_RL, problem.own, theta_P[2:], theta_P[0], theta_P[1])
+        return effective_share(inputs, None, theta_P[1:], theta_P[0], 1.0)
+    return effective_share(inputs, problem.own, theta_P[2:], theta_P[0], theta_P[1])
 
 
 def _share_columns(problem: Problem, theta_P: np.ndarray, share: EffectiveShare) -> np.ndarray:

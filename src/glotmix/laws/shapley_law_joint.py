@@ -10,8 +10,8 @@ import numpy as np
 from glotmix.laws import scale
 from glotmix.laws.effective_share import box_cox
 from glotmix.laws.law import Inputs, LawValue, Problem
-from glotmix.laws.priors import normal, of_parameters
-from glotmix.laws.shapley_law import ShapleyLaw, _share, _share_columns, _share_names
+from glotmix.laws.priors import Told, normal
+from glotmix.laws.shapley_law import ShapleyLaw, _share, _share_columns, _share_size
 
 RHO_PRIOR = (0.5, 0.5)
 """Mean and standard deviation of ρ: half way between a mixture that only adds to the loss (0) and one that scales all
@@ -62,7 +62,7 @@ class ShapleyLawJoint(ShapleyLaw):
         if not dials:
             return super().evaluate(problem, theta_P, inputs)
         E, c, gamma = theta_P[:3]
-        end = 3 + len(_share_names(problem))
+        end = 3 + _share_size(problem)
         rho, delta = theta_P[-len(dials)], theta_P[-1] if "δ" in dials else 0.0
         share = _share(problem, theta_P[3:end], inputs)
         curve_R, by_log_R, by_gamma_R = box_cox(share.log_R, gamma)
@@ -99,14 +99,12 @@ class ShapleyLawJoint(ShapleyLaw):
                 *([delta_R] if "δ" in dials else []),
             ]
         )
-        return LawValue(E * m_R + rest_R * lifted_R, theta_RP, slope_R[:, None] * share.by_p_RL)
+        return LawValue(E * m_R + rest_R * lifted_R, theta_RP, lambda: slope_R[:, None] * share.by_p())
 
-    def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        distance, rows = super().prior(problem, theta_P)
+    def known(self, problem: Problem) -> list[Told]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
-        told = [normal(at[name], prior) for name, prior in (("ρ", RHO_PRIOR), ("δ", DELTA_PRIOR)) if name in at]
-        more, more_rows = of_parameters(theta_P, told)
-        return np.concatenate([distance, more]), np.vstack([rows, more_rows])
+        dials = [normal(at[name], prior) for name, prior in (("ρ", RHO_PRIOR), ("δ", DELTA_PRIOR)) if name in at]
+        return [*super().known(problem), *dials]
 
 
 def _dials(problem: Problem) -> tuple[str, ...]:

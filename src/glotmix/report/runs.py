@@ -12,7 +12,7 @@ import numpy as np
 
 from glotmix.artifact import fingerprint, read_json
 from glotmix.errors import BadInput
-from glotmix.fit.choice import fit_measurements, open_fit
+from glotmix.fit.choice import fit_measurements, open_fit, processes_for
 from glotmix.fit.fit import Fit
 from glotmix.language import Language
 from glotmix.measurements import Measurements, read_runs, same_names
@@ -21,6 +21,7 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import OBJECTIVES
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.request import named, optimum_of
+from glotmix.progress import Advance
 from glotmix.report.evidence import About, Evidence, Spending
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import advice, front_of, held_out_of, versions
@@ -70,6 +71,7 @@ def evidence_of_runs(
     seed: int = 0,
     question: Question | None = None,
     told: Callable[..., None] = lambda *_: None,
+    tell: Advance | None = None,
 ) -> Evidence:
     """Fit, optimise, and gather what a page shows of a table of runs.
 
@@ -88,6 +90,7 @@ def evidence_of_runs(
         seed: of starts, folds and resamples.
         question: objective, limits and size of the run.
         told: hears how the table was read.
+        tell: hears how far the fit is.
 
     Raises:
         BadInput: whatever is wrong with the table, or fewer runs than parameters.
@@ -109,7 +112,8 @@ def evidence_of_runs(
         law = open_fit(fit_file)
         measured = same_names(measured, law, where=fit_file)
     else:
-        fitted = fit_measurements(measured, laws=laws, folds=folds, bootstrap=bootstrap, seed=seed)
+        how: dict[str, Any] = {"folds": folds, "bootstrap": bootstrap, "seed": seed}
+        fitted = fit_measurements(measured, laws=laws, workers=processes_for(measured), tell=tell, **how)
         law, holdout = fitted.fit, fitted.holdout
     problems = {} if holdout is None else holdout.problems
     warnings = (

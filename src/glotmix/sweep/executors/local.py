@@ -10,14 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Self
 
+from glotmix.orphan import ONE_THREAD
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
 
 if TYPE_CHECKING:
     from glotmix.sweep.config import SweepConfig
 
-
-# For small models two single-threaded processes beat one process with two threads by far.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 
 SECONDS_TO_SAVE = 20.0
 """What a worker that is asked to end has for the step it is in and for its state; it is killed then."""

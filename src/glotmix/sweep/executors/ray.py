@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from glotmix.errors import BadInput
+from glotmix.orphan import ONE_THREAD
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
-from glotmix.sweep.executors.local import ONE_THREAD
 
 if TYPE_CHECKING:
     from glotmix.sweep.config import SweepConfig

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Self
 
 from glotmix.errors import BadInput, GlotmixError
 from glotmix.handoff.scripts import sbatch_option
+from glotmix.orphan import ONE_THREAD
 from glotmix.sweep.executors.executor import Executor, Job, JobEnd, last_lines
-from glotmix.sweep.executors.local import ONE_THREAD
 
 if TYPE_CHECKING:
     from glotmix.sweep.config import SweepConfig
