@@ -72,6 +72,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "Q": "questions: mixtures whose predicted losses are weighed together; in a jackknife, questions at once",
         "V": "values of all targets in one row",
         "F": "waves that an error of the law's form is drawn from",
+        "A": "kinds of parameters, of whose priors all targets share the mean",
     },
     "optimize": {
         "M": "members: targets with a weight; in a conflict, limits",

@@ -57,7 +57,7 @@ def leave_out(wanted: Equations, theta_P: np.ndarray, group_R: np.ndarray, group
         left_R[rows] = vector @ ((vector.T @ (root * error_R[rows])) / np.maximum(value, LEAST_LEFT)) / root
     shift_GP = np.zeros((groups, len(x_P)))
     np.add.at(shift_GP, group_R, gain_RP * (weight_R * left_R)[:, None])
-    return LeftOut(shift_GP, left_R / wanted.root_R, -rows_MP[R:] @ inverse_PP)
+    return LeftOut(shift_GP, left_R / wanted.root_R, rows_MP[R:] @ inverse_PP)
 
 
 def multipliers(groups: int, B: int, seed: int) -> np.ndarray:
@@ -70,8 +70,13 @@ def multipliers(groups: int, B: int, seed: int) -> np.ndarray:
     return np.asarray(rng.standard_normal((B, groups)) * np.sqrt(freedom / rng.chisquare(freedom, (B, 1))))
 
 
+def prior_draws(B: int, K: int, seed: int, place: int) -> np.ndarray:
+    """Draws [B, K] of the means of a target's own priors, in standard deviations; ``place`` is that of the target."""
+    return np.random.default_rng((seed, place, 1)).standard_normal((B, K))
+
+
 def resample(
-    wanted: Equations, theta_P: np.ndarray, left: LeftOut, multiplier_BG: np.ndarray, rng: np.random.Generator
+    wanted: Equations, theta_P: np.ndarray, left: LeftOut, multiplier_BG: np.ndarray, known_BK: np.ndarray
 ) -> np.ndarray:
     """Parameters [B, P]: each draw adds up what leaving out every mixture does, times a random weight of mean 0.
 
@@ -79,8 +84,8 @@ def resample(
     noise may differ from run to run and be shared by targets, a law that does not have the form of the truth moves as
     much as its held-out errors say, and the draws have the fit as their mean however the residuals are skewed. Source:
     the multiplier (score) bootstrap of Kline & Santos (2012) with the leave-out residuals of MacKinnon & White's HC3.
-    The means of the priors are drawn as well, each for itself: a parameter that the runs do not tell varies as widely
-    as its prior allows (randomise, then optimise; Bardsley et al. 2014).
+    The means of the priors are drawn as well (``known``, in standard deviations): a parameter that the runs do not tell
+    varies as widely as its prior allows (randomise, then optimise; Bardsley et al. 2014).
 
     Where the law is too curved for the step, the draw is the law whose losses at the runs come nearest to those of the
     step: else a hundred weights of languages that hardly help, drawn up and down by the same factor, would help on
@@ -91,7 +96,6 @@ def resample(
     R = len(wanted.log_loss_R)
     theta_BP = np.empty((len(multiplier_BG), len(x_P)))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        known_BK = rng.standard_normal((len(theta_BP), len(left.prior_KP)))
         for b, step_P in enumerate(multiplier_BG @ left.shift_GP + known_BK @ left.prior_KP):
             new_P = np.clip(x_P + step_P, low_P, high_P)
             change_M = rows_MP @ step_P

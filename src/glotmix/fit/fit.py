@@ -12,9 +12,9 @@ import polars as pl
 from glotmix.errors import BadInput
 from glotmix.estimate import student
 from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
-from glotmix.fit.parallel import each
 from glotmix.fit.splits import evidence_of
-from glotmix.fit.target import OUTSIDE, TargetFit, Task, fit_target, inputs_of, least_runs
+from glotmix.fit.target import OUTSIDE, TargetFit, Task, inputs_of, least_runs
+from glotmix.fit.together import Together, fit_together
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
@@ -178,6 +178,7 @@ class Fit(Shown):
                 target: {
                     "status": at.status,
                     "varies": sorted(at.problem.varies),
+                    "shift": dict(at.problem.shift),
                     "theta": {n: _or_none(v) for n, v in zip(at.names, at.theta_P, strict=True)},
                     "cost": _or_none(at.cost),
                     "runs": at.runs,
@@ -212,7 +213,7 @@ class Fit(Shown):
                 names = tuple(at["theta"])
                 theta_P = np.array([_or_nan(v) for v in at["theta"].values()], dtype=float)
                 fits[target] = TargetFit(
-                    Problem(target, languages, transfer, frozenset(at["varies"])),
+                    Problem(target, languages, transfer, frozenset(at["varies"]), dict(at.get("shift", {}))),
                     names,
                     theta_P,
                     at["status"],
@@ -331,7 +332,7 @@ def fit(
         weights: relative precision of each run, [R] or for each target of ``measurements`` [R, T]; "repeats" for those
             of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
         near: the same law fitted to these or nearly the same runs; its parameters are the one starting point. Its noise
-            holds if the runs are others.
+            and the means of its priors hold if the runs are others.
         workers: processes that share the targets.
         tell: told how many targets are fitted.
 
@@ -350,25 +351,12 @@ def fit(
     if weights is not None:
         weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
     group_R = evidence_of(measurements)
-    tasks = [
-        (
-            law,
-            Problem(target, measurements.languages, transfer, varies),
-            measurements,
-            weight_RT[:, measurements.targets.index(target)],
-            Task(
-                starts,
-                bootstrap,
-                seed,
-                group_R,
-                t < LOOKED_AT,
-                None if near is None else near.fits.get(target),
-                near is not None and _same_runs(near.measured, measurements),
-            ),
-        )
-        for t, target in enumerate(chosen)
-    ]
-    done = each(fit_target, tasks, workers, what=f"Fitting {law.name}", tell=tell)
+    before = {} if near is None else {target: near.fits[target] for target in chosen if target in near.fits}
+    shift = next((at.problem.shift for at in before.values()), {})
+    problems = [Problem(target, measurements.languages, transfer, varies, shift) for target in chosen]
+    task = Task(starts, bootstrap, seed, group_R)
+    how = Together(measurements, weight_RT, task, LOOKED_AT, workers, tell)
+    done = fit_together(law, problems, how, before, near is not None and _same_runs(near.measured, measurements))
     wide = [one.fit.widening for one in done if one.fit.usable]
     # A target's own held-out errors are few: half of what they say, and half of what those of all targets do.
     fits = {

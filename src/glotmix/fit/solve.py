@@ -92,6 +92,8 @@ class Equations:
     """One over the standard deviation of each residual, ``√weight / scale``."""
     log_P: np.ndarray
     """Which parameters are scales."""
+    moved_K: np.ndarray
+    """How far the means of the priors are moved, in standard deviations; [1] where none is."""
 
     def __call__(self, x_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals [M] and their derivatives [M, P]: those of the runs first, then those of the prior."""
@@ -103,13 +105,13 @@ class Equations:
         unit_P = np.where(self.log_P, theta_P, 1.0)
         rows *= unit_P
         if (known := self.law.prior(self.problem, theta_P)) is not None:
-            residual, rows = np.concatenate([residual, known[0]]), np.vstack([rows, known[1] * unit_P])
+            residual, rows = np.concatenate([residual, known[0] - self.moved_K]), np.vstack([rows, known[1] * unit_P])
         return residual, rows
 
     def where(self, some: np.ndarray) -> Equations:
         """The residuals of some of the runs."""
         inputs, log_loss_R, root_R = self.inputs.where(some), self.log_loss_R[some], self.root_R[some]
-        return Equations(self.law, self.problem, inputs, log_loss_R, root_R, self.log_P)
+        return Equations(self.law, self.problem, inputs, log_loss_R, root_R, self.log_P, self.moved_K)
 
 
 def equations(
@@ -122,7 +124,9 @@ def equations(
 ) -> Equations:
     """The residuals whose robust sum of squares a fit minimises; ``scale`` is the noise of a run of weight 1."""
     log_P = law.bounds(problem)[0] > 0
-    return Equations(law, problem, inputs, np.log(loss_R), np.sqrt(weight_R) / scale, log_P)
+    kinds = law.prior_kinds(problem) if problem.shift else ()
+    moved_K = np.array([problem.shift.get(kind, 0.0) for kind in kinds]) if kinds else np.zeros(1)
+    return Equations(law, problem, inputs, np.log(loss_R), np.sqrt(weight_R) / scale, log_P, moved_K)
 
 
 def solve(

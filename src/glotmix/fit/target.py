@@ -9,10 +9,11 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.estimate import student
-from glotmix.fit.bootstrap import LeftOut, leave_out, multipliers, resample
+from glotmix.fit.bootstrap import LeftOut, leave_out, multipliers, prior_draws, resample
 from glotmix.fit.form import evidence
 from glotmix.fit.identify import unclear
 from glotmix.fit.noise import Noise, noise_in, robust_square, sound
+from glotmix.fit.pooling import Leaning, leaning, members
 from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, solve
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
@@ -99,12 +100,16 @@ class Task:
     """Of starts and resamples."""
     group_R: np.ndarray
     """Number of the mixture of each run."""
-    form: bool
+    form: bool = False
     """Whether to look for an error of the law's form."""
     near: TargetFit | None = None
     """A fit to nearly the same runs: it is started from, and its noise is taken over."""
     same: bool = False
     """Whether it was fitted to these very runs: then it is a start, and the noise is estimated from it."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of parameters of whose priors all targets share the mean."""
+    common_BA: np.ndarray | None = None
+    """How these means come out under every resample; None asks what the fit says of them, and for nothing else."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +122,8 @@ class Fitted:
     """ln L - ln L̂ of every run of the table; NaN where it was not fitted to."""
     told: np.ndarray | None
     """Evidence of an error of form; None where it was not looked for."""
+    said: Leaning | None = None
+    """What it says of the means that targets share; None where it was not asked."""
 
 
 def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R: np.ndarray, task: Task) -> Fitted:
@@ -138,7 +145,8 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
     found, noise, wanted = _settled(law, problem, inputs, loss_R, weight_R, task, rng)
     group_R = np.unique(task.group_R[keep_R], return_inverse=True)[1]
-    theta_BP, told, widening = np.zeros((0, len(names))), None, 1.0
+    theta_BP, told, widening, said = np.zeros((0, len(names))), None, 1.0, None
+    groups, asked = int(task.group_R.max()) + 1, bool(task.kinds) and task.common_BA is None
     vague: tuple[str, ...] = ()
     box = law.residual if isinstance(law, Corrected) and np.isfinite(found.cost) else None
     learned, residual_R = None, found.residual_R
@@ -148,12 +156,20 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         residual_R = found.residual_R - learned.predict(inputs)
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
         noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle)
-    if np.isfinite(found.cost) and (task.near is None or task.same):
+    if np.isfinite(found.cost) and (task.near is None or task.same) and not asked:
         vague = unclear(law, problem, wanted, found)
-    if np.isfinite(found.cost) and task.bootstrap:
-        groups = int(task.group_R.max()) + 1
+    if np.isfinite(found.cost) and asked:
         left = leave_out(wanted, found.theta_P, task.group_R[keep_R], groups)
-        theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), rng)
+        residual_M, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
+        priors = slice(len(loss_R), None)
+        said = leaning(left, rows_MP[priors], residual_M[priors], members(law.prior_kinds(problem), task.kinds))
+    elif np.isfinite(found.cost) and task.bootstrap:
+        left = leave_out(wanted, found.theta_P, task.group_R[keep_R], groups)
+        place = measurements.targets.index(problem.target)
+        known_BK = prior_draws(task.bootstrap, len(left.prior_KP), task.seed, place)
+        if task.common_BA is not None:
+            known_BK = known_BK + task.common_BA @ members(law.prior_kinds(problem), task.kinds).T
+        theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), known_BK)
         spread_R = _spread(wanted, found, left)
         variance_R = spread_R + noise.deviation(np.log(loss_R) - residual_R) ** 2
         held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
@@ -179,7 +195,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         widening,
     )
     nothing_R[keep_R] = residual_R
-    return Fitted(at, nothing_R, told)
+    return Fitted(at, nothing_R, told, said)
 
 
 def least_runs(law: Law, problem: Problem) -> int:

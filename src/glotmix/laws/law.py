@@ -8,7 +8,7 @@ of their work.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -32,6 +32,9 @@ class Problem(Brief):
     varies: frozenset[str] = frozenset()
     """Which of "N" and "D" take several values in the runs fitted to, and "unique" if passes are known (D and unique
     tokens); a law leaves out terms that cannot be seen."""
+    shift: Mapping[str, float] = field(default_factory=dict)
+    """Kind of parameter (``w`` of ``w/fra``) to how far the mean of its prior is moved, in standard deviations: what
+    all targets of a table together tell of it (:mod:`glotmix.fit.pooling`)."""
 
     @property
     def own(self) -> int | None:
@@ -129,6 +132,12 @@ class Law(ABC):
         The fit adds their squares to those of the residuals, both in units of a standard deviation: a Gaussian prior.
         """
         return None
+
+    def prior_kinds(self, problem: Problem) -> tuple[str, ...]:
+        """Of which kind each distance of the prior is, [K]: the name of its first parameter up to a ``/``."""
+        low_P, high_P = self.bounds(problem)
+        known, names = self.prior(problem, np.clip(np.ones(len(low_P)), low_P, high_P)), self.parameters(problem)
+        return () if known is None else tuple(names[int(np.argmax(row != 0))].partition("/")[0] for row in known[1])
 
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         """Mask [R] of the runs at which the formula is finite."""
