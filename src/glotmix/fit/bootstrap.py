@@ -108,7 +108,8 @@ def resample(
                 gentle_P = np.where(wanted.log_P & (step_P > 0), np.log1p(np.maximum(step_P, 0)), step_P)
                 new_P = np.clip(x_P + gentle_P, low_P, high_P)
                 starts = ((new_P, wanted(new_P), STEPS), (x_P, (residual_M, rows_MP), MORE_STEPS))
-                new_P = _nearest(wanted, residual_M + change_M, starts, (low_P, high_P))
+                near = 0.5 * CLOSE**2 * float(change_M @ change_M)
+                new_P = _nearest(wanted, residual_M + change_M, starts, (low_P, high_P), near)
             theta_BP[b] = outer(new_P, wanted.log_P)
     return theta_BP
 
@@ -118,8 +119,10 @@ def _nearest(
     goal_M: np.ndarray,
     starts: Iterable[tuple[np.ndarray, tuple[np.ndarray, np.ndarray], int]],
     bounds: tuple[np.ndarray, np.ndarray],
+    near: float,
 ) -> np.ndarray:
-    """The parameters whose residuals come nearest to ``goal``, from the first start whose residuals are finite.
+    """The parameters whose residuals come nearest to ``goal``, from the first start that ends at a cost below ``near``,
+    or else from the start that ends nearest.
 
     A start is where to begin, the residuals and derivatives there, and how many steps to make. The draw itself is the
     better one: what the prior alone tells is right there already.
@@ -129,13 +132,13 @@ def _nearest(
         residual_M, rows_MP = wanted(y_P)
         return residual_M - goal_M, rows_MP
 
+    ends = []
     for y_P, (residual_M, rows_MP), steps in starts:
-        end_P, cost, _ = levenberg_marquardt(
-            away, y_P, *bounds, 0, steps, 1e-2, (residual_M - goal_M, rows_MP), patience=1
-        )
-        if np.isfinite(cost):
+        first = residual_M - goal_M, rows_MP
+        ends.append(levenberg_marquardt(away, y_P, *bounds, 0, steps, 1e-2, first, patience=1))
+        if ends[-1][1] <= near:
             break
-    return end_P
+    return min(ends, key=lambda end: end[1])[0]
 
 
 def _at(wanted: Equations, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

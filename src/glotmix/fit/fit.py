@@ -14,7 +14,7 @@ from glotmix.estimate import student
 from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
 from glotmix.fit.splits import evidence_of
 from glotmix.fit.target import OUTSIDE, TargetFit, Task, inputs_of, least_runs
-from glotmix.fit.together import Together, fit_together
+from glotmix.fit.together import Together, fit_apart, fit_together
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
 from glotmix.laws.law import Inputs, Law, Problem
@@ -100,7 +100,7 @@ class Fit(Shown):
             mixtures: one mixture, several, or an array [R, L] in the order of ``languages``.
             N: model size, one number or one per mixture; default the largest that was fitted to.
             D: training tokens, likewise.
-            unique: unique tokens [L] or [R, L]; default ``unique_L``.
+            unique: unique tokens [L] or [R, L]; default ``unique_L``, also where one is NaN.
         """
         inputs = self._inputs(self._shares(mixtures), N, D, unique)
         shape = (len(inputs.p_RL), len(self.targets))
@@ -281,6 +281,8 @@ class Fit(Shown):
         N_R = np.broadcast_to(np.asarray(self.N if N is None else N, dtype=float), (R,))
         D_R = np.broadcast_to(np.asarray(self.D if D is None else D, dtype=float), (R,))
         known = self.unique_L if unique is None else unique
+        if known is not None and self.unique_L is not None:
+            known = np.where(np.isnan(known), self.unique_L, known)
         return Inputs(p_RL, N_R, D_R, None if known is None else np.broadcast_to(known, p_RL.shape))
 
     def _value(self, at: TargetFit, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
@@ -296,13 +298,17 @@ class Fit(Shown):
         return np.asarray(by_p_RL[0])
 
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        low_R, high_R = np.full(len(value_R), np.nan), np.full(len(value_R), np.nan)
+        some_R = np.isfinite(value_R)  # infinite where a law has no answer: there is no interval of that
+        inputs, value_R = inputs.where(some_R), value_R[some_R]
         loss_BR = np.stack([self._value(at, theta_P, inputs) for theta_P in at.bootstrap_BP])
         log_R = np.log(value_R)
         variance_R = np.mean((np.log(loss_BR) - log_R) ** 2, axis=0) + at.noise.deviation(log_R) ** 2
         if at.learned is not None:
             variance_R = variance_R + at.learned.deviation(inputs) ** 2
         reach_R = student(at.freedom) * at.widening * np.sqrt(variance_R)
-        return value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
+        low_R[some_R], high_R[some_R] = value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
+        return low_R, high_R
 
 
 def fit(
@@ -316,6 +322,7 @@ def fit(
     seed: int = 0,
     weights: Weighting = None,
     near: Fit | None = None,
+    together: bool = True,
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Fit:
@@ -333,6 +340,8 @@ def fit(
             of :func:`~glotmix.fit.weights.weights_from_repeats`; default equal.
         near: the same law fitted to these or nearly the same runs; its parameters are the one starting point. Its noise
             and the means of its priors hold if the runs are others.
+        together: whether the targets tell one another where the means of the law's priors lie
+            (:mod:`glotmix.fit.pooling`); False for some of the targets at a time.
         workers: processes that share the targets.
         tell: told how many targets are fitted.
 
@@ -356,7 +365,8 @@ def fit(
     problems = [Problem(target, measurements.languages, transfer, varies, shift) for target in chosen]
     task = Task(starts, bootstrap, seed, group_R)
     how = Together(measurements, weight_RT, task, LOOKED_AT, workers, tell)
-    done = fit_together(law, problems, how, before, near is not None and _same_runs(near.measured, measurements))
+    same = near is not None and _same_runs(near.measured, measurements)
+    done = fit_together(law, problems, how, before, same) if together else fit_apart(law, problems, how, before, same)
     wide = [one.fit.widening for one in done if one.fit.usable]
     # A target's own held-out errors are few: half of what they say, and half of what those of all targets do.
     fits = {

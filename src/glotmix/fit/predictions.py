@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from glotmix.fit.choice import processes_for
 from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit
@@ -45,10 +47,22 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
         runs = read_runs(jackknifed)
         remarks = (*remarks, *runs.remarks)
         by = intervals_from(fitted, same_names(runs, fitted, where=jackknifed))
+    remarks = (*remarks, *_of_unique(fitted, read.unique_RL))
     prediction = by.predict(read.p_RL, read.N_R, read.D_R, read.unique_RL)
     prediction = replace(prediction, beyond=tuple(rows_beyond(fitted, read.p_RL, read.N_R, read.D_R)))
     write_csv(read.written.with_columns(prediction.to_polars()).fill_nan(None), out)
     return Predicted(len(read.p_RL), sum(bool(words) for words in prediction.beyond), remarks)
+
+
+def _of_unique(fitted: Fit, unique_RL: np.ndarray | None) -> tuple[str, ...]:
+    """What becomes of the unique tokens of a table where it is not what it seems."""
+    if unique_RL is None:
+        return ()
+    if fitted.unique_L is None:
+        return ("the law was fitted without unique tokens, so the columns unique/<group> change nothing",)
+    lacking = [name for name, x_R in zip(fitted.languages, unique_RL.T, strict=True) if np.isnan(x_R).any()]
+    told = f"no unique/ of {', '.join(lacking)} in every row: there it is what the runs had that were fitted to"
+    return (told,) if lacking else ()
 
 
 def intervals_from(fitted: Fit, runs: Measurements) -> Jackknife:

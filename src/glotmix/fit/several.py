@@ -81,19 +81,24 @@ def _fit_each(
 ) -> dict[str, Fit]:
     """Every law, ``PIECE`` targets at a time."""
     pieces = [how.targets[k : k + PIECE] for k in range(0, len(how.targets), PIECE)]
+    value = {law.name: values_of(law, measurements, how.transfer) for law in laws}
     tasks = [
-        (law, measurements, replace(how, targets=piece), values_of(law, measurements, how.transfer), near.get(law.name))
+        (law, measurements, replace(how, targets=piece), value[law.name], near.get(law.name), False)
         for law in laws
         for piece in pieces
     ]
-    every = each(_whole, tasks, how.workers, what="Fitting laws", tell=tell)
+    stages = Stages(tell, {"apart": 3.0, "together": 1.0})
+    every = each(_whole, tasks, how.workers, what="Fitting laws", tell=stages.stage("apart"))
     found: dict[str, Fit] = {}
     for k, law in enumerate(laws):
         parts = [one for one in every[k * len(pieces) : (k + 1) * len(pieces)] if one is not None]
         if len(parts) == len(pieces):
             fits = {target: at for part in parts for target, at in part.fits.items()}
             found[law.name] = replace(parts[0], targets=how.targets, fits=fits)
-    return found
+    # Where the means of priors lie is told by all targets.
+    whole = [(one.law, measurements, how, value[law], one, True) for law, one in found.items()]
+    joint = each(_whole, whole, how.workers, what="Fitting laws", tell=stages.stage("together"))
+    return {one.law.name: one for one in joint if one is not None}
 
 
 def values_of(law: Law, train: Measurements, transfer: Transfer) -> TransferMatrix | BadInput | None:
@@ -107,18 +112,26 @@ def values_of(law: Law, train: Measurements, transfer: Transfer) -> TransferMatr
 
 
 def _whole(
-    law: Law, runs: Measurements, how: How, transfer: TransferMatrix | BadInput | None, near: Fit | None
+    law: Law,
+    runs: Measurements,
+    how: How,
+    transfer: TransferMatrix | BadInput | None,
+    near: Fit | None,
+    together: bool,
 ) -> Fit | None:
     """The law fitted to all runs; None where it cannot be, which every fold will tell."""
     if isinstance(transfer, BadInput):
         return None
     try:
-        return fitted(law, runs, how, transfer, near)
+        return fitted(law, runs, how, transfer, near, together)
     except BadInput:
         return None
 
 
-def fitted(law: Law, runs: Measurements, how: How, transfer: TransferMatrix | None, near: Fit | None) -> Fit:
+def fitted(
+    law: Law, runs: Measurements, how: How, transfer: TransferMatrix | None, near: Fit | None, together: bool = True
+) -> Fit:
+    """One law fitted to runs."""
     return fit(
         law,
         runs,
@@ -128,4 +141,5 @@ def fitted(law: Law, runs: Measurements, how: How, transfer: TransferMatrix | No
         seed=how.seed,
         weights=how.weights,
         near=near,
+        together=together,
     )

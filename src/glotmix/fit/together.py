@@ -54,15 +54,14 @@ def fit_together(
         same: whether these were fitted to the very runs, and are only where to start.
     """
     shared = kinds_of(law, problems)
-    stages = Stages(how.tell, {"starts": 2.0, "means": 1.0, "last": 3.0})
     if len(problems) < LEAST_TARGETS or not shared or (near and not same):
-        fixed = replace(how, tell=stages.stage("starts"))
-        return _each(law, problems, replace(fixed, task=replace(how.task, same=same)), near)
+        return fit_apart(law, problems, how, near, same)
     inner = law.law if isinstance(law, Corrected) else law
     shift_A = np.array([problems[0].shift.get(kind, 0.0) for kind in shared])
     every, before = list(problems), near
     said, ended = {}, []
-    for k in range(ROUNDS):
+    stages = Stages(how.tell, {"starts": 2.0, "means": 1.0, "last": 3.0})
+    for k in range(1 if problems[0].shift else ROUNDS):
         task = replace(how.task, kinds=shared, bootstrap=0, same=bool(before))
         tell = stages.stage("means" if k else "starts")
         ended = _each(inner, every, replace(how, task=task, tell=tell), before)
@@ -80,6 +79,13 @@ def fit_together(
         common_BA = drawn(said, multipliers(groups, B, seed), known, np.random.default_rng((seed, 2)))
         task = replace(task, common_BA=common_BA)
     return _each(law, every, replace(how, task=task, tell=stages.stage("last")), before)
+
+
+def fit_apart(
+    law: Law, problems: Sequence[Problem], how: Together, near: Mapping[str, TargetFit], same: bool
+) -> list[Fitted]:
+    """Every target's fit by itself; the arguments are those of :func:`fit_together`."""
+    return _each(law, problems, replace(how, task=replace(how.task, same=same)), near)
 
 
 def kinds_of(law: Law, problems: Sequence[Problem]) -> tuple[str, ...]:

@@ -155,8 +155,8 @@ def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixt
     unique_RL = None
     if draft.unique:
         found = {find_name(name, languages, where=path): x_R for name, x_R in draft.unique.items()}
-        if all(language in found for language in languages):
-            unique_RL = np.column_stack([found[language] for language in languages])
+        unknown_R = np.full(len(p_RL), np.nan)
+        unique_RL = np.column_stack([found.get(language, unknown_R) for language in languages])
     sizes = (draft.sizes.get("N"), draft.sizes.get("D"))
     return Mixtures(table, tuple(draft.names), p_RL, *sizes, unique_RL, (*draft.remarks, *remarks))
 
