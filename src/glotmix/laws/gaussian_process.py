@@ -1,4 +1,4 @@
-"""Gaussian process on the log of the shares."""
+"""Gaussian process on powers of the shares."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from scipy.optimize import minimize
 from glotmix.laws.law import Inputs
 from glotmix.laws.residual import Learned, Residual
 
-SHARE_FLOOR = 0.003
-"""Shares enter as ln(p + 0.003): below a third of a percent a language is as good as absent."""
+POWER, UNIT = 0.3, 3.0
+"""Shares enter as 3 p^0.3: from absent to a thousandth is as far as from 3 to 10 %, and absent is not infinitely far."""
+TINY = 1e-5
+"""Where the slope of the power is infinite, that at a share of this size is given."""
 LENGTH_PRIOR = (2.0, 1.0)
-"""Median of a length scale, in units of ln(p + floor), and standard deviation of its log."""
+"""Median of a length scale, in units of what enters, and standard deviation of its log."""
+KNEE, STEADY = 2.0, 3
+"""Left-out residuals beyond so many robust standard deviations count less (as in a law's fit), and rounds of that."""
 
 
 @dataclass(frozen=True)
 class GaussianProcess(Residual):
     """Zero mean, Matérn-5/2 kernel with one length scale per share, white noise; hyperparameters by penalised evidence.
 
-    Source: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25–2.26, 4.17, 5.8–5.9.
+    Runs that went wrong do not rule: what each leaves over when it is left out says how much it counts. Source:
+    Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25–2.26, 4.17, 5.8–5.9, 5.12.
     """
 
     name: ClassVar[str] = "gaussian_process"
@@ -47,7 +52,7 @@ class GaussianProcess(Residual):
         if isinstance(known, TrainedProcess) and len(y_R) > self.few:
             # The same lengths and noise, in the units of these residuals: of so many runs a fold would tell the same.
             shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0]])
-            return _trained(x_RK, y_R, 1 / weight_R, known.hyper + shift, unit)
+            return _steady(_trained(x_RK, y_R, 1 / weight_R, known.hyper + shift, unit), weight_R)
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate([[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), [np.log(0.5)]])
         bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 2.0)]
@@ -62,9 +67,11 @@ class GaussianProcess(Residual):
             bounds=bounds,
             options={"maxiter": self.iterations},
         )
-        return _trained(x_RK, y_R, 1 / weight_R, found.x, unit)
+        return _steady(_trained(x_RK, y_R, 1 / weight_R, found.x, unit), weight_R)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
+        if data["power"] != POWER:
+            raise KeyError("power")
         arrays = {key: np.array(data[key], dtype=float) for key in ("x", "y", "spread", "hyper")}
         return _trained(arrays["x"], arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
 
@@ -98,7 +105,7 @@ class TrainedProcess(Learned):
         difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / length_K**2
         by_x_QK = -self.unit * np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
         L = inputs.p_RL.shape[1]
-        return np.asarray(by_x_QK[:, :L] / (inputs.p_RL + SHARE_FLOOR))
+        return np.asarray(by_x_QK[:, :L] * (UNIT * POWER * np.maximum(inputs.p_RL, TINY) ** (POWER - 1)))
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
         kernel_QR = self.kernel(inputs)
@@ -116,6 +123,7 @@ class TrainedProcess(Learned):
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "power": POWER,
             "x": self.x_RK.tolist(),
             "y": self.y_R.tolist(),
             "spread": self.spread_R.tolist(),
@@ -139,8 +147,8 @@ class TrainedProcess(Learned):
 
 
 def _features(inputs: Inputs) -> np.ndarray:
-    """ln(p + floor) of every share, and ln N, ln D where they are known."""
-    columns = [np.log(inputs.p_RL + SHARE_FLOOR)]
+    """A power of every share, and ln N, ln D where they are known."""
+    columns = [UNIT * np.maximum(inputs.p_RL, 0.0) ** POWER]
     columns += [np.log(x_R)[:, None] for x_R in (inputs.N_R, inputs.D_R) if np.isfinite(x_R).all()]
     return np.hstack(columns)
 
@@ -184,3 +192,14 @@ def _trained(x_RK: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.
     kernel_RR = empty._kernel(x_RK)[0] + np.diag(np.exp(2 * hyper[-1]) * spread_R + 1e-9)
     factor = cho_factor(kernel_RR, lower=True)
     return TrainedProcess(x_RK, y_R, spread_R, hyper, unit, factor, cho_solve(factor, y_R))
+
+
+def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
+    """The same process conditioned on runs that count by how well the others tell them."""
+    for _ in range(STEADY):
+        precision_R = np.diag(cho_solve(trained.factor, np.eye(len(weight_R))))
+        standard_R = trained.alpha_R / np.sqrt(precision_R)
+        middle = max(float(np.median(np.abs(standard_R))) / 0.6745, 1e-30)
+        counts_R = 1 / np.sqrt(1 + (standard_R / (KNEE * middle)) ** 2)
+        trained = _trained(trained.x_RK, trained.y_R, 1 / (weight_R * counts_R), trained.hyper, trained.unit)
+    return trained
