@@ -69,6 +69,8 @@ def fit_together(
         before = {p.target: one.fit for p, one in zip(problems, ended, strict=True)}
         if len(said) < LEAST_TARGETS:
             break
+        if problems[0].shift:  # these very runs have told the means already
+            break
         shift_A = moved(shift_A, list(said.values()))
         every = [replace(p, shift=dict(zip(shared, shift_A.tolist(), strict=True))) for p in problems]
     task = replace(how.task, kinds=shared, common_BA=np.zeros((how.task.bootstrap, len(shared))), same=True)
