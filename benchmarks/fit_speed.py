@@ -93,7 +93,7 @@ def measure(runs: list[str], folder: Path) -> dict[str, Any]:
 
 def shown(kept: dict[str, Any]) -> str:
     """Seconds by table."""
-    head = "table | fit, processor | wall then | on two free cores at most | report of a fit | chosen | held-out error, %"
+    head = "table | fit, processor | wall then | at most, on two cores | report of a fit | chosen | held-out error, %"
     lines = [f"| {head} |", "|" + "---|" * 7]
     for row in kept.values():
         cells = [row["what"], f"{row['fit']['processor']:.0f} s", f"{row['fit']['wall']:.0f} s"]

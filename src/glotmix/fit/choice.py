@@ -228,8 +228,8 @@ def _fit_measurements(
 
 
 def judged_targets(measurements: Measurements) -> tuple[str, ...]:
-    """The targets by which a law is chosen: all where there are few, else ``MOST_JUDGED`` of those in the mixture, which
-    decide, evenly spaced in the order of the table."""
+    """The targets by which a law is chosen: all where there are few, else ``MOST_JUDGED`` of those in the mixture,
+    which decide, evenly spaced in the order of the table."""
     targets = measurements.targets
     if len(targets) <= MOST_JUDGED:
         return targets

@@ -39,7 +39,7 @@ def effective_share(inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: flo
     Exponents of 1 add up, smaller ones let more kinds of help be worth more than more of the same (a nested CES
     function, Sato 1967). For a target outside the mixture p̃ is the help alone.
     """
-    log_source_RS, log_own_R = inputs.log_shares(own, ABSENT)
+    log_source_RS, log_own_R = inputs.log_shares(own, TINY, ABSENT)
     log_RS = log_source_RS + np.log(w_S)
     part_RS = np.exp(kappa * log_RS)
     sum_R = np.maximum(part_RS.sum(axis=1), 1e-200)

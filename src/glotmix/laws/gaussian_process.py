@@ -15,7 +15,7 @@ from glotmix.laws.law import Inputs
 from glotmix.laws.residual import Learned, Residual
 
 POWER, UNIT = 0.3, 3.0
-"""Shares enter as 3 p^0.3: from absent to a thousandth is as far as from 3 to 10 %, and absent is not infinitely far."""
+"""Shares enter as 3 p^0.3: from none to a thousandth is about as far as from 3 to 10 %, and none is within reach."""
 TINY = 1e-5
 """Where the slope of the power is infinite, that at a share of this size is given."""
 LENGTH_PRIOR = (2.0, 1.0)
@@ -197,7 +197,7 @@ def _trained(x_RK: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.
 def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
     """The same process conditioned on runs that count by how well the others tell them."""
     for _ in range(STEADY):
-        precision_R = np.diag(cho_solve(trained.factor, np.eye(len(weight_R))))
+        precision_R = dpotri(trained.factor[0], lower=1)[0].diagonal()
         standard_R = trained.alpha_R / np.sqrt(precision_R)
         middle = max(float(np.median(np.abs(standard_R))) / 0.6745, 1e-30)
         counts_R = 1 / np.sqrt(1 + (standard_R / (KNEE * middle)) ** 2)

@@ -55,20 +55,18 @@ class Inputs(Brief):
     unique_RL: np.ndarray | None = None
     """Unique tokens per language, for laws that know repetition."""
 
-    _logs: dict[tuple[int | None, float], tuple[np.ndarray, np.ndarray]] = field(
-        default_factory=dict, init=False, compare=False
-    )
+    _logs: dict[int | None, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, compare=False)
 
-    def log_shares(self, own: int | None, absent: float) -> tuple[np.ndarray, np.ndarray]:
+    def log_shares(self, own: int | None, least: float, absent: float) -> tuple[np.ndarray, np.ndarray]:
         """ln p of every language but ``own`` [R, L - 1] (all where it is None) and of ``own`` [R] (else zeros).
 
-        ``absent`` stands for ln 0. Taken once: a fit asks hundreds of times.
+        Shares below ``least`` count as that, and ``absent`` stands for ln 0. Taken once: a fit asks hundreds of times.
         """
-        if (known := self._logs.get((own, absent))) is None:
+        if (known := self._logs.get(own)) is None:
             some_RL = self.p_RL > 0
-            log_RL = np.where(some_RL, np.log(np.where(some_RL, self.p_RL, 1.0)), absent)
+            log_RL = np.where(some_RL, np.log(np.where(some_RL, np.maximum(self.p_RL, least), 1.0)), absent)
             both = (log_RL, np.zeros(len(log_RL))) if own is None else (np.delete(log_RL, own, axis=1), log_RL[:, own])
-            known = self._logs[own, absent] = both
+            known = self._logs[own] = both
         return known
 
     def where(self, keep_R: np.ndarray) -> Inputs:

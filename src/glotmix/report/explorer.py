@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from glotmix.laws.gaussian_process import SHARE_FLOOR
+from glotmix.laws.gaussian_process import POWER, TINY, UNIT
 from glotmix.report.evidence import Advice, Evidence, LawFit
 from glotmix.report.html import pack
 from glotmix.wording import counted
@@ -150,7 +150,7 @@ def _processes(law: LawFit) -> dict[str, Any] | None:
                 "root": pack(one.root_MM[rows, columns], np.float32 if thin else np.float64),
             }
         )
-    return {"floor": SHARE_FLOOR, "features": arrays, "targets": targets}
+    return {"power": POWER, "factor": UNIT, "tiny": TINY, "features": arrays, "targets": targets}
 
 
 def _note(law: LawFit) -> str:

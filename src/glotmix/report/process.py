@@ -24,7 +24,7 @@ class ProcessFit:
     """The process of one target: ``ln L`` is moved by ``unit · Σ_r α_r k(x, x_r)``, with a Matérn-5/2 kernel."""
 
     x_RK: np.ndarray
-    """Features of the runs that it has seen: ln(p + floor) of every share, then ln N and ln D where they are known."""
+    """Features of the runs that it has seen: a power of every share, then ln N and ln D where they are known."""
     alpha_R: np.ndarray
     """Weights of the runs."""
     length_K: np.ndarray

@@ -17,11 +17,13 @@ function unpackResamples(data, theta) {
   return values;
 }
 
-// Matérn-5/2 processes, one per target, on ln(p + floor) and, where they are known, ln N and ln D. take(p) comes first; what it
+// Matérn-5/2 processes, one per target, on factor p^power and, where they are known, ln N and ln D. take(p) comes first; what it
 // leads to is computed once per mixture and target.
 class Processes {
-  constructor({ floor, features, targets }) {
-    this.floor = floor;
+  constructor({ power, factor, tiny, features, targets }) {
+    this.power = power;
+    this.factor = factor;
+    this.tiny = tiny;
     const arrays = features.map((text) => unpack(text, 64));
     this.targets = targets.map((one) => {
       const length = unpack(one.length, 64), alpha = unpack(one.alpha, 64), x = arrays[one.x], K = length.length, R = alpha.length;
@@ -34,7 +36,7 @@ class Processes {
   take(p, N, D) {
     this.p = p;
     const known = [N, D].filter((x) => x !== null && x !== undefined);
-    this.x = Float64Array.from([...Array.from(p, (v) => Math.log(v + this.floor)), ...known.map(Math.log)]);
+    this.x = Float64Array.from([...Array.from(p, (v) => this.factor * Math.max(v, 0) ** this.power), ...known.map(Math.log)]);
     for (const one of this.targets) one.fresh = false;
   }
 
@@ -86,7 +88,10 @@ class Processes {
       const w = decay[r] * alpha[r];
       for (let l = 0, i = r * K; l < L; l++, i++) sum[l] += w * (at[l] - scaled[i]);
     }
-    for (let l = 0; l < L; l++) gradient[l] -= (c * one.unit * (5 / 3) * sum[l]) / one.length[l] / (this.p[l] + this.floor);
+    for (let l = 0; l < L; l++) {
+      const slope = this.factor * this.power * Math.max(this.p[l], this.tiny) ** (this.power - 1);
+      gradient[l] -= ((c * one.unit * (5 / 3) * sum[l]) / one.length[l]) * slope;
+    }
   }
 }
 
