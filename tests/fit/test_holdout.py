@@ -79,17 +79,17 @@ def test_one_fold_is_refused() -> None:
 
 
 def test_the_largest_sizes_are_predicted_one_step_at_a_time_from_those_below() -> None:
-    runs = repeated(12, 4)
-    N_R = np.tile([1e6, 2e6, 4e6, 8e6], 12)
+    runs = repeated(24, 4)
+    N_R = np.tile([1e6, 2e6, 4e6, 8e6], 24)
     runs = dataclasses.replace(runs, N_R=N_R, loss_RT=runs.loss_RT * (N_R[:, None] / 1e6) ** -0.1)
     found = extrapolate(["null", "shapley_law"], runs, starts=2)
     assert list(found) == ["N", "corners"]
-    assert found["N"].scores["null"]["es"].runs == 24
+    assert found["N"].scores["null"]["es"].runs == 48
     assert found["N"].predictions is not None
-    assert set(found["N"].predictions.runs[:12]) == {f"r{r}" for r in range(2, 48, 4)}
-    assert set(found["N"].predictions.runs[12:]) == {f"r{r}" for r in range(3, 48, 4)}
+    assert set(found["N"].predictions.runs[:24]) == {f"r{r}" for r in range(2, 96, 4)}
+    assert set(found["N"].predictions.runs[24:]) == {f"r{r}" for r in range(3, 96, 4)}
     # The law with a falling size predicts the step (7 %) within the noise of 2 %; without sizes it could not.
-    assert found["N"].mean("shapley_law") < 0.03
+    assert found["N"].mean("shapley_law") < 0.027
 
 
 def test_the_corners_are_the_mixtures_in_which_one_language_has_most() -> None:

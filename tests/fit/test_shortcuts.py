@@ -105,9 +105,9 @@ def test_resamples_reach_the_losses_that_they_are_drawn_for() -> None:
     wanted: Equations = equations(law, problem, inputs, loss_R, np.ones(60), 0.01)
     left = leave_out(wanted, found.theta_P, np.arange(60), 60)
     weights = multipliers(60, 40, 0)
-    known = np.random.default_rng(5).standard_normal((40, len(left.prior_KP)))
-    drawn_BP = resample(wanted, found.theta_P, left, weights, known)
-    steps_BP = weights @ left.shift_GP + known @ left.prior_KP
+    known_BK = np.random.default_rng(5).standard_normal((40, len(left.prior_KP)))
+    drawn_BP = resample(wanted, found.theta_P, left, weights, known_BK)
+    steps_BP = weights @ left.shift_GP + known_BK @ left.prior_KP
     here_M, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
     off = []
     for drawn_P, step_P in zip(drawn_BP, steps_BP, strict=True):

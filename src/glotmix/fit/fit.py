@@ -11,7 +11,7 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.estimate import student
-from glotmix.fit.form import LENGTHS, Form, correlation_root, form_of
+from glotmix.fit.form import OF_A_BOX, Form, correlation_root, form_of
 from glotmix.fit.splits import evidence_of
 from glotmix.fit.target import OUTSIDE, TargetFit, Task, inputs_of, least_runs
 from glotmix.fit.together import Together, fit_apart, fit_together
@@ -153,6 +153,11 @@ class Fit(Shown):
                 drawn_BRT[:, :, t] *= learned.deviation(inputs)
         return np.asarray(loss_BRT * np.exp(drawn_BRT))
 
+    @property
+    def boxed(self) -> bool:
+        """Whether a black box is part of the law."""
+        return any(at.learned is not None for at in self.fits.values())
+
     def with_unique(self, unique: Mapping[str, float]) -> Fit:
         """The same fit asked about other corpora: unique tokens by language, those not named as they were."""
         if not set(self.languages) <= set(unique) and self.unique_L is None:
@@ -171,7 +176,7 @@ class Fit(Shown):
             "N": _or_none(self.N),
             "D": _or_none(self.D),
             "unique": None if self.unique_L is None else self.unique_L.tolist(),
-            "measured": None if self.measured is None else _inputs_to_json(self.measured),
+            "measured": None if self.measured is None else self.measured.to_json(),
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "form": None if self.form is None else self.form.to_json(),
             "fits": {
@@ -231,7 +236,7 @@ class Fit(Shown):
                     at.get("widening", 1.0),
                 )
             unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
-            measured = None if data.get("measured") is None else _inputs_from_json(data["measured"])
+            measured = None if data.get("measured") is None else Inputs.from_json(data["measured"])
             N, D = _or_nan(data["N"]), _or_nan(data["D"])
             form = None if data.get("form") is None else Form.from_json(data["form"])
             return cls(law, languages, tuple(data["targets"]), fits, N, D, unique_L, measured, form)
@@ -378,12 +383,12 @@ def fit(
     measured = Inputs(measurements.p_RL, measurements.N_R, measurements.D_R)
     form = None
     residual_RT = np.stack([one.residual_R for one in done], axis=1)
+    # Held-out errors, where they are larger than what the law expects, are errors of its form as well.
+    wide_T = np.array([max(at.widening, 1.0) for at in fits.values()])
     if isinstance(law, Corrected) and bootstrap:
-        form = Form(seed, LENGTHS[-1], correlation_root(residual_RT, group_R))
+        form = Form(seed, OF_A_BOX, wide_T[:, None] * correlation_root(residual_RT, group_R))
     elif told := [one.told for one in done if one.told is not None]:
-        # Held-out errors, where they are larger than what the law expects, are errors of its form as well.
-        sizes = [at.scale * max(at.widening, 1.0) if at.usable else 0.0 for at in fits.values()]
-        scale_T = np.array(sizes)
+        scale_T = wide_T * np.array([at.scale if at.usable else 0.0 for at in fits.values()])
         form = form_of(told, scale_T, residual_RT, group_R, seed)
     return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
 
@@ -421,16 +426,6 @@ def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix 
 
 def _largest(x_R: np.ndarray) -> float:
     return float(x_R.max()) if len(x_R) and np.isfinite(x_R).all() else float("nan")
-
-
-def _inputs_to_json(inputs: Inputs) -> dict[str, Any]:
-    N, D = ([_or_none(x) for x in x_R] for x_R in (inputs.N_R, inputs.D_R))
-    return {"p": inputs.p_RL.tolist(), "N": N, "D": D}
-
-
-def _inputs_from_json(data: Mapping[str, Any]) -> Inputs:
-    N_R, D_R = (np.array([_or_nan(x) for x in data[name]], dtype=float) for name in ("N", "D"))
-    return Inputs(np.array(data["p"], dtype=float), N_R, D_R)
 
 
 def _or_none(x: float) -> float | None:

@@ -14,6 +14,9 @@ SHARES = np.linspace(0, 0.95, 20)
 """Shares of the residual variance that may be the form's, [S]."""
 LENGTHS = (0.3, 0.6)
 """Length scales of the form's error, in Hellinger distance of mixtures (√2 from one corner to another)."""
+OF_A_BOX = 0.15
+"""Length scale of what a black box that has learned the form leaves of it: hardly longer than runs lie apart, so that
+what is off at one mixture tells little of what is off at another."""
 PRIOR = (1 - SHARES) ** 3
 """Weight of each share beforehand: laws that were chosen are seldom all wrong (mean 0.2)."""
 MOST_RUNS, WAVES = 120, 48

@@ -17,8 +17,9 @@ import numpy as np
 
 from glotmix.fit.bootstrap import LeftOut
 
-ROUNDS = 2
-"""Steps towards the means: laws are nearly linear in what priors speak of."""
+ROUNDS, SETTLED = 4, 0.02
+"""Steps towards the means at most, and the standard deviations that the last one moves: laws are nearly linear in what
+priors speak of."""
 LONGEST = 3.0
 """Standard deviations that a mean moves in one step at most."""
 

@@ -95,7 +95,9 @@ def _fit_each(
         if len(parts) == len(pieces):
             fits = {target: at for part in parts for target, at in part.fits.items()}
             found[law.name] = replace(parts[0], targets=how.targets, fits=fits)
-    # Where the means of priors lie is told by all targets.
+    if near:  # the means of priors are those of the laws that were started from
+        return found
+    # Where these lie is told by all targets.
     whole = [(one.law, measurements, how, value[law], one, True) for law, one in found.items()]
     joint = each(_whole, whole, how.workers, what="Fitting laws", tell=stages.stage("together"))
     return {one.law.name: one for one in joint if one is not None}

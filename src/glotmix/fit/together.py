@@ -9,7 +9,7 @@ import numpy as np
 
 from glotmix.fit.bootstrap import multipliers, prior_draws
 from glotmix.fit.parallel import each
-from glotmix.fit.pooling import ROUNDS, drawn, moved
+from glotmix.fit.pooling import ROUNDS, SETTLED, drawn, moved
 from glotmix.fit.target import Fitted, TargetFit, Task, fit_target
 from glotmix.laws.law import Law, Problem
 from glotmix.laws.residual import Corrected
@@ -60,19 +60,20 @@ def fit_together(
     shift_A = np.array([problems[0].shift.get(kind, 0.0) for kind in shared])
     every, before = list(problems), near
     said, ended = {}, []
-    stages = Stages(how.tell, {"starts": 2.0, "means": 1.0, "last": 3.0})
-    for k in range(1 if problems[0].shift else ROUNDS):
+    stages = Stages(how.tell, {"0": 2.0, **{str(k): 0.3 for k in range(1, ROUNDS)}, "last": 3.0})
+    for k in range(ROUNDS):
         task = replace(how.task, kinds=shared, bootstrap=0, same=bool(before))
-        tell = stages.stage("means" if k else "starts")
-        ended = _each(inner, every, replace(how, task=task, tell=tell), before)
+        ended = _each(inner, every, replace(how, task=task, tell=stages.stage(str(k))), before)
         said = {p.target: one.said for p, one in zip(problems, ended, strict=True) if one.said is not None}
         before = {p.target: one.fit for p, one in zip(problems, ended, strict=True)}
         if len(said) < LEAST_TARGETS:
             break
         if problems[0].shift:  # these very runs have told the means already
             break
-        shift_A = moved(shift_A, list(said.values()))
+        was_A, shift_A = shift_A, moved(shift_A, list(said.values()))
         every = [replace(p, shift=dict(zip(shared, shift_A.tolist(), strict=True))) for p in problems]
+        if np.abs(shift_A - was_A).max() < SETTLED:
+            break
     task = replace(how.task, kinds=shared, common_BA=np.zeros((how.task.bootstrap, len(shared))), same=True)
     if how.task.bootstrap and said:
         groups, B, seed = int(how.task.group_R.max()) + 1, how.task.bootstrap, how.task.seed

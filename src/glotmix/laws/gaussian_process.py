@@ -20,6 +20,9 @@ TINY = 1e-5
 """Where the slope of the power is infinite, that at a share of this size is given."""
 LENGTH_PRIOR = (2.0, 1.0)
 """Median of a length scale, in units of what enters, and standard deviation of its log."""
+NOISE_PRIOR = (0.5, 1.0)
+"""Median of the noise in units of the residuals' root mean square, and standard deviation of its log: a process that
+goes through every run, as it may through a few dozen, takes their noise for knowledge."""
 KNEE, STEADY = 2.0, 3
 """Left-out residuals beyond so many robust standard deviations count less (as in a law's fit), and rounds of that."""
 
@@ -178,12 +181,13 @@ def _evidence(
     inverse_RR, _ = dpotri(factor_RR, lower=0)  # its upper half
     median, spread = LENGTH_PRIOR
     away_K = (hyper[1:-1] - np.log(median)) / spread
-    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor_RR)).sum() + 0.5 * (away_K**2).sum()
+    off = (hyper[-1] - np.log(NOISE_PRIOR[0])) / NOISE_PRIOR[1]
+    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor_RR)).sum() + 0.5 * (away_K**2).sum() + 0.5 * off**2
     inner_M = alpha_R[pairs[0]] * alpha_R[pairs[1]] - inverse_RR[pairs]
     inner_R = alpha_R**2 - np.diag(inverse_RR)
     by_amplitude = -(2 * inner_M @ kernel_M + amplitude * inner_R.sum())
     by_length_K = -(square_KM @ (inner_M * slope_M)) * precision_K + away_K / spread
-    by_noise = -(inner_R * noise * spread_R).sum()
+    by_noise = -(inner_R * noise * spread_R).sum() + off / NOISE_PRIOR[1]
     return float(value), np.concatenate([[by_amplitude], by_length_K, [by_noise]])
 
 

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -73,6 +73,17 @@ class Inputs(Brief):
         """The rows chosen by a mask or by indices."""
         unique = None if self.unique_RL is None else self.unique_RL[keep_R]
         return Inputs(self.p_RL[keep_R], self.N_R[keep_R], self.D_R[keep_R], unique)
+
+    def to_json(self) -> dict[str, Any]:
+        """Mixtures and sizes; what is unknown is null."""
+        N, D = ([x if np.isfinite(x) else None for x in x_R.tolist()] for x_R in (self.N_R, self.D_R))
+        return {"p": self.p_RL.tolist(), "N": N, "D": D}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Inputs:
+        """Read what :meth:`to_json` wrote."""
+        N_R, D_R = (np.array([np.nan if x is None else x for x in data[name]], dtype=float) for name in ("N", "D"))
+        return cls(np.array(data["p"], dtype=float), N_R, D_R)
 
 
 @dataclass(frozen=True)

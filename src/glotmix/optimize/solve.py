@@ -82,7 +82,7 @@ def minimise(
         there = uncertainty.outlook(composite, mixture.vector(languages))
         value = uncertainty.estimate(there.value, there.value_B)
         rows.append(Baseline(name, mixture, there.predicted, value, constraints.broken(mixture)))
-        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B, margin)
+        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B, -margin)
         honest = None if chosen is None else _honest_gain(gain.value, margin)
         gains[name] = Gain(gain.value, gain.low, gain.high, honest)
     return Optimum(

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from glotmix.estimate import Estimate
+from glotmix.fit.fit import Fit
 from glotmix.optimize import projection
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.descent import descend
@@ -16,6 +17,8 @@ from glotmix.optimize.predictor import resampled
 
 COVERAGE = 0.95
 BISECTIONS = 10
+AROUND = 240
+"""Mixtures around an optimum among which resamples of a law with a black box choose."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Chosen:
 
 def estimate(value: float, value_B: np.ndarray, margin: float = 0.0) -> Estimate:
     """A value with the symmetric interval of its resamples: as far to either side as 95 % of them lie from it, and by
-    ``margin`` further where the value is known to look better than it is by about that much.
+    ``margin`` further on one side (upwards if it is positive) where the value is known to be off by about that much.
 
     The estimate is its middle by construction; where resamples are not centred on it, the interval is wider for that.
     Source: Hall, On symmetric bootstrap confidence intervals (1988), whose error in coverage is of smaller order than
@@ -59,8 +62,8 @@ def estimate(value: float, value_B: np.ndarray, margin: float = 0.0) -> Estimate
     away_B = np.sort(np.abs(value_B[np.isfinite(value_B)] - value))
     if not len(away_B) or not np.isfinite(value):
         return Estimate(float(value))
-    reach = away_B[min(int(np.ceil(COVERAGE * (len(away_B) + 1))), len(away_B)) - 1] + margin
-    return Estimate(float(value), float(value - reach), float(value + reach))
+    reach = away_B[min(int(np.ceil(COVERAGE * (len(away_B) + 1))), len(away_B)) - 1]
+    return Estimate(float(value), float(value - reach + min(margin, 0.0)), float(value + reach + max(margin, 0.0)))
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,28 @@ def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chose
     if not rows:
         return None
     p_CL, claimed, judged, here = zip(*rows, strict=True)
+    if isinstance(composite.predictor, Fit) and composite.predictor.boxed:
+        return _among(composite, p_L, np.array(p_CL))
     return Chosen(np.array(p_CL), np.array(claimed), np.array(judged), np.array(here), np.array(kept))
+
+
+def _among(composite: Composite, p_L: np.ndarray, rival_CL: np.ndarray) -> Chosen:
+    """The choice of every resample among the rivals and many mixtures around ``p``.
+
+    For a law with a black box: the box was learned of these runs too, and an optimum looks good where it errs. Its
+    errors have no derivatives at hand, so they are seen at a few hundred mixtures at once.
+    """
+    rng = np.random.default_rng(0)
+    step_C = np.repeat([0.05, 0.15, 0.4], AROUND // 3)
+    around_CL = (1 - step_C[:, None]) * p_L + step_C[:, None] * rng.dirichlet(np.full(len(p_L), 0.5), len(step_C))
+    p_CL = np.vstack([p_L, rival_CL, [composite.constraints.project_kl(one_L) for one_L in around_CL]])
+    predictor = composite.predictor
+    assert isinstance(predictor, Fit)
+    value_BC = composite.objective.value(predictor.resampled(p_CL, composite.N, composite.D))
+    best_B = value_BC.argmin(axis=1)
+    judged_C = np.array([_plain(composite, one_L) for one_L in p_CL])
+    every = np.arange(len(best_B))
+    return Chosen(p_CL[best_B], value_BC[every, best_B], judged_C[best_B], value_BC[:, 0], every)
 
 
 def spread(composite: Composite, p_L: np.ndarray, excess: float) -> dict[str, tuple[float, float]]:
