@@ -47,7 +47,7 @@ def test_a_scale_is_laid_over_the_rest_and_set_over_both(tmp_path):
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("name: x\nlanguages: [spa_Latn]\nproxies: {}", r"study\.yaml: proxies: Extra inputs"),
+        ("name: x\nlanguages: [spa_Latn]\nproxies: {}", r"study\.yaml: proxies: no such field; did you mean proxy\?"),
         ("name: x\nlanguages: [spa_Latn]\nproxy: {widht: 3}", r"proxy\.widht"),
         ("name: x\nlanguages: [spa_Latn]\nproxy: {width: wide}", r"proxy\.width = 'wide'"),
         ("name: x\nlanguages: [spa_Latn]\nproxy: {width: 60, heads: 8}", "no multiple of twice the heads"),
@@ -70,6 +70,23 @@ def test_a_wrong_file_is_refused_with_place_and_reason(tmp_path, text, match):
     with pytest.raises(BadInput, match=match) as caught:
         load_study(write(tmp_path, text))
     assert "study.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("name: x\nlangages: [es, fr]", "langages: no such field; did you mean languages?"),
+        ("name: x\nlanguages: [es]\nproxy: {widht: 3}", "proxy.widht = 3: no such field; did you mean proxy.width?"),
+        ("name: x\nlanguages: [es]\nmax_epochs: 3", "max_epochs = 3: no such field; did you mean optimize.max_epochs?"),
+        ("name: x\nlanguages: [es]\ndesign: {active: {run: 3, hours: 1}}", "did you mean design.active.runs?"),
+        ("name: x\nlanguages: [es]\nqqqqqq: 3", "qqqqqq = 3: no such field; see `glotmix fields`"),
+    ],
+)
+def test_a_field_that_there_is_not_is_told_with_the_near_one_and_alone(tmp_path, text, told):
+    with pytest.raises(BadInput) as caught:
+        load_study(write(tmp_path, text))
+    assert not hasattr(caught.value, "problems")
+    assert told in str(caught.value)
 
 
 def test_a_missing_file_and_bytes_that_are_no_text(tmp_path):

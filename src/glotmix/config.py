@@ -6,8 +6,9 @@ YAML 1.2 because in 1.1 the tag ``no`` (Norwegian) is the boolean False and ``1e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -61,16 +62,55 @@ def checked(section: type[S], data: Mapping[str, Any], *, where: object = None) 
     try:
         return section.model_validate(data)
     except ValidationError as error:
-        problems = [_problem(dict(one), where) for one in error.errors(include_url=False)[:MOST_PROBLEMS]]
+        found = [dict(one) for one in error.errors(include_url=False)]
+    meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
+    # Who misspelt a field that must be given is told of the misspelling alone.
+    found = [one for one in found if not (one["type"] == "missing" and _dotted(one["loc"]) in meant.values())]
+    problems = [_problem(one, where, meant.get(one["loc"])) for one in found[:MOST_PROBLEMS]]
     raise problems[0] if len(problems) == 1 else Problems(problems)
 
 
-def _problem(error: Mapping[str, Any], where: object) -> BadInput:
+def _problem(error: Mapping[str, Any], where: object, meant: str | None) -> BadInput:
     """One field that is wrong."""
-    field, message = ".".join(str(part) for part in error["loc"]), error["msg"].removeprefix("Value error, ")
+    field, message = _dotted(error["loc"]), error["msg"].removeprefix("Value error, ")
     given = error.get("input")
     shown = f" = {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
+    if error["type"] == "extra_forbidden":
+        message = "no such field" + (f"; did you mean {meant}?" if meant else "; see `glotmix fields`")
     return BadInput(f"{field}{shown}: {message}", where=where)
+
+
+def _dotted(loc: Sequence[object]) -> str:
+    return ".".join(map(str, loc))
+
+
+def _meant(section: type[Section], loc: tuple[str | int, ...]) -> str | None:
+    """The field that one which there is not is most like, among its neighbours, else of its name in another section."""
+    here: type[Section] | None = section
+    for name in loc[:-1]:
+        field = None if here is None else here.model_fields.get(str(name))
+        here = here if field is None else section_in(field.annotation)[0]  # a place in a list, or a key
+    wanted = str(loc[-1])
+    close = get_close_matches(wanted, [] if here is None else list(here.model_fields), n=1)
+    if close:
+        return _dotted((*loc[:-1], close[0]))
+    inner = {name: section_in(field.annotation) for name, field in section.model_fields.items()}
+    return next(
+        (f"{name}.{wanted}" for name, (one, many) in inner.items() if one and not many and wanted in one.model_fields),
+        None,
+    )
+
+
+def section_in(annotation: Any) -> tuple[type[Section] | None, bool]:
+    """The section that a field of such a type holds, and whether it holds several."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation, False
+    many = get_origin(annotation) in (list, tuple)
+    for part in get_args(annotation):
+        inner, more = section_in(part)
+        if inner is not None:
+            return inner, many or more
+    return None, False
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from glotmix.config import Section
+from glotmix.config import Section, section_in
 from glotmix.errors import BadInput
 from glotmix.registry import Known
 from glotmix.studies import KINDS
@@ -97,7 +97,7 @@ def _section_of(field: str) -> str:
 
 def _rows(model: type[Section], before: str = "") -> Iterator[dict[str, str]]:
     for name, field in model.model_fields.items():
-        inner, many = _inner(field.annotation)
+        inner, many = section_in(field.annotation)
         path = f"{before}{name}"
         if inner is not None and not many and not field.is_required() and field.description is None:
             yield from _rows(inner, f"{path}.")
@@ -105,18 +105,6 @@ def _rows(model: type[Section], before: str = "") -> Iterator[dict[str, str]]:
         yield {"field": path, "type": _type(field), "default": _default(field), "meaning": _meaning(field)}
         if inner is not None:
             yield from _rows(inner, f"{path}[]." if many else f"{path}.")
-
-
-def _inner(annotation: Any) -> tuple[type[Section] | None, bool]:
-    """The section that a field holds, and whether it holds several."""
-    if isinstance(annotation, type) and issubclass(annotation, Section):
-        return annotation, False
-    many = get_origin(annotation) in (list, tuple)
-    for part in get_args(annotation):
-        inner, more = _inner(part)
-        if inner is not None:
-            return inner, many or more
-    return None, False
 
 
 def _type(field: FieldInfo) -> str:
