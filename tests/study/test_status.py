@@ -11,8 +11,10 @@ from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
-from glotmix.study.directory import note_compute
+from glotmix.study.config import TrainingConfig
+from glotmix.study.directory import StudyDirectory, note_compute
 from glotmix.study.status import Progress, status_of
+from glotmix.study.training import reopened
 from glotmix.sweep.lock import held
 from glotmix.sweep.sweep import SweepTally, failure_of
 
@@ -81,3 +83,15 @@ def test_a_run_of_a_plan_cannot_lie_outside_of_its_study(study):
         status_of(study)
     with pytest.raises(BadInput, match=r"no study\.json"):
         status_of(study / "runs")
+
+
+@pytest.mark.parametrize("name", ["compare.json", "experiment.json"])
+def test_a_study_of_the_last_version_is_told_with_what_can_be_done(tmp_path, name):
+    """Comparisons and post-training studies of 0.2 kept their configuration under other names."""
+    write_json(tmp_path / name, {"kind": "compare"})
+    for look in (status_of, lambda path: StudyDirectory(path).kind(), reopened):
+        with pytest.raises(BadInput, match=rf"glotmix 0\.2, with its configuration in {name}.*another --out"):
+            look(tmp_path)
+    with pytest.raises(BadInput, match="glotmix 0\\.2"):
+        StudyDirectory(tmp_path).claim(TrainingConfig(name="x", languages=["spa_Latn"]), ("languages",))
+    assert not (tmp_path / "study.json").exists()

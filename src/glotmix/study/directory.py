@@ -17,6 +17,8 @@ from glotmix.study.narrator import Narrator
 C = TypeVar("C", bound=Section)
 CONFIGURATION = "study.json"
 """The resolved configuration, which makes a directory that of a study."""
+OLDER = ("compare.json", "experiment.json")
+"""What comparisons and post-training studies of glotmix 0.2 called it."""
 REPORT = "report.html"
 WORK = "work.json"
 COMPUTE = "compute.json"
@@ -84,6 +86,8 @@ class StudyDirectory:
                     where=self.path,
                     expected="the same configuration, or another --out directory",
                 )
+        else:
+            refuse_older(self.path)
         write_json(path, mine)
 
     def plan_work(self, work: Mapping[str, Path]) -> None:
@@ -114,10 +118,7 @@ class StudyDirectory:
         Raises:
             BadInput: there is none.
         """
-        path = self.path / CONFIGURATION
-        if not path.is_file():
-            raise BadInput(f"no {CONFIGURATION} in it", where=self.path, expected="the directory of a study")
-        return str(read_json(path).get("kind", "mixture"))
+        return str(read_json(configuration_in(self.path)).get("kind", "mixture"))
 
     def stored(self, config: type[C]) -> C:
         """The configuration of the study that lies here.
@@ -128,6 +129,34 @@ class StudyDirectory:
         self.kind()
         path = self.path / CONFIGURATION
         return checked(config, read_json(path), where=path)
+
+
+def configuration_in(directory: Path) -> Path:
+    """The file that makes a directory that of a study.
+
+    Raises:
+        BadInput: there is none, or one that an older version wrote.
+    """
+    path = directory / CONFIGURATION
+    if not path.is_file():
+        refuse_older(directory)
+        raise BadInput(f"no {CONFIGURATION} in it", where=directory, expected="the directory of a study")
+    return path
+
+
+def refuse_older(directory: Path) -> None:
+    """
+    Raises:
+        BadInput: the directory is that of a study of glotmix 0.2; the message says what can be done with it.
+    """
+    older = next((name for name in OLDER if (directory / name).is_file()), None)
+    if older is not None:
+        raise BadInput(
+            f"holds a study of glotmix 0.2, with its configuration in {older}",
+            where=directory,
+            expected=f"a study of this version: {REPORT} and its tables can be read as they are; `glotmix run` with "
+            "another --out trains it anew, and glotmix 0.2 resumes it",
+        )
 
 
 def planned_work(directory: Path) -> dict[str, Path]:

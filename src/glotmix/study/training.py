@@ -24,7 +24,7 @@ from glotmix.mixture.design import PlannedRun, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.proxy.config import ProxyConfig
 from glotmix.study.config import TrainedBy, TrainingConfig
-from glotmix.study.directory import CONFIGURATION, StudyDirectory, note_compute
+from glotmix.study.directory import StudyDirectory, configuration_in, note_compute
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.precision import settled
@@ -313,9 +313,7 @@ def reopened(directory: Path) -> Training:
     Raises:
         BadInput: the directory holds no study.
     """
-    path = directory / CONFIGURATION
-    if not path.is_file():
-        raise BadInput(f"no {CONFIGURATION} in it", where=directory, expected="the directory of a study")
+    path = configuration_in(directory)
     stored = read_json(path)
     config = checked(
         TrainingConfig, {key: stored[key] for key in TrainingConfig.model_fields if key in stored}, where=path
