@@ -26,6 +26,9 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path):
     assert 'rel="stylesheet" href="http' not in page
     reference = (tmp_path / "site" / "api" / "laws" / "index.html").read_text()
     assert "glotmix.laws.shapley_law.ShapleyLaw" in reference
+    pages = {path.parent.name: path.read_text() for path in (tmp_path / "site" / "api").glob("*/index.html")}
+    assert {name: roles for name, text in pages.items() if (roles := re.findall(r":\w+:<code>[^<]*", text))} == {}
+    assert any("autorefs-internal" in text for text in pages.values())
 
 
 ROOMS = sorted(

@@ -139,6 +139,10 @@ def results(tmp_path_factory):
     matrix = gm.shapley(law=joint)
     optimum = gm.optimize(joint, max_epochs=4, tokens=1e8, current=dict.fromkeys(groups, 0.25), floors={HOSTILE: 0.1})
     census = Census((CensusRow(HOSTILE, 1, 2, 3, 4, 5, 6, 1.5, "word", 4.0, None, 0, 0.5, None),), HOSTILE, None)
+    for language in ("spa_Latn", "deu_Latn"):
+        (folder / "text" / language).mkdir(parents=True)
+        documents = gm.documents(language, reader="embedded", bytes_per_language=20_000)
+        (folder / "text" / language / "a.txt").write_text("\n\n".join(one.text for one in documents), encoding="utf-8")
     schedule = gm.Schedule((gm.Stage(0.0, optimum.mixture), gm.Stage(0.5, optimum.baselines[0].mixture)))
     study = study_of(folder / "study", joint, matrix, optimum, census)
     return {
@@ -158,6 +162,7 @@ def results(tmp_path_factory):
         "recipes": gm.recipes(),
         "design": gm.design(groups, tokens=1e6),
         "design that keeps": gm.design([*groups, "new"], tokens=1e6, keep=optimum, runs=3),
+        "begin_study": gm.begin_study(folder / "text", out=folder / "study.yaml"),
         "price_study": gm.price_study(ROOT / "recipes" / "quickstart.yaml"),
         "load_study": study,
         "its parts": [study.status, study.census, study.law, study.holdout, study.optimum, study.transfer, study.fits],

@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test holds it to the 
     from glotmix.menu.games import shapley
     from glotmix.menu.handover import export, exporters, report
     from glotmix.menu.optimum import optimize, scale
-    from glotmix.menu.studies import design, load_study, price_study, recipes, run_study
+    from glotmix.menu.studies import begin_study, design, load_study, price_study, recipes, run_study
     from glotmix.mixture.mixture import Mixture
     from glotmix.mixture.samplers.scheduled import Sampler
     from glotmix.mixture.schedule import Schedule, Stage
@@ -53,6 +53,7 @@ __all__ = [
     "Schedule",
     "Stage",
     "__version__",
+    "begin_study",
     "cross_validate",
     "design",
     "documents",
@@ -95,6 +96,7 @@ _MENU = {
     "exporters": "glotmix.menu.handover",
     "export": "glotmix.menu.handover",
     "report": "glotmix.menu.handover",
+    "begin_study": "glotmix.menu.studies",
     "recipes": "glotmix.menu.studies",
     "design": "glotmix.menu.studies",
     "price_study": "glotmix.menu.studies",

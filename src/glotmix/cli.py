@@ -15,6 +15,7 @@ from glotmix.commands import (
     fit,
     handoff,
     influence,
+    init,
     listings,
     optimize,
     predict,
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 COMMANDS = (
+    init.init,
     study.run,
     compare.compare,
     compare.methods,

@@ -77,6 +77,18 @@ def duration(seconds: float) -> str:
     raise AssertionError("unreachable: every whole number of seconds from 60 up has a unit")
 
 
+def rounded_up(value: float) -> float:
+    """Two digits, not below a positive value: for advice that must be enough."""
+    short = float(f"{value:.1e}")
+    return short if short >= value else float(f"{value * 1.05:.1e}")
+
+
+def rounded_down(value: float) -> float:
+    """Two digits, not above a positive value."""
+    short = float(f"{value:.1e}")
+    return short if short <= value else float(f"{value * 0.95:.1e}")
+
+
 def listed(words: Sequence[str], most: int = 6) -> str:
     """ "a, b and c"; beyond ``most``: "a, b, c and 7 more"."""
     words = list(words)

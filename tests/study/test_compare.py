@@ -12,11 +12,12 @@ from typer.testing import CliRunner
 
 from glotmix.artifact import read_json
 from glotmix.cli import app
-from glotmix.errors import BadInput, Infeasible
+from glotmix.errors import BadInput, GlotmixError, Infeasible
 from glotmix.estimate import PairedLayout, holm
 from glotmix.mixture.methods import METHODS, BalanceProblem, balance, parse
 from glotmix.studies.compare.analysis import pairs, rises, tokens_to
 from glotmix.studies.compare.kind import CompareKind
+from glotmix.studies.compare.runs import MethodRuns
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
 from tests.contracts.kind import KindContract, Ran
@@ -189,6 +190,19 @@ def test_the_price_counts_references_and_proxies(tmp_path):
     fewer = KIND.load(path, overrides=['methods=["uniform", "doremi"]'])
     assert KIND.price(fewer, tmp_path).amounts["runs"] == 2 * (2 + 1 + 1)
     assert dataclasses.is_dataclass(price)
+
+
+def test_runs_are_planned_before_they_are_trained(tmp_path, monkeypatch):
+    """So that `glotmix status` and the live page count them while they are trained."""
+
+    def train(self, runs, label):
+        planned = {one["run"] for one in read_json(tmp_path / "out" / "plan.json")}
+        raise GlotmixError(f"{len(runs)} of {len(planned)}" if {run.run for run in runs} <= planned else "not planned")
+
+    monkeypatch.setattr(MethodRuns, "_train", train)
+    (tmp_path / "study.yaml").write_text(STUDY)
+    with pytest.raises(GlotmixError, match="8 of 8"):
+        run_study(KIND, KIND.load(tmp_path / "study.yaml"), StudyDirectory(tmp_path / "out", tmp_path))
 
 
 class TestKind(KindContract):

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from glotmix.commands.options import Json
 from glotmix.commands.output import show
+from glotmix.tables import GAP, WIDTH
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-WIDEST_LISTING = 3
-"""Columns that a terminal of 80 characters shows side by side; more stand below each other, each with its name."""
+LEAST_ROOM = 30
+"""Characters that the last column must have beside the others; else they stand below each other, each with its name."""
 
 
 def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
@@ -20,7 +21,8 @@ def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
     from rich.table import Table
 
     first, *others = rows[0] if rows else ("",)
-    beside = len(others) < WIDEST_LISTING
+    widths = [max(len(str(row[name])) for row in rows) + GAP for name in (first, *others[:-1])] if rows else []
+    beside = sum(widths) + LEAST_ROOM <= WIDTH
     table = Table(title=title, title_justify="left", show_header=beside, show_lines=not beside)
     table.add_column(first, no_wrap=True)
     for column in others if beside else ("",):

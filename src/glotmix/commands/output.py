@@ -55,4 +55,7 @@ def show(as_json: bool, data: Any, *tables: RenderableType) -> None:
 
     console = Console(highlight=False)
     for table in tables:
-        console.print(table, markup=False) if isinstance(table, str) else console.print(table)
+        if isinstance(table, str):  # a path stays in one piece, whatever the width
+            console.print(table, markup=False, soft_wrap=not any(map(str.isspace, table)))
+        else:
+            console.print(table)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import FitFile, read_fit
-from glotmix.commands.output import remark
+from glotmix.commands.options import FitFile, Json, read_fit
+from glotmix.commands.output import remark, show
 from glotmix.errors import BadInput
 
 
@@ -30,6 +30,7 @@ def predict(
             metavar="RUNS", help="Intervals by jackknife+ over these runs, which assume nothing of the noise."
         ),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Predict losses, with 95 % intervals of a new run, for the mixtures of a table."""
     from glotmix.fit.predictions import predict_table
@@ -44,4 +45,5 @@ def predict(
     remark(*done.remarks)
     if done.beyond:
         remark(f"{done.beyond} of {done.rows} mixtures lie beyond the runs: the column beyond says in what")
-    print(out)
+    told = {"path": str(out), "rows": done.rows, "beyond": done.beyond, "remarks": list(done.remarks)}
+    show(as_json, told, str(out))

@@ -13,6 +13,7 @@ from glotmix.commands.options import (
     Current,
     Floors,
     Further,
+    Json,
     LossesTable,
     MaxEpochs,
     MixturesTable,
@@ -24,7 +25,7 @@ from glotmix.commands.options import (
     Weights,
     numbers,
 )
-from glotmix.commands.output import remark
+from glotmix.commands.output import remark, show
 from glotmix.errors import BadInput
 
 
@@ -62,6 +63,7 @@ def report(
         typer.Option(metavar="card.svg", help="Also write the decision card as one picture, to be sent on."),
     ] = None,
     out: Out = None,
+    as_json: Json = False,
 ) -> None:
     """Write the report of a study again, or of your own runs, a fit or an optimum; or lay one beside another."""
     if card is not None and (card.suffix != ".svg" or compare is not None):
@@ -70,21 +72,21 @@ def report(
     if study is not None and study.is_dir():
         from glotmix.studies.mixture.kind import compare_studies, report_again
 
-        print(report_again(study, out, card) if compare is None else compare_studies(compare, study, out))
-        return
-    from glotmix.report.runs import Question, compare_runs, report_on_runs
-    from glotmix.study.narrator import Narrator
+        written = report_again(study, out, card) if compare is None else compare_studies(compare, study, out)
+    else:
+        from glotmix.report.runs import Question, compare_runs, report_on_runs
+        from glotmix.study.narrator import Narrator
 
-    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
-    question = Question(config, numbers("--unique", unique) or None, tokens, parameters)
-    laws, page = law or ["auto"], out or Path("report.html")
-    if compare is not None and (study is None or compare.is_dir()):
-        raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")
-    with Narrator().bar("Fitting") as tell:
-        how = {"laws": laws, "question": question, "told": remark, "tell": tell}
-        if compare is None or study is None:
-            how |= {"mixtures": mixtures, "losses": losses, "fit_file": fit}
-            written = report_on_runs(study, out=page, card=card, **how)
-        else:
-            written = compare_runs(compare, study, page, **how)
-    print(written)
+        config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
+        question = Question(config, numbers("--unique", unique) or None, tokens, parameters)
+        laws, page = law or ["auto"], out or Path("report.html")
+        if compare is not None and (study is None or compare.is_dir()):
+            raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")
+        with Narrator().bar("Fitting") as tell:
+            how = {"laws": laws, "question": question, "told": remark, "tell": tell}
+            if compare is None or study is None:
+                how |= {"mixtures": mixtures, "losses": losses, "fit_file": fit}
+                written = report_on_runs(study, out=page, card=card, **how)
+            else:
+                written = compare_runs(compare, study, page, **how)
+    show(as_json, {"report": str(written)}, str(written))

@@ -23,6 +23,9 @@ def run(
     executor: Annotated[str | None, typer.Option(help="local, ray, slurm or external.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray: the cluster's address, or auto.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep OUT/live.html up to date, a page that reloads itself as runs end.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a whole study of any kind; called again after an interruption, it resumes where it stopped."""
@@ -30,15 +33,22 @@ def run(
 
     dials = {"sweep.executor": executor, "sweep.address": address}
     changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
-    run_or_tell_cost(open_study(study, out=out, scale=scale, overrides=changes), dry_run, as_json)
+    run_or_tell_cost(open_study(study, out=out, scale=scale, overrides=changes), dry_run, as_json, watch=watch)
 
 
-def run_or_tell_cost(study: StudyToRun, dry_run: bool, as_json: bool) -> None:
+def run_or_tell_cost(study: StudyToRun, dry_run: bool, as_json: bool, *, watch: bool = False) -> None:
     """Run a study, or with ``dry_run`` print what it costs and what of it an earlier call has done already."""
     if dry_run:
         tell_cost(study, as_json)
         return
-    finished = study.run()
+    if watch:
+        from glotmix.studies.live_page import LIVE, live
+
+        study.directory.narrator.say(f"Open {study.directory.path / LIVE} in a browser; it appears with the first runs")
+        with live(study.directory.path):
+            finished = study.run()
+    else:
+        finished = study.run()
     found = {} if finished.found is None else finished.found.to_json()
     told = {**found, "report": str(finished.report), "directory": str(study.directory.path)}
     show(as_json, told, *finished.tables, str(finished.report))
@@ -98,10 +108,20 @@ def census(
     show(as_json, counted.to_json(), *counted.tables(), *(f"`glotmix run` would refuse: {one}" for one in refused))
 
 
-def status(directory: StudyDir, as_json: Json = False) -> None:
+def status(
+    directory: StudyDir,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Keep DIR/live.html up to date until nobody works on the study.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """How far a study is, from another terminal."""
     from glotmix.study.status import status_of
 
+    if watch:
+        from glotmix.studies.live_page import follow
+
+        follow(directory)
     found = status_of(directory)
     show(as_json, found.to_json(), found.table())
 

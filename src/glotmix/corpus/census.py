@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 from glotmix.corpus.overlap import TextOverlap
 from glotmix.errors import BadInput
 from glotmix.notebook import Shown
+from glotmix.tables import by_group
 
 if TYPE_CHECKING:
     import polars as pl
+    from rich.console import RenderableType
     from rich.table import Table
 
 LOST_FROM = 0.01
 """Share of unknown tokens, or of text that is lost, from which a note says so."""
+SIGN = {"character": "*"}
+"""What marks fertilities that are not per word."""
+MOST_PAIRS, MOST_REASONS = 30, 6
+"""Pairs of languages that share texts, and reasons why rows are left out, that a terminal is shown."""
 SHARED_FROM = 0.01
 """Share of texts that stand in another language too from which a note says so."""
 
@@ -154,55 +161,60 @@ class Census(Shown):
         told = [asdict(row) | {"left_out": sum(row.left_out.values())} for row in self.rows]
         return pl.DataFrame(told, infer_schema_length=None).drop("labels")
 
-    def table(self) -> Table:
-        """For the terminal."""
-        from rich.table import Table
+    def table(self) -> RenderableType:
+        """Sizes, for a terminal of 80 characters or a notebook."""
+        from rich.console import Group
 
-        table = Table(title="Census")
-        table.add_column("language", no_wrap=True)
-        columns = ["documents", "MB", "unique tokens U", "held-out tokens", "fertility", "byte premium"]
-        for name in [*columns, "share", "epochs"]:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            table.add_row(
-                row.language,
-                f"{row.documents:,}",
-                f"{row.bytes / 1e6:.2f}",
-                f"{row.unique_tokens:,}",
-                f"{row.held_out_tokens:,}",
-                f"{row.fertility:.2f} per {row.fertility_unit}",
-                _shown(row.byte_premium, ".2f"),
-                _shown(row.share, ".1%"),
-                _shown(row.epochs, ".2f"),
-            )
-        table.caption = f"byte premium against {self.reference}" + (
-            f"; epochs of a run of {self.budget:,.0f} tokens" if self.budget is not None else ""
+        columns = (
+            ("documents", [f"{row.documents:,}" for row in self.rows]),
+            ("MB", [megabytes(row.bytes) for row in self.rows]),
+            ("tokens U", [f"{row.unique_tokens:,}" for row in self.rows]),
+            ("held out", [f"{row.held_out_tokens:,}" for row in self.rows]),
+            ("share", [_shown(row.share, ".1%") for row in self.rows]),
+            ("epochs", [_shown(row.epochs, ".2f") for row in self.rows]),
         )
-        return table
+        tables = by_group("Census: unique tokens U to train on, tokens held out", self._names(), columns)
+        run = [] if self.budget is None else [f"epochs of a run of {self.budget:,.0f} tokens"]
+        return Group(*tables, *run)
 
-    def tables(self) -> list[Table | str]:
+    def tables(self) -> list[RenderableType]:
         """For the terminal: the census, what the tokenizer costs, what was read, what languages share, and the
         notes."""
-        found: list[Table | str] = [self.table(), self._tokenizer_table(), self._reading_table()]
+        found: list[RenderableType] = [self.table(), *self._tokenizer_tables(), *self._reading_tables()]
         if self.overlap is not None and self.overlap.shared:
-            found.append(overlap_table(self.overlap))
+            found += overlap_tables(self.overlap)
         return [*found, *self.notes()]
 
-    def _tokenizer_table(self) -> Table:
-        columns = ("tokens per byte", "parity", "vocabulary used", "unknown tokens", "text lost")
-        table = _table("Tokenizer", columns, f"parity against {self.reference}")
-        for row in self.rows:
-            shares = [_shown(one, ".1%") for one in (row.vocabulary_share, row.unknown_tokens, row.lost_text)]
-            table.add_row(row.language, _shown(row.tokens_per_byte, ".3f"), _shown(row.parity, ".2f"), *shares)
-        return table
+    def _names(self) -> list[str]:
+        return [row.language for row in self.rows]
 
-    def _reading_table(self) -> Table:
-        table = _table("What was read", ("files", "rows", "to train on", "to measure on", "left out"))
-        for row in self.rows:
-            counts = (row.files, row.rows, row.documents, row.held_out_documents)
-            why = ", ".join(f"{count:,} {reason}" for reason, count in self._left_out(row)) or "none"
-            table.add_row(row.language, *("–" if n is None else f"{n:,}" for n in counts), why)
-        return table
+    def _tokenizer_tables(self) -> list[RenderableType]:
+        columns = (
+            ("per word", [f"{row.fertility:.2f}{SIGN.get(row.fertility_unit, '')}" for row in self.rows]),
+            ("premium", [_shown(row.byte_premium, ".2f") for row in self.rows]),
+            ("per byte", [_shown(row.tokens_per_byte, ".3f") for row in self.rows]),
+            ("parity", [_shown(row.parity, ".2f") for row in self.rows]),
+            ("vocab", [_shown(row.vocabulary_share, ".1%") for row in self.rows]),
+            ("unknown", [_shown(row.unknown_tokens, ".1%") for row in self.rows]),
+            ("lost", [_shown(row.lost_text, ".1%") for row in self.rows]),
+        )
+        per_character = any(row.fertility_unit in SIGN for row in self.rows)
+        told = (
+            f"premium and parity: bytes and tokens that say what one does in {self.reference}; vocab: share of the "
+            "vocabulary that is used; unknown: share of the tokens; lost: share of the letters"
+        )
+        title = f"Tokenizer: tokens per word{' (* per character)' * per_character} and per byte"
+        return [*by_group(title, self._names(), columns), told]
+
+    def _reading_tables(self) -> list[Table]:
+        counts = [(row.files, row.rows, row.documents, row.held_out_documents) for row in self.rows]
+        titles = ("files", "rows", "to train on", "to measure on")
+        columns = [
+            (title, ["–" if (n := row[k]) is None else f"{n:,}" for row in counts]) for k, title in enumerate(titles)
+        ]
+        return by_group(
+            "What was read", self._names(), [*columns, *reasons([self._left_out(row) for row in self.rows])]
+        )
 
     def _left_out(self, row: CensusRow) -> list[tuple[str, int]]:
         """Why rows of a file were left out, those in another language that is asked for not counted."""
@@ -242,24 +254,39 @@ def _notes_on(row: CensusRow) -> list[str]:
     return found
 
 
-def overlap_table(overlap: TextOverlap) -> Table:
-    """Rows are languages, columns those that share texts with any; the share of the row's texts that the column has."""
-    names = [name for name in overlap.texts if overlap.shared.get(name)]
-    table = _table("Texts that stand in two languages", names, "share of the row's texts that the column has too")
-    for name in names:
-        cells = (f"{overlap.share(name, other):.1%}" if overlap.shared[name].get(other) else "" for other in names)
-        table.add_row(name, *cells)
-    return table
+def overlap_tables(overlap: TextOverlap) -> list[Table]:
+    """Pairs of languages that share texts, the largest shares first."""
+    shares = sorted(
+        ((overlap.share(one, other), one, other) for one, row in overlap.shared.items() for other in row), reverse=True
+    )
+    most = shares[:MOST_PAIRS]
+    columns = (
+        ("stands in", [other for _, _, other in most]),
+        ("texts", [f"{overlap.shared[one][other]:,}" for _, one, other in most]),
+        ("share of its own", [f"{share:.1%}" for share, _, _ in most]),
+    )
+    more = f", the first {len(most)} of {len(shares)} pairs" if len(shares) > len(most) else ""
+    return by_group(f"Texts that stand in two languages{more}", [one for _, one, _ in most], columns)
 
 
-def _table(title: str, columns: Sequence[str], caption: str | None = None) -> Table:
-    from rich.table import Table
+def reasons(left_out: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[str, list[str]]]:
+    """Why rows were left out, as columns, the most frequent first.
 
-    table = Table(title=title, caption=caption)
-    table.add_column("language", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="left" if name == "left out" else "right")
-    return table
+    Args:
+        left_out: for each language, reasons with how many rows.
+    """
+    totals = Counter[str]()
+    for one in left_out:
+        totals.update(dict(one))
+    return [
+        (reason, [f"{dict(one).get(reason, 0):,}" for one in left_out])
+        for reason, _ in totals.most_common(MOST_REASONS)
+    ] or [("left out", ["0"] * len(left_out))]
+
+
+def megabytes(size: float) -> str:
+    """Bytes as megabytes, with decimals where there are few."""
+    return f"{size / 1e6:,.2f}" if size < 1e9 else f"{size / 1e6:,.0f}"
 
 
 def _shown(value: float | None, form: str) -> str:

@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
-from glotmix.corpus.census import overlap_table
+from glotmix.corpus.census import megabytes, overlap_tables, reasons
 from glotmix.corpus.document import Document
 from glotmix.corpus.overlap import TextOverlap
 from glotmix.corpus.readers.reader import Reader, remarks
@@ -24,6 +24,7 @@ from glotmix.corpus.split import hash64
 from glotmix.errors import BadInput, refuse
 from glotmix.progress import Advance
 from glotmix.reading.tally import ReadTally
+from glotmix.tables import by_group
 
 KEPT = 4096
 """Hashes kept, k: an error of 1.6 %."""
@@ -116,19 +117,22 @@ class QuickCensus:
         return {name: one.to_json() | self.tallies[name].to_json() for name, one in self.sketches.items()}
 
     def tables(self) -> list[Table | str]:
-        """For the terminal."""
-        table = Table(title="Quick census", title_justify="left", caption="nothing was tokenised")
-        for column in ("language", "files", "rows", "documents", "MB", "distinct texts", "duplicates", "left out"):
-            justify: Literal["left", "right"] = "left" if column in ("language", "left out") else "right"
-            table.add_column(column, justify=justify, no_wrap=column == "language")
-        asked = {f"in {name}" for name in self.sketches}
-        for language, one in self.sketches.items():
-            tally, about = self.tallies[language], "" if one.exact else "about "
-            why = ", ".join(f"{n:,} {reason}" for reason, n in tally.left_out.most_common(6) if reason not in asked)
-            counts = f"{tally.files:,}", f"{tally.rows:,}", f"{one.documents:,}", f"{one.bytes / 1e6:.2f}"
-            table.add_row(language, *counts, f"{about}{one.distinct:,.0f}", f"{one.duplicates:.1%}", why or "none")
+        """For a terminal of 80 characters."""
+        names = list(self.sketches)
+        found = [(self.tallies[name], self.sketches[name]) for name in names]
+        asked = {f"in {name}" for name in names}
+        columns = [
+            ("documents", [f"{one.documents:,}" for _, one in found]),
+            ("MB", [megabytes(one.bytes) for _, one in found]),
+            ("distinct", [f"{'' if one.exact else 'about '}{one.distinct:,.0f}" for _, one in found]),
+            ("duplicates", [f"{one.duplicates:.1%}" for _, one in found]),
+            ("files", [f"{tally.files:,}" for tally, _ in found]),
+            ("rows", [f"{tally.rows:,}" for tally, _ in found]),
+            *reasons([[(why, n) for why, n in tally.left_out.most_common() if why not in asked] for tally, _ in found]),
+        ]
         overlap = self.overlap()
-        return [table, *([overlap_table(overlap)] if overlap.shared else []), *self.remarks]
+        pairs = overlap_tables(overlap) if overlap.shared else []
+        return [*by_group("Quick census; nothing was tokenised", names, columns), *pairs, *self.remarks]
 
 
 def quick_census(reader: Reader, languages: Sequence[str], progress: Advance) -> QuickCensus:

@@ -16,6 +16,8 @@ from glotmix.mixture.config import DesignConfig
 from glotmix.mixture.planning import Design, design_of
 from glotmix.notebook import Listing
 from glotmix.optimize.reuse import reuse, reuse_runs
+from glotmix.studies.begin import Begun
+from glotmix.studies.begin import begin_study as begin
 from glotmix.studies.recipes import all_recipes
 from glotmix.studies.start import StudyToRun, open_study
 
@@ -67,6 +69,29 @@ def design(
     config = checked(DesignConfig, {"swarm_roles": "fit", **fields}, where="design")
     natural = uniform(languages) if unique is None else proportional({name: unique[name] for name in languages})
     return design_of(config, languages, natural, tokens, seed=seed, least=least)
+
+
+def begin_study(
+    data: PathLike, *, out: PathLike = "study.yaml", hours: float = 4.0, name: str | None = None, force: bool = False
+) -> Begun:
+    """Look at a folder of text and write a study file for it, with the reason of each choice; it runs as it is.
+
+    Needs the extra ``train``.
+
+    Args:
+        data: a folder with a folder or file per language, or with rows that have a field for the language.
+        out: the study file to write.
+        hours: time that the proxies may take on this machine, about.
+        name: title of the report.
+        force: write over a file that is there.
+
+    Returns:
+        What was found and left out, the study's fields, its price, and what pre-flight would refuse.
+
+    Raises:
+        BadInput: the file is there already; nothing was understood; text in fewer than two languages.
+    """
+    return begin(str(data), Path(out), hours=hours, name=name, force=force)
 
 
 def price_study(study: PathLike, *, scale: str | None = None, change: Mapping[str, Any] | None = None) -> Price:

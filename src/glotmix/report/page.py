@@ -65,13 +65,16 @@ def write_comparison(before: Evidence, after: Evidence, path: Path, names: tuple
     return path
 
 
-def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | None]]) -> str:
+def assemble(
+    title: str, question: str, bodies: Sequence[tuple[str, str, Html | None]], *, head: Html | None = None
+) -> str:
     """One self-contained page of sections; the reports of all experiments are made by it.
 
     Args:
         title: heading of the page.
         question: what the study asks, in a sentence; may be empty.
         bodies: (anchor, heading, content) of each section from top to bottom; one without content is left out.
+        head: what else the head of the page holds.
     """
     bodies = [(key, heading, body) for key, heading, body in bodies if body]
     first = bodies[0][0] if bodies else ""
@@ -99,7 +102,7 @@ def assemble(title: str, question: str, bodies: Sequence[tuple[str, str, Html | 
         el("script", Html(scripts[0]), id="law-script"),
         el("script", Html(scripts[1])),
     )
-    return f"<!doctype html>\n{el('html', _head(title, style, scripts), body, lang='en')}\n"
+    return f"<!doctype html>\n{el('html', _head(title, style, scripts, head), body, lang='en')}\n"
 
 
 def _with_clear_names(evidence: Evidence) -> Evidence:
@@ -118,7 +121,7 @@ def _with_clear_names(evidence: Evidence) -> Evidence:
     return replace(evidence, advice=replace(advice, baselines=baselines, gains=gains), trained=trained)
 
 
-def _head(title: str, style: str, scripts: Sequence[str]) -> Html:
+def _head(title: str, style: str, scripts: Sequence[str], more: Html | None) -> Html:
     """The head, with a policy that lets nothing run or load but what this file brings (checked by its hash)."""
     hashes = " ".join(f"'{_hash(script)}'" for script in scripts)
     policy = (
@@ -131,6 +134,7 @@ def _head(title: str, style: str, scripts: Sequence[str]) -> Html:
         Html(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Html('<meta name="color-scheme" content="light dark"><meta name="generator" content="glotmix">'),
+        more,
         el("title", f"{title} · glotmix"),
         el("style", Html(style)),
     )

@@ -124,7 +124,7 @@ def evidence_of_runs(
     return replace(
         _of_law(title, law, question, warnings),
         description=f"What {len(set(measured.runs))} runs say about the mixture of {len(measured.languages)} groups.",
-        about=_about([*measured.languages, *measured.targets]),
+        about=about_groups([*measured.languages, *measured.targets]),
         measurements=measured,
         transfer=_transfer(measured),
         held_out=held_out_of(holdout),
@@ -141,7 +141,7 @@ def _of_law(title: str, law: Fit, question: Question, warnings: Sequence[str]) -
     D = question.D or (law.D if math.isfinite(law.D) else None)
     N = question.N or (law.N if math.isfinite(law.N) else None)
     optimum = optimum_of(law, question.config, unique=question.unique, D=D, N=N)
-    unique, names = dict(optimum.unique), _about([*law.languages, *law.targets])
+    unique, names = dict(optimum.unique), about_groups([*law.languages, *law.targets])
     config = named(question.config, law)
     return Evidence(
         title=title,
@@ -172,7 +172,7 @@ def _of_optimum(path: Path, data: Mapping[str, Any]) -> Evidence:
     return Evidence(
         title=path.stem,
         description=f"A mixture of {len(optimum.mixture)} groups, as it was recommended.",
-        about=_about([*optimum.mixture, *optimum.predicted]),
+        about=about_groups([*optimum.mixture, *optimum.predicted]),
         advice=advice(str(data.get("law", "fitted")), optimum, config, D=optimum.D, unique=dict(optimum.unique)),
         warnings=optimum.warnings,
         provenance=versions(),
@@ -186,7 +186,7 @@ def _remarks_in(data: Any) -> tuple[str, ...]:
     return tuple(str(remark) for remark in remarks) if isinstance(remarks, list) else ()
 
 
-def _about(groups: Sequence[str]) -> dict[str, About]:
+def about_groups(groups: Sequence[str]) -> dict[str, About]:
     """Names of groups that are language tags; other groups are called what the table calls them."""
     about = {}
     for name in dict.fromkeys(groups):

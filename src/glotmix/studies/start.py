@@ -40,7 +40,7 @@ class StudyToRun:
         price = self.kind.price(self.config, self.directory.base)
         done = complete_in(self.directory.path)
         line = {"done already": f"{done} runs in {self.directory.path}, which are not trained again"} if done else {}
-        return Price(price.lines | line, {**price.amounts, "complete": done})
+        return Price(price.lines | line, {**price.amounts, "complete": done}, price.stages)
 
     def run(self) -> Finished:
         """Do what is not done yet, and write the page.

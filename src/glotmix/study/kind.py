@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -20,6 +20,7 @@ from glotmix.study.config import TrainedBy
 from glotmix.study.directory import CONFIGURATION, StudyDirectory
 from glotmix.study.preflight import preflight
 from glotmix.sweep.lock import held
+from glotmix.wording import counted, duration
 
 if TYPE_CHECKING:
     import polars as pl
@@ -27,6 +28,23 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 C = TypeVar("C", bound=Section)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a study that takes time on this machine."""
+
+    name: str
+    """What is done."""
+    processor_seconds: float
+    """Time of all processors together."""
+    workers: int = 1
+    """Processes that share it."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time where nothing else runs."""
+        return self.processor_seconds / self.workers
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,10 +55,20 @@ class Price(Shown):
     """What is counted ("models", "training tokens", "time here") to its amount, for people."""
     amounts: Mapping[str, float | None]
     """The same as numbers, for machines: FLOPs, tokens, seconds, counts."""
+    stages: tuple[Stage, ...] = ()
+    """Where the time goes, in order; empty where it is not known."""
+
+    @classmethod
+    def timed(cls, lines: Mapping[str, str], amounts: Mapping[str, float | None], stages: Sequence[Stage]) -> Price:
+        """A price with its time here, in all and by stage."""
+        seconds, most = sum(stage.seconds for stage in stages), max(stage.workers for stage in stages)
+        told = {"time here": f"about {duration(seconds)} with {counted(most, 'worker')}, by stage:"}
+        told |= {f"  {stage.name}": duration(stage.seconds) for stage in stages}
+        return cls({**lines, **told}, {**amounts, "seconds": seconds, "workers": most}, tuple(stages))
 
     def to_json(self) -> dict[str, Any]:
-        """A plain dict: the amounts, and the lines under ``lines``."""
-        return {**self.amounts, "lines": self.lines}
+        """A plain dict: the amounts, the lines under ``lines``, and under ``stages`` where the time goes."""
+        return {**self.amounts, "lines": self.lines, "stages": [asdict(stage) for stage in self.stages]}
 
     def to_polars(self) -> pl.DataFrame:
         """One row per line: ``what`` is counted ("models", "training tokens"), ``amount`` in words."""

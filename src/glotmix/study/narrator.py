@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,10 +12,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 
 from glotmix.progress import Advance
 
+LINE_EVERY = 60.0
+"""Seconds between two lines on progress where there is no terminal to draw a bar on."""
+
 
 @dataclass(frozen=True)
 class Narrator:
-    """Prints sentences and draws progress bars; on anything but a terminal the bars are left out."""
+    """Prints sentences and draws progress bars; on anything but a terminal a line now and then stands for a bar."""
 
     console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     """Standard error, so that standard output stays for results."""
@@ -33,11 +37,17 @@ class Narrator:
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        shown = self.console.is_terminal  # elsewhere rich would leave an empty line for every bar
+        if not (shown := self.console.is_terminal):  # there rich would leave an empty line for every bar
+            self.say(label)
+        said = time.monotonic()
         with Progress(*columns, console=self.console, transient=True, disable=not shown) as progress:
             task = progress.add_task(label, total=None)
 
             def advance(what: str, done: float, total: float | None) -> None:
+                nonlocal said
                 progress.update(task, description=what, completed=done, total=total)
+                if not shown and time.monotonic() - said > LINE_EVERY:
+                    said = time.monotonic()
+                    self.say(f"  {what}" + (f": {done / total:.0%}" if total else ""))
 
             yield advance

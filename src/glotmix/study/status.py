@@ -15,7 +15,15 @@ from glotmix.artifact import failure_of, read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.notebook import Shown
-from glotmix.study.directory import COMPUTE, CONFIGURATION, REPORT, is_made, planned_compute, planned_work
+from glotmix.study.directory import (
+    COMPUTE,
+    CONFIGURATION,
+    REPORT,
+    configuration_in,
+    is_made,
+    planned_compute,
+    planned_work,
+)
 from glotmix.sweep.lock import LOCK
 from glotmix.sweep.sweep import RUN, SweepTally, running
 
@@ -101,7 +109,7 @@ class Status(Shown):
         rest = "no; it is finished" if finished else "no; `glotmix run` resumes where it stopped"
         table.add_row("at work", "yes" if self.is_worked_on else rest)
         if self.seconds_left is not None:
-            table.add_row("time left", _duration(self.seconds_left))
+            table.add_row("time left", duration_left(self.seconds_left))
         if self.flops_planned:
             table.add_row("compute spent", f"{self.flops:.3g} of {self.flops_planned:.3g} FLOP")
         if self.diverged:
@@ -118,7 +126,8 @@ class Status(Shown):
         return table
 
 
-def _duration(seconds: float) -> str:
+def duration_left(seconds: float) -> str:
+    """ "about 3 min 20 s"."""
     hours, rest = divmod(round(seconds), 3600)
     return f"about {hours} h {rest // 60:02d} min" if hours else f"about {rest // 60} min {rest % 60:02d} s"
 
@@ -129,8 +138,7 @@ def status_of(directory: Path) -> Status:
     Raises:
         BadInput: the directory holds none.
     """
-    if not _is_study(directory):
-        raise BadInput(f"no {CONFIGURATION} in it", where=directory, expected="the directory of a study")
+    configuration_in(directory)
     # Arms may name their runs alike: what is of an arm is told with its name before it.
     places = {directory: ""} | {arm: f"{arm.name}/" for arm in sorted(directory.glob(f"{ARMS}/*"))}
     runs = [(place, run) for place in places for run in _planned(place)]

@@ -144,6 +144,11 @@ def _key(name: str, text: str) -> int:
     return hash64(f"{name}\0{text}")
 
 
+def has_man_pages(folder: Path) -> bool:
+    """Whether a folder holds sections of man pages (``man1``, ``man3p``)."""
+    return folder.is_dir() and any(_is_section(path) and path.is_dir() for path in children(folder))
+
+
 def _is_section(path: Path) -> bool:
     return re.fullmatch(r"man[0-9nlp][a-z]*", path.name) is not None
 

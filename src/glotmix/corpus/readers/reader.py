@@ -127,7 +127,7 @@ class FileReader(Reader):
         super().__init__(config, languages, base)
         if config.path is None:
             raise BadInput("corpus.path is missing", expected=f"a directory or file for the {config.reader} reader")
-        self.root = _place(config.path, base)
+        self.root = place_of(config.path, base)
         if not self.root.exists():
             raise BadInput("no such file or directory", where=self.root, expected="the corpus (corpus.path)")
         self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
@@ -176,7 +176,7 @@ class FileReader(Reader):
             return []
         wanted = set(self.languages)
         claimed = {path for language in self.sources for path in self._places(language)}
-        return [path.name for path in self._top if _tag(self._stem(path)) not in wanted and path not in claimed]
+        return [path.name for path in self._top if tag_of(self._stem(path)) not in wanted and path not in claimed]
 
     def places(self, language: str) -> list[Path]:
         return self._places(language)
@@ -188,7 +188,7 @@ class FileReader(Reader):
             return sorted(Path("/").glob(pattern[1:]) if pattern.startswith("/") else self._folder().glob(pattern))
         if self.one_for_all or self.root.is_file():
             return [self.root]
-        return sorted(path for path in self._top if _tag(self._stem(path)) == language)
+        return sorted(path for path in self._top if tag_of(self._stem(path)) == language)
 
     @cached_property
     def _top(self) -> list[Path]:
@@ -311,7 +311,7 @@ def sampled_digest(path: Path, block: int = 1 << 16, blocks: int = 64) -> bytes:
         return digest.digest()
 
 
-def _place(path: str, base: Path) -> Path:
+def place_of(path: str, base: Path) -> Path:
     """A directory or file of this machine, or anywhere that fsspec reaches (``s3://bucket/corpus``)."""
     if "://" not in path:
         return base / Path(path).expanduser()
@@ -328,7 +328,8 @@ def _place(path: str, base: Path) -> Path:
 
 
 @lru_cache(maxsize=10_000)
-def _tag(name: str) -> str | None:
+def tag_of(name: str) -> str | None:
+    """The language that a folder, a file or a label is called after; None where it is none."""
     try:
         return Language.resolve(name).tag
     except BadInput:

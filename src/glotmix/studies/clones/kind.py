@@ -20,15 +20,16 @@ from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.studies.clones.findings import CloneFindings
 from glotmix.studies.clones.lenses import CloneLenses
 from glotmix.studies.clones.page import page
+from glotmix.study import cost
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.precision import described
 from glotmix.study.status import ARMS
 from glotmix.study.training import Training, on_rung
-from glotmix.sweep.sweep import SweepSpec
+from glotmix.sweep.sweep import SweepSpec, pack
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
-from glotmix.wording import counted, duration
+from glotmix.wording import counted
 
 if TYPE_CHECKING:
     from glotmix.probe.alignment import Alignment
@@ -245,17 +246,21 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
             batch = max(1, min(main.proxy.batch, round(FLOPS_OF_A_STEP / sequence)))
             measured, stack = main.proxy.model_copy(update={"batch": batch}), stack or 1
         packing = choose(shape, measured, runs, device=study.device(), stack=stack, processes=workers, seconds=1.0)
-        seconds = compute / flops.per_token(shape, main.proxy.context) / packing.tokens_per_second
         told = ", ".join(dict.fromkeys(arm.about for arm in planned))
         lines = {
             "proxies": f"{runs} in {counted(len(planned), 'arm')}: {told}",
             "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
             "training tokens": f"{tokens:,.0f}",
             "training compute": f"{compute:.3g} FLOP",
-            "time here": f"about {duration(seconds)} with {counted(workers, 'worker')}"
-            + ", besides the lenses" * bool(config.lenses.splits),
         }
-        return Price(lines, {"runs": runs, "tokens": tokens, "flops": compute, "seconds": seconds})
+        equal = compute / flops.per_token(shape, main.proxy.context)
+        jobs = sum(len(pack(arm.runs, packing.stack)) for arm in planned)
+        evaluated = len(main.languages) * main.proxy.evaluations * config.tokens.held_out_tokens
+        stages = [
+            cost.reading(study.config, base),
+            cost.sweep("training the arms", packing, tokens=equal, runs=runs, evaluated=evaluated, jobs=jobs),
+        ]
+        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute}, stages)
 
     def work(self, config: CloneStudyConfig, directory: StudyDirectory) -> Finished:
         """Train, probe, judge, report; what is complete is not done again."""

@@ -15,11 +15,16 @@ from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
 from glotmix.studies.compare.runs import MethodRuns
+from glotmix.study import cost
 from glotmix.study.config import TrainedBy
 from glotmix.study.directory import StudyDirectory
-from glotmix.study.kind import Finished, Price, StudyKind
+from glotmix.study.kind import Finished, Price, Stage, StudyKind
+from glotmix.study.narrator import Narrator
 from glotmix.study.training import Training
 from glotmix.tokens.store import TokenStore
+
+PAGE, GRADIENT = 3.0, 0.06
+"""Processor seconds of testing all pairs and writing the page, and of a sequence's gradient where they are probed."""
 
 
 class CompareKind(StudyKind[CompareConfig]):
@@ -33,26 +38,36 @@ class CompareKind(StudyKind[CompareConfig]):
         return config.as_training()
 
     def price(self, config: CompareConfig, base: Path) -> Price:
-        """Runs, tokens, FLOPs; nothing is read or trained."""
+        """Counted, and the time by a measurement of a few steps; nothing is read or trained."""
         from glotmix.proxy import flops
         from glotmix.proxy.model import Shape
+        from glotmix.proxy.pack import choose
 
         study = config.as_training()
+        training = Training(study, base, Path("unused"), Narrator())
         shape = Shape.of(study.proxy, study.tokens.vocab_size)
-        doremi = any(parse(text)[0].name == "doremi" for text in config.methods)
+        found = [parse(text)[0] for text in config.methods]
+        doremi = any(method.name == "doremi" for method in found)
         reference = "proportional" not in config.methods and (doremi or config.probe.sequences > 0)
         runs = config.seeds * (len(config.methods) + doremi + reference)
         tokens = runs * study.proxy.tokens
         compute = tokens * flops.per_token(shape, study.proxy.context)
-        return Price(
-            {
-                "proxies": f"{len(config.methods)} methods, {config.seeds} seeds: {runs} runs",
-                "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
-                "training tokens": f"{tokens:,.0f}",
-                "training compute": f"{compute:.3g} FLOP",
-            },
-            {"runs": runs, "tokens": tokens, "flops": compute, "N": shape.N},
-        )
+        lines = {
+            "proxies": f"{len(config.methods)} methods, {config.seeds} seeds: {runs} runs",
+            "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
+            "training tokens": f"{tokens:,.0f}",
+            "training compute": f"{compute:.3g} FLOP",
+        }
+        where = {"device": training.device(), "stack": study.sweep.stack, "processes": training.processes_here()}
+        packing = choose(shape, study.proxy, runs, **where)
+        evaluated = 2 * cost.held_out_tokens(study, base)  # on held-out text and on text that was trained on
+        stages = [
+            cost.reading(study, base),
+            cost.sweep("training the methods", packing, tokens=tokens, runs=runs, evaluated=evaluated),
+        ]
+        sequences = config.probe.sequences * len(config.languages)
+        stages.append(Stage("gradients and page", PAGE + GRADIENT * sequences))
+        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute, "N": shape.N}, stages)
 
     def work(self, config: CompareConfig, directory: StudyDirectory) -> Finished:
         """Train what is missing, compare, and write ``comparison.json`` and the page."""

@@ -109,14 +109,16 @@ class MethodRuns:
         reference = [REFERENCE] if chosen or self.probed else []
         plain = dict.fromkeys([*(text for text in self.methods if text not in chosen), *reference])
         first = [self._run(text, seed) for text in plain for seed in seeds]
+        self._plan(first)
         failed = self._train(first, "Training the methods")
         proxies = [self._run(text, seed, "-proxy") for text in chosen for seed in seeds]
+        self._plan([*first, *proxies])
         failed |= self._train(proxies, "Training proxies for a mixture")
         known = [(text, seed) for text in chosen for seed in seeds if self._record(f"{_name(text, seed)}-proxy")]
         targets = [self._target(text, seed) for text, seed in known]
+        self._plan([*first, *proxies, *targets])
         failed |= self._train(targets, "Training on the mixtures found")
         runs = {run.run: run for run in (*first, *proxies, *targets)}
-        write_json(self.study.directory / "plan.json", [run.to_json() for run in runs.values()])
         self.study.measure(list(runs.values()), self._spec, failed)
         return Results(self.situation, self.methods, self.balances, self._outcomes(runs), self._lost(runs, failed))
 
@@ -176,6 +178,12 @@ class MethodRuns:
         available = {language: int(tokens) // context for language, tokens in self.situation.unique.items()}
         spec = self.study.sweep_spec(self.store, self.seeds * len(self.methods))
         return dataclasses.replace(spec, available=available, watch=True)
+
+    def _plan(self, runs: list[PlannedRun]) -> None:
+        """Note what is planned so far, before it is trained: `glotmix status` counts it."""
+        write_json(
+            self.study.directory / "plan.json", [run.to_json() for run in {run.run: run for run in runs}.values()]
+        )
 
     def _train(self, runs: list[PlannedRun], label: str) -> dict[str, str]:
         return self.study.run(runs, self._spec, label) if runs else {}

@@ -29,7 +29,7 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
     fixed = ("languages", "seed", "base", "tuning")
 
     def price(self, config: InfluenceConfig, base: Path) -> Price:
-        """Counted, not measured: how many trainings, on how many samples."""
+        """Trainings and gradients, counted; the time of a proxy's by a measurement of a few steps."""
         counts = _trainings(config)
         samples = {task.name: task.train * len(config.languages) for task in config.tasks}
         passes = sum(counts["tunings"][name] * size for name, size in samples.items()) * config.tuning.epochs
@@ -53,7 +53,11 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
             "samples": float(passes + again),
             "gradients": float(scored),
         }
-        return Price(lines, amounts)
+        if config.base.model is not None:  # its size is known when it is fetched
+            return Price(lines | {"time here": "not known for a model that is not trained here"}, amounts)
+        from glotmix.studies.influence.cost import stages
+
+        return Price.timed(lines, amounts, stages(config, base, passes, again, scored, tunings, counts["retrainings"]))
 
     def mirror(self, config: InfluenceConfig) -> str | None:
         """Nothing is swept here, so the URL is a field of the study itself."""

@@ -2,11 +2,63 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.active import affordable
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
-from glotmix.study.kind import Price
+from glotmix.study import cost
+from glotmix.study.kind import Price, Stage
+
+if TYPE_CHECKING:
+    from glotmix.proxy.model import Shape
+
+FITTING = 0.004
+"""Processor seconds for each run, target and law: fitting, folds, resamples, the optimum."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a study would train, counted; nothing is measured."""
+
+    runs: list[PlannedRun]
+    """Runs of the design and of its ladder."""
+    loop: int
+    """Runs that close the loop."""
+    shape: Shape
+    """Shape of the study's own proxy."""
+    per_token: float
+    """FLOPs of one training token of it."""
+    flops_of_design: float
+    """FLOPs of ``runs``."""
+    flops_of_loop: float
+    """FLOPs of the runs that close the loop."""
+
+    @property
+    def flops(self) -> float:
+        """FLOPs of all of them."""
+        return self.flops_of_design + self.flops_of_loop
+
+
+def planned(study: MixtureStudy) -> Planned:
+    """Count what a study would train; runs that are chosen on the way are left out, as budgets bound them."""
+    from glotmix.proxy import flops
+    from glotmix.proxy.model import Shape
+
+    config, vocab, context = study.config, study.config.tokens.vocab_size, study.config.proxy.context
+    natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
+    runs = plan(config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()})
+    baselines = config.validation.baselines
+    loop = config.validation.seeds * (
+        1 + len(baselines) + ("current" not in baselines and bool(config.optimize.current))
+    )
+    shapes = {size: Shape.of(proxy, vocab) for size, proxy in {**study.sizes, "": config.proxy}.items()}
+    per_token = {size: flops.per_token(shape, context) for size, shape in shapes.items()}
+    design = float(sum(run.tokens * per_token[run.size] for run in runs))
+    return Planned(runs, loop, shapes[""], per_token[""], design, loop * config.proxy.tokens * per_token[""])
 
 
 def price(study: MixtureStudy) -> Price:
@@ -17,39 +69,23 @@ def price(study: MixtureStudy) -> Price:
     (with it) of a proxy, ``seconds`` on this machine with so many ``workers`` side by side, by a measurement of a few
     steps, and ``target_flops`` (6 N D of the target run, where the study tells its size).
     """
-    from glotmix.proxy import flops
-    from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import choose
 
-    config, design = study.config, study.config.design
-    natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
-    rungs = study.sizes
-    runs = plan(config, natural, {size: proxy.tokens for size, proxy in rungs.items()})
-    mixtures = (
-        1
-        + len(config.validation.baselines)
-        + ("current" not in config.validation.baselines and bool(config.optimize.current))
-    )
-    loop = config.validation.seeds * mixtures
-    tokens = float(sum(run.tokens for run in runs)) + loop * config.proxy.tokens
-    vocab, context = config.tokens.vocab_size, config.proxy.context
-    shape = Shape.of(config.proxy, vocab)
-    shapes = {size: Shape.of(proxy, vocab) for size, proxy in rungs.items()} | {"": shape}
-    compute = loop * config.proxy.tokens * flops.per_token(shape, context)
-    first = sum(run.tokens * flops.per_token(shapes[run.size], context) for run in runs)
-    workers, speed = study.processes_here(), None
+    config, design, found = study.config, study.config.design, planned(study)
+    shape, proxy, runs = found.shape, config.proxy, found.runs
+    packing = None
     if not study.is_elsewhere:  # of another's trainer nothing is known
-        device, stack = study.device(), config.sweep.stack
-        packing = choose(shape, config.proxy, len(runs), device=device, stack=stack, processes=workers)
-        speed = packing.tokens_per_second * flops.per_token(shape, context)
-    began = 0.0 if speed is None else first / speed
-    more = 0 if design.active is None else max(affordable(study, design.active, runs, vocab, began)[0], 0)
-    tokens += more * config.proxy.tokens
-    compute += first + more * config.proxy.tokens * flops.per_token(shape, context)
+        how = {"device": study.device(), "stack": config.sweep.stack, "processes": study.processes_here()}
+        packing = choose(shape, proxy, len(runs), **how)
+    more = 0
+    if design.active is not None:
+        begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
+        more = max(affordable(study, design.active, runs, config.tokens.vocab_size, begun)[0], 0)
+    tokens = float(sum(run.tokens for run in runs)) + (found.loop + more) * proxy.tokens
+    compute = found.flops + more * proxy.tokens * found.per_token
     target = config.target
     target_flops = 6 * target.parameters * target.tokens if target.parameters and target.tokens else None
-    # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
-    seconds = None if speed is None else compute / speed
+    loop = found.loop
     lines = {
         "proxies": f"{len(runs) + more} of the design, {loop} to close the loop",
         "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
@@ -58,10 +94,6 @@ def price(study: MixtureStudy) -> Price:
     }
     if target_flops:
         lines["share of the target run"] = f"{100 * compute / target_flops:.2g} %"
-    if seconds is None:
-        lines["trained by"] = f"your trainer ({config.sweep.trainer}), from the files in handoff/"
-    else:
-        lines["time here"] = f"about {seconds / 60:.1f} minutes with {workers} workers"
     amounts = {
         "runs": len(runs) + more,
         "closed_loop_runs": loop,
@@ -69,8 +101,21 @@ def price(study: MixtureStudy) -> Price:
         "N": shape.N,
         "parameters": shape.parameters,
         "flops": compute,
-        "seconds": seconds,
-        "workers": workers,
         "target_flops": target_flops,
     }
-    return Price(lines, amounts)
+    if packing is None:
+        lines["trained by"] = f"your trainer ({config.sweep.trainer}), from the files in handoff/"
+        return Price(lines, amounts | {"seconds": None, "workers": study.processes_here()})
+    evaluated = cost.held_out_tokens(config, study.base)
+    # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
+    equal = (compute - found.flops_of_loop) / found.per_token
+    fits = len(config.fit.laws) * (len(config.languages) + len(config.outside)) * len(runs)
+    stages = [
+        cost.reading(config, study.base),
+        cost.sweep("training proxies", packing, tokens=equal, runs=len(runs) + more, evaluated=evaluated),
+        Stage("laws, optimum and page", FITTING * fits),
+    ]
+    if loop:
+        closing = cost.sweep("closing the loop", packing, tokens=loop * proxy.tokens, runs=loop, evaluated=evaluated)
+        stages.append(closing)
+    return Price.timed(lines, amounts, stages)

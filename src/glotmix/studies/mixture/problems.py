@@ -21,6 +21,7 @@ from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.preflight import as_bad_input
 from glotmix.sweep.executors.executor import open_executor
+from glotmix.wording import rounded_down, rounded_up
 
 BASELINES = ("natural", "uniform", "temperature", "unimax", "current")
 """Mixtures that every study can be compared with; those of other laws are called after them."""
@@ -90,7 +91,7 @@ def _with_a_way_out(error: BadInput, config: StudyConfig, there: Mapping[str, fl
     for _ in range(STEPS):
         middle = (low * high) ** 0.5
         low, high = (low, middle) if allowed(middle) else (middle, high)
-    fewer, epochs = _rounded_down(D * most / high), _rounded_up(high)
+    fewer, epochs = rounded_down(D * most / high), rounded_up(high)
     expected = f"target.tokens: {fewer:g} or less, or max_epochs: {epochs:g} or more"
     return BadInput(error.message, where="optimize", expected=expected)
 
@@ -111,21 +112,10 @@ def _too_small_a_part(config: StudyConfig, unique: Mapping[str, int], there: Map
             f"a proxy of {proxy.tokens:g} tokens would repeat its text as often as the target run of {target:g}, which "
             f"leaves it less than one sequence of {proxy.context}: {listed} tokens",
             where="proxy.tokens",
-            expected=f"proxy.tokens: {_rounded_up(needed):g} or more, target.tokens: "
-            f"{_rounded_down(proxy.tokens * target / needed):g} or less, or proxy.simulate_epochs: false",
+            expected=f"proxy.tokens: {rounded_up(needed):g} or more, target.tokens: "
+            f"{rounded_down(proxy.tokens * target / needed):g} or less, or proxy.simulate_epochs: false",
         )
     ]
-
-
-def _rounded_up(value: float) -> float:
-    """Two digits, not below the value."""
-    short = float(f"{value:.1e}")
-    return short if short >= value else float(f"{value * 1.05:.1e}")
-
-
-def _rounded_down(value: float) -> float:
-    short = float(f"{value:.1e}")
-    return short if short <= value else float(f"{value * 0.95:.1e}")
 
 
 def _too_short(proxy: ProxyConfig, together: int) -> list[BadInput]:

@@ -28,7 +28,7 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
         """Models, samples, tokens, FLOPs and hours; nothing is read, downloaded or trained."""
         from glotmix.studies.posttraining.price import price
 
-        return price(config)
+        return price(config, base)
 
     def work(self, config: PosttrainingConfig, directory: StudyDirectory) -> Finished:
         """Do what is missing: proxies, data, cells, judgements, influence; then the analysis and the report."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.order import steps_of
 from glotmix.posttraining.tasks import find_task
 from glotmix.proxy.config import ProxyConfig
-from glotmix.study.kind import Price
+from glotmix.study import cost
+from glotmix.study.kind import Price, Stage
 
 if TYPE_CHECKING:
     from glotmix.studies.posttraining.config import PosttrainingConfig
@@ -18,7 +20,7 @@ BYTES_PER_TOKEN = 3.0
 SAMPLED = 10
 
 
-def price(config: PosttrainingConfig) -> Price:
+def price(config: PosttrainingConfig, base: Path) -> Price:
     """Models, samples, training tokens, compute, and hours of a GPU or of this machine."""
     planned = [cell for cell in config.cells() if cell.tasks]
     lengths = {task: tokens_per_sample(config, task) for task in config.tasks}
@@ -47,13 +49,10 @@ def price(config: PosttrainingConfig) -> Price:
     )
     amounts |= {"flops": flops + pretraining}
     lines["training compute"] = f"about {flops + pretraining:.3g} FLOP (6 N D)"
-    if all(base.proxy is not None for base in config.bases.values()):
-        seconds, workers = _here(config, tokens)
-        amounts |= {"seconds": seconds}
-        lines["time here"] = f"about {seconds / 60:.0f} minutes with {workers} workers, answers included"
-    else:
-        amounts |= {"gpu_hours": (flops + pretraining) / config.gpu_flops / 3600}
-        lines["GPU-hours"] = f"about {amounts['gpu_hours']:,.1f} at {config.gpu_flops:.3g} FLOP/s, without the answers"
+    if all(model.proxy is not None for model in config.bases.values()):
+        return Price.timed(lines, amounts, _stages(config, base, tokens))
+    amounts |= {"gpu_hours": (flops + pretraining) / config.gpu_flops / 3600}
+    lines["GPU-hours"] = f"about {amounts['gpu_hours']:,.1f} at {config.gpu_flops:.3g} FLOP/s, without the answers"
     return Price(lines, amounts)
 
 
@@ -103,23 +102,31 @@ def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:
     return config.as_training(proxy).proxy
 
 
-def _here(config: PosttrainingConfig, tokens: dict[str, float]) -> tuple[float, int]:
-    """Seconds on this machine, from the speed of a few steps of each proxy, and workers."""
+def _stages(config: PosttrainingConfig, base: Path, tokens: dict[str, float]) -> list[Stage]:
+    """Time on this machine, from the speed of a few steps of each proxy."""
     from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import choose
     from glotmix.sweep.executors.executor import open_executor
 
     workers = open_executor(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
-    total = 0.0
-    for name, base in config.bases.items():
-        assert base.proxy is not None
-        proxy = _sized(config, base.proxy)
-        shape = Shape.of(proxy, config.tokens.vocab_size)
-        speed = choose(shape, proxy, 1, device="cpu", stack=1, processes=workers).tokens_per_second / workers
-        mine = sum(count for cell, count in tokens.items() if f"-{name}-" in cell)
-        total += proxy.tokens / speed + ANSWERS * mine / speed / workers
-    return total, workers
+    pretraining = tuning = 0.0
+    for name, model in config.bases.items():
+        assert model.proxy is not None
+        training = config.as_training(model.proxy)
+        shape = Shape.of(training.proxy, config.tokens.vocab_size)
+        speed = choose(shape, training.proxy, 1, device="cpu", stack=1, processes=1).tokens_per_second
+        read = cost.held_out_tokens(training, base) * cost.EVALUATING
+        pretraining += (cost.BESIDES * training.proxy.tokens + read) / speed + cost.STARTING
+        tuning += ANSWERS * sum(count for cell, count in tokens.items() if f"-{name}-" in cell) / speed
+    jobs = -(-len(tokens) // config.cells_per_job)
+    first = next(iter(config.bases.values())).proxy
+    assert first is not None
+    return [
+        Stage("the base models", cost.reading(config.as_training(first), base).processor_seconds + pretraining),
+        Stage("fine-tuning and answers", tuning + cost.STARTING * jobs, min(workers, max(jobs, 1))),
+    ]
 
 
-ANSWERS = 1.3
-"""A cell's time over that of its training: measured at tiny, where answering takes a quarter of a cell."""
+ANSWERS = 3.8
+"""A cell's time over that of as many tokens of pretraining: its steps are padded and go without the kernels, and a
+quarter of it is answering. From the tiny scale, 18.7 minutes of processor time (docs/methods/post-training.md)."""

@@ -1,0 +1,74 @@
+"""What stages cost that several kinds have: processor seconds from a few measured steps and declared rates.
+
+Declared rates are those of ``benchmarks/price.py``, which runs every recipe and keeps what was predicted beside what
+was spent. Steps are timed by the process's own clock, so that what else runs on the machine hardly counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from glotmix.corpus.readers.reader import open_reader
+from glotmix.errors import BadInput, MissingExtra
+from glotmix.study.config import TrainedBy
+from glotmix.study.kind import Stage
+
+if TYPE_CHECKING:
+    from glotmix.proxy.pack import Packing
+
+STARTING = 2.2
+"""Processor seconds until a process that trains has imported what it needs and opened its tokens."""
+BESIDES = 1.25
+"""What training takes over its fastest steps: drawing batches, checkpoints, and company on the same core."""
+EVALUATING = 1.0
+"""Time of a held-out token over that of a training token: a forward pass alone, but without the kernels."""
+READING = 1.3e-6
+"""Processor seconds of a byte of text: read, split, tokenised, joined, counted; the tokenizer's training included."""
+BYTES_PER_TOKEN = 3.0
+"""Of text that is not there yet; about."""
+OPENING = 3.0
+"""Processor seconds of the driver before and after everything: imports, tables, the page."""
+
+
+def reading(training: TrainedBy, base: Path) -> Stage:
+    """Reading, splitting and tokenising the corpus."""
+    return Stage("reading the corpus", OPENING + READING * sum(corpus_bytes(training, base).values()))
+
+
+def corpus_bytes(training: TrainedBy, base: Path) -> Mapping[str, int]:
+    """Language to bytes that are read; nothing where that cannot be known, or the corpus is not there."""
+    languages = [*training.languages, *training.outside]
+    try:
+        reader = open_reader(training.corpus, languages, base)
+        return {language: reader.size(language) or 0 for language in languages}
+    except (BadInput, MissingExtra):  # pre-flight says so
+        return {}
+
+
+def held_out_tokens(training: TrainedBy, base: Path) -> float:
+    """Held-out tokens that a run's losses are measured on, of all languages and repetitions together, about."""
+    sizes, most = corpus_bytes(training, base), training.tokens.held_out_tokens
+    share = training.corpus.held_out / BYTES_PER_TOKEN
+    once = sum(
+        min(most, share * sizes[name]) if sizes.get(name) else most for name in [*training.languages, *training.outside]
+    )
+    return training.proxy.evaluations * once
+
+
+def sweep(name: str, packing: Packing, *, tokens: float, runs: int, evaluated: float, jobs: int | None = None) -> Stage:
+    """Training runs in processes side by side.
+
+    Args:
+        name: of the stage.
+        packing: speed and stack, as measured.
+        tokens: training tokens of all runs, in tokens of the proxy whose speed was measured.
+        runs: how many.
+        evaluated: held-out tokens that each run's losses are measured on, repetitions counted.
+        jobs: processes that are started; default as many as the stacks are.
+    """
+    started = -(-runs // packing.stack) if jobs is None else jobs
+    speed = packing.tokens_per_second / packing.processes
+    seconds = (BESIDES * tokens + EVALUATING * evaluated * runs) / speed + STARTING * started
+    return Stage(name, seconds, min(packing.processes, max(started, 1)))

@@ -1,0 +1,69 @@
+"""What a dry run tells of time: by stage, for every kind, and near to what was spent when every recipe was run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glotmix.config import read_yaml
+from glotmix.studies.start import open_study
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
+KEPT = sorted((ROOT / "benchmarks" / "results" / "price").glob("*.json"))
+FACTOR = 1.5
+
+
+@pytest.fixture(autouse=True)
+def steps_of_one_speed(monkeypatch):
+    """A hundred thousand tokens a second, whatever the machine does."""
+    monkeypatch.setattr("glotmix.proxy.pack._speed", lambda *_: 1e5)
+
+
+def tiny(recipe):
+    return "tiny" if "tiny" in read_yaml(recipe).get("scales", {}) else None
+
+
+def price(recipe, *changes):
+    scale = None if recipe.stem == "quickstart" else "tiny"
+    return open_study(
+        recipe, scale=scale, overrides=[*changes, *WORKERS.get(recipe.stem, ("sweep.workers=2",))]
+    ).price()
+
+
+WORKERS = {"tracin": ()}
+"""Recipes that sweep nothing."""
+TOKENS = {"tracin": "base.proxy.tokens=4_000_000", "post-training": "bases.tiny.proxy.tokens=25_000_000"}
+"""Ten times the tokens that a recipe's proxies train on."""
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_tells_its_time_by_stage(recipe):
+    found = price(recipe)
+    assert found.amounts["seconds"] == pytest.approx(sum(stage.seconds for stage in found.stages))
+    assert len(found.stages) > 1
+    assert all(stage.processor_seconds > 0 for stage in found.stages)
+    lines = {name.strip() for name in found.lines}
+    assert {stage.name for stage in found.stages} <= lines
+    assert price(recipe).to_json() == found.to_json()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_ten_times_the_tokens_take_longer_by_their_time(recipe):
+    name = TOKENS.get(recipe.stem)
+    change = name or f"proxy.tokens={10 * open_study(recipe, scale=tiny(recipe)).config.proxy.tokens:g}"
+    before, after = (sum(s.processor_seconds for s in price(recipe, *more).stages) for more in ((), (change,)))
+    assert after > before
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_may_be_run_at_its_tiny_scale(recipe):
+    assert open_study(recipe, scale=tiny(recipe)).problems() == []
+
+
+@pytest.mark.parametrize("path", KEPT, ids=lambda path: path.stem)
+def test_what_was_predicted_is_near_to_what_was_spent(path):
+    """Processor seconds of the whole study, run by ``benchmarks/price.py``."""
+    kept = json.loads(path.read_text())
+    predicted, spent = sum(s["processor_seconds"] for s in kept["predicted"]), sum(kept["measured"].values())
+    assert 1 / FACTOR < predicted / spent < FACTOR
