@@ -11,8 +11,8 @@ import glotmix as gm
 from glotmix.cli import app
 from glotmix.config import read_yaml
 from glotmix.errors import BadInput
-from glotmix.studies.begin import begin_study
 from glotmix.studies.mixture import proposal
+from glotmix.studies.mixture.begin import begin_study
 from glotmix.studies.mixture.proposal import HOURS, SIZES, _size
 from glotmix.studies.start import open_study
 

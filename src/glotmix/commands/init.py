@@ -20,7 +20,7 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Look at a folder of text and write a study file for it, with the reasons; `glotmix run` takes it as it is."""
-    from glotmix.studies.begin import begin_study
+    from glotmix.studies.mixture.begin import begin_study
 
     found = begin_study(data, out, hours=hours, name=name, force=force)
     show(as_json, found.to_json(), *found.tables())

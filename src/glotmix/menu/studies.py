@@ -16,8 +16,8 @@ from glotmix.mixture.config import DesignConfig
 from glotmix.mixture.planning import Design, design_of
 from glotmix.notebook import Listing
 from glotmix.optimize.reuse import reuse, reuse_runs
-from glotmix.studies.begin import Begun
-from glotmix.studies.begin import begin_study as begin
+from glotmix.studies.mixture.begin import Begun
+from glotmix.studies.mixture.begin import begin_study as begin
 from glotmix.studies.recipes import all_recipes
 from glotmix.studies.start import StudyToRun, open_study
 
