@@ -4,6 +4,7 @@
     python benchmarks/repetition.py pareto FILE     shares of French, German and Chinese; leave one mixture out
     python benchmarks/repetition.py passes          the 182 runs of one corpus, 1 to 9,000 passes
     python benchmarks/repetition.py planted         three truths that turn; regret of the optimum
+    ... --law NAME                                  one law of them, beside what is kept of the others
     python benchmarks/repetition.py --show          the tables of docs/methods/repetition.md from what is kept
 
 The long tail is ``data/long_tail.csv``: bits per byte on held-out man pages, proxies of 0.15M parameters and 0.5M
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ from data_constrained import table as runs_of_one_corpus
 from scipy.optimize import minimize
 
 from glotmix.artifact import write_json
-from glotmix.fit import choose, cross_validate, fit
+from glotmix.fit import fit
 from glotmix.fit.splits import fold_of
-from glotmix.laws import find_law
+from glotmix.laws import LAWS
 from glotmix.measurements import Measurements, read_runs
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
@@ -37,46 +38,54 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "repetition.json"
 TAIL_LAWS = ("null", "own_ratio_floored", "log_linear", "shapley_law", "shapley_law_data", "atlas")
 NEW = ("own_ratio_repeated", "shapley_law_overfit", "shapley_law_data_repeated", "shapley_law_repeated")
-FOLDINGS = 4
+FOLDINGS = 3
 PASSES = (4, 20, 60)
 """Ranges of passes that errors are told for."""
 
 
-def held_out(law: str, runs: Measurements, fold_R: np.ndarray) -> np.ndarray:
+def held_out(law: str, runs: Measurements, fold_R: np.ndarray, starts: int = 8) -> np.ndarray:
     """Relative errors of every run [R, T] under the law fitted without its fold; NaN where the law says nothing."""
     off_RT = np.full(runs.loss_RT.shape, np.nan)
     for fold in np.unique(fold_R):
         apart_R = fold_R == fold
         there = runs.where(apart_R)
-        value_RT = fit(law, runs.where(~apart_R)).predict(there.p_RL, there.N_R, there.D_R, there.unique_RL).value_RT
+        fitted = fit(law, runs.where(~apart_R), starts=starts)
+        value_RT = fitted.predict(there.p_RL, there.N_R, there.D_R, there.unique_RL).value_RT
         off_RT[apart_R] = np.abs(value_RT / there.loss_RT - 1)
     return off_RT
 
 
-def long_tail(path: Path) -> dict[str, Any]:
+def long_tail(path: Path, laws: Sequence[str]) -> dict[str, Any]:
     runs, found = read_runs(path), {}
-    for law in (*TAIL_LAWS, *NEW):
+    for law in laws or (*TAIL_LAWS, *NEW):
         rows = []
         for seed in range(FOLDINGS):
             off_T = np.nanmean(held_out(law, runs, fold_of(runs, 5, seed)), axis=0)
             rows.append({target: float(x) for target, x in zip(runs.targets, off_T, strict=True) if np.isfinite(x)})
         found[law] = rows
         print(law, {target: round(100 * x, 2) for target, x in rows[0].items()}, flush=True)
-    whole = fit("shapley_law_repeated", runs)
-    told = {t: dict(zip(at.names, at.theta_P.tolist(), strict=True)) for t, at in whole.fits.items()}
-    return {"errors": found, "parameters": told}
+    return found
 
 
-def pareto(path: Path) -> dict[str, Any]:
+def turns(path: Path, laws: Sequence[str]) -> dict[str, Any]:
+    """What the laws that turn find of every language."""
+    found = {}
+    for law in laws or ("shapley_law_repeated",):
+        whole = fit(law, read_runs(path)).fits
+        found[law] = {t: dict(zip(at.names, at.theta_P.tolist(), strict=True)) for t, at in whole.items()}
+    return found
+
+
+def pareto(path: Path, laws: Sequence[str]) -> dict[str, Any]:
     runs, found = read_runs(path), {}
-    for law in ("null", "shapley_law", "shapley_law_data", *NEW):
+    for law in laws or ("null", "shapley_law", "shapley_law_data", *NEW):
         off_T = np.nanmean(held_out(law, runs, np.arange(len(runs))), axis=0)
         found[law] = dict(zip(runs.targets, off_T.tolist(), strict=True))
         print(law, {target: round(100 * x, 2) for target, x in found[law].items()}, flush=True)
     return found
 
 
-def passes() -> dict[str, Any]:
+def passes(laws: Sequence[str]) -> dict[str, Any]:
     """Five folds by run, and the runs of many passes from those of fewer."""
     runs = runs_of_one_corpus(HERE / "data" / "datablations_fit182.csv")
     assert runs.unique_RL is not None
@@ -84,7 +93,7 @@ def passes() -> dict[str, Any]:
     fold_R = np.random.default_rng(0).permutation(len(runs)) % 5
     kinds = {"folds": fold_R, **{f"beyond {most}": None for most in PASSES[1:]}}
     found: dict[str, Any] = {}
-    for law in ("data_constrained", "atlas", "shapley_law_data_repeated", "shapley_law_repeated"):
+    for law in laws or ("data_constrained", "atlas", "shapley_law_data_repeated", "shapley_law_repeated"):
         for kind, fold in kinds.items():
             if fold is not None:
                 off_R = held_out(law, runs, fold)[:, 0]
@@ -97,7 +106,7 @@ def passes() -> dict[str, Any]:
                 off_R[many_R] = np.abs(value_RT[:, 0] / there.loss_RT[:, 0] - 1)
             found.setdefault(law, {})[kind] = [None if np.isnan(x) else float(x) for x in off_R]
         print(law, {kind: round(100 * float(np.nanmean(np.array(x, float))), 2) for kind, x in found[law].items()})
-    return {"passes": passes_R.tolist(), "errors": found}
+    return {"passes of the runs": passes_R.tolist(), **found}
 
 
 LANGUAGES = ("deu", "ukr", "nld", "ces")
@@ -169,24 +178,27 @@ def best_of(truth: Callable[[np.ndarray], np.ndarray]) -> float:
 PLANTED_LAWS = ("shapley_law", "atlas", "shapley_law_repeated", "shapley_law_overfit")
 
 
-def planted(seeds: int = 5) -> dict[str, Any]:
-    """Regret of the optimum on each law, and on the one that cross-validation chooses."""
+def planted(laws: Sequence[str], seeds: int = 3) -> dict[str, Any]:
+    """Regret of the optimum on each law, with its error by cross-validation, by which one would choose."""
     found: dict[str, Any] = {}
-    for name, truth in TRUTHS.items():
-        least = best_of(truth)
-        for seed in range(seeds):
-            runs, rows = planted_table(truth, seed), {}
-            for law in PLANTED_LAWS:
-                fitted = fit(law, runs, seed=seed)
+    for law in laws or PLANTED_LAWS:
+        found[law] = {}
+        for name, truth in TRUTHS.items():
+            least, rows = best_of(truth), []
+            for seed in range(seeds):
+                runs = planted_table(truth, seed)
+                fitted = fit(law, runs, seed=seed, starts=4)
                 best = optimum_of(fitted, OptimizeConfig(max_epochs=None), D=D)
                 p_L = np.array([best.mixture[language] for language in LANGUAGES])
-                rows[law] = {"regret": float(truth(p_L[None]).mean()) / least - 1, "p": p_L.tolist()}
-                if law in NEW:
-                    at = [dict(zip(one.names, one.theta_P.tolist(), strict=True)) for one in fitted.fits.values()]
-                    rows[law] |= {key: [one[key] for one in at] for key in ("R", "T", "a", "b")}
-            chosen = choose(cross_validate([find_law(law) for law in PLANTED_LAWS], runs, folds=5, seed=seed))
-            found.setdefault(name, []).append({"chosen": chosen, "laws": rows})
-            print(name, chosen, {law: round(100 * row["regret"], 2) for law, row in rows.items()}, flush=True)
+                inside_R = (runs.p_RL > 0).all(axis=1)
+                error = float(held_out(law, runs, fold_of(runs, 5, seed), starts=2)[inside_R].mean())
+                row = {"regret": float(truth(p_L[None]).mean()) / least - 1, "error": error, "p": p_L.tolist()}
+                at = [dict(zip(one.names, one.theta_P.tolist(), strict=True)) for one in fitted.fits.values()]
+                rows.append(row | {key: [one[key] for one in at] for key in ("R", "T", "a", "b") if key in at[0]})
+            found[law][name] = rows
+            print(
+                law, name, [(round(100 * row["regret"], 2), round(100 * row["error"], 2)) for row in rows], flush=True
+            )
     return found
 
 
@@ -203,37 +215,39 @@ def show(kept: Mapping[str, Any]) -> None:
     def percent(x: float | None) -> str:
         return "–" if x is None else f"{100 * x:.2f}"
 
-    if "long-tail" in kept:
-        errors = kept["long-tail"]["errors"]
+    if errors := kept.get("long-tail"):
         targets = list(errors["null"][0])
-        head("law", *targets, "the four, other foldings")
-        for law, rows in errors.items():
-            inside = [t for t in rows[0] if t not in targets[4:]]
+        head("law", *targets, "mean of the four, other foldings")
+        for law in (name for name in (*TAIL_LAWS, *NEW) if name in errors):
+            rows = errors[law]
+            inside = [t for t in rows[0] if t in targets[:4]]
             others = ", ".join(percent(float(np.mean([row[t] for t in inside]))) for row in rows[1:])
             line(law, *(percent(rows[0].get(target)) for target in targets), others)
         print()
-        head("target", "R", "T", "a")
-        for target, at in kept["long-tail"]["parameters"].items():
-            line(target, *(f"{at[key]:.1f}" if key in at else "–" for key in ("R", "T", "a")))
+    for law, found in kept.get("turns", {}).items():
+        head(law, "R", "T", "a", "b")
+        for target, at in found.items():
+            line(target, *(f"{at[key]:.{2 if key == 'b' else 1}f}" if key in at else "–" for key in "RTab"))
         print()
     if "pareto" in kept:
         targets = list(kept["pareto"]["null"])
         head("law", *targets, "mean")
-        for law, row in kept["pareto"].items():
+        for law, row in ((name, kept["pareto"][name]) for name in (*TAIL_LAWS, *NEW) if name in kept["pareto"]):
             line(law, *(percent(row[t]) for t in targets), percent(float(np.mean(list(row.values())))))
         print()
     if "passes" in kept:
-        passes_R = np.array(kept["passes"]["passes"])
+        passes_R = np.array(kept["passes"]["passes of the runs"])
         ranges = [(0.0, PASSES[0]), *zip(PASSES, (*PASSES[1:], np.inf), strict=True)]
         words = [f"to {PASSES[0]}", *[f"{lo} to {hi}" if np.isfinite(hi) else f"over {lo}" for lo, hi in ranges[1:]]]
         head("law", *words, *(f"over {most} from the others" for most in PASSES[1:]))
-        for law, of in kept["passes"]["errors"].items():
+        told = {law: of for law, of in kept["passes"].items() if law in LAWS}
+        for law, of in told.items():
             off_R = np.array(of["folds"], float)
             cells = [percent(float(off_R[(passes_R > lo) & (passes_R <= hi)].mean())) for lo, hi in ranges]
             line(law, *cells, *(percent(float(np.nanmean(np.array(of[f"beyond {m}"], float)))) for m in PASSES[1:]))
         print()
         ours, theirs = (
-            np.array(kept["passes"]["errors"][law]["folds"], float)[passes_R > PASSES[1]]
+            np.array(told[law]["folds"], float)[passes_R > PASSES[1]]
             for law in ("shapley_law_repeated", "data_constrained")
         )
         ahead, rng = theirs - ours, np.random.default_rng(0)
@@ -244,35 +258,36 @@ def show(kept: Mapping[str, Any]) -> None:
             f"{100 * ahead.mean():.2f} points [{100 * low:.2f}, {100 * high:.2f}] (95 % over the runs)."
         )
         print()
-    if "planted" in kept:
-        head("truth", *PLANTED_LAWS, "the law chosen", "chosen", "its T", "its R")
-        for truth, seeds in kept["planted"].items():
-            cells = [percent(float(np.mean([one["laws"][law]["regret"] for one in seeds]))) for law in PLANTED_LAWS]
-            ours = [one["laws"][one["chosen"]] for one in seeds]
-            names = [one["chosen"] for one in seeds]
-            often = max(set(names), key=names.count)
-            spread = [np.median([x for row in ours for x in row.get(key, [])]) for key in ("T", "R")]
-            regret = percent(float(np.mean([row["regret"] for row in ours])))
-            line(
-                truth, *cells, regret, f"{often} ({names.count(often)} of {len(names)})", *(f"{x:.1f}" for x in spread)
-            )
+    if found := kept.get("planted"):
+        known = [law for law in PLANTED_LAWS if law in found]
+        head("truth", *known, "the law of least error", "its T", "its R")
+        for truth in TRUTHS:
+            rows = {law: found[law][truth] for law in known}
+            best = [min(known, key=lambda law, k=k: rows[law][k]["error"]) for k in range(len(rows[known[0]]))]
+            regret = [f"{percent(float(np.mean([row['regret'] for row in rows[law]])))}" for law in known]
+            ours = [rows[law][k] for k, law in enumerate(best)]
+            spread = [np.median([x for row in ours for x in row.get(key, [np.nan])]) for key in ("T", "R")]
+            chosen = f"{percent(float(np.mean([row['regret'] for row in ours])))} ({', '.join(dict.fromkeys(best))})"
+            line(truth, *regret, chosen, *(f"{x:.1f}" for x in spread))
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="?", choices=("long-tail", "pareto", "passes", "planted"))
+    arguments.add_argument("what", nargs="?", choices=("long-tail", "turns", "pareto", "passes", "planted"))
     arguments.add_argument("table", type=Path, nargs="?", default=HERE / "data" / "long_tail.csv")
+    arguments.add_argument("--law", action="append", default=[], choices=list(LAWS))
     arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if asked.what is not None:
-        does = {
-            "long-tail": lambda: long_tail(asked.table),
-            "pareto": lambda: pareto(asked.table),
-            "passes": passes,
-            "planted": planted,
+        does: dict[str, Callable[[], dict[str, Any]]] = {
+            "long-tail": lambda: long_tail(asked.table, asked.law),
+            "turns": lambda: turns(asked.table, asked.law),
+            "pareto": lambda: pareto(asked.table, asked.law),
+            "passes": lambda: passes(asked.law),
+            "planted": lambda: planted(asked.law),
         }
-        kept[asked.what] = does[asked.what]()
+        kept[asked.what] = kept.get(asked.what, {}) | does[asked.what]()
         write_json(RESULTS, kept)
     if asked.show:
         show(kept)

@@ -34,7 +34,7 @@ def test_the_documentation_is_what_the_configurations_say():
 def test_one_section_is_shown_and_an_unknown_one_is_told_what_there_is():
     result = CliRunner().invoke(app, ["fields", "optimize", "--json"])
     rows = {row["field"]: row for row in json.loads(result.stdout)}
-    assert rows["optimize.max_epochs"]["default"] == "4"
+    assert rows["optimize.max_epochs"]["default"] == "auto"
     assert all(name.startswith("optimize.") for name in rows)
     with pytest.raises(BadInput, match=r"design \\| proxy|design"):
         field_rows("mixture", "desing")

@@ -14,8 +14,10 @@ from glotmix.laws import check_law
 class FitConfig(Section):
     """Which laws, how judged."""
 
-    laws: list[str] = Field(default_factory=lambda: ["null", "own_ratio", "log_linear", "shapley_law"])
-    """Laws to fit (see ``glotmix laws``)."""
+    laws: list[str] = Field(
+        default_factory=lambda: ["null", "own_ratio", "log_linear", "shapley_law", "shapley_law_repeated"]
+    )
+    """Laws to fit (see ``glotmix laws``); those of repetition are left out where no run reads a text twice."""
     choose: str = "auto"
     """Law that the optimum is taken on: a name, or ``auto`` for the least held-out error."""
     folds: int = Field(5, ge=2)

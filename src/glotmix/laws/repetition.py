@@ -255,3 +255,9 @@ class ShapleyLawOverfit(Repeated):
     formula: ClassVar[str] = f"shapley_law_data {READ_AGAIN}, + s ln(1 + (e_t^(1-b) ē^b/T)^a), e_l = p_l D/U_l"
     inner: ClassVar[Law] = ShapleyLawData()
     added: ClassVar[bool] = True
+
+
+OF_REPETITION = tuple(
+    law.name for law in (ShapleyLawRepeated, ShapleyLawDataRepeated, OwnRatioRepeated, ShapleyLawOverfit)
+)
+"""Names of the laws in this file."""

@@ -52,6 +52,11 @@ class DesignConfig(Section):
     """Mixtures drawn from a Dirichlet distribution."""
     swarm_concentration: float = Field(1.0, gt=0)
     """Dirichlet concentration per language: 1 is uniform on the simplex, below 1 prefers its corners and edges."""
+    passes: float | None = Field(None, gt=0)
+    """Most passes over a language's text in a mixture of the swarm, counted in the target run; None for no limit. Where
+    proxies repeat text as the target would, mixtures far beyond what it may do tell nothing of the optimum."""
+    beyond: int = Field(1, ge=0)
+    """With ``passes``: runs per language that read it 2, 4, … times as often, to see where its loss turns."""
     swarm_roles: Literal["fit", "held_out"] = "held_out"
     """Whether the swarm is fitted to or held out to judge the laws."""
     anchors: int = Field(2, ge=0)

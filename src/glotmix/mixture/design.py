@@ -18,7 +18,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 
-Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active"]
+Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active", "turn"]
 Budget = Literal["fixed", "own"]
 
 MOST_EXHAUSTIVE = 6
@@ -264,6 +264,26 @@ def _draw_below(alpha_L: np.ndarray, caps_L: np.ndarray, least: float, rng: np.r
     raise Infeasible(
         f"no mixture below the caps in {REJECTIONS} draws", where="design.dirichlet_swarm", expected="wider caps"
     )
+
+
+def turning(
+    languages: Sequence[str], base: Mixture, caps: Mapping[str, float], D: float, count: int, seed: int = 0
+) -> list[PlannedRun]:
+    """Mixtures that read one language more often than ``caps`` allow, to see where its loss turns.
+
+    Of every language whose cap lies below one half, ``count`` runs: 2, 4, … times its cap, at most 0.9; the others
+    keep their proportions in ``base``.
+    """
+    label, runs = _labels(languages), []
+    for language in (name for name in languages if caps.get(name, 1.0) < 0.5):
+        shares = [min(caps[language] * 2.0**k, 0.9) for k in range(1, count + 1)]
+        rest = math.fsum(base[name] for name in languages if name != language)
+        for k, share in enumerate(dict.fromkeys(shares)):
+            others = {name: (1 - share) * base[name] / rest for name in languages if name != language}
+            mixture = Mixture.normalised({name: others.get(name, share) for name in languages})
+            name = f"turn-{label((language,))}-{k}-s{seed}"
+            runs.append(PlannedRun(name, "turn", Schedule.constant(mixture), round(D), seed))
+    return runs
 
 
 def anchors(

@@ -20,6 +20,7 @@ from glotmix.mixture.design import (
     dirichlet_swarm,
     ladder,
     sampled_coalitions,
+    turning,
     without_duplicates,
 )
 from glotmix.mixture.mixture import Mixture, share_columns
@@ -65,6 +66,7 @@ def design_of(
     seed: int = 0,
     least: float = 0.0,
     sizes: Mapping[str, float] | None = None,
+    caps: Mapping[str, float] | None = None,
 ) -> Design:
     """All runs of a design, without duplicates.
 
@@ -76,8 +78,10 @@ def design_of(
         seed: of the draws and, shifted so that no two studies share one, of the runs.
         least: smallest share that a swarm's run can draw.
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
+        caps: share of each language at which it is read ``design.passes`` times; None for no limit.
 
     Raises:
+        Infeasible: no mixture of the swarm meets the caps.
         BadInput: fewer than two mixtures to fit laws to, said before anything is trained.
     """
     base = uniform(languages) if design.base == "uniform" else Mixture(natural).over(languages)
@@ -92,12 +96,13 @@ def design_of(
     repeats = range(design.seeds, design.seeds + design.anchor_seeds)
     runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget)
     swarm_rng = np.random.default_rng([seed, 1])
-    swarm = dirichlet_swarm(languages, design.swarm, design.swarm_concentration, D, swarm_rng, least=least)
+    swarm = dirichlet_swarm(languages, design.swarm, design.swarm_concentration, D, swarm_rng, caps, least)
     runs += [
         PlannedRun(run.run.replace("-s0", f"-s{again}"), run.role, run.schedule, run.tokens, again)
         for again in seeds
         for run in swarm
     ]
+    runs += turning(languages, Mixture(natural).over(languages), caps or {}, D, design.beyond)
     climbed = [Schedule.constant(base), *(run.schedule for run in swarm)][: design.ladder_mixtures]
     runs += ladder(climbed, sizes or {})
     # Another study seed gives other initial weights and data orders too, not only another swarm.

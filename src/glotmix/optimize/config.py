@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -23,8 +23,9 @@ class OptimizeConfig(Section):
     """Least share of a language."""
     ceilings: dict[str, float] = Field(default_factory=dict)
     """Greatest share of a language."""
-    max_epochs: float | None = Field(4.0, gt=0)
-    """Most passes over a language's unique tokens in the target run; None for no limit."""
+    max_epochs: Annotated[float, Field(gt=0)] | Literal["auto"] | None = "auto"
+    """Most passes over a language's unique tokens in the target run; none for no limit. ``auto`` leaves it to a law
+    that knows repetition and has seen it, and is 4 under any other, or the fewest passes that leave a mixture."""
     groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Name to ``{languages: [...], floor: x, ceiling: y}`` for the sum of their shares."""
     current: dict[str, float] = Field(default_factory=dict)

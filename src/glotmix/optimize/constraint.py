@@ -247,7 +247,9 @@ def constraints_from(
                 f"{group!r} ({error})", where=where, expected="{languages: [...], floor: x, ceiling: y}"
             ) from None
     floors, ceilings, known = (_by_name(one, names) for one in (config.floors, config.ceilings, unique or {}))
-    return Constraints(names, floors, ceilings, config.max_epochs, known, D, groups)
+    # What "auto" is worth is known once a law is fitted (optimize.passes): until then it holds nothing back.
+    most = None if config.max_epochs == "auto" else config.max_epochs
+    return Constraints(names, floors, ceilings, most, known, D, groups)
 
 
 def _by_name(shares: Mapping[str, float], names: Sequence[str]) -> dict[str, float]:

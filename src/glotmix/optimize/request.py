@@ -74,8 +74,9 @@ def optimum_of(
     warnings = (*beyond(fitted.measured, N, D), *ignored(fitted, N, D))
     if keep is not None:
         return replace(minimise_kept(keep, fitted, aim, limits, N=N, D=D), warnings=warnings)
-    current = named(config, fitted).current
-    baselines = baselines_for(fitted.languages, unique=known, D=D, current=current, max_epochs=config.max_epochs)
+    current, most = named(config, fitted).current, config.max_epochs
+    sized = None if most == "auto" else most
+    baselines = baselines_for(fitted.languages, unique=known, D=D, current=current, max_epochs=sized)
     measured = None if fitted.measured is None else fitted.measured.p_RL
     found = minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
     return replace(found, warnings=warnings, unique=known)
@@ -159,7 +160,7 @@ def _question(
     config = named(config, fitted)
     known = {} if fitted.unique_L is None else dict(zip(fitted.languages, fitted.unique_L.tolist(), strict=True))
     known |= {find_name(name, fitted.languages, where="--unique"): tokens for name, tokens in (unique or {}).items()}
-    if config.max_epochs is not None and (not known or D is None):
+    if config.max_epochs not in (None, "auto") and (not known or D is None):
         raise BadInput("max_epochs without unique and tokens", expected="unique tokens per group and D of the run")
     limits = constraints_from(config, fitted.languages, unique=known, D=D)
     return objective_from(config, fitted.targets, fitted.languages), limits, known

@@ -10,6 +10,7 @@ import numpy as np
 
 from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
+from glotmix.optimize.turning import Turning
 from glotmix.report.process import ProcessFit
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -314,6 +315,8 @@ class Evidence:
     """The law chosen."""
     advice: Advice | None = None
     """The optimum."""
+    turning: tuple[Turning, ...] = ()
+    """Loss of each language against passes over its text; empty where the law knows no repetition."""
     trained: tuple[Trained, ...] = ()
     """The closed loop."""
     noise: Mapping[str, float] = field(default_factory=dict)

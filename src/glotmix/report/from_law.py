@@ -161,7 +161,7 @@ def advice(
         unique: unique tokens of each language; empty where they are not known.
     """
     ceilings = dict(config.ceilings)
-    if config.max_epochs is not None and D is not None:
+    if config.max_epochs is not None and config.max_epochs != "auto" and D is not None:
         for language, tokens in unique.items():
             ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
 

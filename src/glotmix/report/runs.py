@@ -21,6 +21,7 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import OBJECTIVES
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.request import named, optimum_of
+from glotmix.optimize.turning import turning_of
 from glotmix.progress import Advance
 from glotmix.report.evidence import About, Evidence, Spending
 from glotmix.report.fitted import law_fit
@@ -156,6 +157,7 @@ def _of_law(title: str, law: Fit, question: Question, warnings: Sequence[str]) -
             D,
         ),
         law=law_fit(law),
+        turning=turning_of(law, optimum.mixture.vector(law.languages)),
         advice=advice(law.law.name, optimum, config, D=D, unique=unique),
         warnings=(*warnings, *optimum.warnings),
         provenance=versions(),

@@ -97,9 +97,11 @@ def train_chosen(
     for number, batch in enumerate(_batches(path)):  # of earlier calls; what is complete is not trained again
         runs, failed = [*runs, *batch], failed | study.run(batch, spec, f"Training batch {number + 1}")
     while not stopped:
-        measured = study.measure(runs, spec, failed).with_role("coalition", "anchor", "swarm", "ladder", "active")
+        measured = study.measure(runs, spec, failed).with_role(
+            "coalition", "anchor", "swarm", "ladder", "active", "turn"
+        )
         if study.config.design.swarm_roles == "held_out":
-            measured = measured.with_role("coalition", "anchor", "ladder", "active")
+            measured = measured.with_role("coalition", "anchor", "ladder", "active", "turn")
         fitted = _law(study, measured, store)
         state = _open(study, asked, fitted, store)
         left, spent = affordable(study, asked, runs, store.vocab_size, seconds())
@@ -232,7 +234,8 @@ def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenSto
         unsure = width / float(np.sqrt(np.mean(value_K**2)))
         words = f"the Shapley values are known to ±{width:.3g}, {unsure:.0%} of their size"
         return ActiveState(fitted.law.name, question, unsure, words)
-    limits = constraints_from(config.optimize, fitted.languages, unique=study.unique(store), D=D)
+    allowed = study.passes(fitted, store).limits
+    limits = constraints_from(allowed, fitted.languages, unique=study.unique(store), D=D)
     aim = objective_from(config.optimize, fitted.targets, fitted.languages)
     N = config.target.parameters if climbed else None
     at = D if climbed else None

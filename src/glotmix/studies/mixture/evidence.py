@@ -13,6 +13,7 @@ from glotmix.exporters.exporter import Realised
 from glotmix.measurements import Measurements
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.turning import turning_of
 from glotmix.report.evidence import (
     Advice,
     CorpusRow,
@@ -90,6 +91,9 @@ def evidence_of(found: Findings) -> Evidence:
         target=(config.target.parameters, config.target.tokens),
         law=law_fit(found.judgement.fits[found.judgement.law]),
         advice=_advice(found),
+        turning=turning_of(
+            found.judgement.fits[found.judgement.law], found.optimum.mixture.vector(tuple(config.languages))
+        ),
         trained=_trained(found),
         noise=study.noise(found.measurements),
         cost=_cost(found),
@@ -132,7 +136,8 @@ def _interactions(found: Findings) -> Interactions | None:
 def _front(found: Findings) -> Front | None:
     study, fitted = found.study, found.judgement.fits[found.judgement.law]
     D = study.target_tokens()
-    constraints = constraints_from(study.config.optimize, fitted.languages, unique=study.unique(found.store), D=D)
+    limits = study.passes(fitted, found.store).limits
+    constraints = constraints_from(limits, fitted.languages, unique=study.unique(found.store), D=D)
     climbed = bool(study.config.design.ladder)
     N = study.config.target.parameters if climbed else None
     return front_of(fitted, found.optimum, constraints, lambda tag: about(tag).name, N, D if climbed else None)
@@ -158,8 +163,9 @@ def _census(found: Findings) -> tuple[CorpusRow, ...]:
 def _advice(found: Findings) -> Advice:
     store, study = found.store, found.study
     fitted, unique, D = found.judgement.fits[found.judgement.law], study.unique(store), study.target_tokens()
-    given = advice(found.judgement.law, found.optimum, study.config.optimize, D=D, unique=unique)
-    limits = constraints_from(study.config.optimize, fitted.languages, unique=unique, D=D)
+    config = study.passes(fitted, store).limits
+    given = advice(found.judgement.law, found.optimum, config, D=D, unique=unique)
+    limits = constraints_from(config, fitted.languages, unique=unique, D=D)
     flips = flips_of(fitted, found.optimum, limits)
     return replace(given, flips=flips, least_gain=study.config.validation.least_gain)
 
@@ -210,6 +216,8 @@ def _warnings(found: Findings) -> tuple[str, ...]:
     climb = found.study.directory / "scale.json"
     if found.study.config.design.ladder and climb.is_file():
         warnings.extend(read_json(climb)["sizes"][-1]["warnings"])
+    if words := found.study.passes(found.judgement.fits[found.judgement.law], found.store).words:
+        warnings.append(words)
     if (why := stopped_because(found.study)) and not why.startswith("settled"):
         warnings.append(f"Further runs were chosen until {why}")
     return tuple(warnings)

@@ -110,9 +110,12 @@ def best_mixture(
     study: MixtureStudy, fits: dict[str, Fit], name: str, store: TokenStore, measured: Measurements
 ) -> Optimum:
     """The optimum on the chosen law, with every baseline, the optima under the other laws among them."""
-    config = study.config.optimize
     unique, D = study.unique(store), study.target_tokens()
     chosen = fits[name]
+    passes = study.passes(chosen, store)
+    config = passes.limits
+    if passes.words:
+        study.narrator.say(f"  {passes.words}")
     constraints = constraints_from(config, chosen.languages, unique=unique, D=D)
     aim = objective_from(config, chosen.targets, chosen.languages)
     others = {law: fitted for law, fitted in fits.items() if law not in (name, "null")}
@@ -121,7 +124,7 @@ def best_mixture(
         unique=unique,
         D=D,
         current=config.current,
-        max_epochs=config.max_epochs,
+        max_epochs=passes.sized,
         tau=study.config.validation.temperature,
         others=others,
         objective=aim,

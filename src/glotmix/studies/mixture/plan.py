@@ -10,17 +10,27 @@ from glotmix.mixture.planning import design_of
 from glotmix.studies.mixture.config import StudyConfig
 
 
-def plan(config: StudyConfig, natural: Mixture, sizes: Mapping[str, float] | None = None) -> list[PlannedRun]:
+def plan(
+    config: StudyConfig,
+    natural: Mixture,
+    sizes: Mapping[str, float] | None = None,
+    unique: Mapping[str, float] | None = None,
+) -> list[PlannedRun]:
     """All runs of a study's design, in the order in which they are worth training, without duplicates.
 
     Args:
         config: the study; ``config.design`` says what, ``config.proxy.tokens`` how long.
         natural: proportional mixture of the corpus, the base where ``design.base`` is ``natural``.
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
+        unique: unique tokens of each language in the target's corpus, for ``design.passes``; None before they are
+            known, and then nothing is limited.
 
     Raises:
         BadInput: fewer than two mixtures to fit laws to, said before anything is trained.
     """
     D, least = config.proxy.tokens, SMALLEST_SHARE_SEQUENCES * config.proxy.context / config.proxy.tokens
-    found = design_of(config.design, config.languages, natural, D, seed=config.seed, least=least, sizes=sizes)
+    most, tokens = config.design.passes, config.target.tokens or D
+    caps = None if most is None or unique is None else {name: most * unique[name] / tokens for name in config.languages}
+    design, languages = config.design, config.languages
+    found = design_of(design, languages, natural, D, seed=config.seed, least=least, sizes=sizes, caps=caps)
     return list(found.runs)

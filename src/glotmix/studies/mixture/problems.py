@@ -11,8 +11,10 @@ from shutil import which
 from glotmix.corpus.census import Census
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
+from glotmix.optimize.passes import least_passes, rounded_down, rounded_up
 from glotmix.proxy.config import ProxyConfig
 from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig
@@ -25,8 +27,6 @@ from glotmix.wording import rounded_down, rounded_up
 
 BASELINES = ("natural", "uniform", "temperature", "unimax", "current")
 """Mixtures that every study can be compared with; those of other laws are called after them."""
-STEPS = 30
-"""Halvings of the range in which the fewest epochs lie that leave some mixture."""
 
 
 def problems(config: StudyConfig) -> list[BadInput]:
@@ -66,33 +66,25 @@ def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[B
     try:
         constraints_from(config.optimize, config.languages, unique=there, D=D)
     except BadInput as error:
-        found.append(_with_a_way_out(error, config, there, D))
+        found.append(_with_a_way_out(error, config.optimize, config.languages, there, D))
+    if config.design.passes is not None:
+        with _noting(found, "design.passes"):
+            plan(config, Mixture.normalised(there), unique=there)
     if config.target.tokens and config.proxy.simulate_epochs:
         found += _too_small_a_part(config, unique, there)
     return found
 
 
-def _with_a_way_out(error: BadInput, config: StudyConfig, there: Mapping[str, float], D: float) -> BadInput:
+def _with_a_way_out(
+    error: BadInput, limits: OptimizeConfig, languages: list[str], there: Mapping[str, float], D: float
+) -> BadInput:
     """The same error with the budgets and epochs at which some mixture meets all limits, if that can be."""
-    most, limits = config.optimize.max_epochs, config.optimize
-    if most is None:
-        return error
-
-    def allowed(epochs: float) -> bool:
-        try:
-            constraints_from(limits.model_copy(update={"max_epochs": epochs}), config.languages, unique=there, D=D)
-        except BadInput:
-            return False
-        return True
-
-    low, high = most, D / min(there.values())  # at the latter no language is held back by its epochs
-    if not allowed(high):
+    most = limits.max_epochs
+    least = None if most is None else least_passes(limits, languages, there, D)
+    if most is None or most == "auto" or least is None:
         return error  # said of the file already
-    for _ in range(STEPS):
-        middle = (low * high) ** 0.5
-        low, high = (low, middle) if allowed(middle) else (middle, high)
-    fewer, epochs = rounded_down(D * most / high), rounded_up(high)
-    expected = f"target.tokens: {fewer:g} or less, or max_epochs: {epochs:g} or more"
+    fewer, epochs = rounded_down(D * most / least), rounded_up(least)
+    expected = f"target.tokens: {fewer:g} or less, or max_epochs: {epochs:g} or more, or auto"
     return BadInput(error.message, where="optimize", expected=expected)
 
 

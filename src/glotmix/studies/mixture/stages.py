@@ -9,13 +9,16 @@ import numpy as np
 
 from glotmix.artifact import write_json
 from glotmix.errors import BadInput
+from glotmix.fit.choice import repeated
 from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import Holdout, cross_validate, judge
 from glotmix.fit.selection import choose
 from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
+from glotmix.laws.repetition import OF_REPETITION
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
+from glotmix.optimize.passes import Passes, passes_for
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.study.directory import StudyDirectory
@@ -66,7 +69,7 @@ class MixtureStudy(Training):
     def plan(self, store: TokenStore) -> list[PlannedRun]:
         """The planned runs, also written to ``plan.json``."""
         sizes = {size: proxy.tokens for size, proxy in self.sizes.items()}
-        runs = plan(self.config, self.natural(store), sizes)
+        runs = plan(self.config, self.natural(store), sizes, self.unique(store))
         write_json(self.directory / "plan.json", [run.to_json() for run in runs])
         return runs
 
@@ -116,11 +119,13 @@ class MixtureStudy(Training):
         errors of a held-out swarm are those of laws that have not seen it. The laws returned are fitted to everything.
         """
         config = self.config
-        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active")
+        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active", "turn")
         swarm = known.with_role("swarm")
         held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
-        fit_on = known.with_role("coalition", "anchor", "ladder", "active") if held else known
-        laws = [find_law(name) for name in config.fit.laws]
+        fit_on = known.with_role("coalition", "anchor", "ladder", "active", "turn") if held else known
+        fresh = not repeated(known)  # a law of repetition says nothing more there than the one that it stands on
+        idle = [name for name in config.fit.laws if fresh and name in OF_REPETITION and name != config.fit.choose]
+        laws = [find_law(name) for name in config.fit.laws if name not in idle]
         seed, weights = config.fit.seed, config.fit.weights
         with self.narrator.bar("Judging laws") as tell:
             folds, values = config.fit.folds, self._values_in_fold(transfer)
@@ -154,6 +159,11 @@ class MixtureStudy(Training):
         told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
         write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
         return Judgement(name, fits, crossed, judged)
+
+    def passes(self, fitted: Fit, store: TokenStore) -> Passes:
+        """How often the target run may read a language, under the law that the optimum is taken on."""
+        limits, languages = self.config.optimize, self.config.languages
+        return passes_for(limits, fitted, languages, unique=self.unique(store), D=self.target_tokens())
 
     def _values_in_fold(self, transfer: TransferMatrix | None) -> Callable[[Measurements], TransferMatrix] | None:
         """Shapley values from the coalitions that a fold is fitted to, so that nothing leaks from those held out."""

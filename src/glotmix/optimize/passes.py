@@ -1,0 +1,107 @@
+"""How often a language may be read in the target run: what the study says, what the law judges, or an assumption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from glotmix.errors import BadInput
+from glotmix.fit.fit import Fit
+from glotmix.laws.repetition import Repeated
+from glotmix.laws.residual import Corrected
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.constraint import constraints_from
+
+ASSUMED = 4.0
+"""Passes up to which repeated text is worth nearly as much as fresh text (Muennighoff et al., arXiv 2305.16264)."""
+STEPS = 30
+"""Halvings of the range in which the fewest passes lie that leave some mixture."""
+
+
+@dataclass(frozen=True)
+class Passes:
+    """The limit on passes over a language's text."""
+
+    limits: OptimizeConfig
+    """The section with ``max_epochs`` as a number or None."""
+    sized: float
+    """The number that UniMax takes where there is no limit."""
+    words: str
+    """Where the limit comes from, in a sentence; "" where the study says it."""
+
+
+def passes_for(
+    config: OptimizeConfig, fitted: Fit | None, languages: Sequence[str], *, unique: Mapping[str, float], D: float
+) -> Passes:
+    """What ``max_epochs`` is under a fitted law.
+
+    ``auto`` is no limit where the law knows repetition (its own text may become worth less again) and was fitted to
+    runs that read a language more than ``ASSUMED`` times. Else it is ``ASSUMED``, or the fewest passes that leave any
+    mixture where that is more. UniMax, which needs a number, takes the same.
+
+    Args:
+        config: the section ``optimize``.
+        fitted: the law that the optimum is taken on; None: one that knows nothing of repetition.
+        languages: those whose share is sought.
+        unique: unique tokens of each.
+        D: training tokens of the target run.
+    """
+    if config.max_epochs != "auto":
+        most = config.max_epochs
+        return Passes(config, _assumed(config, languages, unique, D) if most is None else most, "")
+    most = _assumed(config, languages, unique, D)
+    if fitted is not None and _judges(fitted):
+        words = f"How often a language is read is the judgement of {fitted.law.name}, which knows repetition"
+        return Passes(config.model_copy(update={"max_epochs": None}), most, words)
+    why = "4 passes leave no mixture" if most > ASSUMED else "the law knows no repetition, or has not seen it"
+    words = (
+        f"At most {most:.3g} passes over a language's text is an assumption ({why}); optimize.max_epochs sets another"
+    )
+    return Passes(config.model_copy(update={"max_epochs": most}), most, words)
+
+
+def least_passes(
+    config: OptimizeConfig, languages: Sequence[str], unique: Mapping[str, float], D: float
+) -> float | None:
+    """The fewest passes that leave some mixture within all other limits, to a tenth of a percent; None if none do."""
+
+    def allowed(epochs: float) -> bool:
+        try:
+            constraints_from(config.model_copy(update={"max_epochs": epochs}), languages, unique=unique, D=D)
+        except BadInput:
+            return False
+        return True
+
+    high = D / min(unique[language] for language in languages)  # no language is held back any more
+    if not allowed(high):
+        return None
+    low = min(D / sum(unique[language] for language in languages), high) * 0.999
+    for _ in range(STEPS):
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if allowed(middle) else (middle, high)
+    return high
+
+
+def _assumed(config: OptimizeConfig, languages: Sequence[str], unique: Mapping[str, float], D: float) -> float:
+    least = least_passes(config, languages, unique, D)
+    return ASSUMED if least is None or least <= ASSUMED else rounded_up(least)
+
+
+def _judges(fitted: Fit) -> bool:
+    law = fitted.law.law if isinstance(fitted.law, Corrected) else fitted.law
+    runs = fitted.measured
+    if not isinstance(law, Repeated) or runs is None or fitted.unique_L is None:
+        return False
+    return bool((runs.p_RL * runs.D_R[:, None] > ASSUMED * fitted.unique_L).any())
+
+
+def rounded_up(value: float) -> float:
+    """Two digits, not below the value."""
+    short = float(f"{value:.1e}")
+    return short if short >= value else float(f"{value * 1.05:.1e}")
+
+
+def rounded_down(value: float) -> float:
+    """Two digits, not above the value."""
+    short = float(f"{value:.1e}")
+    return short if short <= value else float(f"{value * 0.95:.1e}")
