@@ -64,10 +64,11 @@ def planned(study: MixtureStudy) -> Planned:
 def price(study: MixtureStudy) -> Price:
     """Count what a study would train; nothing is written and no corpus is read.
 
-    Amounts: ``runs`` of the design (those of the ladder and as many chosen ones as the budget allows included),
-    ``closed_loop_runs``, training ``tokens`` and ``flops`` of all of them, ``N`` (without embedding) and ``parameters``
-    (with it) of a proxy, ``seconds`` on this machine with so many ``workers`` side by side, by a measurement of a few
-    steps, and ``target_flops`` (6 N D of the target run, where the study tells its size).
+    Amounts: ``runs`` of the design (those of the ladder, as many chosen ones as the budget allows, and all that may go
+    beyond its passes), ``closed_loop_runs``, training ``tokens`` and ``flops`` of all of them, ``N`` (without
+    embedding) and ``parameters`` (with it) of a proxy, ``seconds`` on this machine with so many ``workers`` side by
+    side, by a measurement of a few steps, and ``target_flops`` (6 N D of the target run, where the study tells its
+    size).
     """
     from glotmix.proxy.pack import choose
 
@@ -81,6 +82,8 @@ def price(study: MixtureStudy) -> Price:
     if design.active is not None:
         begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
         more = max(affordable(study, design.active, runs, config.tokens.vocab_size, begun)[0], 0)
+    if design.passes is not None:  # of every language at most; which ones are scarce is known with the corpus
+        more += design.beyond * len(config.languages)
     tokens = float(sum(run.tokens for run in runs)) + (found.loop + more) * proxy.tokens
     compute = found.flops + more * proxy.tokens * found.per_token
     target = config.target
