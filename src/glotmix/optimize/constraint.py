@@ -248,7 +248,7 @@ def constraints_from(
             ) from None
     floors, ceilings, known = (_by_name(one, names) for one in (config.floors, config.ceilings, unique or {}))
     # What "auto" is worth is known once a law is fitted (optimize.passes): until then it holds nothing back.
-    most = None if config.max_epochs == "auto" else config.max_epochs
+    most = None if isinstance(config.max_epochs, str) else config.max_epochs
     return Constraints(names, floors, ceilings, most, known, D, groups)
 
 

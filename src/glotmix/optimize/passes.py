@@ -46,9 +46,9 @@ def passes_for(
         unique: unique tokens of each.
         D: training tokens of the target run.
     """
-    if config.max_epochs != "auto":
-        most = config.max_epochs
-        return Passes(config, _assumed(config, languages, unique, D) if most is None else most, "")
+    said = config.max_epochs
+    if not isinstance(said, str):
+        return Passes(config, _assumed(config, languages, unique, D) if said is None else said, "")
     most = _assumed(config, languages, unique, D)
     if fitted is not None and _judges(fitted):
         words = f"How often a language is read is the judgement of {fitted.law.name}, which knows repetition"

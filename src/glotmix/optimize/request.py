@@ -75,7 +75,7 @@ def optimum_of(
     if keep is not None:
         return replace(minimise_kept(keep, fitted, aim, limits, N=N, D=D), warnings=warnings)
     current, most = named(config, fitted).current, config.max_epochs
-    sized = None if most == "auto" else most
+    sized = None if isinstance(most, str) else most
     baselines = baselines_for(fitted.languages, unique=known, D=D, current=current, max_epochs=sized)
     measured = None if fitted.measured is None else fitted.measured.p_RL
     found = minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)

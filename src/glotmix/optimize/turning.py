@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from glotmix.fit.fit import Fit
+from glotmix.laws.law import Inputs
 from glotmix.laws.repetition import Repeated
 
 POINTS = 81
@@ -62,18 +63,17 @@ def turning_of(fitted: Fit, p_L: np.ndarray) -> tuple[Turning, ...]:
         most = min(per_share, max(FAR * turn, 1.5 * p_L[own] * per_share))
         passes_K = np.linspace(0.0, most, POINTS)
         share_K = passes_K / per_share
-        others_L = np.delete(p_L, own)
-        others_L = (
-            others_L / others_L.sum() if others_L.sum() > 0 else np.full(len(others_L), 1 / max(len(others_L), 1))
-        )
-        p_KL = np.insert((1 - share_K)[:, None] * others_L, own, share_K, axis=1)
-        t = fitted.targets.index(language)
-        loss_K = fitted.predict(p_KL).value_RT[:, t]
+        rest_L = np.delete(p_L, own)
+        rest_L = rest_L / rest_L.sum() if rest_L.sum() > 0 else np.full(len(rest_L), 1 / max(len(rest_L), 1))
+        p_KL = np.insert((1 - share_K)[:, None] * rest_L, own, share_K, axis=1)
+        inputs = Inputs(p_KL, np.full(POINTS, fitted.N), np.full(POINTS, fitted.D), np.tile(unique_L, (POINTS, 1)))
+        loss_K = fitted.law.predict(at.problem, at.theta_P, inputs)
         best = int(np.argmin(loss_K))
-        low = high = None
+        low: float | None = None
+        high: float | None = None
         if len(at.bootstrap_BP):
-            drawn_B = passes_K[np.argmin(fitted.resampled(p_KL)[:, :, t], axis=1)]
-            low, high = (float(x) for x in np.percentile(drawn_B, [2.5, 97.5]))
+            drawn = [fitted.law.predict(at.problem, theta_P, inputs).argmin() for theta_P in at.bootstrap_BP]
+            low, high = np.percentile(passes_K[drawn], [2.5, 97.5]).tolist()
         seen = float((runs.p_RL[:, own] * runs.D_R).max() / unique_L[own])
         told = (float(passes_K[best]), low, high, best < POINTS - 1, float(p_L[own] * per_share), seen)
         found.append(Turning(language, tuple(passes_K.tolist()), tuple(loss_K.tolist()), *told))

@@ -161,9 +161,10 @@ def advice(
         unique: unique tokens of each language; empty where they are not known.
     """
     ceilings = dict(config.ceilings)
-    if config.max_epochs is not None and config.max_epochs != "auto" and D is not None:
+    most = config.max_epochs
+    if most is not None and not isinstance(most, str) and D is not None:
         for language, tokens in unique.items():
-            ceilings[language] = min(ceilings.get(language, 1.0), config.max_epochs * tokens / D)
+            ceilings[language] = min(ceilings.get(language, 1.0), most * tokens / D)
 
     def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
         losses = dict(predicted)

@@ -80,8 +80,7 @@ def _with_a_way_out(
 ) -> BadInput:
     """The same error with the budgets and epochs at which some mixture meets all limits, if that can be."""
     most = limits.max_epochs
-    least = None if most is None else least_passes(limits, languages, there, D)
-    if most is None or most == "auto" or least is None:
+    if most is None or isinstance(most, str) or (least := least_passes(limits, languages, there, D)) is None:
         return error  # said of the file already
     fewer, epochs = rounded_down(D * most / least), rounded_up(least)
     expected = f"target.tokens: {fewer:g} or less, or max_epochs: {epochs:g} or more, or auto"
