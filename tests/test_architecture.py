@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
 FOUNDATIONS = {
     "notation", "errors", "language", "artifact", "config", "notebook", "progress", "orphan", "estimate", "wording",
-    "registry", "version", "tables",
+    "registry", "version", "tables", "source",
 }  # fmt: skip
 ALLOWED = {
     "reading": set(),

@@ -284,6 +284,11 @@ def _tag_of(name: str) -> str | None:
         return None
 
 
+def is_language(name: str) -> bool:
+    """Whether a name is that of a language, in any spelling."""
+    return _tag_of(name) is not None
+
+
 def same_language(one: str, other: str) -> bool:
     """Whether two names are the same but for case, or two spellings of one language ("et", "est_Latn", "ekk_Latn")."""
     if one.casefold() == other.casefold():

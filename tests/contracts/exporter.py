@@ -182,6 +182,16 @@ class ExporterContract:
         else:
             assert same(exporter, exporter.read(tmp_path).average(), CONSTANT.average())
 
+    def test_names_of_sources_arrive_as_they_are(self, exporter, tmp_path):
+        names = ("eng/web-high", "eng/web_high.v2", "code", "数学/网页")
+        schedule = Schedule.constant(Mixture.normalised(dict(zip(names, (4, 3, 2, 1), strict=True))))
+        export(exporter, request_for(schedule), tmp_path / "out")
+        back = read_export(exporter, tmp_path / "out").average()
+        assert dict(back) == pytest.approx(dict(schedule.average()), abs=0.02)
+        paths = json.loads((tmp_path / "out" / "realised.json").read_text())["made_from"]["paths"]
+        assert list(paths) == list(names)
+        assert all(name in path for name, path in paths.items())
+
     def test_control_characters_are_refused(self, exporter, tmp_path):
         for bad in ("a\nb", "a\0b", "a\x1bb", "a\u2028b", "\ud800", ""):
             paths = {name: bad if name == "no" else f"x/{i}" for i, name in enumerate(LANGUAGES)}

@@ -2,12 +2,73 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from glotmix.config import Section
 from glotmix.corpus.readers import READERS
+from glotmix.errors import BadInput
+from glotmix.language import Language
+from glotmix.source import named_twice, source_name
+
+ALL = "."
+"""Path of a source that is all of what lies at ``corpus.path``."""
+GLOB = frozenset("*?[")
+"""Characters that make a path a pattern."""
+
+
+class CorpusSource(Section):
+    """One source: a part of the data that has a share of its own. What is not given is as in the section ``corpus``."""
+
+    language: str | None = None
+    """Language of its text, in any spelling; none for code and the like."""
+    group: str | None = None
+    """Group that it belongs to, such as its domain: a player of its own, with limits of its own."""
+    path: str | None = None
+    """Directory, file or pattern of files, relative to the study file; default: ``<name>/**`` or ``<name>.<ending>`` in
+    ``corpus.path``."""
+    hub: str | None = None
+    """Name of a data set on the Hugging Face hub, in place of ``path``."""
+    subset: str | None = None
+    """Configuration of that data set; of the embedded corpus, the kinds of documents (``weather train``)."""
+    reader: Annotated[str, READERS.known] | None = None
+    """Format of its text."""
+    text_field: str | None = None
+    """Field or column with the text."""
+    language_field: str | None = None
+    """Field or column with the language; rows in another language than the source's are left out."""
+    id_field: str | None = None
+    """Field or column with a document id."""
+    split: str | None = None
+    """Split of a hub data set."""
+    encoding: str | None = None
+    """Encoding of text files without a byte order mark."""
+    errors: Literal["strict", "replace"] | None = None
+    """What to do with bytes that are not text."""
+    seed: int | None = None
+    """Seed of the embedded corpus."""
+    tokens: float | None = Field(None, gt=0)
+    """Unique tokens U of it that the target run has, where what is read here is only a sample."""
+    tokens_per_document: float | None = Field(None, gt=0)
+    """Mean tokens of a document of it that the target run has; counted here where it is not given."""
+
+    @field_validator("language")
+    @classmethod
+    def _tag(cls, text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            return Language.resolve(text).tag
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> CorpusSource:
+        if self.path is not None and (self.hub or self.subset) is not None:
+            raise ValueError("path and hub at once; give one of them" if self.hub else "subset is of a hub data set")
+        return self
 
 
 class CorpusConfig(Section):
@@ -18,8 +79,9 @@ class CorpusConfig(Section):
     endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone."""
     path: str | None = None
     """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
-    sources: dict[str, str] = Field(default_factory=dict)
-    """Language tag to its own directory, file pattern, or hub configuration, where the layout does not tell."""
+    sources: dict[str, str | CorpusSource] = Field(default_factory=dict)
+    """Language tag to its own directory, file pattern, or hub configuration, where the layout does not tell. What the
+    section ``sources`` of a study describes is kept here as well."""
     text_field: str = "text"
     """Field or column with the text (JSON, CSV, Parquet, hub); ``metadata.text`` for one inside another."""
     language_field: str | None = None
@@ -43,3 +105,81 @@ class CorpusConfig(Section):
     """Man pages: leave out paragraphs that were left in English."""
     seed: int = 0
     """Seed of the embedded corpus."""
+
+    @model_validator(mode="after")
+    def _names(self) -> CorpusConfig:
+        for name in self.described:
+            try:
+                kept = source_name(name)
+            except BadInput as error:
+                raise ValueError(f"sources: {error}") from None
+            if kept != name:
+                raise ValueError(f"sources: {name!r} is to be written {kept!r}")
+        if twins := named_twice(self.described):
+            raise ValueError(f"sources: {' and '.join(twins)} are one name")
+        return self
+
+    @property
+    def described(self) -> dict[str, CorpusSource]:
+        """Sources that are more than a language, by name."""
+        return {name: one for name, one in self.sources.items() if isinstance(one, CorpusSource)}
+
+    def named(self, text: str) -> str:
+        """The name that a source or language has in a study: its own, or the language's tag.
+
+        Raises:
+            BadInput: it is neither.
+        """
+        return text if text in self.described else Language.resolve(text).tag
+
+    def tag(self, name: str) -> str:
+        """Tag of a source's language; "" where it has none."""
+        source = self.described.get(name)
+        return name if source is None else source.language or ""
+
+    def places(self) -> dict[str, str]:
+        """Source or language to its own directory, pattern or configuration, where it has one."""
+        told = {self.named(name): one if isinstance(one, str) else one.path for name, one in self.sources.items()}
+        return {name: place for name, place in told.items() if place is not None}
+
+    def has_place(self, name: str) -> bool:
+        """Whether a source says itself where it lies, and is not looked for in ``path``."""
+        source = self.described.get(name)
+        return source is not None and (source.path or source.hub) is not None
+
+    def alone(self, *names: str) -> CorpusConfig:
+        """This section as a reader of these sources, which are read alike, needs it: their own fields and place in the
+        stead of those here, and no word of sources that lie elsewhere."""
+        own: dict[str, object] = {}
+        sources = {name: one for name, one in self.sources.items() if not self.has_place(name)}
+        for name in names:
+            if (source := self.described.get(name)) is None:
+                continue
+            own = {key: value for key in _READING if (value := getattr(source, key)) is not None}
+            if not source.language:
+                own["language_field"] = None  # nothing to look for in it
+            if source.hub is not None:
+                own |= {"reader": "hub", "path": source.hub}
+                source = source.model_copy(update={"path": source.subset})
+            elif source.subset is not None:
+                source = source.model_copy(update={"path": source.subset})
+            elif source.path is not None:
+                own["path"], pattern = _root_of(source.path)
+                source = source.model_copy(update={"path": pattern})
+            sources[name] = source
+        return self.model_copy(update={**own, "sources": sources})
+
+
+_READING = ("reader", "text_field", "language_field", "id_field", "split", "encoding", "errors", "seed")
+"""Fields of a source that stand in place of the corpus's own."""
+
+
+def _root_of(path: str) -> tuple[str, str]:
+    """A directory or file, and the pattern inside it; ``ALL`` where there is none."""
+    if not GLOB & set(path):
+        return path, ALL
+    scheme, mark, rest = path.rpartition("://")
+    parts = PurePosixPath(rest).parts
+    first = next(k for k, part in enumerate(parts) if GLOB & set(part))
+    root = str(PurePosixPath(*parts[:first])) if first else "."
+    return scheme + mark + root, str(PurePosixPath(*parts[first:]))

@@ -9,8 +9,9 @@ UNSPACED_SCRIPTS = frozenset(["Hans", "Hant", "Hani", "Jpan", "Thai", "Laoo", "K
 
 
 def fertility_unit(language: str) -> str:
-    """What fertility is counted per: ``word`` (between white space), or ``character`` in scripts without spaces."""
-    return "character" if Language.resolve(language).script in UNSPACED_SCRIPTS else "word"
+    """What fertility is counted per: ``word`` (between white space), or ``character`` in scripts without spaces; text
+    in no language ("") has words."""
+    return "character" if language and Language.resolve(language).script in UNSPACED_SCRIPTS else "word"
 
 
 def count_words(text: str, language: str) -> int:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from glotmix.artifact import MANIFEST
-from glotmix.corpus.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig, CorpusSource
 from glotmix.corpus.readers.reader import Part, Reader, open_reader
 from glotmix.errors import BadInput
+from glotmix.language import is_language
 from glotmix.progress import Advance
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import SUMMARY
@@ -80,7 +81,9 @@ def measure(
     if not data.exists():
         raise BadInput("no such file or directory", where=data, expected="a study's directory, or texts by language")
     encoder = load_tokenizer(tokenizer, Path())
-    reader = open_reader(CorpusConfig(reader="files", path=str(data.resolve())), languages, Path())
+    sources = {name: CorpusSource() for name in languages if not is_language(name)}
+    corpus = CorpusConfig(reader="files", path=str(data.resolve()), sources=sources)
+    reader = open_reader(corpus, languages, Path())
     unique, means, lengths = {}, {}, {}
     for i, (language, tag) in enumerate(zip(languages, reader.languages, strict=True)):
         if tell is not None:

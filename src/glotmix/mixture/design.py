@@ -25,6 +25,8 @@ MOST_EXHAUSTIVE = 6
 """Languages up to which all 2^n - 1 coalitions are trained (63 runs)."""
 LONGEST_LABEL = 64
 """Characters of a run's label; a longer list of languages becomes its number and a hash."""
+FULL = "full"
+"""Label of the coalition of all languages."""
 MOST_LOOKED_THROUGH = 4000
 """Coalitions of one size among which a design chooses."""
 SMALLEST_SHARE_SEQUENCES = 2
@@ -372,11 +374,12 @@ def _labels(languages: Sequence[str]) -> Callable[[Sequence[str]], str]:
     short = {
         name: re.sub(r"[^A-Za-z0-9.]+", "_", re.sub(r"_[A-Z][a-z]{3}$", "", name)).strip("._") for name in languages
     }
-    unique = len({text.casefold() for text in short.values()}) == len(languages) and all(short.values())
+    several = {text.casefold() for text in short.values()} - {FULL}
+    unique = len(several) == len(languages) and all(short.values())
 
     def label(subset: Sequence[str]) -> str:
         if len(subset) == len(languages):
-            return "full"
+            return FULL
         text = "+".join(short[name] for name in subset)
         if unique and len(text) <= LONGEST_LABEL:
             return text

@@ -22,11 +22,15 @@ class About:
     """What a reader calls a language, and what it is grouped by."""
 
     name: str
-    """Name in English ("Spanish"), or the group's own name."""
+    """Name in English ("Spanish"), or the source's own name."""
     family: str = ""
     """Language family, "" when unknown."""
     script: str = ""
     """Script, "" when unknown."""
+    language: str = ""
+    """Name of its language in English, where it is a source of another name; "" where it has none."""
+    group: str = ""
+    """Group that the study puts it in, "" for none."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
                 for language in languages
                 if language in evidence.about
             }
-            for kind in ("family", "script")
+            for kind in _kinds(evidence, languages)
         },
         "unit": evidence.unit,
         "mixtures": mixtures,
@@ -59,6 +59,13 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         "penalty": _penalty(advice, languages),
         "runs": [i for i, role in enumerate(runs.role_R) if role != "validation"] if same and runs is not None else [],
     }
+
+
+def _kinds(evidence: Evidence, languages: list[str]) -> list[str]:
+    """What languages and sources can be grouped by."""
+    known = [evidence.about[language] for language in languages if language in evidence.about]
+    own = [kind for kind in ("group", "language") if any(getattr(about, kind) for about in known)]
+    return [*own, "family", "script"]
 
 
 def _penalty(advice: Advice | None, languages: list[str]) -> dict[str, Any] | None:

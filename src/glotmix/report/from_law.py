@@ -28,10 +28,20 @@ from glotmix.report.frames.answer import OBJECTIVES
 from glotmix.version import __version__
 
 
-def about(tag: str) -> About:
-    """Name, family and script of a language."""
-    language = Language.resolve(tag)
-    return About(language.name, language.family, language.tag.rpartition("_")[2])
+def about(name: str, tag: str | None = None, group: str = "") -> About:
+    """Name, family and script of a language, or of a source.
+
+    Args:
+        name: tag, or name of a source.
+        tag: of the source's language, "" for none; default: the name is one.
+        group: of the source.
+    """
+    if tag == "":
+        return About(name, group=group)
+    language = Language.resolve(tag or name)
+    if name == language.tag:
+        return About(language.name, language.family, language.script, group=group)
+    return About(name, language.family, language.script, language.name, group)
 
 
 def front_of(

@@ -48,6 +48,12 @@ class TrainedBy(Protocol):
     def sweep(self) -> SweepConfig: ...
 
 
+def told_unique(config: TrainedBy) -> dict[str, float]:
+    """Unique tokens U of the target's corpus, as far as the study tells them: a source may tell its own."""
+    own = {name: one.tokens for name, one in config.corpus.described.items() if one.tokens is not None}
+    return {**own, **config.target.unique_tokens}
+
+
 class TrainingConfig(Section):
     """The part of a study file that proxies are trained by."""
 

@@ -23,7 +23,7 @@ from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.proxy.config import ProxyConfig
-from glotmix.study.config import TrainedBy, TrainingConfig
+from glotmix.study.config import TrainedBy, TrainingConfig, told_unique
 from glotmix.study.directory import StudyDirectory, configuration_in, note_compute
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
@@ -134,7 +134,7 @@ class Training:
 
     def unique(self, store: TokenStore) -> dict[str, float]:
         """Unique tokens U of each trained language in the target's corpus (the study's own unless told otherwise)."""
-        told = self.config.target.unique_tokens
+        told = told_unique(self.config)
         return {
             language: float(told.get(language, store.unique_tokens(language))) for language in self.config.languages
         }

@@ -112,6 +112,8 @@ def build_store(
             "tokenizer": tokenizer.fingerprint,
             "languages": {},
         }
+        if (tags := {name: reader.config.tag(name) for name in languages}) != {name: name for name in languages}:
+            summary["tags"] = tags
         own = {name: [piece.directory for piece in pieces if piece.language == name] for name in languages}
         hashes = {name: hashes_of(places) for name, places in own.items()}
         elsewhere = held_out_elsewhere({name: held_N for name, (_, held_N) in hashes.items()})

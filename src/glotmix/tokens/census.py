@@ -31,15 +31,19 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
 
     Args:
         store: the tokens of a study.
-        reference: language of byte premium 1; default English if the store has it, else its first language.
+        reference: language of byte premium 1; default English if the store has it, else its first language. Sources
+            without a language, and others of the reference's language, have neither premium nor parity.
     """
     if reference is None:
-        reference = "eng_Latn" if "eng_Latn" in store.languages else store.languages[0]
+        reference = next((one for one in store.languages if store.tag(one) == "eng_Latn"), store.languages[0])
     ours = _named(store, reference)
     rows = []
     for language in store.languages:
         train, held = store.totals(language, "train"), store.totals(language, "held_out")
-        shared = ours.join(_named(store, language), on="id", suffix="_theirs")
+        theirs = _named(store, language)
+        if language != reference and store.tag(language) in ("", store.tag(reference)):
+            theirs = theirs.clear()
+        shared = ours.join(theirs, on="id", suffix="_theirs")
         rows.append(
             CensusRow(
                 language=language,
@@ -50,7 +54,7 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
                 held_out_tokens=held["tokens"],
                 held_out_bytes=held["bytes"],
                 fertility=(train["tokens"] - train["documents"]) / max(train["words"], 1),
-                fertility_unit=fertility_unit(language),
+                fertility_unit=fertility_unit(store.tag(language)),
                 bytes_per_token=train["bytes"] / train["tokens"],
                 byte_premium=_premium(shared["bytes_theirs"].to_numpy(), shared["bytes"].to_numpy()),
                 parallel_documents=len(shared),

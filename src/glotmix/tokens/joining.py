@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, SAME_TEXT
 from glotmix.reading.tally import ReadTally
+from glotmix.source import file_stem
 
 NOT_MEASURED = "held out beyond tokens.held_out_tokens"
 JOIN_ROWS = 1 << 16
@@ -53,7 +54,7 @@ def join(
     kept = _kept(pieces, elsewhere, tally)
     lowest = _Lowest(held_out_tokens)
     totals = {"train": dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)}
-    stem = folder / f"{language}.train"
+    stem = folder / f"{file_stem(language)}.train"
     with open(f"{stem}.bin", "wb") as out, pq.ParquetWriter(f"{stem}.parquet", INDEX) as index:
         for piece, keep in zip(pieces, kept, strict=True):
             at = {False: 0, True: 0}  # tokens of the piece behind us, by side
@@ -68,7 +69,7 @@ def join(
                     lowest.offer(piece, rows, at[True])
                     for side in at:
                         at[side] += int(rows.length[rows.held == side].sum())
-    held = totals["held_out"] = _write_held_out(folder / f"{language}.held_out", lowest.fitting(), dtype)
+    held = totals["held_out"] = _write_held_out(folder / f"{file_stem(language)}.held_out", lowest.fitting(), dtype)
     tally.drop(lowest.bytes - held["bytes"], NOT_MEASURED, lowest.documents - held["documents"])
     return totals
 

@@ -24,6 +24,7 @@ from glotmix.corpus.split import Side, hash64, hashed_documents
 from glotmix.corpus.words import count_words
 from glotmix.progress import Advance
 from glotmix.reading.tally import ReadTally
+from glotmix.source import file_stem
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 KIND = "piece"
@@ -113,7 +114,7 @@ def plan_pieces(folder: Path, reader: Reader, languages: Sequence[str], made_fro
     for language in languages:
         for number, part in enumerate(reader.parts(language) or [None]):
             source = {"store": made_from, "language": language, "part": None if part is None else asdict(part)}
-            pieces.append(Piece(folder / f"{language}-{number:05d}", language, part, source))
+            pieces.append(Piece(folder / f"{file_stem(language)}-{number:05d}", language, part, source))
     return pieces
 
 

@@ -1,7 +1,8 @@
 """Shards: every language's token ids in flat files that are mapped into memory, with an index of documents.
 
 ``<lang>.train.bin`` and ``<lang>.held_out.bin`` hold token ids, little-endian uint16 (uint32 from 65,536 ids on), each
-document **followed by** ``end_of_document``. ``<lang>.<split>.parquet`` is the index: one row per document.
+document **followed by** ``end_of_document``. ``<lang>.<split>.parquet`` is the index: one row per document. Where a
+source's name has slashes, those of its files have ``~``.
 
 Held-out losses are bits per byte: all tokens are predicted, the ends of documents too, and the nats are divided by
 ``ln 2`` and by the UTF-8 bytes of the text, which hold no end-of-document bytes. So the number does not depend on the
@@ -27,6 +28,7 @@ from glotmix.corpus.overlap import TextOverlap
 from glotmix.corpus.split import Side
 from glotmix.errors import BadInput, Corrupt
 from glotmix.reading.tally import ReadTally
+from glotmix.source import file_stem
 from glotmix.tokens.fidelity import Fidelity
 from glotmix.tokens.joining import INDEX
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
@@ -69,7 +71,7 @@ class TokenStore:
         summary = read_json(artifact.checked(SUMMARY))
         _check(summary, self.directory / SUMMARY)
         self.languages: tuple[str, ...] = tuple(summary["languages"])
-        """Tags, in the order in which they were asked for."""
+        """Tags, or names of sources, in the order in which they were asked for."""
         self.vocab_size: int = summary["vocab_size"]
         """Number of token ids."""
         self.end_of_document: int = summary["end_of_document"]
@@ -94,6 +96,11 @@ class TokenStore:
     def tokenizer(self) -> Tokenizer:
         """The tokenizer that made the ids."""
         return self._tokenizer
+
+    def tag(self, name: str) -> str:
+        """Tag of a source's language; "" where it has none."""
+        tags: dict[str, str] = self._known("tags", lambda told: {str(k): str(v) for k, v in told.items()}) or {}
+        return tags.get(name, name)
 
     def train(self, language: str) -> np.ndarray:
         """All training tokens of a language, mapped read-only, [U]."""
@@ -209,12 +216,12 @@ class TokenStore:
     def _path(self, language: str, split: str, ending: str) -> Path:
         if language not in self._summary["languages"]:
             raise BadInput(f"no tokens of {language}", where=self.directory, expected=" | ".join(self.languages))
-        return self.directory / f"{language}.{split}.{ending}"
+        return self.directory / f"{file_stem(language)}.{split}.{ending}"
 
     def _file(self, language: str, split: str, ending: str) -> Path:
         """The same of a file that must be there; only what the manifest lists is opened."""
         self._path(language, split, ending)
-        return self._artifact.checked(f"{language}.{split}.{ending}", content=False)
+        return self._artifact.checked(f"{file_stem(language)}.{split}.{ending}", content=False)
 
 
 class _Totals(BaseModel):

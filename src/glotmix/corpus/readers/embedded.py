@@ -10,9 +10,10 @@ from typing import Any
 
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
-from glotmix.corpus.embedded.scene import DATA, draw
+from glotmix.corpus.embedded.scene import DATA, draw, scenes
 from glotmix.corpus.embedded.speaker import Speaker
 from glotmix.corpus.readers.reader import Reader
+from glotmix.errors import BadInput
 from glotmix.reading.tally import ReadTally
 
 DEFAULT_BYTES = 2_000_000
@@ -28,7 +29,9 @@ class EmbeddedReader(Reader):
 
     def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
         super().__init__(config, languages, base)
-        self._speakers = {language: Speaker(language) for language in self.languages}
+        self._speakers = {language: Speaker(self._tag(language)) for language in self.languages}
+        told = {name: place for name, place in config.places().items() if name in config.described}
+        self._scenes = {name: _scenes_in(place, f"sources.{name}") for name, place in told.items()}
 
     def bytes_wanted(self, language: str) -> int:
         wanted = super().bytes_wanted(language)
@@ -38,10 +41,18 @@ class EmbeddedReader(Reader):
         return self.bytes_wanted(language)
 
     def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
-        speaker = self._speakers.get(language) or Speaker(language)
+        tag = self._tag(language)
+        speaker = self._speakers.get(language) or Speaker(tag)
         for k in count():
             meaning = draw(self.config.seed, k)
-            yield Document(speaker.say(meaning), f"{meaning.scene}/{k}", language, f"embedded corpus, document {k}")
+            if meaning.scene not in self._scenes.get(language, (meaning.scene,)):
+                continue
+            yield Document(speaker.say(meaning), f"{meaning.scene}/{k}", tag, f"embedded corpus, document {k}")
+
+    def _tag(self, name: str) -> str:
+        if not (tag := self.config.tag(name)):
+            raise BadInput(f"{name} has no language", where="sources", expected="its language, or its path")
+        return tag
 
     def inputs(self) -> dict[str, Any]:
         import babel
@@ -50,10 +61,24 @@ class EmbeddedReader(Reader):
         digest = sha256()
         for path in sorted(DATA.glob("*.toml")):
             digest.update(path.name.encode() + path.read_bytes())
+        told = {"scenes": kept} if (kept := {name: list(one) for name, one in self._scenes.items()}) else {}
         return {
+            **told,
             "babel": babel.__version__,
             "num2words": getattr(num2words, "__version__", "unknown"),
             "sentences": digest.hexdigest()[:16],
             "seed": self.config.seed,
             "bytes": {language: self.bytes_wanted(language) for language in self.languages},
         }
+
+
+def _scenes_in(told: str, where: str) -> tuple[str, ...]:
+    """The kinds of documents that a source's ``subset`` names."""
+    known, found = [scene.name for scene in scenes()], told.replace(",", " ").split()
+    if not found or (unknown := [name for name in found if name not in known]):
+        raise BadInput(
+            f"no documents called {unknown[0]!r}" if found else "an empty subset",
+            where=f"{where}.subset",
+            expected=" | ".join(known),
+        )
+    return tuple(found)

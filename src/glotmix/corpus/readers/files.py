@@ -44,7 +44,7 @@ class FilesReader(SeparableReader):
         if path.name.lower().endswith(PLAIN) or (format_of(path) is None and self.config.reader == "plain"):
             yield from self._plain(name, path, language, tally)
             return
-        records = Records(self.config, language, tally)
+        records = Records(self.config, self.config.tag(language), tally)
         for row in read_rows(path, options_of(self.config), Wanted(records.fields)):
             found = records.document(row.fields, f"{name}#{row.number}", row.place)
             if found is not None:
@@ -55,21 +55,22 @@ class FilesReader(SeparableReader):
         if text is None:
             yield from self._paragraphs(name, path, language)
         elif text := text.replace("\r\n", "\n").strip():
-            yield Document(text, name, language, str(path))
+            yield Document(text, name, self.config.tag(language), str(path))
         else:
             tally.leave_out("without text")
 
     def _paragraphs(self, name: str, path: Path, language: str) -> Iterator[Document]:
+        tag = self.config.tag(language)
         kept: list[str] = []
         size = count = start = 0
         for number, line in lines(path, options_of(self.config)):
             blank = not line.strip()
             if kept and (blank or size + len(line) > MAX_DOCUMENT_BYTES):
-                yield Document("\n".join(kept), f"{name}#{count}", language, f"{path}:{start}")
+                yield Document("\n".join(kept), f"{name}#{count}", tag, f"{path}:{start}")
                 kept, size, count = [], 0, count + 1
             if not blank:
                 start = start if kept else number
                 kept.append(line)
                 size += len(line)
         if kept:
-            yield Document("\n".join(kept), f"{name}#{count}", language, f"{path}:{start}")
+            yield Document("\n".join(kept), f"{name}#{count}", tag, f"{path}:{start}")

@@ -11,7 +11,6 @@ from glotmix.corpus.document import Document
 from glotmix.corpus.readers.reader import Reader
 from glotmix.corpus.readers.records import Records
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.language import Language
 from glotmix.reading.tally import ReadTally
 
 
@@ -27,10 +26,10 @@ class HubReader(Reader):
         if not config.path:
             raise BadInput("corpus.path is missing", expected="the name of a data set on the hub")
         self.name = config.path
-        self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
+        self.sources = config.places()
 
     def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
-        source, records = self._configuration(language), Records(self.config, language, tally)
+        source, records = self._configuration(language), Records(self.config, self.config.tag(language), tally)
         try:
             for number, row in enumerate(self._rows(source)):
                 place = f"{self.name} ({source or 'default'}), row {number}"
@@ -51,7 +50,9 @@ class HubReader(Reader):
         """The configuration that holds a language; None where a language field tells them apart."""
         if language in self.sources:
             return self.sources[language]
-        return None if self.config.language_field is not None else language
+        if self.config.language_field is not None or language in self.config.described:
+            return None
+        return language
 
     def inputs(self) -> dict[str, Any]:
         return {

@@ -63,8 +63,15 @@ class ManPagesReader(FileReader):
 
     def _places(self, language: str) -> list[Path]:
         if language == "eng_Latn" and language not in self.sources:
-            return super()._places(language) + sorted(path for path in self._top if _is_section(path))
+            return self._named_after(language)
         return super()._places(language)
+
+    def _named_after(self, tag: str) -> list[Path]:
+        sections = sorted(path for path in self._top if _is_section(path)) if tag == "eng_Latn" else []
+        return super()._named_after(tag) + sections
+
+    def _whole(self, language: str) -> list[Path]:
+        return self._named_after(self.config.tag(language))
 
     def _stem(self, path: Path) -> str:
         return path.name
@@ -84,7 +91,8 @@ class ManPagesReader(FileReader):
                         yield f"{folder.name}/{name.rpartition('.')[0] or name}", path
 
     def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
-        drop = self.config.drop_untranslated and language != "eng_Latn"
+        tag = self.config.tag(language)
+        drop = self.config.drop_untranslated and tag != "eng_Latn"
         notices = HashSet()
         for name, path in self.files(language):
             tally.files += 1
@@ -95,7 +103,7 @@ class ManPagesReader(FileReader):
                 kept = [text for text in kept if not is_english(text) and _key(name, text) not in self._in_two]
             text = "\n".join(kept)
             if len(text) >= MIN_PAGE_CHARACTERS:
-                yield Document(text, name, language, str(path))
+                yield Document(text, name, tag, str(path))
             else:
                 tally.leave_out(f"under {MIN_PAGE_CHARACTERS} characters")
 

@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, cast, final
 
-from glotmix.corpus.config import CorpusConfig
+from glotmix.corpus.config import ALL, CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.readers import READERS
-from glotmix.errors import BadInput, MissingExtra
+from glotmix.errors import BadInput, MissingExtra, refuse
 from glotmix.language import Language
 from glotmix.reading.files import OTHER_ENDING, Listing, children, list_files
 from glotmix.reading.tally import ReadTally
@@ -41,11 +41,11 @@ class Reader(ABC):
         """
         Args:
             config: the ``corpus`` section of a study.
-            languages: tags that will be asked for.
+            languages: tags, and names of sources that ``config`` describes, that will be asked for.
             base: directory that ``config.path`` is relative to.
         """
         self.config = config
-        self.languages = tuple(Language.resolve(language).tag for language in languages)
+        self.languages = tuple(config.named(language) for language in languages)
         self.base = base
 
     @final
@@ -79,7 +79,7 @@ class Reader(ABC):
         wanted = self.config.bytes_per_language
         if not isinstance(wanted, dict):
             return wanted
-        return {Language.resolve(name).tag: value for name, value in wanted.items()}.get(language)
+        return {self.config.named(name): value for name, value in wanted.items()}.get(language)
 
     def parts(self, language: str) -> list[Part]:
         """Parts of a language that can be read apart from each other, in order; none where it must be read whole."""
@@ -130,7 +130,7 @@ class FileReader(Reader):
         self.root = place_of(config.path, base)
         if not self.root.exists():
             raise BadInput("no such file or directory", where=self.root, expected="the corpus (corpus.path)")
-        self.sources = {Language.resolve(name).tag: place for name, place in config.sources.items()}
+        self.sources = config.places()
         self._listings: dict[str, Listing] = {}
 
     @property
@@ -149,6 +149,8 @@ class FileReader(Reader):
         if not found.files:
             there = ", ".join(sorted(path.name for path in self._top)[:12]) or "nothing"
             expected = f"{self.root}/<language>/*{self.suffixes[0]}, or corpus.sources"
+            if language in self.config.described:
+                expected = f"{self.root}/{language}/*{self.suffixes[0]}, or its own path (sources.{language}.path)"
             if others := found.left_out.get(OTHER_ENDING):
                 there += f"; {others[0]} and {len(others) - 1} more are of another ending"
                 expected += ", or reader: files"
@@ -176,6 +178,7 @@ class FileReader(Reader):
             return []
         wanted = set(self.languages)
         claimed = {path for language in self.sources for path in self._places(language)}
+        claimed |= {self.root / language.split("/")[0] for language in self.config.described}
         return [path.name for path in self._top if tag_of(self._stem(path)) not in wanted and path not in claimed]
 
     def places(self, language: str) -> list[Path]:
@@ -185,10 +188,25 @@ class FileReader(Reader):
         """Directories and files that hold a language: ``corpus.sources``, else every name that resolves to it."""
         if language in self.sources:
             pattern = self.sources[language]
+            if pattern == ALL:
+                return self._whole(language)
             return sorted(Path("/").glob(pattern[1:]) if pattern.startswith("/") else self._folder().glob(pattern))
         if self.one_for_all or self.root.is_file():
             return [self.root]
-        return sorted(path for path in self._top if tag_of(self._stem(path)) == language)
+        if language in self.config.described:
+            *folders, last = language.split("/")
+            folder = self.root.joinpath(*folders)
+            there = children(folder) if folder.is_dir() else []
+            return sorted(path for path in there if last in (path.name, self._stem(path)))
+        return self._named_after(language)
+
+    def _named_after(self, tag: str) -> list[Path]:
+        """What is called after a language, in any spelling."""
+        return sorted(path for path in self._top if tag_of(self._stem(path)) == tag)
+
+    def _whole(self, language: str) -> list[Path]:
+        """What holds a source whose path is all of the corpus's."""
+        return [self.root]
 
     @cached_property
     def _top(self) -> list[Path]:
@@ -261,17 +279,76 @@ class SeparableReader(FileReader):
         """Documents of one file, which is called ``name`` inside its language."""
 
 
+class SourcesReader(Reader):
+    """Sources that lie in several places, in several formats: each is read by a reader of its own kind, those that are
+    read alike by one."""
+
+    def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
+        super().__init__(config, languages, base)
+        alike: dict[str, list[str]] = {}
+        for name in self.languages:
+            alike.setdefault(config.alone(name).model_dump_json(exclude={"sources"}), []).append(name)
+        self._readers: dict[str, Reader] = {}
+        problems = []
+        for names in alike.values():
+            alone = config.alone(*names)
+            try:
+                self._readers |= dict.fromkeys(names, READERS.find(alone.reader)(alone, names, base))
+            except BadInput as error:
+                where = f"sources.{names[0]}" if names[0] in config.described else None
+                problems.append(BadInput(error.message, where=error.where or where, expected=error.expected))
+        refuse(problems)
+
+    def bytes_wanted(self, language: str) -> int | None:
+        return self._readers[language].bytes_wanted(language)
+
+    def parts(self, language: str) -> list[Part]:
+        return self._readers[language].parts(language)
+
+    def size(self, language: str) -> int | None:
+        return self._readers[language].size(language)
+
+    def listing(self, language: str) -> Listing:
+        return self._readers[language].listing(language)
+
+    def places(self, language: str) -> list[Path]:
+        return self._readers[language].places(language)
+
+    def unclaimed(self) -> list[str]:
+        by_layout = [one for one in self._each() if not self.config.has_place(one.languages[0])]
+        return [name for reader in by_layout for name in reader.unclaimed()]
+
+    def inputs(self) -> dict[str, Any]:
+        told = [{"sources": {name: self.config.tag(name) for name in reader.languages}} for reader in self._each()]
+        return {"readers": [one | {"inputs": reader.inputs()} for one, reader in zip(told, self._each(), strict=True)]}
+
+    def _each(self) -> list[Reader]:
+        """The readers, each once."""
+        return list({id(reader): reader for reader in self._readers.values()}.values())
+
+    def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
+        return self._readers[language]._documents(language, tally)
+
+    def _documents_in(self, language: str, part: Part, tally: ReadTally) -> Iterator[Document]:
+        return self._readers[language]._documents_in(language, part, tally)
+
+    def _where(self, language: str) -> object:
+        return self._readers[language]._where(language)
+
+
 def open_reader(config: CorpusConfig, languages: Sequence[str], base: Path) -> Reader:
-    """The reader that ``config.reader`` names.
+    """The reader that ``config.reader`` names; where sources are described, one that reads each in its own place.
 
     Args:
         config: the ``corpus`` section of a study.
-        languages: tags that will be read.
+        languages: tags, and names of sources that ``config`` describes, that will be read.
         base: directory that ``config.path`` is relative to (that of the study file).
 
     Raises:
         BadInput: the corpus is not there, or the reader cannot give one of the languages.
     """
+    if config.described:
+        return SourcesReader(config, languages, base)
     reader: Reader = READERS.find(config.reader)(config, languages, base)
     return reader
 

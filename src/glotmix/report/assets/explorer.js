@@ -99,7 +99,7 @@
   const score = make("div", { class: "score", role: "status" }, value, range, gap, working, note, near);
   const dials = make("div", { class: "list", id: "x-dials" }), guesses = make("div", { class: "list", id: "x-guesses" });
   const search = make("input", { type: "search", placeholder: "Search a language", "aria-label": "Search a language" });
-  const group = make("select", { "aria-label": "Group by" }, ...["share", "family", "script"].map((g) => make("option", { value: g }, g === "share" ? "by share" : `by ${g}`)));
+  const group = make("select", { "aria-label": "Group by" }, ...["share", ...Object.keys(data.groups)].map((g) => make("option", { value: g }, g === "share" ? "by share" : `by ${g}`)));
   const scales = make("span", { class: "controls" });
   const taken = takeAway(() => law.languages.map((n, l) => [n, p[l]]).filter(([, q]) => q > 0));
   root.append(

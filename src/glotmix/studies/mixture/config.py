@@ -9,13 +9,15 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from glotmix.config import Section, checked, read_study
-from glotmix.corpus.config import CorpusConfig
+from glotmix.corpus.config import CorpusConfig, CorpusSource
 from glotmix.errors import BadInput
 from glotmix.exporters import EXPORTERS
 from glotmix.fit.config import FitConfig
+from glotmix.language import Language
 from glotmix.mixture.config import DesignConfig
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.proxy.config import ProxyConfig
+from glotmix.source import named_as, named_twice, source_name
 from glotmix.study.config import TargetConfig
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
@@ -42,16 +44,18 @@ LANGUAGE_KEYS = {
 """Fields of a study whose keys are languages."""
 
 
-def _resolved(value: Any, field: str) -> Any:
-    """The same mapping keyed by tags."""
-    from glotmix.language import Language
+class _Described(str):
+    """A name that the file describes under ``sources``: it is no language to be resolved."""
 
+
+def _resolved(value: Any, field: str, known: Sequence[str]) -> Any:
+    """The same mapping keyed by tags and by names of sources."""
     if not isinstance(value, dict):
         return value
     tags: dict[str, Any] = {}
     for name, one in value.items():
         try:
-            tag = Language.resolve(str(name)).tag
+            tag = named_as(str(name), known) or Language.resolve(str(name)).tag
         except BadInput as error:
             raise ValueError(f"{field}: {error}") from None
         if tag in tags:
@@ -60,11 +64,37 @@ def _resolved(value: Any, field: str) -> Any:
     return tags
 
 
-def _members(group: Any, field: str) -> Any:
+def _members(group: Any, field: str, known: Sequence[str]) -> Any:
     """The same group with its languages as tags."""
     if not isinstance(group, dict) or not isinstance(group.get("languages"), list):
         return group
-    return {**group, "languages": list(_resolved(dict.fromkeys(map(str, group["languages"])), field))}
+    return {**group, "languages": list(_resolved(dict.fromkeys(map(str, group["languages"])), field, known))}
+
+
+def _with_sources(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The file with what ``sources`` describes in the section ``corpus``, where it is kept, and the names among the
+    languages; and these names."""
+    corpus, described = data.get("corpus", {}), data.pop("sources", None)
+    if described is not None:
+        if not isinstance(described, dict) or not described:
+            raise ValueError("sources: expected a mapping of names to what they are: {code: {path: data/code}}")
+        if not isinstance(corpus, dict):
+            return data, []
+        told = {}
+        for name, one in described.items():
+            try:
+                told[source_name(name)] = {"path": one} if isinstance(one, str) else {} if one is None else one
+            except BadInput as error:
+                raise ValueError(f"sources: {error}") from None
+        if twins := named_twice(map(str, described)):
+            raise ValueError(f"sources: {' and '.join(twins)} are one name")
+        data["corpus"] = corpus = {**corpus, "sources": {**(corpus.get("sources") or {}), **told}}
+        outside = [name for name in map(str, data.get("outside") or []) if named_as(name, list(told))]
+        listed = [*(data.get("languages") or []), *outside]
+        listed = [name for name in listed if isinstance(name, str)]
+        data["languages"] = [*(data.get("languages") or []), *(one for one in told if not named_as(one, listed))]
+    sources = corpus.get("sources") if isinstance(corpus, dict) else None
+    return data, [name for name, one in (sources or {}).items() if isinstance(one, dict | CorpusSource)]
 
 
 class StudyConfig(Section):
@@ -75,9 +105,12 @@ class StudyConfig(Section):
     description: str = ""
     """What the study asks, in a sentence."""
     languages: list[str] = Field(min_length=1)
-    """Languages whose share is sought, as tags ("swh_Latn"; "sw" and "swh" resolve)."""
+    """Languages whose share is sought, as tags ("swh_Latn"; "sw" and "swh" resolve): the short form of sources."""
     outside: list[str] = Field(default_factory=list)
-    """Languages that are measured but never trained on."""
+    """Languages, or sources described under ``sources``, that are measured but never trained on."""
+    sources: dict[str, Any] = Field(default_factory=dict, exclude=True)
+    """Sources whose share is sought, beside the languages or instead: a free name (``eng/web-high``, ``code``) to the
+    fields of ``corpus.sources``, or to a path alone. See [Sources](sources.md)."""
     seed: int = 0
     """Seed of everything that is drawn."""
     corpus: CorpusConfig = CorpusConfig()
@@ -92,15 +125,15 @@ class StudyConfig(Section):
     export: list[Annotated[str, EXPORTERS.known]] = Field(default_factory=list)
     """Exporters to run (see ``glotmix exporters``)."""
 
-    @field_validator("languages", "outside")
+    @field_validator("languages", "outside", mode="before")
     @classmethod
-    def _resolve(cls, tags: list[str]) -> list[str]:
-        from glotmix.language import Language
-
+    def _resolve(cls, tags: Any) -> Any:
+        if not isinstance(tags, list | tuple):
+            return tags
         found, wrong = [], []
         for tag in tags:
             try:
-                found.append(Language.resolve(tag).tag)
+                found.append(str(tag) if isinstance(tag, _Described) else Language.resolve(tag).tag)
             except BadInput as error:  # pydantic adds the field, the caller the file
                 wrong.append(str(error))
         if wrong:
@@ -110,19 +143,22 @@ class StudyConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _resolve_keys(cls, data: Any) -> Any:
-        """Languages as keys ("sw", "swh") are the same as in the list of languages."""
+        """Sources are among the languages, and languages as keys ("sw", "swh") are the same as in the list of them."""
         if not isinstance(data, dict):
             return data
-        data = dict(data)
+        data, known = _with_sources(dict(data))
+        for field in ("languages", "outside"):
+            if known and isinstance(data.get(field), list | tuple):
+                data[field] = [_Described(named) if (named := named_as(one, known)) else one for one in data[field]]
         for section, fields in LANGUAGE_KEYS.items():
             if isinstance(data.get(section), dict):
                 data[section] = {
-                    name: _resolved(value, f"{section}.{name}") if name in fields else value
+                    name: _resolved(value, f"{section}.{name}", known) if name in fields else value
                     for name, value in data[section].items()
                 }
         limits = data.get("optimize")
         if isinstance(limits, dict) and isinstance(groups := limits.get("groups"), dict):
-            named = {name: _members(group, f"optimize.groups.{name}") for name, group in groups.items()}
+            named = {name: _members(group, f"optimize.groups.{name}", known) for name, group in groups.items()}
             data["optimize"] = {**limits, "groups": named}
         return data
 
@@ -132,6 +168,8 @@ class StudyConfig(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"language {name} is listed twice (languages and outside together)")
+        if twins := named_twice(names):
+            raise ValueError(f"sources: {' and '.join(twins)} are one name")
         for field in ("floors", "ceilings", "current"):
             for name in getattr(self.optimize, field):
                 if name not in self.languages:

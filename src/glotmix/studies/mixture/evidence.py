@@ -15,6 +15,7 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.turning import turning_of
 from glotmix.report.evidence import (
+    About,
     Advice,
     CorpusRow,
     Evidence,
@@ -28,6 +29,7 @@ from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, versions
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop
+from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.stages import WAITS, Judgement, MixtureStudy
 from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
@@ -78,7 +80,7 @@ def evidence_of(found: Findings) -> Evidence:
     return Evidence(
         title=config.name,
         description=config.description,
-        about={tag: about(tag) for tag in (*config.languages, *config.outside)},
+        about={name: about_source(config, name) for name in (*config.languages, *config.outside)},
         measurements=found.measurements,
         runs=_runs(found),
         census=_census(found),
@@ -108,6 +110,12 @@ def evidence_of(found: Findings) -> Evidence:
         },
         exports={name: str(study.directory / "export" / name) for name in found.exports},
     )
+
+
+def about_source(config: StudyConfig, name: str) -> About:
+    """What the page calls a source, and what it groups it by."""
+    described = config.corpus.described.get(name)
+    return about(name, config.corpus.tag(name), (described and described.group) or "")
 
 
 def _runs(found: Findings) -> tuple[RunRow, ...]:
@@ -140,7 +148,14 @@ def _front(found: Findings) -> Front | None:
     constraints = constraints_from(limits, fitted.languages, unique=study.unique(found.store), D=D)
     climbed = bool(study.config.design.ladder)
     N = study.config.target.parameters if climbed else None
-    return front_of(fitted, found.optimum, constraints, lambda tag: about(tag).name, N, D if climbed else None)
+    return front_of(
+        fitted,
+        found.optimum,
+        constraints,
+        lambda name: about_source(found.study.config, name).name,
+        N,
+        D if climbed else None,
+    )
 
 
 def _census(found: Findings) -> tuple[CorpusRow, ...]:

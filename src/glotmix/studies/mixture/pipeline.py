@@ -220,13 +220,15 @@ def export_all(study: MixtureStudy, store: TokenStore, mixture: Mixture) -> dict
         if name not in exporters:
             raise BadInput(f"export: no exporter {name!r}", expected=" | ".join(exporters))
         totals = {language: store.totals(language, "train") for language in mixture.support}
+        described = study.config.corpus.described
+        told = {n: x for n in totals if n in described and (x := described[n].tokens_per_document) is not None}
         request = ExportRequest(
             schedule=Schedule.constant(mixture),
             tokens=study.target_tokens(),
             sequence_length=min(2048, study.config.proxy.context if study.config.target.tokens is None else 2048),
             batch=64,
             unique=study.unique(store),
-            tokens_per_document={name: one["tokens"] / one["documents"] for name, one in totals.items()},
+            tokens_per_document={name: one["tokens"] / one["documents"] for name, one in totals.items()} | told,
         )
         try:
             realised[name] = write_export(exporters[name], request, study.directory / "export" / name)

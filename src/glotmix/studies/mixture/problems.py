@@ -20,6 +20,7 @@ from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.config import told_unique
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.preflight import as_bad_input
 from glotmix.sweep.executors.executor import open_executor
@@ -58,7 +59,7 @@ def problems_with(config: StudyConfig, census: Census) -> list[BadInput]:
 def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
     """What is wrong where languages have so many training tokens."""
     found: list[BadInput] = []
-    told = config.target.unique_tokens
+    told = told_unique(config)
     there = {language: float(told.get(language, unique.get(language, 0))) for language in config.languages}
     if not all(there.values()):
         return found  # said already, and nothing more can be
