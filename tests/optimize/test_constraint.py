@@ -142,3 +142,106 @@ def test_a_group_in_a_study_file_with_an_unknown_key_is_an_error():
     config = OptimizeConfig(max_epochs=None, groups={"g": {"languages": ["a"], "minimum": 0.1}})
     with pytest.raises(BadInput, match="unknown key minimum"):
         constraints_from(config, ("a", "b"))
+
+
+class TestKept:
+    """Groups whose members keep their relative shares, or whose sum is kept, or that have epochs of their own."""
+
+    LANGUAGES = tuple("abcdef")
+
+    def kept(self, **more):
+        groups = {
+            "x": Group(("a", "b"), within={"a": 0.75, "b": 0.25}),
+            "y": Group(("c", "d", "e"), 0.1, 0.6, within={"c": 0.2, "d": 0.0, "e": 0.8}),
+            **more.pop("groups", {}),
+        }
+        return Constraints(self.LANGUAGES, groups=groups, **more)
+
+    @pytest.mark.parametrize("seed", range(8))
+    def test_both_projections_land_inside_and_are_the_nearest(self, seed):
+        rng = np.random.default_rng(seed)
+        limits = self.kept(floors={"a": 0.1, "f": 0.05}, ceilings={"e": 0.3, "b": 0.2})
+        weight_L = rng.dirichlet(np.ones(6))
+        found_L = limits.project_kl(weight_L)
+        assert limits.violation(found_L) < 1e-9
+        assert limits.violation(limits.project(weight_L)) < 1e-9
+        assert found_L[1] == pytest.approx(found_L[0] / 3)
+        assert found_L[3] == 0
+
+        def distance(p_L):
+            some = p_L > 0
+            return float((p_L[some] * np.log(p_L[some] / weight_L[some])).sum())
+
+        for _ in range(50):  # no other allowed mixture is nearer
+            other_L = limits.project_kl(rng.dirichlet(np.ones(6)))
+            assert distance(found_L) <= distance(other_L) + 1e-9
+
+    def test_a_linear_aim_ends_where_the_linear_program_does(self):
+        from scipy.optimize import linprog
+
+        rng, limits = np.random.default_rng(3), self.kept(floors={"f": 0.05}, ceilings={"e": 0.3})
+        for _ in range(6):
+            cost_L = rng.normal(size=6)
+            found = linprog(cost_L, **limits.linear_program())
+            p_L = limits.project_kl(np.ones(6))
+            for _ in range(100):  # multiplicative steps alone
+                p_L = limits.project_kl(np.maximum(p_L, 1e-12) * np.exp(-20.0 * cost_L))
+            assert cost_L @ p_L == pytest.approx(found.fun, abs=2e-3)  # KL(end, start) / 2000 at most
+
+    def test_a_floor_that_the_kept_shares_cannot_give_is_refused(self):
+        with pytest.raises(Infeasible, match=r"floor 0\.3 of b"):
+            self.kept(floors={"b": 0.3}, groups={"z": Group(("f",), floor=0.2)})
+        with pytest.raises(Infeasible):
+            self.kept(floors={"d": 0.01})
+
+    @pytest.mark.parametrize(
+        ("within", "match"),
+        [({"a": 0.5, "b": 0.4}, "relative shares"), ({"a": 1.5, "b": -0.5}, "relative"), ({"f": 1.0}, "relative")],
+    )
+    def test_what_is_no_relative_share_is_refused(self, within, match):
+        with pytest.raises(BadInput, match=match):
+            Constraints(self.LANGUAGES, groups={"x": Group(("a", "b"), within=within)})
+
+    def test_a_group_that_holds_a_part_of_a_kept_one_is_refused(self):
+        with pytest.raises(BadInput, match="holds b of it"):
+            self.kept(groups={"z": Group(("b", "f"), ceiling=0.5)})
+        assert (
+            self.kept(groups={"z": Group(("a", "b", "f"), ceiling=0.5)}).project_kl(np.ones(6))[[0, 1, 5]].sum() < 0.51
+        )
+
+    def test_what_is_broken_is_told_in_words(self):
+        even = dict.fromkeys(self.LANGUAGES, 1 / 6)
+        assert any("shares inside x" in words for words in self.kept().broken(even))
+
+    def test_epochs_of_a_group_count_its_tokens_together(self):
+        unique = dict(zip(self.LANGUAGES, (10.0, 30.0, 5.0, 5.0, 5.0, 5.0), strict=True))
+        limits = Constraints(
+            self.LANGUAGES, unique=unique, D=100.0, groups={"g": Group(("a", "c"), max_epochs=2.0), "h": Group(("b",))}
+        )
+        assert limits.high_G.tolist() == [0.3, 1.0]
+        assert limits.project_kl(np.array([5.0, 1, 5, 1, 1, 1]))[[0, 2]].sum() == pytest.approx(0.3)
+        with pytest.raises(BadInput, match="training tokens D"):
+            Constraints(self.LANGUAGES, unique=unique, groups={"g": Group(("a", "c"), max_epochs=2.0)})
+        with pytest.raises(BadInput, match="unique tokens of c"):
+            Constraints(self.LANGUAGES, unique={"a": 1.0}, D=1.0, groups={"g": Group(("a", "c"), max_epochs=2.0)})
+
+    def test_a_configuration_keeps_what_the_mixture_in_use_or_the_natural_one_has(self):
+        unique = dict(zip(self.LANGUAGES, (10.0, 30.0, 5.0, 5.0, 25.0, 25.0), strict=True))
+        config = OptimizeConfig(
+            max_epochs=None,
+            groups={
+                "x": {"languages": ["a", "b"], "keep": "within"},
+                "y": {"languages": ["c", "d"], "keep": "between", "max_epochs": 5},
+            },
+        )
+        limits = constraints_from(config, self.LANGUAGES, unique=unique, D=100.0)
+        assert limits.groups["x"].within == {"a": 0.25, "b": 0.75}
+        assert (limits.groups["y"].floor, limits.groups["y"].ceiling) == (0.1, 0.1)
+        current = {"a": 0.3, "b": 0.1, "c": 0.2, "d": 0.2, "e": 0.1, "f": 0.1}
+        limits = constraints_from(
+            config.model_copy(update={"current": current}), self.LANGUAGES, unique=unique, D=100.0
+        )
+        assert limits.groups["x"].within == pytest.approx({"a": 0.75, "b": 0.25})
+        assert limits.groups["y"].ceiling == pytest.approx(0.4)
+        p_L = limits.project_kl(np.ones(6))
+        assert p_L[[2, 3]].sum() == pytest.approx(0.4)

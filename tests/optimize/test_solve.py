@@ -94,6 +94,49 @@ def test_the_gap_to_clarabel_is_below_1e6(L, grouped):
     assert found.status == "converged"
 
 
+@pytest.mark.parametrize("kind", ["mean", "worst"])
+def test_with_kept_shares_the_optimum_is_clarabels_and_all_baselines_are_judged_as_they_are(kind):
+    """Two groups keep their inner shares, a third has epochs of its own; a penalty holds on to another mixture."""
+    cp = pytest.importorskip("cvxpy")
+    law, rng = log_linear(12, seed=5), np.random.default_rng(5)
+    within = {name: rng.dirichlet(np.ones(4)) for name in ("x", "y")}
+    members = {"x": law.languages[:4], "y": law.languages[4:8], "z": law.languages[8:11]}
+    kept = {
+        n: Group(members[n], 0.05, 0.7, within=dict(zip(members[n], r_L, strict=True))) for n, r_L in within.items()
+    }
+    unique = dict.fromkeys(law.languages, 1e6)
+    groups = {**kept, "z": Group(members["z"], max_epochs=2.0)}
+    limits = Constraints(law.languages, {"l01": 0.01}, {"l05": 0.1}, unique=unique, D=3e7, groups=groups)
+    natural_L = rng.dirichlet(np.full(12, 2.0))
+    penalty = Penalty(0.05, dict(zip(law.languages, natural_L, strict=True)))
+    weights = equal(law.targets)
+    best = {} if kind == "mean" else dict(zip(law.targets, np.linspace(0.6, 1.4, len(law.targets)), strict=True))
+    aim = (Mean if kind == "mean" else Worst)(law.targets, weights, best, penalty)
+    found = minimise(
+        law, aim, limits, starts=3, baselines={"uniform": Mixture.normalised(dict.fromkeys(law.languages, 1))}
+    )
+    x = cp.Variable(12)
+    held = [cp.sum(x) == 1, x >= limits.floor_L, x <= limits.ceiling_L, cp.sum(x[8:11]) <= 0.2]
+    for start, r_L in ((0, within["x"]), (4, within["y"])):
+        held += [x[start : start + 4] == r_L * cp.sum(x[start : start + 4])]
+        held += [cp.sum(x[start : start + 4]) >= 0.05, cp.sum(x[start : start + 4]) <= 0.7]
+    losses = law.c_T + cp.exp(law.A_TL @ x)
+    if kind == "mean":
+        value = cp.sum(losses) / len(law.targets)
+    else:
+        value = cp.max(cp.multiply(losses, 1 / np.array(list(best.values()))))
+    problem = cp.Problem(cp.Minimize(value + 0.05 * cp.sum(cp.rel_entr(x, natural_L))), held)
+    problem.solve(solver="CLARABEL")
+    assert problem.status == "optimal"
+    p_L = found.mixture.vector(law.languages)
+    assert limits.violation(p_L) < 1e-8
+    assert Composite(law, aim, limits).value(p_L) - problem.value < 2e-6
+    assert found.status == "converged"
+    (uniform,) = found.baselines
+    assert dict(uniform.mixture) == pytest.approx(dict.fromkeys(law.languages, 1 / 12))
+    assert any("shares inside x" in words for words in uniform.broken)
+
+
 def test_the_worst_language_is_as_good_as_clarabel_makes_it():
     cp = pytest.importorskip("cvxpy")
     law = log_linear(10, seed=7)

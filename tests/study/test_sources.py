@@ -277,3 +277,101 @@ def test_the_same_study_by_the_shell_does_nothing_again(done):
     config = place.stored(StudyConfig)
     run_study(MixtureKind(), config, place)
     assert {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")} == before
+
+
+class TestGroups:
+    """Groups of sources as players, and limits on them."""
+
+    def test_sources_are_grouped_by_what_is_asked(self):
+        sources = FOUR | {"code": {"path": "code"}}
+        groups = {by: small(sources=sources, design={"players": by, "coalitions": "none"}).groups for by in
+                  ("sources", "group", "language", "family")}  # fmt: skip
+        assert groups["sources"] is None
+        assert groups["group"] == {
+            "talk": ("eng/dialogue", "spa/dialogue"), "figures": ("eng/sums", "Sums-2.spa"), "code": ("code",)
+        }  # fmt: skip
+        assert groups["language"] == {
+            "eng_Latn": ("eng/dialogue", "eng/sums"), "spa_Latn": ("spa/dialogue", "Sums-2.spa"), "code": ("code",)
+        }  # fmt: skip
+        assert groups["family"] == {"Indo-European": tuple(NAMES), "code": ("code",)}
+
+    def test_limits_on_a_group_know_its_members(self):
+        limits = {
+            "groups": {"talk": {"floor": 0.3, "keep": "within"}, "es": {"languages": ["SPA/dialogue", "sums-2.spa"]}}
+        }
+        config = small(sources=FOUR, outside=["fr"], optimize=limits)
+        assert config.optimize.groups["talk"] == {
+            "languages": ["eng/dialogue", "spa/dialogue"], "floor": 0.3, "keep": "within"
+        }  # fmt: skip
+        assert config.optimize.groups["es"]["languages"] == ["spa/dialogue", "Sums-2.spa"]
+        assert StudyConfig.model_validate(config.model_dump(mode="json")) == config
+
+    def test_a_group_is_not_called_as_a_source_is(self):
+        with pytest.raises(BadInput, match="give the group another name"):
+            small(sources={"web": {"language": "en"}, "a": {"language": "es", "group": "web"}})
+
+    @pytest.mark.parametrize(
+        ("design", "match"),
+        [
+            ({"coalitions": "between"}, "players"),
+            ({"players": "domain"}, "players"),
+            ({"coalitions": "some"}, "between"),
+        ],
+    )
+    def test_what_cannot_be_played_is_refused(self, design, match):
+        with pytest.raises(BadInput, match=match):
+            from glotmix.errors import refuse
+
+            refuse(MixtureKind().problems(small(sources=FOUR, design=SMALL["design"] | design), Path()))
+
+    def test_more_coalitions_of_groups_than_are_trained_are_refused_with_a_way_out(self):
+        many = {f"g{k % 4}/{k}": {"language": "en", "group": f"g{k % 4}"} for k in range(12)}
+        found = MixtureKind().problems(small(sources=many, design={"players": "group"}), Path())
+        assert any("coalitions: between" in str(one) for one in found)
+
+    @pytest.fixture(scope="class")
+    def grouped(self, tmp_path_factory):
+        """A whole study with two groups as players, one of which keeps the shares inside it."""
+        folder = tmp_path_factory.mktemp("groups")
+        design = SMALL["design"] | {"players": "group", "anchors": 2, "anchor_seeds": 2}
+        limits = {"current": {"eng/dialogue": 0.3, "spa/dialogue": 0.1, "eng/sums": 0.3, "Sums-2.spa": 0.3},
+                  "groups": {"talk": {"keep": "within", "floor": 0.2}, "figures": {"max_epochs": 3}}}  # fmt: skip
+        study = SMALL | {"sources": FOUR, "design": design, "optimize": limits, "outside": ["fr"]}
+        with (folder / "study.yaml").open("w") as file:
+            YAML().dump(study, file)
+        glotmix("run", folder / "study.yaml", "--out", folder / "out")
+        return folder / "out"
+
+    def test_only_the_coalitions_that_values_need_are_trained(self, grouped):
+        plan = json.loads((grouped / "plan.json").read_text())
+        assert sum(run["role"] == "coalition" for run in plan) == 11  # of 15
+
+    def test_values_between_groups_are_the_sums_of_those_inside(self, grouped):
+        inside = json.loads((grouped / "transfer.json").read_text())
+        between = json.loads((grouped / "transfer_between.json").read_text())
+        assert inside["method"] == "Owen"
+        for target, row in between["values"].items():
+            for group, members in between["notes"]["groups"].items():
+                total = sum(inside["values"][target][one]["value"] for one in members)
+                assert row[group]["value"] == pytest.approx(total, abs=1e-12)
+                assert row[group]["low"] is not None
+
+    def test_efficiency_holds_on_the_runs_themselves(self, grouped):
+        from glotmix.measurements.reading import read_runs
+
+        runs, inside = read_runs(grouped), json.loads((grouped / "transfer.json").read_text())
+        full = [r for r, role in enumerate(runs.role_R) if role in ("coalition", "anchor") and (runs.p_RL[r] > 0).all()]
+        for t, target in enumerate(runs.targets):
+            won = inside["notes"]["empty_loss"][target] - runs.loss_RT[full, t].mean()
+            assert sum(cell["value"] for cell in inside["values"][target].values()) == pytest.approx(won, abs=1e-9)
+
+    def test_the_optimum_keeps_what_is_kept(self, grouped):
+        mixture = json.loads((grouped / "optimum.json").read_text())["mixture"]
+        assert mixture["eng/dialogue"] == pytest.approx(3 * mixture["spa/dialogue"], rel=1e-4)
+        assert mixture["eng/dialogue"] + mixture["spa/dialogue"] >= 0.2 - 1e-9
+
+    def test_the_page_folds_by_group(self, grouped):
+        page = (grouped / "report.html").read_text()
+        assert "Shapley values between groups" in page
+        assert "<summary>Owen values inside groups</summary>" in page
+        assert "kept the shares inside talk" in page

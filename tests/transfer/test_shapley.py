@@ -8,7 +8,8 @@ import pytest
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.transfer.game import Game, game_from, game_of, members
-from glotmix.transfer.interactions import interactions, owen
+from glotmix.transfer.groups import owen
+from glotmix.transfer.interactions import interactions
 from glotmix.transfer.leave_one_out import leave_one_out
 from glotmix.transfer.shapley import exact
 

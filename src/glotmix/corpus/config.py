@@ -54,6 +54,14 @@ class CorpusSource(Section):
     tokens_per_document: float | None = Field(None, gt=0)
     """Mean tokens of a document of it that the target run has; counted here where it is not given."""
 
+    @field_validator("group")
+    @classmethod
+    def _group(cls, text: str | None) -> str | None:
+        try:
+            return None if text is None else source_name(text)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+
     @field_validator("language")
     @classmethod
     def _tag(cls, text: str | None) -> str | None:
@@ -136,6 +144,14 @@ class CorpusConfig(Section):
         """Tag of a source's language; "" where it has none."""
         source = self.described.get(name)
         return name if source is None else source.language or ""
+
+    def grouped(self, name: str, by: Literal["group", "language", "family"]) -> str:
+        """The group that a source is in, or its language's tag or family; "" where it has none."""
+        if by == "group":
+            source = self.described.get(name)
+            return (source and source.group) or ""
+        tag = self.tag(name)
+        return tag if by == "language" or not tag else Language.resolve(tag).family
 
     def places(self) -> dict[str, str]:
         """Source or language to its own directory, pattern or configuration, where it has one."""

@@ -13,7 +13,8 @@ from glotmix.language import find_name
 from glotmix.measurements import Measurements, same_names
 from glotmix.transfer.estimate import Payoff
 from glotmix.transfer.game import MOST_PLAYERS, Game, empty_losses, empty_notes, empty_weights, game_from, members
-from glotmix.transfer.interactions import interactions_for, owen
+from glotmix.transfer.groups import owen
+from glotmix.transfer.interactions import interactions_for
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import PriorAt, estimated, values_of_runs
 from glotmix.transfer.noise import LEVEL, largest_error

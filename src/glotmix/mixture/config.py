@@ -37,8 +37,12 @@ class ActiveConfig(Section):
 class DesignConfig(Section):
     """Which mixtures to train."""
 
-    coalitions: Literal["all", "sampled", "none"] = "all"
-    """``all`` 2^n - 1 subsets of the languages (at most 6 of them), ``sampled`` ones, or none."""
+    players: Literal["sources", "group", "language", "family"] = "sources"
+    """Players of the game: every source by itself, or groups of them that come and go as wholes, by the sources'
+    ``group``, language or language family. Groups have Shapley values between them, their members Owen values."""
+    coalitions: Literal["all", "between", "sampled", "none"] = "all"
+    """``all`` 2^n - 1 subsets of the languages (at most 6 of them), ``sampled`` ones, or none. Where groups play, all
+    that Owen values need; ``between``: whole groups alone, whose members then have no values of their own."""
     sampled_coalitions: int = Field(32, ge=1)
     """How many subsets when ``coalitions: sampled``."""
     budget: Literal["fixed", "own"] = "fixed"

@@ -14,6 +14,7 @@ import numpy as np
 
 from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.adaptives.plan import AdaptivePlan
+from glotmix.mixture.groups import Groups, coalitions_of_groups, spread_over_groups
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
@@ -23,6 +24,8 @@ Budget = Literal["fixed", "own"]
 
 MOST_EXHAUSTIVE = 6
 """Languages up to which all 2^n - 1 coalitions are trained (63 runs)."""
+MOST_GROUPED = 127
+"""Coalitions of groups that are trained at most; 4 groups of 2 have 79, 3 of 3 have 79, 2 of 5 have 123."""
 LONGEST_LABEL = 64
 """Characters of a run's label; a longer list of languages becomes its number and a hash."""
 FULL = "full"
@@ -123,6 +126,31 @@ def coalitions(
     return _coalition_runs(subsets, languages, base, D, budget, seeds)
 
 
+def grouped_coalitions(
+    languages: Sequence[str],
+    groups: Groups,
+    base: Mixture,
+    D: float,
+    budget: Budget = "fixed",
+    seeds: Iterable[int] = (0,),
+    *,
+    parts: bool = True,
+) -> list[PlannedRun]:
+    """Coalitions of whole groups, with parts of one more (:func:`~glotmix.mixture.groups.coalitions_of_groups`).
+
+    Raises:
+        BadInput: more than ``MOST_GROUPED`` of them, or a language in no group or in two.
+    """
+    subsets = coalitions_of_groups(languages, groups, parts=parts)
+    if len(subsets) > MOST_GROUPED:
+        raise BadInput(
+            f"{len(groups)} groups of {len(languages)} sources have {len(subsets)} coalitions",
+            where="design.coalitions",
+            expected=f"at most {MOST_GROUPED}: coalitions: between, which takes groups whole, or sampled",
+        )
+    return _coalition_runs(subsets, languages, base, D, budget, seeds)
+
+
 def sampled_coalitions(
     languages: Sequence[str],
     base: Mixture,
@@ -131,8 +159,10 @@ def sampled_coalitions(
     rng: np.random.Generator,
     budget: Budget = "fixed",
     seeds: Iterable[int] = (0,),
+    groups: Groups | None = None,
 ) -> list[PlannedRun]:
-    """``count`` different coalitions, chosen by :func:`spread_coalitions`, for games too large to enumerate.
+    """``count`` different coalitions, chosen by :func:`spread_coalitions`, for games too large to enumerate; of those
+    of groups, where these are the players, by :func:`~glotmix.mixture.groups.spread_over_groups`.
 
     Raises:
         BadInput: fewer than one or more coalitions asked for than there are.
@@ -142,7 +172,10 @@ def sampled_coalitions(
         raise BadInput(
             f"{count} coalitions of {n} languages", where="design.sampled_coalitions", expected=f"1 to {2**n - 1}"
         )
-    subsets = [tuple(np.array(languages)[row].tolist()) for row in spread_coalitions(n, count, rng)]
+    inside_CL = (
+        spread_coalitions(n, count, rng) if groups is None else spread_over_groups(languages, groups, count, rng)
+    )
+    subsets = [tuple(np.array(languages)[row].tolist()) for row in inside_CL]
     return _coalition_runs(subsets, languages, base, D, budget, seeds)
 
 

@@ -18,11 +18,13 @@ from glotmix.mixture.design import (
     anchors,
     coalitions,
     dirichlet_swarm,
+    grouped_coalitions,
     ladder,
     sampled_coalitions,
     turning,
     without_duplicates,
 )
+from glotmix.mixture.groups import Groups, coalitions_of_groups
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.mixture.schedule import Schedule
 from glotmix.notebook import Shown
@@ -67,6 +69,7 @@ def design_of(
     least: float = 0.0,
     sizes: Mapping[str, float] | None = None,
     caps: Mapping[str, float] | None = None,
+    groups: Groups | None = None,
 ) -> Design:
     """All runs of a design, without duplicates.
 
@@ -79,6 +82,7 @@ def design_of(
         least: smallest share that a swarm's run can draw.
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
         caps: share of each language at which it is read ``design.passes`` times; None for no limit.
+        groups: the players, where they are groups of languages.
 
     Raises:
         Infeasible: no mixture of the swarm meets the caps.
@@ -88,11 +92,17 @@ def design_of(
     rng = np.random.default_rng([seed, 0])
     seeds = range(design.seeds)
     runs: list[PlannedRun] = []
-    if design.coalitions == "all":
+    if design.coalitions == "between" and groups is None:
+        raise BadInput("coalitions: between", where="design", expected="players: group, language or family")
+    if design.coalitions in ("all", "between") and groups is not None:
+        parts = design.coalitions == "all"
+        runs += grouped_coalitions(languages, groups, base, D, design.budget, seeds, parts=parts)
+    elif design.coalitions == "all":
         runs += coalitions(languages, base, D, design.budget, seeds)
     elif design.coalitions == "sampled":
-        count = min(design.sampled_coalitions, 2 ** len(languages) - 1)
-        runs += sampled_coalitions(languages, base, D, count, rng, design.budget, seeds)
+        most = 2 ** len(languages) - 1 if groups is None else len(coalitions_of_groups(languages, groups))
+        count = min(design.sampled_coalitions, most)
+        runs += sampled_coalitions(languages, base, D, count, rng, design.budget, seeds, groups)
     repeats = range(design.seeds, design.seeds + design.anchor_seeds)
     runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget)
     swarm_rng = np.random.default_rng([seed, 1])

@@ -50,7 +50,7 @@ def certify(composite: Composite, p_L: np.ndarray) -> Certificate:
         groups = np.zeros((0, len(p_L) + 1)) if not G else np.hstack([program["A_ub"], np.zeros((2 * G, 1))])
         program["A_ub"] = np.vstack([groups, rows])
         program["b_ub"] = np.append(program["b_ub"] if G else [], bounds)
-        program["A_eq"] = np.append(np.ones(len(p_L)), 0.0)[None]
+        program["A_eq"] = np.hstack([program["A_eq"], np.zeros((len(program["A_eq"]), 1))])
         program["bounds"] = np.vstack([program["bounds"], [-np.inf, np.inf]])
         slope_L = composite.penalty(p_L)[1]
         cost, here = np.append(slope_L, 1.0), float(slope_L @ p_L)

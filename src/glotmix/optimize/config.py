@@ -27,7 +27,9 @@ class OptimizeConfig(Section):
     """Most passes over a language's unique tokens in the target run; none for no limit. ``auto`` leaves it to a law
     that knows repetition and has seen it, and is 4 under any other, or the fewest passes that leave a mixture."""
     groups: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """Name to ``{languages: [...], floor: x, ceiling: y}`` for the sum of their shares."""
+    """Name to ``{languages: [...], floor: x, ceiling: y, max_epochs: z}`` for the sum of their shares; ``keep: within``
+    leaves the relative shares inside it as they are in the mixture in use (else the natural one), ``keep: between``
+    their sum. A group of ``sources`` has its members already."""
     current: dict[str, float] = Field(default_factory=dict)
     """The mixture in use today, shown beside the optimum."""
     kl: float = Field(0.0, ge=0)

@@ -11,6 +11,7 @@ from glotmix.laws.repetition import Repeated
 from glotmix.laws.residual import Corrected
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
+from glotmix.wording import rounded_up
 
 ASSUMED = 4.0
 """Passes up to which repeated text is worth nearly as much as fresh text (Muennighoff et al., arXiv 2305.16264)."""
@@ -93,15 +94,3 @@ def _judges(fitted: Fit) -> bool:
     if not isinstance(law, Repeated) or runs is None or fitted.unique_L is None:
         return False
     return bool((runs.p_RL * runs.D_R[:, None] > ASSUMED * fitted.unique_L).any())
-
-
-def rounded_up(value: float) -> float:
-    """Two digits, not below the value."""
-    short = float(f"{value:.1e}")
-    return short if short >= value else float(f"{value * 1.05:.1e}")
-
-
-def rounded_down(value: float) -> float:
-    """Two digits, not above the value."""
-    short = float(f"{value:.1e}")
-    return short if short <= value else float(f"{value * 0.95:.1e}")

@@ -54,11 +54,13 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int) -> np.ndarray:
 
     rows = np.vstack([constraints.rows_GL, -constraints.rows_GL])
     bounds = np.concatenate([constraints.low_G, -constraints.high_G])
+    equal_EL = np.vstack([np.ones(L), constraints.kept_KL])
+    equal_E = np.append(1.0, np.zeros(len(equal_EL) - 1))
     held = [
         {
             "type": "eq",
-            "fun": lambda z: np.array([z[:L].sum() - 1]),
-            "jac": lambda z: np.append(np.ones(L), np.zeros(extra))[None],
+            "fun": lambda z: equal_EL @ z[:L] - equal_E,
+            "jac": lambda z: np.hstack([equal_EL, np.zeros((len(equal_EL), extra))]),
         }
     ]
     if len(rows):

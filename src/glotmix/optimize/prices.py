@@ -91,6 +91,10 @@ def _relaxed(limits: Constraints, limit: Limit, step: float) -> Constraints:
     name = limit.subject
     if name in limits.groups:
         group = limits.groups[name]
+        if limit.by_epochs:
+            assert group.max_epochs is not None
+            epochs = group.max_epochs * (limit.bound + step) / limit.bound if limit.bound > 0 else group.max_epochs
+            return replace(limits, groups={**limits.groups, name: replace(group, max_epochs=epochs)})
         floor = group.floor - step if limit.is_floor else group.floor
         ceiling = group.ceiling if limit.is_floor else min(group.ceiling + step, 1.0)
         return replace(limits, groups={**limits.groups, name: replace(group, floor=floor, ceiling=ceiling)})

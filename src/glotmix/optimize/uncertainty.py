@@ -9,7 +9,6 @@ from scipy.optimize import linprog
 
 from glotmix.estimate import Estimate
 from glotmix.fit.fit import Fit
-from glotmix.optimize import projection
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.descent import descend
 from glotmix.optimize.polish import polish
@@ -143,10 +142,7 @@ def spread(composite: Composite, p_L: np.ndarray, excess: float) -> dict[str, tu
     program = limits.linear_program()
 
     def moved(l: int, share: float) -> np.ndarray:  # noqa: E741
-        floor_L, ceiling_L = limits.floor_L.copy(), limits.ceiling_L.copy()
-        floor_L[l] = ceiling_L[l] = share
-        weight_L = np.maximum(p_L, 1e-12)
-        return projection.proportional(weight_L, floor_L, ceiling_L, limits.rows_GL, limits.low_G, limits.high_G)
+        return limits.project_kl(np.maximum(p_L, 1e-12), (l, share))
 
     def reach(l: int, sign: float) -> float:  # noqa: E741
         end = sign * linprog(sign * np.eye(len(p_L))[l], **program).fun

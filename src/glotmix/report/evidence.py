@@ -16,6 +16,9 @@ from glotmix.transfer.matrix import TransferMatrix
 
 Objective = Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"]
 
+INSIDE = "Owen values inside groups"
+"""The lens that unfolds a matrix of groups."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -107,6 +110,8 @@ class Advice:
     """Greatest share of a language, ``max_epochs`` included."""
     groups: Mapping[str, tuple[tuple[str, ...], float, float]] = field(default_factory=dict)
     """Name to members, least and greatest sum of their shares."""
+    kept: tuple[str, ...] = ()
+    """Groups inside which the relative shares were kept."""
     quantile: float = 0.75
     """Share of the languages that the objective "quantile" looks at."""
     penalty: tuple[str, float, Mapping[str, float]] | None = None

@@ -17,7 +17,7 @@ from glotmix.language import Language
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
-from glotmix.optimize.constraint import Constraints
+from glotmix.optimize.constraint import Constraints, groups_from
 from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
@@ -176,6 +176,14 @@ def advice(
         for language, tokens in unique.items():
             ceilings[language] = min(ceilings.get(language, 1.0), most * tokens / D)
 
+    groups = groups_from(config, tuple(optimum.mixture), unique)
+    most = {
+        name: group.ceiling
+        if group.max_epochs is None or D is None
+        else min(group.ceiling, group.max_epochs * sum(unique[one] for one in group.languages) / D)
+        for name, group in groups.items()
+    }
+
     def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
         losses = dict(predicted)
         epochs = mixture.epochs(D, unique) if D is not None and unique else {}
@@ -192,10 +200,8 @@ def advice(
         active=tuple(active.words for active in optimum.active),
         floors=dict(config.floors),
         ceilings=ceilings,
-        groups={
-            name: (tuple(group["languages"]), float(group.get("floor", 0.0)), float(group.get("ceiling", 1.0)))
-            for name, group in config.groups.items()
-        },
+        groups={name: (group.languages, group.floor, most[name]) for name, group in groups.items()},
+        kept=tuple(name for name, group in groups.items() if group.within is not None),
         quantile=config.quantile,
         penalty=_penalty(optimum, unique),
         status=optimum.status,

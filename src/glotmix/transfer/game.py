@@ -9,12 +9,11 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
+from glotmix.mixture.groups import MOST_PLAYERS
 from glotmix.transfer.coalitions import Played, coalitions_in, numbers
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.noise import LEVEL, PayoffErrors, noise_of
 
-MOST_PLAYERS = 12
-"""Beyond this a complete table (4,096 coalitions) is out of reach and the estimators take over."""
 FROM_TABLE = "mean of models trained on one other language"
 """What the loss of the empty coalition is taken to be where it is not given."""
 
@@ -32,7 +31,8 @@ class Game:
     targets: tuple[str, ...]
     """Languages evaluated, [T]."""
     payoff_CT: np.ndarray
-    """Payoffs of all 2^L coalitions, by number; row 0 (nobody) is zero."""
+    """Payoffs of all 2^L coalitions, by number; row 0 (nobody) is zero, and NaN those that were not run and that the
+    values asked for do not depend on."""
     errors: PayoffErrors | None = None
     """Noise of the payoffs, or None when nothing was repeated."""
     notes: Mapping[str, object] | None = None
@@ -47,13 +47,18 @@ class Game:
         if self.payoff_CT.shape != shape:
             raise BadInput(f"payoffs of shape {self.payoff_CT.shape}", expected=f"{shape}: coalitions × targets")
 
+    @property
+    def payoffs(self) -> np.ndarray:
+        """The payoffs with a zero, in place of NaN, where nothing is known and nothing depends on it."""
+        return np.nan_to_num(self.payoff_CT)
+
     def payoff(self, coalition: set[str] | frozenset[str] | tuple[str, ...]) -> np.ndarray:
         """Payoffs [T] of the languages named."""
         return np.asarray(self.payoff_CT[sum(1 << self.players.index(player) for player in coalition)])
 
     def values(self, W_LC: np.ndarray, method: str, level: float = LEVEL, **notes: object) -> TransferMatrix:
         """What is linear in the payoffs, ``Σ_C W_lC u_t(C)`` of every player, with intervals that hold all at once."""
-        value_TL = (W_LC @ self.payoff_CT).T
+        value_TL = (W_LC @ self.payoffs).T
         low_TL = high_TL = None
         told = {**(self.notes or {}), **notes}
         half_TL = self.half_widths(W_LC, self.players, level)
@@ -81,7 +86,9 @@ def game_of(players: tuple[str, ...], targets: tuple[str, ...], payoff: Callable
     return Game(players, targets, value_CT - value_CT[0])
 
 
-def game_from(measurements: Measurements, empty_loss: Mapping[str, float | None]) -> Game:
+def game_from(
+    measurements: Measurements, empty_loss: Mapping[str, float | None], needed_CL: np.ndarray | None = None
+) -> Game:
     """The game played by the runs of a coalition table.
 
     A run plays the coalition of the languages it was trained on when these have equal shares, or when its role is
@@ -92,6 +99,7 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float | None]
         measurements: runs, among them every coalition.
         empty_loss: target to the loss L_t(∅) of a model that was trained on nothing; None takes the mean of the models
             that were trained on one other language, whose noise the intervals then hold too.
+        needed_CL: the coalitions that must be there, booleans; None for all.
 
     Raises:
         BadInput: naming the coalitions that are missing, or a target without an empty loss.
@@ -103,7 +111,10 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float | None]
     played = coalitions_in(measurements)
     number_R, in_CL = numbers(played.inside_RL), members(len(players))
     loss_CT, count_CT = _averages(played.runs.loss_RT, number_R, len(in_CL))
-    _check_complete(played, count_CT, in_CL)
+    needed_C = np.ones(len(in_CL), dtype=bool) if needed_CL is None else np.zeros(len(in_CL), dtype=bool)
+    if needed_CL is not None:
+        needed_C[numbers(needed_CL)] = True
+    _check_complete(played, count_CT, in_CL, needed_C)
     empty_TC = empty_weights(players, played.runs.targets, in_CL, count_CT > 0, empty_loss)
     empty_T = empty_losses(played.runs.targets, empty_loss, empty_TC, loss_CT)
     loss_CT[0] = empty_T
@@ -115,6 +126,7 @@ def game_from(measurements: Measurements, empty_loss: Mapping[str, float | None]
         deviation_CT = loss_CT * deviation_TK[np.arange(kind_CT.shape[1]), kind_CT.astype(int)]
         deviation_CT /= np.sqrt(np.maximum(count_CT, 1))
         deviation_CT[0] = 0
+        deviation_CT[count_CT == 0] = 0  # not run, and no value asked for depends on it
         errors = PayoffErrors(deviation_CT, kind_CT.astype(int), noise, empty_TC)
     notes = played.notes | empty_notes(played.runs.targets, empty_loss, empty_T) | (noise.notes if errors else {})
     return Game(players, played.runs.targets, empty_T - loss_CT, errors, notes, measurements.unit)
@@ -189,15 +201,15 @@ def empty_notes(
     return {"empty": origin, "empty_loss": {t: float(x) for t, x in zip(targets, empty_T, strict=True)}}
 
 
-def _check_complete(played: Played, count_CT: np.ndarray, in_CL: np.ndarray) -> None:
+def _check_complete(played: Played, count_CT: np.ndarray, in_CL: np.ndarray, needed_C: np.ndarray) -> None:
     players = np.array(played.runs.languages)
-    missing = np.flatnonzero((count_CT == 0).any(axis=1) & in_CL.any(axis=1)).tolist()
+    missing = np.flatnonzero((count_CT == 0).any(axis=1) & in_CL.any(axis=1) & needed_C).tolist()
     if missing:
         missing.sort(key=lambda c: (in_CL[c].sum(), c))
         named = "; ".join("+".join(players[in_CL[c]]) for c in missing[:3])
         told = "".join(f"; left out: {remark}" for remark in played.remarks)
         raise BadInput(
-            f"{len(missing)} of {len(in_CL) - 1} coalitions were not run: {named}{' …' * (len(missing) > 3)}{told}",
+            f"{len(missing)} of {needed_C[1:].sum()} coalitions were not run: {named}{' …' * (len(missing) > 3)}{told}",
             expected="every coalition; or --estimate (coalitions: sampled in a study), which needs fewer",
         )
 

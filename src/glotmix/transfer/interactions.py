@@ -1,8 +1,7 @@
-"""Beyond single values: pairs of languages, and groups of them as players."""
+"""Beyond single values: pairs of languages."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import factorial
 
 import numpy as np
@@ -60,37 +59,3 @@ def pair_weights(n: int) -> np.ndarray:
             row_C[without_C | more] += sign * weight_S[size_C[without_C]]
         rows.append(row_C)
     return np.array(rows).reshape(-1, 2**n)
-
-
-def owen(game: Game, groups: Mapping[str, tuple[str, ...]]) -> TransferMatrix:
-    """Owen value of every language when the groups (families) bargain as wholes.
-
-    ``φ_i = Σ_{H ⊆ groups∖k} Σ_{S ⊆ k∖i} |H|!(m-|H|-1)!/m! · |S|!(b-|S|-1)!/b! · [u(H∪S∪i) - u(H∪S)]`` for a language i
-    of group k with b members among m groups. The sum over a group is its Shapley value in the game of groups.
-    Source: Owen, Values of games with a priori unions (1977).
-
-    Raises:
-        BadInput: a language in no group, in two, or unknown.
-    """
-    named = [language for members_ in groups.values() for language in members_]
-    if sorted(named) != sorted(game.players):
-        odd = sorted(set(named) ^ set(game.players)) or sorted({name for name in named if named.count(name) > 1})
-        raise BadInput(f"{', '.join(odd)} not in exactly one group", where="groups", expected=", ".join(game.players))
-    bits = {name: sum(1 << game.players.index(language) for language in group) for name, group in groups.items()}
-    W_LC = np.zeros((len(game.players), 2 ** len(game.players)))
-    m = len(groups)
-    for name, group in groups.items():
-        others = [bits[other] for other in groups if other != name]
-        for i, language in enumerate(group):
-            player = game.players.index(language)
-            rest = [1 << game.players.index(other) for j, other in enumerate(group) if j != i]
-            for outer in members(len(others)):
-                whole = sum(bit for bit, inside in zip(others, outer, strict=True) if inside)
-                outer_weight = factorial(outer.sum()) * factorial(m - outer.sum() - 1) / factorial(m)
-                for inner in members(len(rest)):
-                    part = whole | sum(bit for bit, inside in zip(rest, inner, strict=True) if inside)
-                    b, s = len(group), int(inner.sum())
-                    weight = outer_weight * factorial(s) * factorial(b - s - 1) / factorial(b)
-                    W_LC[player, part | 1 << player] += weight
-                    W_LC[player, part] -= weight
-    return game.values(W_LC, "Owen", groups={name: list(group) for name, group in groups.items()})

@@ -9,6 +9,7 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
+from glotmix.mixture.groups import Groups
 from glotmix.transfer.coalitions import Played, coalitions_in
 from glotmix.transfer.estimate import Payoff, SampledValues
 from glotmix.transfer.game import (
@@ -20,6 +21,7 @@ from glotmix.transfer.game import (
     game_from,
     present,
 )
+from glotmix.transfer.groups import owen_weights
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.noise import LEVEL, largest_error, noise_of
 from glotmix.transfer.shapley import exact
@@ -75,6 +77,7 @@ def estimated(
     seed: int = 0,
     prior: PriorAt | None = None,
     level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> TransferMatrix:
     """Shapley values from a table in which not every coalition was run.
 
@@ -88,9 +91,10 @@ def estimated(
         seed: of the permutations.
         prior: payoffs of a fitted law at the size of the runs, which take the curve's place (*law-adjusted* values).
         level: probability with which all intervals hold.
+        groups: groups that bargain as wholes: Owen values in place of Shapley values.
 
     Raises:
-        BadInput: fewer coalitions than languages, or (beyond ``MOST_MODELLED``) too few to tell all values.
+        BadInput: fewer coalitions than languages, or (beyond ``MOST_MODELLED``) too few to tell all values, or groups.
     """
     check_empty(empty_loss, measurements.targets)
     played = coalitions_in(measurements)
@@ -107,9 +111,19 @@ def estimated(
     notes |= {"coalitions": len(np.unique(inside_RL, axis=0)), "runs": len(inside_RL)}
     if n <= MOST_MODELLED:
         taken_T = None if weight_TR is None else (weight_TR > 0).sum(axis=1)
-        found = surrogate(inside_RL, payoff_RT, payoffs, noise_RT=_relative_noise(played), empty_runs_T=taken_T)
-        method = "Shapley, estimated from a model of the game" if prior is None else "Shapley, law-adjusted"
+        found = surrogate(
+            inside_RL,
+            payoff_RT,
+            payoffs,
+            noise_RT=_relative_noise(played),
+            empty_runs_T=taken_T,
+            W_LC=None if groups is None else owen_weights(players, groups),
+        )
+        kind = "Shapley" if groups is None else "Owen"
+        method = f"{kind}, estimated from a model of the game" if prior is None else f"{kind}, law-adjusted"
     else:
+        if groups is not None:
+            raise BadInput(f"Owen values of {n} sources", expected=f"at most {MOST_MODELLED}, or no groups")
         if not np.isfinite(payoff_RT).all():
             raise BadInput(
                 f"losses that are missing, among more than {MOST_MODELLED} languages", expected="all of them"

@@ -29,6 +29,7 @@ def surrogate(
     *,
     noise_RT: np.ndarray | None = None,
     empty_runs_T: np.ndarray | None = None,
+    W_LC: np.ndarray | None = None,
 ) -> SampledValues:
     """Exact values of a model of the game: a saturating curve, corrected by a Gaussian process on what it leaves over.
 
@@ -45,10 +46,11 @@ def surrogate(
             repeats this must not be: evidence takes a misfit where the target was absent for noise.
         empty_runs_T: of how many runs the loss of the empty coalition is a mean, whose noise then counts (taken as the
             noisiest run's); 0 where it was given.
+        W_LC: from payoffs by coalition number to the values wanted, [L, 2^n]; default Shapley values.
     """
     n = inside_RL.shape[1]
     every_CL = members(n)[1:]
-    W_LC = weights(n)[:, 1:]
+    W_LC = (weights(n) if W_LC is None else W_LC)[:, 1:]
     values, covariances, freedoms = [], [], []
     for t in range(payoff_RT.shape[1]):
         known_R = np.isfinite(payoff_RT[:, t])

@@ -15,6 +15,7 @@ from glotmix.report.frames.transfer import (
     certainty,
     clustered,
     finding,
+    group_of,
     method_in_words,
     pair_finding,
 )
@@ -171,6 +172,7 @@ def _draw(
         _families(canvas, evidence, matrix, grid)
     else:
         _names(canvas, targets, sources, grid, size)
+    _borders(canvas, matrix, grid)
     if outside := sum(1 for t in matrix.targets if t not in matrix.sources):
         canvas.line(8, bottom - outside * grid.row, left + L * cell, bottom - outside * grid.row, "divide")
     canvas.text(left, bottom + 18, naming.axes, "axis")
@@ -237,6 +239,21 @@ def _families(canvas: Canvas, evidence: Evidence, matrix: TransferMatrix, grid: 
         canvas.line(left, top + b, left + L * grid.cell, top + b, "group")
         if b - a >= 12:
             canvas.text(left - 11, top + (a + b) / 2 + 4, shortened(family, left - 16, 12), "label z12", anchor="end")
+
+
+def _borders(canvas: Canvas, matrix: TransferMatrix, grid: Grid) -> None:
+    """Lines between groups that were the players."""
+    group, (T, L) = group_of(matrix), matrix.value_TL.shape
+    inside = [t for t in matrix.targets if t in group]
+    for j in range(1, L) if group else ():
+        if group[matrix.sources[j - 1]] != group[matrix.sources[j]]:
+            canvas.line(
+                grid.left + j * grid.cell, grid.top, grid.left + j * grid.cell, grid.top + T * grid.row, "divide"
+            )
+    for i in range(1, len(inside)):
+        if group[inside[i - 1]] != group[inside[i]]:
+            y = grid.top + i * grid.row
+            canvas.line(grid.left, y, grid.left + L * grid.cell, y, "divide")
 
 
 def _runs(evidence: Evidence, names: Sequence[str], step: float) -> list[tuple[float, float, str]]:

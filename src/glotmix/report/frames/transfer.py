@@ -49,7 +49,7 @@ def clustered(matrix: TransferMatrix, about: Mapping[str, About] | None = None) 
     """The matrix with similar languages side by side; targets outside the mixture come last.
 
     Average linkage with optimal leaf ordering on the rows and columns of the scaled values. With many languages whose
-    families are known, families stay together (the largest first).
+    families are known, families stay together (the largest first), and so do groups that were players.
     """
     place = {source: i for i, source in enumerate(matrix.sources)}
     inside = [t for t in matrix.targets if t in place]
@@ -58,6 +58,9 @@ def clustered(matrix: TransferMatrix, about: Mapping[str, About] | None = None) 
         family = {s: about[s].family if s in about else "" for s in order}
         size = {f: sum(1 for s in order if family[s] == f) for f in family.values()}
         order.sort(key=lambda s: (-size[family[s]], family[s]))
+    if group := group_of(matrix):
+        place_of = {name: k for k, name in enumerate(dict.fromkeys(group.values()))}
+        order.sort(key=lambda s: place_of[group[s]])
     targets = [s for s in order if s in set(inside)] + [t for t in matrix.targets if t not in place]
     rows = [matrix.targets.index(t) for t in targets]
     columns = [place[s] for s in order]
@@ -77,6 +80,12 @@ def clustered(matrix: TransferMatrix, about: Mapping[str, About] | None = None) 
         matrix.method,
         matrix.notes,
     )
+
+
+def group_of(matrix: TransferMatrix) -> dict[str, str]:
+    """Source to its group, where groups were the players and these are their members; else nothing."""
+    groups = {one: name for name, inside in matrix.notes.get("groups", {}).items() for one in inside}
+    return groups if set(matrix.sources) <= groups.keys() else {}
 
 
 def _order(matrix: TransferMatrix, sources: list[str]) -> list[str]:

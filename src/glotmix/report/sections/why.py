@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from glotmix.report.components import figure, panels
-from glotmix.report.evidence import Evidence
+from glotmix.report.evidence import INSIDE, Evidence
 from glotmix.report.explorer import explorer_data
 from glotmix.report.figures.heatmap import heat_map, interaction_map
 from glotmix.report.figures.panels import waterfalls
 from glotmix.report.figures.trade import front_figure
 from glotmix.report.frames.cautions import Caution, cautions
 from glotmix.report.html import Html, data, el, formula, join
+from glotmix.wording import listed
 
 SIGNS = {"serious": ("!", "Serious"), "look": ("?", "Worth a look"), "fine": ("✓", "Checked")}
 
@@ -20,10 +21,13 @@ def why(evidence: Evidence) -> Html:
     if not evidence.transfer:
         return pairs or Html("")
     several = len(evidence.transfer) > 1
-    maps = [
-        join(el("h3", lens) if several else None, figure(heat_map(evidence, lens, f"transfer-{i}")))
-        for i, lens in enumerate(evidence.transfer)
-    ]
+    maps = []
+    for i, lens in enumerate(evidence.transfer):
+        drawn = figure(heat_map(evidence, lens, f"transfer-{i}"))
+        folded = lens == INSIDE and several  # unfolds what is above it
+        maps.append(
+            el("details", el("summary", lens), drawn) if folded else join(el("h3", lens) if several else None, drawn)
+        )
     lens, matrix = next(iter(evidence.transfer.items()))
     return join(
         *maps,
@@ -66,6 +70,9 @@ def explore(evidence: Evidence) -> Html:
             "page: ",
             formula(value["law"]["formula"]),
         ),
+        el("p", f"The study kept the shares inside {listed(kept)} as they were; here they are free to move.")
+        if evidence.advice is not None and (kept := evidence.advice.kept)
+        else None,
         el("div", el("noscript", el("p", "The explorer needs JavaScript.")), id="explorer"),
         data(value, "explorer-data"),
         front,

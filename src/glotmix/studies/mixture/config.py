@@ -71,6 +71,17 @@ def _members(group: Any, field: str, known: Sequence[str]) -> Any:
     return {**group, "languages": list(_resolved(dict.fromkeys(map(str, group["languages"])), field, known))}
 
 
+def _groups_told(data: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Groups that the sources of a file name, and their members that are in the mixture."""
+    found: dict[str, list[str]] = {}
+    corpus, outside = data.get("corpus"), list(map(str, data.get("outside") or []))
+    for name, one in ((corpus.get("sources") or {}) if isinstance(corpus, dict) else {}).items():
+        group = one.get("group") if isinstance(one, dict) else one.group if isinstance(one, CorpusSource) else None
+        if group and name not in outside:
+            found.setdefault(str(group).strip(), []).append(name)
+    return found
+
+
 def _with_sources(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The file with what ``sources`` describes in the section ``corpus``, where it is kept, and the names among the
     languages; and these names."""
@@ -158,6 +169,11 @@ class StudyConfig(Section):
                 }
         limits = data.get("optimize")
         if isinstance(limits, dict) and isinstance(groups := limits.get("groups"), dict):
+            own = _groups_told(data)
+            groups = {
+                name: {"languages": own[name], **group} if isinstance(group, dict) and name in own else group
+                for name, group in groups.items()
+            }
             named = {name: _members(group, f"optimize.groups.{name}", known) for name, group in groups.items()}
             data["optimize"] = {**limits, "groups": named}
         return data
@@ -170,11 +186,26 @@ class StudyConfig(Section):
                 raise ValueError(f"language {name} is listed twice (languages and outside together)")
         if twins := named_twice(names):
             raise ValueError(f"sources: {' and '.join(twins)} are one name")
+        for name, one in self.corpus.described.items():
+            if one.group in names and one.group != name:
+                raise ValueError(f"sources.{name}.group: {one.group} is a source itself; give the group another name")
         for field in ("floors", "ceilings", "current"):
             for name in getattr(self.optimize, field):
                 if name not in self.languages:
                     raise ValueError(f"optimize.{field}: {name} is none of the languages whose share is sought")
         return self
+
+    @property
+    def groups(self) -> dict[str, tuple[str, ...]] | None:
+        """Groups of sources that are the game's players; None where every source is one. A source without the group,
+        language or family that is asked for is a group of its own."""
+        if (by := self.design.players) == "sources":
+            return None
+        found: dict[str, tuple[str, ...]] = {}
+        for name in self.languages:
+            group = self.corpus.grouped(name, by) or name
+            found[group] = (*found.get(group, ()), name)
+        return found
 
 
 def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> StudyConfig:

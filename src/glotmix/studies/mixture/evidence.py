@@ -15,6 +15,7 @@ from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.turning import turning_of
 from glotmix.report.evidence import (
+    INSIDE,
     About,
     Advice,
     CorpusRow,
@@ -61,7 +62,9 @@ class Findings:
     measurements: Measurements
     """All complete runs, those of the closed loop among them."""
     transfer: TransferMatrix | None
-    """Shapley values, when every coalition was run."""
+    """Shapley values, or Owen values where groups play."""
+    between: TransferMatrix | None
+    """Shapley values of groups for groups, where these are the players."""
     judgement: Judgement
     """The laws and what they are worth."""
     optimum: Optimum
@@ -84,7 +87,7 @@ def evidence_of(found: Findings) -> Evidence:
         measurements=found.measurements,
         runs=_runs(found),
         census=_census(found),
-        transfer={} if found.transfer is None else {"Shapley values": found.transfer},
+        transfer=_transfer(found),
         interactions=_interactions(found),
         front=_front(found),
         held_out=held_out_of(found.judgement.held_out or found.judgement.crossed),
@@ -129,10 +132,18 @@ def _runs(found: Findings) -> tuple[RunRow, ...]:
     return tuple(rows)
 
 
+def _transfer(found: Findings) -> dict[str, TransferMatrix]:
+    """Lens to matrix: with groups as players theirs first, then what is inside."""
+    if found.between is None:
+        return {} if found.transfer is None else {"Shapley values": found.transfer}
+    inside = {} if found.transfer is None else {INSIDE: found.transfer}
+    return {"Shapley values between groups": found.between, **inside}
+
+
 def _interactions(found: Findings) -> Interactions | None:
     """Of the coalition game, where every coalition was run."""
     study, config = found.study, found.study.config
-    if config.design.coalitions != "all" or len(config.languages) < 2:
+    if config.design.coalitions != "all" or len(config.languages) < 2 or config.groups is not None:
         return None
     if found.transfer is None or not found.transfer.method.startswith("exact"):
         return None

@@ -66,6 +66,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
         runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
     measurements = study.measure(runs, spec, failed)
     transfer = study.transfer(measurements, store)
+    between = study.between(measurements, transfer, store)
     judgement = study.laws(measurements, transfer)
     shown = judgement.held_out or judgement.crossed
     say(
@@ -82,7 +83,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
                 raise
     exports = export_all(study, store, optimum.mixture)
     seconds = _seconds(study, time.monotonic() - began if train else 0.0)
-    return Findings(study, store, census, measurements, transfer, judgement, optimum, loop, exports, seconds)
+    return Findings(study, store, census, measurements, transfer, between, judgement, optimum, loop, exports, seconds)
 
 
 def _seconds(study: MixtureStudy, now: float) -> float:

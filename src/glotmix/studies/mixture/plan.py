@@ -31,6 +31,15 @@ def plan(
     D, least = config.proxy.tokens, SMALLEST_SHARE_SEQUENCES * config.proxy.context / config.proxy.tokens
     most, tokens = config.design.passes, config.target.tokens or D
     caps = None if most is None or unique is None else {name: most * unique[name] / tokens for name in config.languages}
-    design, languages = config.design, config.languages
-    found = design_of(design, languages, natural, D, seed=config.seed, least=least, sizes=sizes, caps=caps)
+    found = design_of(
+        config.design,
+        config.languages,
+        natural,
+        D,
+        seed=config.seed,
+        least=least,
+        sizes=sizes,
+        caps=caps,
+        groups=config.groups,
+    )
     return list(found.runs)

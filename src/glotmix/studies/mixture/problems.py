@@ -14,7 +14,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
-from glotmix.optimize.passes import least_passes, rounded_down, rounded_up
+from glotmix.optimize.passes import least_passes
 from glotmix.proxy.config import ProxyConfig
 from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig

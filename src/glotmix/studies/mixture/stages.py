@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,15 @@ from glotmix.laws import find_law
 from glotmix.laws.repetition import OF_REPETITION
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.groups import Groups, coalitions_of_groups
 from glotmix.optimize.passes import Passes, passes_for
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.training import Training, on_rung, sized
 from glotmix.tokens.store import TokenStore
-from glotmix.transfer.game import game_from
+from glotmix.transfer.game import Game, game_from
+from glotmix.transfer.groups import between, by_group, folded, owen, summed
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import estimated
 from glotmix.transfer.shapley import exact
@@ -81,22 +83,24 @@ class MixtureStudy(Training):
         return {target: store.uniform_bits_per_byte(target) for target in targets}
 
     def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
-        """Shapley values of every coalition game: exact from all coalitions, estimated from some, None without any.
-
-        Raises:
-            BadInput: too few coalitions to estimate them from.
-        """
-        kind = self.config.design.coalitions
-        if kind == "none":
+        """Shapley values of every coalition game, Owen values where groups play it: exact from all coalitions,
+        estimated from some, None without any, or where only groups have values."""
+        kind, groups = self.config.design.coalitions, self.config.groups
+        if kind in ("none", "between"):
             return None
         played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
         try:
-            matrix = exact(game_from(played, empty)) if kind == "all" else estimated(played, empty, self.config.seed)
+            if kind == "sampled":
+                matrix = estimated(played, empty, self.config.seed, groups=groups)
+            elif groups is None:
+                matrix = exact(game_from(played, empty))
+            else:
+                matrix = owen(self._game_of_groups(played, empty, groups), groups)
         except BadInput as error:  # a coalition that failed, or has not come back
-            if kind != "all":
+            if kind == "sampled":
                 raise
             self.narrator.say(f"  Shapley values are estimated: {error.message}")
-            matrix = estimated(played, empty, self.config.seed)
+            matrix = estimated(played, empty, self.config.seed, groups=groups)
         notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
         matrix = TransferMatrix(
             matrix.targets,
@@ -110,6 +114,30 @@ class MixtureStudy(Training):
         )
         write_json(self.directory / "transfer.json", matrix.to_json())
         return matrix
+
+    def between(
+        self, measurements: Measurements, transfer: TransferMatrix | None, store: TokenStore
+    ) -> TransferMatrix | None:
+        """Shapley values of groups for groups, where these are the players; None where sources are, or nothing is
+        known. Those of groups for single targets are written to ``transfer_between.json``."""
+        groups = self.config.groups
+        if groups is None or self.config.design.coalitions == "none":
+            return None
+        played, empty = measurements.with_role("coalition", "anchor"), self.empty_loss(store)
+        if self.config.design.coalitions == "between":
+            matrix = exact(game_from(by_group(played, groups), empty))
+        elif self.config.design.coalitions == "all":
+            matrix = between(self._game_of_groups(played, empty, groups), groups)
+        else:
+            assert transfer is not None
+            matrix = summed(transfer, groups)
+        write_json(self.directory / "transfer_between.json", matrix.to_json())
+        return folded(matrix, groups)
+
+    def _game_of_groups(self, played: Measurements, empty: Mapping[str, float], groups: Groups) -> Game:
+        """The game on the coalitions that were planned: whole groups with parts of one more."""
+        needed = coalitions_of_groups(played.languages, groups)
+        return game_from(played, empty, np.array([[name in one for name in played.languages] for one in needed]))
 
     def laws(self, measurements: Measurements, transfer: TransferMatrix | None) -> Judgement:
         """Judge every law, choose one, and fit all of them to all runs.
@@ -170,7 +198,8 @@ class MixtureStudy(Training):
         if transfer is None:
             return None
         empty = transfer.notes["empty_loss"]
-        return lambda runs: estimated(runs.with_role("coalition", "anchor"), empty, self.config.seed)
+        seed, groups = self.config.seed, self.config.groups
+        return lambda runs: estimated(runs.with_role("coalition", "anchor"), empty, seed, groups=groups)
 
     def noise(self, measurements: Measurements) -> dict[str, float]:
         """Standard deviation of each target's loss between seeds of one mixture, pooled over repeated mixtures."""
