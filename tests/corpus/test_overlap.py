@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from glotmix.corpus import overlap
 from glotmix.corpus.config import CorpusConfig
-from glotmix.corpus.overlap import held_out_elsewhere, shared_texts
+from glotmix.corpus.overlap import TextOverlap, held_out_elsewhere, leaks_of, shared_texts
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, split_documents
 from glotmix.tokens import joining
@@ -37,6 +37,33 @@ def test_counts_are_those_of_sets(found):
     for name in sets:
         others = set().union(*(sets[other] for other in sets if other != name))
         assert set(elsewhere[name].tolist()) == others
+
+
+@given(HASHES, HASHES)
+def test_leaks_are_those_of_sets(trained, measured):
+    names = sorted({*trained, *measured})
+    held = {name: np.array(measured.get(name, []), dtype=np.uint64) for name in names}
+    every = {name: np.append(held[name], np.array(trained.get(name, []), dtype=np.uint64)) for name in names}
+    counts, leaks = leaks_of(every, held)
+    sets = {
+        name: (set(trained.get(name, [])) - set(measured.get(name, [])), set(measured.get(name, []))) for name in names
+    }
+    wanted = {
+        one: {
+            other: len(sets[one][1] & sets[other][0])
+            for other in names
+            if other != one and sets[one][1] & sets[other][0]
+        }
+        for one in names
+    }
+    assert leaks == {name: row for name, row in wanted.items() if row}
+    assert counts == {name: len(own) for name, (_, own) in sets.items()}
+
+
+def test_what_there_is_nothing_of_is_not_written():
+    assert set(TextOverlap({"a": 1}, {}, {}).to_json()) == {"texts", "shared", "left_out"}
+    told = TextOverlap({"a": 1}, {}, {}, {"a": 3}, {"a": {"b": 2}})
+    assert TextOverlap.from_json(told.to_json()) == told
 
 
 def test_a_large_corpus_is_compared_by_its_lowest_hashes(monkeypatch):
@@ -88,6 +115,10 @@ def test_a_store_leaves_them_out_and_counts_them(corpus, tmp_path, part_bytes, m
     assert not train & {text for _, side, text in texts if side == "held_out"}
     assert store.overlap.shared == {"spa_Latn": {"glg_Latn": 150}, "glg_Latn": {"spa_Latn": 150}}
     assert store.overlap.left_out.keys() == {"spa_Latn", "glg_Latn"}
+    leaks = store.overlap.leaks
+    assert {name: leaks[other][name] for name, other in (("spa_Latn", "glg_Latn"), ("glg_Latn", "spa_Latn"))} == dict(
+        store.overlap.left_out
+    )
     for name in LANGUAGES:
         tally = store.reading(name)
         counts = {side: store.totals(name, side)["documents"] for side in ("train", "held_out")}
@@ -99,3 +130,5 @@ def test_a_store_leaves_them_out_and_counts_them(corpus, tmp_path, part_bytes, m
     notes = "\n".join(take_census(store).notes())
     assert "50.0% of the texts of spa_Latn stand in glg_Latn" in notes
     assert f"spa_Latn: {store.overlap.left_out['spa_Latn']} training documents are left out" in notes
+    held, there = store.overlap.held_out["glg_Latn"], leaks["glg_Latn"]["spa_Latn"]
+    assert f"of the {held} held-out documents of glg_Latn {there} stood in the training text of spa_Latn" in notes

@@ -11,6 +11,7 @@ from glotmix.corpus.overlap import TextOverlap
 from glotmix.errors import BadInput
 from glotmix.notebook import Shown
 from glotmix.tables import by_group
+from glotmix.wording import listed
 
 if TYPE_CHECKING:
     import polars as pl
@@ -183,6 +184,8 @@ class Census(Shown):
         found: list[RenderableType] = [self.table(), *self._tokenizer_tables(), *self._reading_tables()]
         if self.overlap is not None and self.overlap.shared:
             found += overlap_tables(self.overlap)
+        for how, leaks in _leaks_of(self.overlap):
+            found += leaks_tables(self.overlap, how, leaks)
         return [*found, *self.notes()]
 
     def _names(self) -> list[str]:
@@ -229,6 +232,11 @@ class Census(Shown):
                 found.append(
                     f"{language}: {count:,} training documents are left out, as another language holds their text out"
                 )
+            for name, leaks in _leaks_of(self.overlap):
+                for language, row in leaks.items():
+                    held = self.overlap.held_out[language]
+                    others = [f"{n:,} stood {name}in the training text of {other}" for other, n in _largest_first(row)]
+                    found.append(f"of the {held:,} held-out documents of {language} {listed(others)}")
             if (largest := self.overlap.largest()) is not None and largest[0] > SHARED_FROM:
                 share, one, other = largest
                 found.append(
@@ -267,6 +275,27 @@ def overlap_tables(overlap: TextOverlap) -> list[Table]:
     )
     more = f", the first {len(most)} of {len(shares)} pairs" if len(shares) > len(most) else ""
     return by_group(f"Texts that stand in two languages{more}", [one for _, one, _ in most], columns)
+
+
+def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda one: -one[1])
+
+
+def _leaks_of(overlap: TextOverlap | None) -> list[tuple[str, Mapping[str, Mapping[str, int]]]]:
+    """How alike the texts are, in words, and the matrix."""
+    found = [] if overlap is None else [("", overlap.leaks), ("nearly ", overlap.near)]
+    return [(name, leaks) for name, leaks in found if leaks]
+
+
+def leaks_tables(overlap: TextOverlap, how: str, leaks: Mapping[str, Mapping[str, int]]) -> list[Table]:
+    """Held-out documents that stood in a training text, which they were left out of; the most first."""
+    pairs = sorted(((count, one, other) for one, row in leaks.items() for other, count in row.items()), reverse=True)
+    columns = (
+        ("held out", [f"{overlap.held_out[one]:,}" for _, one, _ in pairs]),
+        ("stood in", [other for _, _, other in pairs]),
+        ("and were left out there", [f"{count:,}" for count, _, _ in pairs]),
+    )
+    return by_group(f"Held-out text found {how}in training text", [one for _, one, _ in pairs], columns)
 
 
 def reasons(left_out: Sequence[Sequence[tuple[str, int]]]) -> list[tuple[str, list[str]]]:

@@ -109,6 +109,9 @@ class CorpusConfig(Section):
     """Encoding of text files without a byte order mark (``cp1252``, ``gbk``); default UTF-8."""
     held_out: float = Field(0.05, gt=0, lt=0.5)
     """Share of documents, chosen by a hash of their id, that is measured on and never trained on."""
+    near_duplicates: float | None = Field(None, gt=0, le=1)
+    """Leave out training documents that have at least this share of their runs of words in common with a held-out one
+    of any source (MinHash; extra ``near``); 0.7 is usual. Default: texts that are the same alone."""
     drop_untranslated: bool = True
     """Man pages: leave out paragraphs that were left in English."""
     seed: int = 0

@@ -8,7 +8,7 @@ documents whose text another language holds out are left out, and what else is s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ class TextOverlap:
     """Language → other language → distinct texts that stand in both; pairs without any are left out."""
     left_out: Mapping[str, int]
     """Language → training documents that are left out, as another language holds their text out."""
+    held_out: Mapping[str, int] = field(default_factory=dict)
+    """Language → distinct texts that it holds out, of those languages that have some in ``leaks``."""
+    leaks: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Language → other language → held-out texts of the first that stood in the training text of the second, and were
+    left out there; pairs without any are left out."""
+    near: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The same of texts that are nearly the same, where these were looked for; a language may be its own other."""
 
     def share(self, language: str, other: str) -> float:
         """Share of a language's texts that stand in another one too."""
@@ -38,13 +45,15 @@ class TextOverlap:
         return max(pairs, default=None)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON value."""
-        return asdict(self)
+        """A JSON value; what there is nothing of is left out."""
+        found = asdict(self)
+        return {key: value for key, value in found.items() if value or key not in ("held_out", "leaks", "near")}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> TextOverlap:
         """What :meth:`to_json` gave."""
-        return cls(value["texts"], value["shared"], value["left_out"])
+        leaks = (value.get("held_out", {}), value.get("leaks", {}), value.get("near", {}))
+        return cls(value["texts"], value["shared"], value["left_out"], *leaks)
 
 
 def shared_texts(hashes: Mapping[str, np.ndarray]) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
@@ -76,6 +85,32 @@ def shared_texts(hashes: Mapping[str, np.ndarray]) -> tuple[dict[str, int], dict
                 if other != one:
                     row[other] = row.get(other, 0) + scale
     return {name: len(distinct[name]) * scale for name in names}, shared
+
+
+def leaks_of(
+    texts: Mapping[str, np.ndarray], held_out: Mapping[str, np.ndarray]
+) -> tuple[dict[str, int], dict[str, dict[str, int]]]:
+    """Held-out texts that stand in another language's training text.
+
+    Args:
+        texts: language to 64-bit hashes of all its texts, [n].
+        held_out: the same of those that it holds out, [m].
+
+    Returns:
+        Language to texts held out; language to other language to count.
+    """
+    measured = {name: np.unique(hash_N) for name, hash_N in held_out.items()}
+    every_N = np.unique(np.concatenate([*measured.values(), np.empty(0, np.uint64)]))
+    trained = {}
+    for name, hash_N in texts.items():
+        candidates = np.unique(hash_N[np.isin(hash_N, every_N)])
+        trained[name] = np.setdiff1d(candidates, measured[name], assume_unique=True)
+    leaks: dict[str, dict[str, int]] = {}
+    for name, own in measured.items():
+        for other, there in trained.items():
+            if name != other and (count := len(np.intersect1d(own, there, assume_unique=True))):
+                leaks.setdefault(name, {})[other] = count
+    return {name: len(own) for name, own in measured.items()}, leaks
 
 
 def held_out_elsewhere(held_out: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

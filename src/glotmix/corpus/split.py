@@ -19,6 +19,7 @@ from glotmix.reading.tally import ReadTally
 Side = Literal["train", "held_out"]
 SAME_TEXT = "the same text as another one"
 HELD_OUT_ELSEWHERE = "held out in another language"
+NEARLY_HELD_OUT = "nearly the same as a held-out text"
 
 
 def hash64(text: str) -> int:

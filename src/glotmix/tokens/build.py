@@ -10,7 +10,7 @@ from typing import Any
 
 from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.corpus.document import Document
-from glotmix.corpus.overlap import TextOverlap, held_out_elsewhere, shared_texts
+from glotmix.corpus.overlap import TextOverlap, held_out_elsewhere, leaks_of, shared_texts
 from glotmix.corpus.readers.reader import Reader, remarks
 from glotmix.corpus.sample import LowestHashes
 from glotmix.corpus.split import HELD_OUT_ELSEWHERE, hashed_documents
@@ -20,7 +20,7 @@ from glotmix.reading.tally import ReadTally
 from glotmix.tokens.balance import balanced_tokenizer
 from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.fidelity import check_fidelity, fidelity
-from glotmix.tokens.joining import hashes_of, join
+from glotmix.tokens.joining import hashes_of, join, nearly_held_out
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.pieces import TALLY, Piece, TokenizeSpec, plan_pieces, write_piece
 from glotmix.tokens.store import KIND, SUMMARY, TokenStore
@@ -82,7 +82,7 @@ def build_store(
         "tokens": tokens_config.model_dump(),
         "tokenizer": given.fingerprint if given else "train",
         "held_out": held_out,
-    }
+    } | ({} if reader.config.near_duplicates is None else {"near_duplicates": reader.config.near_duplicates})
     if open_artifact(directory, KIND, made_from) is not None:
         return open_store(directory, verify=True)
     folder = directory.with_name(f"{directory.name}.pieces")
@@ -116,19 +116,27 @@ def build_store(
             summary["tags"] = tags
         own = {name: [piece.directory for piece in pieces if piece.language == name] for name in languages}
         hashes = {name: hashes_of(places) for name, places in own.items()}
-        elsewhere = held_out_elsewhere({name: held_N for name, (_, held_N) in hashes.items()})
-        texts, shared = shared_texts({name: hash_N for name, (hash_N, _) in hashes.items()})
-        del hashes
+        held = {name: held_N for name, (_, held_N) in hashes.items()}
+        every = {name: hash_N for name, (hash_N, _) in hashes.items()}
+        elsewhere = held_out_elsewhere(held)
+        (texts, shared), (counts, leaks) = shared_texts(every), leaks_of(every, held)
+        del hashes, held, every
+        near = None if (share := reader.config.near_duplicates) is None else nearly_held_out(own, share)
         reading, problems = {}, []
         for language, places in own.items():
             tally = _tallied(places)
-            totals = join(part, language, places, tokens_config.held_out_tokens, dtype, elsewhere.pop(language), tally)
+            alike = None if near is None else near.rows[language]
+            most = tokens_config.held_out_tokens
+            totals = join(part, language, places, most, dtype, elsewhere.pop(language), tally, alike)
             problems += _too_little(language, totals, min_tokens, held_out)
             summary["languages"][language], reading[language] = totals, tally
         if problems:
             raise problems[0] if len(problems) == 1 else Problems(problems)
         left_out = {name: tally.left_out[HELD_OUT_ELSEWHERE] for name, tally in reading.items()}
-        summary["overlap"] = TextOverlap(texts, shared, {name: n for name, n in left_out.items() if n}).to_json()
+        left_out = {name: n for name, n in left_out.items() if n}
+        found = {} if near is None else near.leaks
+        counts = counts if leaks or found else {}
+        summary["overlap"] = TextOverlap(texts, shared, left_out, counts, leaks, found).to_json()
         summary["remarks"] = list(remarks(reader))
         summary["reading"] = {name: tally.to_json() for name, tally in reading.items()}
         summary["fidelity"] = {name: asdict(one) for name, one in kept.items()}

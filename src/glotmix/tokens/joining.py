@@ -6,7 +6,7 @@ out; the held-out documents are those with the lowest hashes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from glotmix.corpus.split import HELD_OUT_ELSEWHERE, SAME_TEXT
+from glotmix.corpus.near import NearHeldOut, near_held_out
+from glotmix.corpus.split import HELD_OUT_ELSEWHERE, NEARLY_HELD_OUT, SAME_TEXT
 from glotmix.reading.tally import ReadTally
 from glotmix.source import file_stem
 
@@ -36,6 +37,7 @@ def join(
     dtype: str,
     elsewhere: np.ndarray,
     tally: ReadTally,
+    near: Sequence[np.ndarray] | None = None,
 ) -> dict[str, dict[str, int]]:
     """Write ``<language>.<side>.bin`` and ``.parquet`` of both sides from the pieces of a language; their totals.
 
@@ -47,11 +49,12 @@ def join(
         dtype: type of the ids.
         elsewhere: hashes of texts that another language holds out, sorted: no training text is one of them.
         tally: counts what the language's pieces read; what is left out here is counted out.
+        near: for every piece, which training documents are nearly a held-out text, booleans; None for none.
 
     Memory grows by 8 bytes a document, and by some 24 more where there are several pieces.
     """
     width = np.dtype(dtype).itemsize
-    kept = _kept(pieces, elsewhere, tally)
+    kept = _kept(pieces, elsewhere, tally, near)
     lowest = _Lowest(held_out_tokens)
     totals = {"train": dict.fromkeys(("documents", "tokens", "bytes", "words"), 0)}
     stem = folder / f"{file_stem(language)}.train"
@@ -81,7 +84,40 @@ def hashes_of(pieces: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
     return hash_N, hash_N[held_N]
 
 
-def _kept(pieces: Sequence[Path], elsewhere: np.ndarray, tally: ReadTally) -> list[np.ndarray]:
+def nearly_held_out(pieces: Mapping[str, Sequence[Path]], threshold: float) -> NearHeldOut:
+    """Training documents of any language that are nearly a held-out one of any.
+
+    Args:
+        pieces: language to the directories of its pieces, in order.
+        threshold: ``corpus.near_duplicates``.
+    """
+    held = {name: [_column(piece, "held_out").astype(bool) for piece in own] for name, own in pieces.items()}
+    measured = {
+        name: (
+            one
+            for piece, held_N in zip(own, held[name], strict=True)
+            for one, is_held in zip(_signatures(piece), held_N.tolist(), strict=True)
+            if is_held
+        )
+        for name, own in pieces.items()
+    }
+    parts = {
+        name: [(~held_N, _signatures(piece)) for piece, held_N in zip(own, held[name], strict=True)]
+        for name, own in pieces.items()
+    }
+    return near_held_out(measured, parts, threshold)
+
+
+def _signatures(piece: Path) -> Iterator[np.ndarray]:
+    with pq.ParquetFile(piece / "documents.parquet") as documents:
+        for batch in documents.iter_batches(1024, columns=["signature"]):
+            for raw in batch["signature"].to_pylist():
+                yield np.frombuffer(raw, dtype="<u4")
+
+
+def _kept(
+    pieces: Sequence[Path], elsewhere: np.ndarray, tally: ReadTally, near: Sequence[np.ndarray] | None
+) -> list[np.ndarray]:
     """For every piece, which of its documents stay."""
     hashes = [_column(piece, "text_hash") for piece in pieces]
     kept = _first_of_equals(hashes)
@@ -93,6 +129,10 @@ def _kept(pieces: Sequence[Path], elsewhere: np.ndarray, tally: ReadTally) -> li
             tally.drop(int(bytes_N[~keep_N].sum()), SAME_TEXT, int((~keep_N).sum()))
             tally.drop(int(bytes_N[leak_N].sum()), HELD_OUT_ELSEWHERE, int(leak_N.sum()))
         keep_N &= ~leak_N
+    for piece, keep_N, near_N in zip(pieces, kept, near or (), strict=near is not None):
+        near_N = near_N & keep_N
+        tally.drop(int(_column(piece, "bytes")[near_N].sum()), NEARLY_HELD_OUT, int(near_N.sum()))
+        keep_N &= ~near_N
     return kept
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
+from glotmix.corpus.near import signature
 from glotmix.corpus.readers.reader import Part, Reader, open_reader
 from glotmix.corpus.split import Side, hash64, hashed_documents
 from glotmix.corpus.words import count_words
@@ -47,7 +48,9 @@ _ROWS = pa.schema(
         *[(name, pa.int64()) for name in ("length", "bytes", "words")],
     ]
 )
-"""Columns of a piece's index: one row per document, in the order in which they were read."""
+"""Columns of a piece's index: one row per document, in the order in which they were read; where near-duplicates are
+looked for, ``SIGNATURE`` too."""
+SIGNATURE = pa.field("signature", pa.binary())
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,8 @@ def write_piece(
     if piece.is_complete():
         return
     total = reader.bytes_wanted(piece.language) if piece.part is None else None
+    signed = reader.config.near_duplicates is not None
+    rows = _ROWS.append(SIGNATURE) if signed else _ROWS
     with creating(piece.directory, KIND, piece.made_from) as folder:
         tally = ReadTally()
         documents = hashed_documents(reader, piece.language, held_out, piece.part, tally)
@@ -142,25 +147,26 @@ def write_piece(
         with (
             open(folder / "train.bin", "wb") as train,
             open(folder / "held_out.bin", "wb") as measured,
-            pq.ParquetWriter(folder / "documents.parquet", _ROWS) as index,
+            pq.ParquetWriter(folder / "documents.parquet", rows) as index,
         ):
             sides: dict[Side, BinaryIO] = {"train": train, "held_out": measured}
             while batch := list(islice(encoded, INDEX_ROWS)):
                 for _, side, _, tokens in batch:
                     _append(sides[side], np.array([*tokens, tokenizer.end_of_document], dtype=dtype))
-                index.write_table(pa.Table.from_pylist([_row(*one) for one in batch], schema=_ROWS))
+                index.write_table(pa.Table.from_pylist([_row(*one, signed) for one in batch], schema=rows))
         write_json(folder / TALLY, tally.to_json())
 
 
-def _row(document: Document, side: Side, text_hash: int, tokens: list[int]) -> dict[str, Any]:
-    return {
+def _row(document: Document, side: Side, text_hash: int, tokens: list[int], signed: bool) -> dict[str, Any]:
+    text, language = document.text, document.language
+    return ({"signature": signature(text, language).astype("<u4").tobytes()} if signed else {}) | {
         "id": document.id,
         "text_hash": text_hash,
         "id_hash": hash64(document.id),
         "held_out": side == "held_out",
         "length": len(tokens) + 1,
         "bytes": document.bytes,
-        "words": count_words(document.text, document.language),
+        "words": count_words(text, language),
     }
 
 
