@@ -113,7 +113,7 @@ class Census(Shown):
                 **{
                     **asdict(row),
                     "share": (p := mixture.get(row.language, 0.0)),
-                    "epochs": p * budget / row.unique_tokens,
+                    "epochs": p * budget / row.unique_tokens if row.unique_tokens else None,
                 }
             )
             for row in self.rows

@@ -47,8 +47,12 @@ class CorpusSource(Section):
     """Encoding of text files without a byte order mark."""
     errors: Literal["strict", "replace"] | None = None
     """What to do with bytes that are not text."""
+    prompt_field: str | None = None
+    """Of a target: field with what comes before the text, which is then measured given it."""
     seed: int | None = None
     """Seed of the embedded corpus."""
+    measured: Literal["part", "all"] = "part"
+    """``all`` for a target, of which nothing is trained on; else the share ``held_out``."""
     tokens: float | None = Field(None, gt=0)
     """Unique tokens U of it that the target run has, where what is read here is only a sample."""
     tokens_per_document: float | None = Field(None, gt=0)
@@ -95,6 +99,8 @@ class CorpusConfig(Section):
     language_field: str | None = None
     """Field or column with the language, when one file holds several: a tag in any spelling, an English name, or a list
     of one. Rows without one, or labelled ``und`` and the like, are left out and counted."""
+    prompt_field: str | None = None
+    """Field or column with what comes before the text and is not measured; only targets have one."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Label to the language it means, where it is not a language's name or tag; ``und`` leaves its rows out."""
     id_field: str | None = None
@@ -161,6 +167,11 @@ class CorpusConfig(Section):
         told = {self.named(name): one if isinstance(one, str) else one.path for name, one in self.sources.items()}
         return {name: place for name, place in told.items() if place is not None}
 
+    def is_target(self, name: str) -> bool:
+        """Whether all of a source is measured, and nothing trained on."""
+        source = self.described.get(name)
+        return source is not None and source.measured == "all"
+
     def has_place(self, name: str) -> bool:
         """Whether a source says itself where it lies, and is not looked for in ``path``."""
         source = self.described.get(name)
@@ -189,7 +200,7 @@ class CorpusConfig(Section):
         return self.model_copy(update={**own, "sources": sources})
 
 
-_READING = ("reader", "text_field", "language_field", "id_field", "split", "encoding", "errors", "seed")
+_READING = ("reader", "text_field", "prompt_field", "language_field", "id_field", "split", "encoding", "errors", "seed")
 """Fields of a source that stand in place of the corpus's own."""
 
 

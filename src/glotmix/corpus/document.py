@@ -19,6 +19,8 @@ class Document(Brief):
     """Tag of its language ("swh_Latn")."""
     place: str
     """Where it was read, for messages: "es/news.jsonl:17"."""
+    prompt: str = ""
+    """What comes before the text and is not measured, in targets that have prompts."""
 
     @property
     def bytes(self) -> int:

@@ -65,10 +65,11 @@ def hashed_documents(
     those of other parts and of other languages are later, when all are known."""
     seen, tally = HashSet(), ReadTally() if tally is None else tally
     for document in reader.documents(language, part, tally):
-        if not seen.add(hash := hash64(document.text)):
+        if not seen.add(hash := hash64(document.prompt + document.text)):
             tally.drop(document.bytes, SAME_TEXT)
         else:
-            yield document, "held_out" if is_held_out(document.id, held_out) else "train", hash
+            measured = reader.config.is_target(language) or is_held_out(document.id, held_out)
+            yield document, "held_out" if measured else "train", hash
 
 
 class HashSet:

@@ -130,6 +130,7 @@ def too_little(training: TrainedBy, counted: Mapping[str, Counted]) -> list[BadI
     """Languages with too little text to fill one sequence, on either side; one value that would do for all."""
     least = training.proxy.context + 1
     found = []
+    counted = {name: one for name, one in counted.items() if not training.corpus.is_target(name)}
     short = {name: one for name, one in counted.items() if one.train < least}
     if short:
         most = min(one.train for one in short.values()) - 1

@@ -114,6 +114,8 @@ def build_store(
         }
         if (tags := {name: reader.config.tag(name) for name in languages}) != {name: name for name in languages}:
             summary["tags"] = tags
+        if targets := [name for name in languages if reader.config.is_target(name)]:
+            summary["targets"] = targets
         own = {name: [piece.directory for piece in pieces if piece.language == name] for name in languages}
         hashes = {name: hashes_of(places) for name, places in own.items()}
         held = {name: held_N for name, (_, held_N) in hashes.items()}
@@ -128,7 +130,10 @@ def build_store(
             alike = None if near is None else near.rows[language]
             most = tokens_config.held_out_tokens
             totals = join(part, language, places, most, dtype, elsewhere.pop(language), tally, alike)
-            problems += _too_little(language, totals, min_tokens, held_out)
+            if reader.config.is_target(language):
+                problems += _no_target(language, totals)
+            else:
+                problems += _too_little(language, totals, min_tokens, held_out)
             summary["languages"][language], reading[language] = totals, tally
         if problems:
             raise problems[0] if len(problems) == 1 else Problems(problems)
@@ -153,7 +158,7 @@ def _trained(
     def train(language: str) -> Iterator[Document]:
         return (d for d, side, _ in hashed_documents(reader, language, held_out) if side == "train")
 
-    return trained_on({language: train(language) for language in languages}, config, progress)
+    return trained_on({name: train(name) for name in languages if not reader.config.is_target(name)}, config, progress)
 
 
 def trained_on(
@@ -195,6 +200,14 @@ def _tallied(pieces: Sequence[Path]) -> ReadTally:
     for piece in pieces:
         total.add(ReadTally.from_json(read_json(piece / TALLY)))
     return total
+
+
+def _no_target(language: str, totals: dict[str, dict[str, int]]) -> list[BadInput]:
+    if totals["held_out"]["bytes"]:
+        return []
+    return [
+        BadInput(f"{language} has no text to measure", where=f"targets.{language}", expected="at least one document")
+    ]
 
 
 def _too_little(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> list[BadInput]:

@@ -41,6 +41,7 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
     for language in store.languages:
         train, held = store.totals(language, "train"), store.totals(language, "held_out")
         theirs = _named(store, language)
+        text = train if train["tokens"] else held  # of a target all is measured
         if language != reference and store.tag(language) in ("", store.tag(reference)):
             theirs = theirs.clear()
         shared = ours.join(theirs, on="id", suffix="_theirs")
@@ -53,14 +54,14 @@ def take_census(store: TokenStore, reference: str | None = None) -> Census:
                 held_out_documents=held["documents"],
                 held_out_tokens=held["tokens"],
                 held_out_bytes=held["bytes"],
-                fertility=(train["tokens"] - train["documents"]) / max(train["words"], 1),
+                fertility=(text["tokens"] - text["documents"]) / max(text["words"], 1),
                 fertility_unit=fertility_unit(store.tag(language)),
-                bytes_per_token=train["bytes"] / train["tokens"],
+                bytes_per_token=text["bytes"] / text["tokens"],
                 byte_premium=_premium(shared["bytes_theirs"].to_numpy(), shared["bytes"].to_numpy()),
                 parallel_documents=len(shared),
                 share=None,
                 epochs=None,
-                tokens_per_byte=train["tokens"] / max(train["bytes"], 1),
+                tokens_per_byte=text["tokens"] / max(text["bytes"], 1),
                 parity=_premium(shared["length_theirs"].to_numpy() - 1, shared["length"].to_numpy() - 1),
                 **_known_of(store, language),
             )

@@ -64,7 +64,8 @@ def count_tokens(
         return {}, problems
     try:
         if config.tokenizer == "train":
-            training = {name: (d for d, side, _ in rows if side == "train") for name, rows in read.items()}
+            trained = {name: rows for name, rows in read.items() if not reader.config.is_target(name)}
+            training = {name: (d for d, side, _ in rows if side == "train") for name, rows in trained.items()}
             tokenizer = trained_on(training, config)
         else:
             tokenizer = load_tokenizer(config.tokenizer, base)

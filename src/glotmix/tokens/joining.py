@@ -26,7 +26,9 @@ JOIN_ROWS = 1 << 16
 COPY_BYTES = 1 << 22
 
 INDEX = pa.schema([("id", pa.string()), *[(name, pa.int64()) for name in ("offset", "length", "bytes", "words")]])
-"""Columns of a store's index."""
+"""Columns of a store's index; where held-out documents have prompts, ``prompt`` tells the tokens of theirs."""
+PROMPTED = INDEX.append(pa.field("prompt", pa.int64()))
+"""The same with ``prompt``."""
 
 
 def join(
@@ -154,6 +156,7 @@ class _Rows:
 
     def __init__(self, batch: pa.RecordBatch, keep: np.ndarray):
         self.batch, self.keep = batch, keep
+        self.names = batch.schema.names
         self.held = batch["held_out"].to_numpy(zero_copy_only=False)
         self.length = batch["length"].to_numpy()
 
@@ -189,6 +192,7 @@ class _Measured:
     id: str
     bytes: int
     words: int
+    prompt: int | None = None
 
 
 class _Lowest:
@@ -211,7 +215,8 @@ class _Lowest:
         chosen = chosen[np.argsort(hashes[chosen], kind="stable")]
         enough = int(np.searchsorted(np.cumsum(rows.length[chosen]), self._tokens)) + 1
         for row in chosen[:enough].tolist():
-            one = {name: rows.batch[name][row].as_py() for name in ("id_hash", "length", "id", "bytes", "words")}
+            names = [name for name in ("id_hash", "length", "id", "bytes", "words", "prompt") if name in rows.names]
+            one = {name: rows.batch[name][row].as_py() for name in names}
             self._found.append(_Measured(arrival=self._arrivals + row, piece=piece, offset=place[row], **one))
         self._arrivals += len(rows.batch)
         self._found.sort()
@@ -242,12 +247,14 @@ def _write_held_out(stem: Path, documents: Iterator[_Measured], dtype: str) -> d
             rows.append(
                 {"id": one.id, "offset": totals["tokens"], "length": one.length}
                 | {"bytes": one.bytes, "words": one.words}
+                | ({} if one.prompt is None else {"prompt": one.prompt})
             )
             totals["documents"] += 1
             totals["tokens"] += one.length
             totals["bytes"] += one.bytes
             totals["words"] += one.words
-    pq.write_table(pa.Table.from_pylist(rows, schema=INDEX), f"{stem}.parquet")
+    schema = PROMPTED if rows and "prompt" in rows[0] else INDEX
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), f"{stem}.parquet")
     return totals
 
 

@@ -51,6 +51,8 @@ _ROWS = pa.schema(
 """Columns of a piece's index: one row per document, in the order in which they were read; where near-duplicates are
 looked for, ``SIGNATURE`` too."""
 SIGNATURE = pa.field("signature", pa.binary())
+PROMPT = pa.field("prompt", pa.int64())
+"""Tokens of a document's prompt, with which its tokens begin; in pieces of targets that have prompts."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,9 @@ def write_piece(
         return
     total = reader.bytes_wanted(piece.language) if piece.part is None else None
     signed = reader.config.near_duplicates is not None
+    prompted = reader.config.alone(piece.language).prompt_field is not None
     rows = _ROWS.append(SIGNATURE) if signed else _ROWS
+    rows = rows.append(PROMPT) if prompted else rows
     with creating(piece.directory, KIND, piece.made_from) as folder:
         tally = ReadTally()
         documents = hashed_documents(reader, piece.language, held_out, piece.part, tally)
@@ -151,15 +155,20 @@ def write_piece(
         ):
             sides: dict[Side, BinaryIO] = {"train": train, "held_out": measured}
             while batch := list(islice(encoded, INDEX_ROWS)):
-                for _, side, _, tokens in batch:
+                for _, side, _, tokens, _ in batch:
                     _append(sides[side], np.array([*tokens, tokenizer.end_of_document], dtype=dtype))
-                index.write_table(pa.Table.from_pylist([_row(*one, signed) for one in batch], schema=rows))
+                index.write_table(pa.Table.from_pylist([_row(*one, signed, prompted) for one in batch], schema=rows))
         write_json(folder / TALLY, tally.to_json())
 
 
-def _row(document: Document, side: Side, text_hash: int, tokens: list[int], signed: bool) -> dict[str, Any]:
+def _row(
+    document: Document, side: Side, text_hash: int, tokens: list[int], prompt: int, signed: bool, prompted: bool
+) -> dict[str, Any]:
     text, language = document.text, document.language
-    return ({"signature": signature(text, language).astype("<u4").tobytes()} if signed else {}) | {
+    more: dict[str, Any] = {"prompt": prompt} if prompted else {}
+    if signed:
+        more["signature"] = signature(document.prompt + text, language).astype("<u4").tobytes()
+    return more | {
         "id": document.id,
         "text_hash": text_hash,
         "id_hash": hash64(document.id),
@@ -177,19 +186,29 @@ def _append(file: BinaryIO, tokens: np.ndarray) -> None:
 Hashed = tuple[Document, Side, int]
 
 
-def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tuple[Document, Side, int, list[int]]]:
-    """Documents with their tokens, encoded in batches of about ``BATCH_CHARACTERS``."""
+def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tuple[Document, Side, int, list[int], int]]:
+    """Documents with their tokens, and how many of these are the prompt's, which is encoded apart; in batches of about
+    ``BATCH_CHARACTERS``."""
     batch: list[Hashed] = []
     size = 0
 
-    def done() -> Iterator[tuple[Document, Side, int, list[int]]]:
+    def done() -> Iterator[tuple[Document, Side, int, list[int], int]]:
         ids = encode(tokenizer, [document.text for document, _, _ in batch])
+        before = [one for one in batch if one[0].prompt]
+        prompts = dict(
+            zip(
+                (id(document) for document, _, _ in before),
+                encode(tokenizer, [document.prompt for document, _, _ in before]),
+                strict=True,
+            )
+        )
         for (document, side, text_hash), tokens in zip(batch, ids, strict=True):
-            yield document, side, text_hash, tokens
+            prompt = prompts.get(id(document), [])
+            yield document, side, text_hash, [*prompt, *tokens], len(prompt)
 
     for one in documents:
         batch.append(one)
-        size += len(one[0].text)
+        size += len(one[0].text) + len(one[0].prompt)
         if size >= BATCH_CHARACTERS:
             yield from done()
             batch, size = [], 0

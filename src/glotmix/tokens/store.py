@@ -30,7 +30,7 @@ from glotmix.errors import BadInput, Corrupt
 from glotmix.reading.tally import ReadTally
 from glotmix.source import file_stem
 from glotmix.tokens.fidelity import Fidelity
-from glotmix.tokens.joining import INDEX
+from glotmix.tokens.joining import INDEX, PROMPTED
 from glotmix.tokens.tokenizer import Tokenizer, load_tokenizer
 
 T = TypeVar("T")
@@ -57,6 +57,10 @@ class HeldOutText:
     """How many documents."""
     end_of_document: int | None = None
     """Id that the text is predicted from, where it is not the store's (clones have their own)."""
+    starts: np.ndarray | None = None
+    """First token of every document, where each is predicted from its own prompt alone, [documents]."""
+    scored: np.ndarray | None = None
+    """Which tokens count, booleans [n]: those of completions, neither prompts nor ends; None for all."""
 
 
 class TokenStore:
@@ -109,11 +113,20 @@ class TokenStore:
     def held_out(self, language: str) -> HeldOutText:
         """What the loss of a language is measured on."""
         side = self._summary["languages"][language]["held_out"]
-        return HeldOutText(self._ids(language, "held_out"), side["bytes"], side["documents"])
+        ids_N = self._ids(language, "held_out")
+        if language not in self.targets or "prompt" not in (index := self._index(language, "held_out")).column_names:
+            return HeldOutText(ids_N, side["bytes"], side["documents"])
+        offset_M, length_M, prompt_M = (index[name].to_numpy() for name in ("offset", "length", "prompt"))
+        scored_N = np.zeros(len(ids_N), dtype=bool)
+        for offset, length, prompt in zip(offset_M.tolist(), length_M.tolist(), prompt_M.tolist(), strict=True):
+            scored_N[offset + prompt : offset + length - 1] = True
+        return HeldOutText(ids_N, side["bytes"], side["documents"], None, offset_M, scored_N)
 
     def _ids(self, language: str, side: Side) -> np.ndarray:
         path = self._file(language, side, "bin")
         told, size = self._summary["languages"][language][side]["tokens"], path.stat().st_size
+        if language in self.targets and side == "train" and not size and not told:
+            return np.empty(0, dtype=self.dtype)
         if size != told * self.dtype.itemsize or not size:
             raise Corrupt(f"{path}: {size} bytes, but {SUMMARY} tells of {told} tokens of {self.dtype.itemsize}")
         return np.memmap(path, dtype=self.dtype, mode="r")
@@ -126,7 +139,7 @@ class TokenStore:
         """
         for language in self.languages:
             for side in SIDES:
-                if int(self._ids(language, side).max()) >= self.vocab_size:
+                if int(self._ids(language, side).max(initial=0)) >= self.vocab_size:
                     path = self._path(language, side, "bin")
                     raise Corrupt(f"{path}: holds an id outside of the vocabulary of {self.vocab_size}")
 
@@ -135,16 +148,25 @@ class TokenStore:
 
         ``words`` counts characters in scripts without spaces between words (see :mod:`glotmix.tokens.census`).
         """
+        table = self._index(language, split)
+        plain = pa.Table.from_arrays([table[name] for name in INDEX.names], schema=INDEX)  # no metadata, no text maybe
+        return pl.DataFrame(pl.from_arrow(plain))
+
+    def _index(self, language: str, split: Side) -> pa.Table:
         path = self._file(language, split, "parquet")
         try:
             table = pq.read_table(path)
             table.validate(full=True)  # texts in it may be none, at which polars panics
-            if not table.schema.equals(INDEX):
+            if not (table.schema.equals(INDEX) or (split == "held_out" and table.schema.equals(PROMPTED))):
                 raise ValueError(f"columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
         except (pa.ArrowException, OSError, ValueError) as error:  # a name of a column may be no text
             raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
-        plain = pa.Table.from_arrays(table.columns, schema=INDEX)  # without metadata, which may be no text either
-        return pl.DataFrame(pl.from_arrow(plain))
+        return table
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Sources of which all is measured, and nothing trained on."""
+        return self._known("targets", lambda told: tuple(map(str, told))) or ()
 
     def unique_tokens(self, language: str) -> int:
         """``U``: training tokens of a language, ends of documents included."""
@@ -184,7 +206,8 @@ class TokenStore:
     def uniform_bits_per_byte(self, language: str) -> float:
         """Loss of the model that knows nothing: ``n log2(V) / bytes`` over the n held-out tokens."""
         held = self.held_out(language)
-        return float(len(held.tokens) * np.log2(self.vocab_size) / held.bytes)
+        tokens = len(held.tokens) if held.scored is None else int(held.scored.sum())
+        return float(tokens * np.log2(self.vocab_size) / held.bytes)
 
     def unigram_bits_per_byte(self, language: str) -> float:
         """Loss of the model that knows frequencies only, the same for every language.
@@ -194,14 +217,16 @@ class TokenStore:
         at most ``UNIGRAM_TOKENS``).
         """
         held = self.held_out(language)
-        counts = np.bincount(held.tokens, minlength=self.vocab_size)
+        ids_N = held.tokens if held.scored is None else held.tokens[held.scored]
+        counts = np.bincount(ids_N, minlength=self.vocab_size)
         return float(-(counts @ np.log2(self._unigram)) / held.bytes)
 
     @cached_property
     def _unigram(self) -> np.ndarray:
-        n = min(UNIGRAM_TOKENS, *(self.unique_tokens(language) for language in self.languages))
+        trained = [language for language in self.languages if language not in self.targets]
+        n = min(UNIGRAM_TOKENS, *(self.unique_tokens(language) for language in trained))
         counts = np.ones(self.vocab_size)
-        for language in self.languages:
+        for language in trained:
             counts += np.bincount(self.train(language)[:n], minlength=self.vocab_size)
         return np.asarray(counts / counts.sum())
 
@@ -227,9 +252,9 @@ class TokenStore:
 class _Totals(BaseModel):
     """One side of a language."""
 
-    documents: int = Field(ge=1, le=1 << 62, strict=True)
-    tokens: int = Field(ge=2, le=1 << 62, strict=True)
-    bytes: int = Field(ge=1, le=1 << 62, strict=True)
+    documents: int = Field(ge=0, le=1 << 62, strict=True)
+    tokens: int = Field(ge=0, le=1 << 62, strict=True)
+    bytes: int = Field(ge=0, le=1 << 62, strict=True)
 
 
 class _Summary(BaseModel):
@@ -239,6 +264,7 @@ class _Summary(BaseModel):
     end_of_document: int = Field(ge=0, strict=True)
     dtype: Literal["<u2", "<u4"]
     languages: dict[str, dict[Side, _Totals]] = Field(min_length=1)
+    targets: list[str] = Field(default_factory=list)
 
 
 def _check(summary: object, where: Path) -> None:
@@ -246,6 +272,11 @@ def _check(summary: object, where: Path) -> None:
         found = _Summary.model_validate(summary)
         if found.end_of_document >= found.vocab_size or any(len(sides) < 2 for sides in found.languages.values()):
             raise ValueError("sides or end of document missing")
+        for name, sides in found.languages.items():
+            for side, one in sides.items():
+                empty = side == "train" and name in found.targets
+                if not empty and (one.documents < 1 or one.tokens < 2 or one.bytes < 1):
+                    raise ValueError(f"{name}, {side}: {one.documents} documents, {one.tokens} tokens")
     except ValueError as error:
         raise Corrupt(f"{where}: describes no store: {'; '.join(str(error).splitlines()[:3])}") from None
 

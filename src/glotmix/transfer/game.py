@@ -50,7 +50,7 @@ class Game:
     @property
     def payoffs(self) -> np.ndarray:
         """The payoffs with a zero, in place of NaN, where nothing is known and nothing depends on it."""
-        return np.nan_to_num(self.payoff_CT)
+        return np.asarray(np.nan_to_num(self.payoff_CT))
 
     def payoff(self, coalition: set[str] | frozenset[str] | tuple[str, ...]) -> np.ndarray:
         """Payoffs [T] of the languages named."""

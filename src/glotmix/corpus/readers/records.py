@@ -41,7 +41,8 @@ class Records:
     def fields(self) -> tuple[str, ...]:
         """The fields that are wanted."""
         config = self._config
-        return tuple(name for name in (config.text_field, config.language_field, config.id_field) if name is not None)
+        names = (config.text_field, config.prompt_field, config.language_field, config.id_field)
+        return tuple(name for name in names if name is not None)
 
     def document(self, record: Mapping[str, Any], counter: str, place: str) -> Document | None:
         """The document in a record, or None when it is left out: without text, or in no or another language.
@@ -57,13 +58,15 @@ class Records:
         label = self._in_language(record, place)
         if label is None:
             return None
-        text = self._text(record, place)
+        prompt = self._config.prompt_field
+        text = self._text(record, place, self._config.text_field, strip=prompt is None)
         if text is None:
             self._tally.leave_out("without text")
             return None
         if label:
             self._tally.labels[label] += 1
-        return Document(text, self._id(record, place) or counter, self._language, place)
+        before = None if prompt is None else self._text(record, place, prompt, strip=False)
+        return Document(text, self._id(record, place) or counter, self._language, place, before or "")
 
     def _in_language(self, record: Mapping[str, Any], place: str) -> str | None:
         """The label of a record of this language, "" where there are no labels; None where it is in another one."""
@@ -76,8 +79,8 @@ class Records:
         self._tally.leave_out(f"{IN_ANOTHER}{label.tag}" if label.tag else label.reason)
         return None
 
-    def _text(self, record: Mapping[str, Any], place: str) -> str | None:
-        name = self._config.text_field
+    def _text(self, record: Mapping[str, Any], place: str, name: str, *, strip: bool) -> str | None:
+        """A text, white space around it taken off, unless a prompt goes with it: what stands between them counts."""
         text = self._field(record, name, place)
         if is_missing(text):
             return None
@@ -90,7 +93,8 @@ class Records:
                 message = f"{name} holds half of a surrogate pair"
                 raise BadInput(message, where=place, expected="text, or corpus.errors: replace") from None
             text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        return text.replace("\r\n", "\n").strip() or None
+        text = text.replace("\r\n", "\n")
+        return (text.strip() if strip else text) or None
 
     def _id(self, record: Mapping[str, Any], place: str) -> str | None:
         """The id of a record; one that is null or empty is none."""

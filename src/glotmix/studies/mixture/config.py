@@ -82,30 +82,59 @@ def _groups_told(data: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
+def _told(field: str, described: Any) -> dict[str, dict[str, Any]]:
+    """Sources or targets by their names; a path alone describes one too."""
+    if not isinstance(described, dict) or not described:
+        raise ValueError(f"{field}: expected a mapping of names to what they are: {{code: {{path: data/code}}}}")
+    if twins := named_twice(map(str, described)):
+        raise ValueError(f"{field}: {' and '.join(twins)} are one name")
+    told = {}
+    for name, one in described.items():
+        try:
+            told[source_name(name)] = {"path": one} if isinstance(one, str) else {} if one is None else one
+        except BadInput as error:
+            raise ValueError(f"{field}: {error}") from None
+    return told
+
+
 def _with_sources(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The file with what ``sources`` describes in the section ``corpus``, where it is kept, and the names among the
-    languages; and these names."""
-    corpus, described = data.get("corpus", {}), data.pop("sources", None)
-    if described is not None:
-        if not isinstance(described, dict) or not described:
-            raise ValueError("sources: expected a mapping of names to what they are: {code: {path: data/code}}")
-        if not isinstance(corpus, dict):
-            return data, []
-        told = {}
-        for name, one in described.items():
-            try:
-                told[source_name(name)] = {"path": one} if isinstance(one, str) else {} if one is None else one
-            except BadInput as error:
-                raise ValueError(f"sources: {error}") from None
-        if twins := named_twice(map(str, described)):
-            raise ValueError(f"sources: {' and '.join(twins)} are one name")
-        data["corpus"] = corpus = {**corpus, "sources": {**(corpus.get("sources") or {}), **told}}
-        outside = [name for name in map(str, data.get("outside") or []) if named_as(name, list(told))]
-        listed = [*(data.get("languages") or []), *outside]
-        listed = [name for name in listed if isinstance(name, str)]
-        data["languages"] = [*(data.get("languages") or []), *(one for one in told if not named_as(one, listed))]
-    sources = corpus.get("sources") if isinstance(corpus, dict) else None
-    return data, [name for name, one in (sources or {}).items() if isinstance(one, dict | CorpusSource)]
+    """The file with what ``sources`` and ``targets`` describe in the section ``corpus``, where it is kept, and the
+    names among the languages and those outside; and these names."""
+    sources, targets = data.pop("sources", None), data.pop("targets", None)
+    corpus = data.get("corpus", {})
+    if not isinstance(corpus, dict):
+        return data, []
+    described = dict(corpus.get("sources") or {})
+    for field, told in (("sources", sources), ("targets", targets)):
+        if told is None or told == {}:
+            continue
+        found = _told(field, told)
+        if twins := named_twice([*(name for name in described if name not in found or field == "targets"), *found]):
+            raise ValueError(f"{field}: {' and '.join(twins)} are one name")
+        outside = list(data.get("outside") or [])
+        if field == "targets":
+            found = {name: _as_target(data, name, one) for name, one in found.items()}
+            data["outside"] = [*outside, *found]
+        else:
+            listed = [name for name in (*(data.get("languages") or []), *outside) if isinstance(name, str)]
+            data["languages"] = [*(data.get("languages") or []), *(one for one in found if not named_as(one, listed))]
+        described |= found
+    if described:
+        data["corpus"] = {**corpus, "sources": described}
+    return data, [name for name, one in described.items() if isinstance(one, dict | CorpusSource)]
+
+
+def _as_target(data: dict[str, Any], name: str, told: Any) -> Any:
+    """A source of which all is measured; its weight goes to the objective."""
+    if not isinstance(told, dict):
+        return told
+    told = {**told, "measured": "all"}
+    if "prompt_field" in told:
+        told.setdefault("text_field", "completion")
+    if (weight := told.pop("weight", None)) is not None:
+        aim = data.get("optimize") or {}
+        data["optimize"] = {**aim, "weights": {**(aim.get("weights") or {}), name: weight}}
+    return told
 
 
 class StudyConfig(Section):
@@ -122,6 +151,10 @@ class StudyConfig(Section):
     sources: dict[str, Any] = Field(default_factory=dict, exclude=True)
     """Sources whose share is sought, beside the languages or instead: a free name (``eng/web-high``, ``code``) to the
     fields of ``corpus.sources``, or to a path alone. See [Sources](sources.md)."""
+    targets: dict[str, Any] = Field(default_factory=dict, exclude=True)
+    """Texts that losses are measured on beside the held-out text of sources: a name to the fields of ``corpus.sources``
+    and a ``weight`` in the objective (default 0). With ``prompt_field`` what is measured is each completion given its
+    prompt, in bits per byte of the completion."""
     seed: int = 0
     """Seed of everything that is drawn."""
     corpus: CorpusConfig = CorpusConfig()
