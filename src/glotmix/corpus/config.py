@@ -35,6 +35,8 @@ class CorpusSource(Section):
     """Configuration of that data set; of the embedded corpus, the kinds of documents (``weather train``)."""
     reader: Annotated[str, READERS.known] | None = None
     """Format of its text."""
+    tokenizer: str | None = None
+    """Tokenizer that made it, where it is tokenised already."""
     text_field: str | None = None
     """Field or column with the text."""
     language_field: str | None = None
@@ -88,7 +90,8 @@ class CorpusConfig(Section):
 
     reader: Annotated[str, READERS.known] = "embedded"
     """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their
-    endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone."""
+    endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone. Data that is tokenised already:
+    ``megatron`` (``.bin`` with ``.idx``), ``token_tables`` (``input_ids`` in Parquet or Arrow), ``token_arrays``."""
     path: str | None = None
     """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
     sources: dict[str, str | CorpusSource] = Field(default_factory=dict)
@@ -118,6 +121,8 @@ class CorpusConfig(Section):
     near_duplicates: float | None = Field(None, gt=0, le=1)
     """Leave out training documents that have at least this share of their runs of words in common with a held-out one
     of any source (MinHash; extra ``near``); 0.7 is usual. Default: texts that are the same alone."""
+    tokenizer: str | None = None
+    """Tokenizer that made data that is tokenised already."""
     drop_untranslated: bool = True
     """Man pages: leave out paragraphs that were left in English."""
     seed: int = 0
@@ -200,7 +205,18 @@ class CorpusConfig(Section):
         return self.model_copy(update={**own, "sources": sources})
 
 
-_READING = ("reader", "text_field", "prompt_field", "language_field", "id_field", "split", "encoding", "errors", "seed")
+_READING = (
+    "reader",
+    "tokenizer",
+    "text_field",
+    "prompt_field",
+    "language_field",
+    "id_field",
+    "split",
+    "encoding",
+    "errors",
+    "seed",
+)
 """Fields of a source that stand in place of the corpus's own."""
 
 

@@ -9,7 +9,7 @@ merged into that of the whole, whatever the parts have in common.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -102,6 +102,8 @@ class QuickCensus:
     """Language to what was read and what was left out."""
     remarks: tuple[str, ...] = ()
     """What lies beside the corpus and is not read."""
+    counted: Mapping[str, tuple[int, int | None]] = field(default_factory=dict)
+    """Language to tokens and documents (None where unknown), where its data is tokenised already: it was not read."""
 
     def overlap(self) -> TextOverlap:
         """What languages have in common, by their sketches; exact where all of these are."""
@@ -114,7 +116,8 @@ class QuickCensus:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON value: language to counts."""
-        return {name: one.to_json() | self.tallies[name].to_json() for name, one in self.sketches.items()}
+        read = {name: one.to_json() | self.tallies[name].to_json() for name, one in self.sketches.items()}
+        return read | {name: {"tokens": n, "documents": count} for name, (n, count) in self.counted.items()}
 
     def tables(self) -> list[Table | str]:
         """For a terminal of 80 characters."""
@@ -131,8 +134,16 @@ class QuickCensus:
             *reasons([[(why, n) for why, n in tally.left_out.most_common() if why not in asked] for tally, _ in found]),
         ]
         overlap = self.overlap()
-        pairs = overlap_tables(overlap) if overlap.shared else []
-        return [*by_group("Quick census; nothing was tokenised", names, columns), *pairs, *self.remarks]
+        tables = by_group("Quick census; nothing was tokenised", names, columns) if names else []
+        tables += overlap_tables(overlap) if overlap.shared else []
+        if self.counted:
+            sizes = list(self.counted.values())
+            counts = (
+                ("documents", ["–" if count is None else f"{count:,}" for _, count in sizes]),
+                ("tokens", [f"{tokens:,}" for tokens, _ in sizes]),
+            )
+            tables += by_group("Tokenised already: counted by its index, nothing was read", list(self.counted), counts)
+        return [*tables, *self.remarks]
 
 
 def quick_census(reader: Reader, languages: Sequence[str], progress: Advance) -> QuickCensus:
@@ -142,14 +153,18 @@ def quick_census(reader: Reader, languages: Sequence[str], progress: Advance) ->
         BadInput: what cannot be read of all languages.
     """
     found, tallies, problems = {}, {language: ReadTally() for language in languages}, []
+    counted = {}
     for number, language in enumerate(languages):
         progress(f"Reading {language}", number, len(languages))
         try:
+            if (count := reader.counted(language)) is not None:
+                counted[language] = count
+                continue
             found[language] = sketch(reader.documents(language, tally=tallies[language]))
         except BadInput as error:
             problems.append(error)
     refuse(problems)
-    return QuickCensus(found, tallies, remarks(reader))
+    return QuickCensus(found, tallies, remarks(reader), counted)
 
 
 def _shared(one: Sketch, other: Sketch) -> int:

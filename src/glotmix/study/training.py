@@ -134,7 +134,7 @@ class Training:
 
     def unique(self, store: TokenStore) -> dict[str, float]:
         """Unique tokens U of each trained language in the target's corpus (the study's own unless told otherwise)."""
-        told = told_unique(self.config)
+        told = {**store.there, **told_unique(self.config)}
         return {
             language: float(told.get(language, store.unique_tokens(language))) for language in self.config.languages
         }

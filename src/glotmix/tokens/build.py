@@ -143,6 +143,9 @@ def build_store(
         counts = counts if leaks or found else {}
         summary["overlap"] = TextOverlap(texts, shared, left_out, counts, leaks, found).to_json()
         summary["remarks"] = list(remarks(reader))
+        limited = [name for name in languages if reader.bytes_wanted(name) is not None]
+        there = {name: count[0] for name in limited if (count := reader.counted(name)) is not None}
+        summary |= {"there": there} if there else {}
         summary["reading"] = {name: tally.to_json() for name, tally in reading.items()}
         summary["fidelity"] = {name: asdict(one) for name, one in kept.items()}
         write_json(part / SUMMARY, summary)

@@ -172,6 +172,12 @@ class TokenStore:
         """``U``: training tokens of a language, ends of documents included."""
         return int(self._summary["languages"][language]["train"]["tokens"])
 
+    @property
+    def there(self) -> dict[str, int]:
+        """Tokens of sources whose data was tokenised already, by its own index: more than were read, where reading was
+        limited."""
+        return self._known("there", lambda told: {str(name): int(count) for name, count in told.items()}) or {}
+
     def totals(self, language: str, split: Side) -> dict[str, int]:
         """``documents``, ``tokens``, ``bytes`` and ``words`` of one side of a language."""
         return dict(self._summary["languages"][language][split])

@@ -14,6 +14,9 @@ READERS = Registry(
         "csv": "glotmix.corpus.readers.files:FilesReader",
         "parquet": "glotmix.corpus.readers.files:FilesReader",
         "manpages": "glotmix.corpus.readers.manpages:ManPagesReader",
+        "megatron": "glotmix.tokens.prepared_reader:PreparedReader",
+        "token_tables": "glotmix.tokens.prepared_reader:PreparedReader",
+        "token_arrays": "glotmix.tokens.prepared_reader:PreparedReader",
         "hub": "glotmix.corpus.readers.hub:HubReader",
     },
 )

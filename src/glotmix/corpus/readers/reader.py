@@ -89,6 +89,11 @@ class Reader(ABC):
         """Bytes that have to be read for a language, as they lie on the disk; None where that is not known."""
         return None
 
+    def counted(self, language: str) -> tuple[int, int | None] | None:
+        """Tokens, ends of documents included, and documents (None where unknown) that a language has, where its data
+        tells them without being read; None where it is text."""
+        return None
+
     def listing(self, language: str) -> Listing:
         """The files of a language, and what lies beside them and is not read; nothing where there are no files."""
         return Listing()
@@ -307,6 +312,9 @@ class SourcesReader(Reader):
 
     def size(self, language: str) -> int | None:
         return self._readers[language].size(language)
+
+    def counted(self, language: str) -> tuple[int, int | None] | None:
+        return self._readers[language].counted(language)
 
     def listing(self, language: str) -> Listing:
         return self._readers[language].listing(language)

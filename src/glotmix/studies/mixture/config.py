@@ -181,7 +181,7 @@ class StudyConfig(Section):
             except BadInput as error:  # pydantic adds the field, the caller the file
                 wrong.append(str(error))
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise ValueError(f"{'; '.join(wrong)}; a part of the data that is no language is described under sources")
         return found
 
     @model_validator(mode="before")
