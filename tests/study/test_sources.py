@@ -279,6 +279,20 @@ def test_the_same_study_by_the_shell_does_nothing_again(done):
     assert {path: path.stat().st_mtime_ns for path in (done / "runs").glob("*/run.json")} == before
 
 
+@pytest.fixture(scope="module")
+def grouped(tmp_path_factory):
+    """A whole study with two groups as players, one of which keeps the shares inside it."""
+    folder = tmp_path_factory.mktemp("groups")
+    design = SMALL["design"] | {"players": "group", "anchors": 2, "anchor_seeds": 2}
+    limits = {"current": {"eng/dialogue": 0.3, "spa/dialogue": 0.1, "eng/sums": 0.3, "Sums-2.spa": 0.3},
+              "groups": {"talk": {"keep": "within", "floor": 0.2}, "figures": {"max_epochs": 3}}}  # fmt: skip
+    study = SMALL | {"sources": FOUR, "design": design, "optimize": limits, "outside": ["fr"]}
+    with (folder / "study.yaml").open("w") as file:
+        YAML().dump(study, file)
+    glotmix("run", folder / "study.yaml", "--out", folder / "out")
+    return folder / "out"
+
+
 class TestGroups:
     """Groups of sources as players, and limits on them."""
 
@@ -328,19 +342,6 @@ class TestGroups:
         many = {f"g{k % 4}/{k}": {"language": "en", "group": f"g{k % 4}"} for k in range(12)}
         found = MixtureKind().problems(small(sources=many, design={"players": "group"}), Path())
         assert any("coalitions: between" in str(one) for one in found)
-
-    @pytest.fixture(scope="class")
-    def grouped(self, tmp_path_factory):
-        """A whole study with two groups as players, one of which keeps the shares inside it."""
-        folder = tmp_path_factory.mktemp("groups")
-        design = SMALL["design"] | {"players": "group", "anchors": 2, "anchor_seeds": 2}
-        limits = {"current": {"eng/dialogue": 0.3, "spa/dialogue": 0.1, "eng/sums": 0.3, "Sums-2.spa": 0.3},
-                  "groups": {"talk": {"keep": "within", "floor": 0.2}, "figures": {"max_epochs": 3}}}  # fmt: skip
-        study = SMALL | {"sources": FOUR, "design": design, "optimize": limits, "outside": ["fr"]}
-        with (folder / "study.yaml").open("w") as file:
-            YAML().dump(study, file)
-        glotmix("run", folder / "study.yaml", "--out", folder / "out")
-        return folder / "out"
 
     def test_only_the_coalitions_that_values_need_are_trained(self, grouped):
         plan = json.loads((grouped / "plan.json").read_text())

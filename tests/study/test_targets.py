@@ -37,6 +37,7 @@ def folder(tmp_path_factory):
     write(place / "sums.jsonl", [*asked, {"prompt": "Other question. Answer:", "completion": asked[0]["completion"]}])
     study = SMALL | {
         "sources": SOURCES,
+        "tokens": {"vocab_size": 400, "held_out_tokens": 20_000},
         "targets": {
             "flores/eng": {"path": "flores.jsonl", "reader": "jsonl", "language": "en"},
             "sums": {"path": "sums.jsonl", "reader": "jsonl", "prompt_field": "prompt", "weight": 2},

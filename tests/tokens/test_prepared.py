@@ -104,7 +104,7 @@ def test_the_store_is_that_of_the_text_to_the_token(kind, tokenizer, tmp_path):
 
 def test_a_megatron_file_of_a_billion_tokens_is_counted_by_its_index(tokenizer, tmp_path):
     """The data itself is sparse: nobody could read two gigabytes of it in the calls that this takes."""
-    _, path = tokenizer
+    made, path = tokenizer
     documents, each = 100_000, 10_000
     (tmp_path / "big").mkdir()
     with (tmp_path / "big" / "x.bin").open("wb") as file:
@@ -114,12 +114,15 @@ def test_a_megatron_file_of_a_billion_tokens_is_counted_by_its_index(tokenizer, 
     head = b"MMIDIDX\x00\x00" + struct.pack("<QBQQ", 1, 8, documents, documents + 1)
     bounds = np.arange(documents + 1, dtype="<i8")
     (tmp_path / "big" / "x.idx").write_bytes(head + lengths.tobytes() + places.tobytes() + bounds.tobytes())
-    config = CorpusConfig(reader="megatron", path=".", sources={"big": {}}, tokenizer=str(path))
+    config = CorpusConfig(reader="megatron", sources={"big": {"path": "big"}}, tokenizer=str(path))
+    reader = open_reader(config, ["big"], tmp_path)
+    reader.counted("big")  # loads libraries and the tokenizer
     with counted() as effort:
-        found = quick_census(open_reader(config, ["big"], tmp_path), ["big"], lambda *_: None)
-    assert found.counted == {"big": (documents * each + documents, documents)}  # its documents have no ends
-    assert found.to_json()["big"] == {"tokens": documents * each + documents, "documents": documents}
-    assert effort.calls < 100_000
+        found = quick_census(reader, ["big"], lambda *_: None)
+    tokens = documents * each + (0 if made.end_of_document == 0 else documents)  # its ids are all 0
+    assert found.counted == {"big": (tokens, documents)}
+    assert found.to_json()["big"] == {"tokens": tokens, "documents": documents}
+    assert effort.calls < 10_000
     assert found.tables()
 
 
