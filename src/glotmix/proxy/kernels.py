@@ -99,7 +99,7 @@ class _RMSNorm(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, epsilon: float) -> Tensor:
         width = x.shape[-1]
         y, scale = torch.empty_like(x), x.new_empty(x.shape[:-1], dtype=torch.float32)
-        native.call("rms_forward", x, y, scale, scale.numel(), width, epsilon)
+        native.call("rms_forward", x, y, scale, scale.numel(), width, epsilon, width=width)
         ctx.save_for_backward(y, scale)
         return y
 
@@ -107,7 +107,8 @@ class _RMSNorm(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor, None]:
         y, scale = ctx.saved_tensors
         dx = torch.empty_like(y)
-        native.call("rms_backward", dy.contiguous(), y, scale, dx, scale.numel(), y.shape[-1])
+        width = y.shape[-1]
+        native.call("rms_backward", dy.contiguous(), y, scale, dx, scale.numel(), width, width=width)
         return dx, None
 
 
@@ -124,7 +125,7 @@ class _SwiGLU(torch.autograd.Function):
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         width = gate_up.shape[-1] // 2
         y = gate_up.new_empty(*gate_up.shape[:-1], width)
-        native.call("swiglu_forward", gate_up, y, y.numel() // width, width)
+        native.call("swiglu_forward", gate_up, y, y.numel() // width, width, width=width)
         ctx.save_for_backward(gate_up)
         return y
 
@@ -133,7 +134,7 @@ class _SwiGLU(torch.autograd.Function):
         (gate_up,) = ctx.saved_tensors
         width = gate_up.shape[-1] // 2
         dx = torch.empty_like(gate_up)
-        native.call("swiglu_backward", dy.contiguous(), gate_up, dx, dy.numel() // width, width)
+        native.call("swiglu_backward", dy.contiguous(), gate_up, dx, dy.numel() // width, width, width=width)
         return dx
 
 
@@ -158,7 +159,7 @@ class _Attention(torch.autograd.Function):
     def forward(ctx: Any, qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         K, B, T, _, H, W = qkv.shape
         out, lse = qkv.new_empty(K, B, T, H * W), qkv.new_empty(K * B * H, T, dtype=torch.float32)
-        native.call("attention_forward", qkv, cos, sin, out, lse, _work(T, W), K * B, T, H, W)
+        native.call("attention_forward", qkv, cos, sin, out, lse, _work(T, W), K * B, T, H, W, width=W)
         ctx.save_for_backward(qkv, cos, sin, out, lse)
         return out
 
@@ -168,14 +169,14 @@ class _Attention(torch.autograd.Function):
         K, B, T, _, H, W = qkv.shape
         dqkv = torch.empty_like(qkv)
         arguments = (dout.contiguous(), out, qkv, cos, sin, lse, dqkv, _work(T, W))
-        native.call("attention_backward", *arguments, K * B, T, H, W)
+        native.call("attention_backward", *arguments, K * B, T, H, W, width=W)
         return dqkv, None, None
 
 
 def _work(T: int, W: int) -> Tensor:
-    """Room for one head in ``native.c``: nine matrices [S, W] and two blocks of scores."""
+    """Room for one head in ``native.c``: nine matrices [S, W], and for a block of at most eight queries two of scores, one of sums."""
     S = -(-T // 16) * 16
-    return torch.empty(9 * S * W + 8 * S + 4 * W)
+    return torch.empty(9 * S * W + 16 * S + 8 * W)
 
 
 def attention(qkv: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -251,7 +252,8 @@ def _softmax_gradient(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Losses, and p - 1{target} in the precision of the logits (in their place where it can be)."""
     if uses_native(logits):
         loss, row = (logits.new_empty(size, dtype=torch.float32) for size in (target.shape, logits.shape[-1:]))
-        native.call("cross_entropy", logits, target.contiguous(), loss, row, target.numel(), logits.shape[-1])
+        vocab = logits.shape[-1]
+        native.call("cross_entropy", logits, target.contiguous(), loss, row, target.numel(), vocab, width=vocab)
         return loss, logits
     full, index = logits.float(), target.unsqueeze(-1)
     chosen = full.gather(-1, index).squeeze(-1)

@@ -24,7 +24,7 @@ FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shar
 HIDE_BF16 = "GLOTMIX_BF16"
 """Environment variable; "0" treats every machine as one without bf16 products: here their instructions are left out."""
 LANES = 8
-"""Floats in a vector; widths must be a multiple."""
+"""Floats in the narrowest vector; widths must be a multiple."""
 
 _POINTER, _COUNT, _REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 _SIGNATURES = {
@@ -36,7 +36,7 @@ _SIGNATURES = {
     "attention_forward": [_POINTER] * 6 + [_COUNT] * 4,
     "attention_backward": [_POINTER] * 8 + [_COUNT] * 4,
 }
-"""Functions that there are for tensors of each type in :data:`TYPES`."""
+"""Functions that there are for tensors of each type in :data:`TYPES` and each width of a vector."""
 _ADAMW = [_POINTER] * 4 + [_COUNT] + [_REAL] * 7
 TYPES = {torch.float32: "f32", torch.bfloat16: "bf16"}
 
@@ -62,25 +62,41 @@ def library() -> ctypes.CDLL | None:
         loaded = ctypes.CDLL(str(cached))
     except (OSError, subprocess.SubprocessError):
         return None
-    signatures = {f"{name}_{kind}": arguments for name, arguments in _SIGNATURES.items() for kind in TYPES.values()}
-    for name, arguments in (signatures | {"adamw": _ADAMW}).items():
+    functions = {
+        f"{name}_{kind}_{lanes}": arguments
+        for name, arguments in _SIGNATURES.items()
+        for kind in TYPES.values()
+        for lanes in {LANES, _widest(loaded)}
+    }
+    for name, arguments in (functions | {"adamw": _ADAMW}).items():
         getattr(loaded, name).argtypes = arguments
         getattr(loaded, name).restype = None
     return loaded
 
 
-def call(name: str, *arguments: Tensor | float) -> None:
-    """Call a function of ``native.c`` for the type of the first tensor.
+def call(name: str, *arguments: Tensor | float, width: int) -> None:
+    """Call a function of ``native.c`` for the type of the first tensor, in the widest vectors that divide ``width``.
 
     Tensors are passed as their memory and must be contiguous; which are fp32 or int64 whatever the first one is, the
     source says.
     """
     loaded, first = library(), arguments[0]
-    assert loaded is not None
-    if name != "adamw":
-        assert isinstance(first, Tensor)
-        name = f"{name}_{TYPES[first.dtype]}"
-    getattr(loaded, name)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
+    assert loaded is not None and isinstance(first, Tensor)
+    widest = _widest(loaded)
+    _do(f"{name}_{TYPES[first.dtype]}_{LANES if width % widest else widest}", *arguments)
+
+
+def adamw(*arguments: Tensor | float) -> None:
+    """One update of AdamW: weights, gradients and both moments, all fp32 and of one size, then the source's numbers."""
+    _do("adamw", *arguments)
+
+
+def _do(function: str, *arguments: Tensor | float) -> None:
+    getattr(library(), function)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
+
+
+def _widest(loaded: ctypes.CDLL) -> int:
+    return int(ctypes.c_int64.in_dll(loaded, "widest").value)
 
 
 def _compile(compiler: str, to: Path) -> None:

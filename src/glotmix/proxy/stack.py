@@ -159,7 +159,7 @@ class Stack:
             factor = min(1.0, clip / (norm + 1e-6))
             for start, size, kept in ((0, self.matrices, keep), (self.matrices, P - self.matrices, 1.0)):
                 rows = (flat[k, start:] for flat in (self.master_KP, self.gradient_KP, self.first_KP, self.second_KP))
-                native.call("adamw", *rows, size, factor, beta1, beta2, kept, *rates)
+                native.adamw(*rows, size, factor, beta1, beta2, kept, *rates)
         self.cast()
 
     @torch.no_grad()
