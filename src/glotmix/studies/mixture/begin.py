@@ -63,7 +63,7 @@ class Begun(Shown):
             ("documents", [f"{one.documents:,}" for one in found.kept]),
             ("MB", [megabytes(one.bytes) for one in found.kept]),
             ("natural share", [f"{one.bytes / total:.1%}" for one in found.kept]),
-            ("from", [one.spelt for one in found.kept]),
+            ("from", ["" if one.spelt == one.language else one.spelt for one in found.kept]),
         )
         return Group(*by_group(f"Languages{about}", [one.language for one in found.kept], columns))
 
