@@ -271,7 +271,7 @@
     const big = make("b"), change = make("em"), small = make("i"), v = make("div", { class: "v" }, big, " ", change, small);
     const where = law.own[t] < 0 ? " (outside)" : "";
     const weight = make("input", { type: "number", min: 0, step: "any", "aria-label": `Weight of ${nameOf(tag)}` }), shown = make("small");
-    const row = make("div", { class: "guess", "data-target": tag }, make("span", { class: "n", title: tag + where }, make("bdi", {}, nameOf(tag)), where, make("span", { class: "weight" }, weight, shown)), strip, v);
+    const row = make("div", { class: "guess", "data-target": tag }, make("span", { class: "n", title: tag + where }, make("bdi", {}, nameOf(tag)), make("span", { class: "weight" }, weight, shown, where)), strip, v);
     weight.addEventListener("change", () => {
       const next = own.slice();
       next[t] = weight.value.trim() === "" ? NaN : weight.valueAsNumber;
