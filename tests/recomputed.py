@@ -81,12 +81,17 @@ class Study:
         equal = {} if self.config["optimize"]["objective"] == "weighted" else dict.fromkeys(self.inside, 1.0)
         self.weights = {**equal, **given}
         plan = read("closed_loop_plan.json")
-        self.mixtures = list(dict.fromkeys(p["run"].removeprefix("validation-").rpartition("-s")[0] for p in plan))
-        self.seeds = len(plan) // len(self.mixtures)
+        prefixes = dict.fromkeys(p["run"].rpartition("-s")[0] for p in plan)
+        # A mixture that was recommended anew has a number behind its name; the last one counts.
+        self.prefix = {re.sub(r"^validation-|\.\d+$", "", prefix): prefix for prefix in prefixes}
+        self.mixtures = list(self.prefix)
+        self.seeds = len(plan) // len(prefixes)
 
     def measured(self, target):
         """[mixtures, seeds] of a target."""
-        return np.array([[self.loss[f"validation-{m}-s{s}", target] for s in range(self.seeds)] for m in self.mixtures])
+        return np.array(
+            [[self.loss[f"{self.prefix[m]}-s{s}", target] for s in range(self.seeds)] for m in self.mixtures]
+        )
 
     def objective(self):
         """The weighted mean, seed by seed."""
