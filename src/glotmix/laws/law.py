@@ -33,7 +33,7 @@ class Problem(Brief):
     """Which of "N" and "D" take several values in the runs fitted to, and "unique" if passes are known (D and unique
     tokens); a law leaves out terms that cannot be seen."""
     shift: Mapping[str, float] = field(default_factory=dict)
-    """Kind of parameter (``w`` of ``w/fra``) to how far the mean of its prior is moved, in standard deviations: what
+    """Kind of parameter (``C`` of ``C/fra``) to how far the mean of its prior is moved, in standard deviations: what
     all targets of a table together tell of it (:mod:`glotmix.fit.pooling`)."""
 
     @property
