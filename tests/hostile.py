@@ -7,7 +7,6 @@ import csv
 import gzip
 import io
 import json
-import random
 import struct
 import zlib
 from collections.abc import Callable
@@ -17,87 +16,20 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 import zstandard
-from hypothesis import strategies as st
 
 from glotmix.artifact import checksum
 from glotmix.config import read_yaml
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.manpages import is_english
 from glotmix.corpus.readers.reader import open_reader
-from glotmix.errors import GlotmixError
 from glotmix.measurements import read_runs
 from glotmix.posttraining.sources import SourceConfig, read_all
 from glotmix.reading.tally import ReadTally
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.tokens.opening import open_store
-from tests.mutants import Tree, mutant
-
-
-class Hostile:
-    """A reader under test. ``of(data)`` puts the bytes where they are looked for and reads them."""
-
-    seeds: tuple[bytes, ...]
-    """Sound inputs that mutations start from."""
-    words: tuple[bytes, ...] = ()
-    """Pieces of the format's syntax."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self.seeds = tuple(self.make())
-
-    def make(self) -> list[bytes]:
-        raise NotImplementedError
-
-    def read(self, data: bytes) -> object:
-        raise NotImplementedError
-
-    def __call__(self, data: bytes) -> bool:
-        """Whether the input was accepted; a rejection must be an error of ours that names the place and the reason."""
-        try:
-            self.read(data)
-        except GlotmixError as error:
-            text = str(error)
-            assert str(self.folder) in text, f"no place: {text!r}"
-            assert len(text.replace(str(self.folder), "")) > 12, f"no reason: {text!r}"
-            return False
-        return True
-
-    def tree(self, data: bytes) -> Tree | None:
-        """The JSON value in an input and how to put another in its place; None where there is none."""
-        return _parsed(data, lambda value: json.dumps(value).encode())
-
-    def mutant(self, rng: random.Random) -> bytes:
-        """A sound input with a few changes."""
-        return mutant(self.seeds, self.words, rng, self.tree)
-
-    def strategy(self) -> st.SearchStrategy[bytes]:
-        """Arbitrary bytes, sound inputs cut up and put together with syntax and rubbish, and mutants."""
-        rubbish = st.one_of(st.binary(max_size=20), st.sampled_from([*self.words, b"\0", b"\xff\xfe", b"-1", b"1e999"]))
-        return st.one_of(
-            st.binary(max_size=200),
-            st.builds(
-                _spliced,
-                st.sampled_from(self.seeds),
-                st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), rubbish), max_size=4),
-            ),
-            st.builds(lambda seed: self.mutant(random.Random(seed)), st.integers(0, 1 << 64)),
-        )
-
-
-def _parsed(data: bytes, put: Callable[[object], bytes]) -> Tree | None:
-    try:
-        return json.loads(data), put
-    except (ValueError, RecursionError):
-        return None
-
-
-def _spliced(data: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
-    for where, length, piece in cuts:
-        at = int(where * len(data))
-        data = data[:at] + piece + data[at + length :]
-    return data
+from tests.hostile_results import RESULTS
+from tests.mutants import Hostile, parsed
 
 
 class StudyFile(Hostile):
@@ -215,7 +147,7 @@ class JsonLines(Corpus):
     def tree(self, data):
         lines = data.split(b"\n")
         at = zlib.crc32(data) % len(lines)
-        return _parsed(lines[at], lambda value: b"\n".join([*lines[:at], json.dumps(value).encode(), *lines[at + 1 :]]))
+        return parsed(lines[at], lambda value: b"\n".join([*lines[:at], json.dumps(value).encode(), *lines[at + 1 :]]))
 
 
 class Rows(Hostile):
@@ -254,7 +186,7 @@ class Rows(Hostile):
     def tree(self, data):
         if not data or data[0] % len(self.endings) not in (0, 1, 7):
             return None
-        return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
+        return parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
 
     def path(self, data):
         ending = self.endings[data[0] % len(self.endings) if data else 0]
@@ -310,7 +242,7 @@ class Chats(Rows):
         return read_all(config, "mathematics", ("spa_Latn",), self.folder)
 
     def tree(self, data):
-        return None if not data or data[0] % 8 else _parsed(data[2:], lambda v: data[:2] + json.dumps(v).encode())
+        return None if not data or data[0] % 8 else parsed(data[2:], lambda v: data[:2] + json.dumps(v).encode())
 
 
 class Roff(Corpus):
@@ -364,7 +296,7 @@ class Shards(Hostile):
         return [bytes([number]) + self.sound[name] for number, name in enumerate(self.files)]
 
     def tree(self, data):
-        return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode()) if data[:1] in b"\0\1" else None
+        return parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode()) if data[:1] in b"\0\1" else None
 
     def read(self, data):
         """Checksums are made to fit: a stranger would do that too."""
@@ -422,7 +354,7 @@ class Checkpoint(Hostile):
     def tree(self, data):
         """The configuration, or the header of the tensors, whose length is made to fit."""
         if data[:1] == b"\0":
-            return _parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
+            return parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
         if len(data) < 9:
             return None
         (size,) = struct.unpack("<Q", data[1:9])
@@ -431,7 +363,7 @@ class Checkpoint(Hostile):
             header = json.dumps(value).encode()
             return data[:1] + struct.pack("<Q", len(header)) + header + data[9 + size :]
 
-        return _parsed(data[9 : 9 + size], put)
+        return parsed(data[9 : 9 + size], put)
 
     def read(self, data):
         from glotmix.proxy.checkpoint import load_checkpoint, load_state
@@ -454,4 +386,5 @@ TARGETS: dict[str, Callable[[Path], Hostile]] = {
     "roff": Roff,
     "shards": Shards,
     "safetensors": Checkpoint,
+    **RESULTS,
 }

@@ -4,7 +4,12 @@ import json
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from hypothesis import strategies as st
+
+from glotmix.errors import GlotmixError
 
 Tree = tuple[Any, Callable[[Any], bytes]]
 """A JSON value that an input holds, and what the input is with another one in its place."""
@@ -93,3 +98,69 @@ def _places(value: Any) -> Any:
     for key in list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
         yield value, key
         yield from _places(value[key])
+
+
+class Hostile:
+    """A reader under test. ``of(data)`` puts the bytes where they are looked for and reads them."""
+
+    seeds: tuple[bytes, ...]
+    """Sound inputs that mutations start from."""
+    words: tuple[bytes, ...] = ()
+    """Pieces of the format's syntax."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.seeds = tuple(self.make())
+
+    def make(self) -> list[bytes]:
+        raise NotImplementedError
+
+    def read(self, data: bytes) -> object:
+        raise NotImplementedError
+
+    def __call__(self, data: bytes) -> bool:
+        """Whether the input was accepted; a rejection must be an error of ours that names the place and the reason."""
+        try:
+            self.read(data)
+        except GlotmixError as error:
+            text = str(error)
+            assert str(self.folder) in text, f"no place: {text!r}"
+            assert len(text.replace(str(self.folder), "")) > 12, f"no reason: {text!r}"
+            return False
+        return True
+
+    def tree(self, data: bytes) -> Tree | None:
+        """The JSON value in an input and how to put another in its place; None where there is none."""
+        return parsed(data, lambda value: json.dumps(value).encode())
+
+    def mutant(self, rng: random.Random) -> bytes:
+        """A sound input with a few changes."""
+        return mutant(self.seeds, self.words, rng, self.tree)
+
+    def strategy(self) -> st.SearchStrategy[bytes]:
+        """Arbitrary bytes, sound inputs cut up and put together with syntax and rubbish, and mutants."""
+        rubbish = st.one_of(st.binary(max_size=20), st.sampled_from([*self.words, b"\0", b"\xff\xfe", b"-1", b"1e999"]))
+        return st.one_of(
+            st.binary(max_size=200),
+            st.builds(
+                spliced,
+                st.sampled_from(self.seeds),
+                st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), rubbish), max_size=4),
+            ),
+            st.builds(lambda seed: self.mutant(random.Random(seed)), st.integers(0, 1 << 64)),
+        )
+
+
+def parsed(data: bytes, put: Callable[[object], bytes]) -> Tree | None:
+    try:
+        return json.loads(data), put
+    except (ValueError, RecursionError):
+        return None
+
+
+def spliced(data: bytes, cuts: list[tuple[float, int, bytes]]) -> bytes:
+    for where, length, piece in cuts:
+        at = int(where * len(data))
+        data = data[:at] + piece + data[at + length :]
+    return data

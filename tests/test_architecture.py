@@ -10,8 +10,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
 FOUNDATIONS = {
-    "notation", "errors", "language", "artifact", "config", "notebook", "progress", "orphan", "estimate", "wording",
-    "registry", "version", "tables", "source",
+    "notation", "errors", "written", "language", "artifact", "config", "notebook", "progress", "orphan", "estimate",
+    "wording", "registry", "version", "tables", "source",
 }  # fmt: skip
 ALLOWED = {
     "reading": set(),

@@ -5,10 +5,12 @@ YAML 1.2 because in 1.1 the tag ``no`` (Norwegian) is the boolean False and ``1e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -16,13 +18,16 @@ from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import AliasEvent
 
-from glotmix.errors import BadInput, Problems
+from glotmix.errors import BadInput, refuse
+from glotmix.language import Language
 from glotmix.registry import moved
 
 MAX_YAML_BYTES = 200_000
 """A study file is written by hand; a larger one is a mistake or an attack."""
 MOST_PROBLEMS = 20
 """Fields that are told at most; whoever has more wrong has another file in mind."""
+MOST_ROUNDS = 6
+"""How often a section is checked without what was wrong the time before."""
 MAX_YAML_DEPTH = 30
 """Brackets in brackets; the time that the parser takes grows with the third power of them."""
 
@@ -52,6 +57,33 @@ def read_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
 
 S = TypeVar("S", bound=Section)
 
+Place = tuple[str | int, ...]
+"""Keys and places in lists that lead to a value."""
+
+
+class FieldErrors(ValueError):
+    """What a check of a whole section finds wrong with several of its fields, each with its place."""
+
+    def __init__(self, wrong: Mapping[Place, str]):
+        """
+        Args:
+            wrong: place of each value to what is wrong with it; at least one.
+        """
+        self.wrong = dict(wrong)
+        super().__init__("; ".join(f"{_dotted(place)}: {message}" for place, message in wrong.items()))
+
+
+@dataclass(frozen=True)
+class SoundPart(Generic[S]):
+    """What is left of a section without the values that are wrong."""
+
+    section: S | None
+    """The section with defaults in their place; None where it cannot do without them."""
+    problems: tuple[BadInput, ...]
+    """What is wrong, everything."""
+    lost: frozenset[str]
+    """Fields of the section that are not, or not wholly, as the file has them."""
+
 
 def checked(section: type[S], data: Mapping[str, Any], *, where: object = None) -> S:
     """Validate one section.
@@ -59,25 +91,93 @@ def checked(section: type[S], data: Mapping[str, Any], *, where: object = None) 
     Raises:
         BadInput: every field that is wrong, its value, and what was expected.
     """
-    try:
-        return section.model_validate(data)
-    except ValidationError as error:
-        found = [dict(one) for one in error.errors(include_url=False)]
-    meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
-    # Who misspelt a field that must be given is told of the misspelling alone.
-    found = [one for one in found if not (one["type"] == "missing" and _dotted(one["loc"]) in meant.values())]
-    problems = [_problem(one, where, meant.get(one["loc"])) for one in found[:MOST_PROBLEMS]]
-    raise problems[0] if len(problems) == 1 else Problems(problems)
+    part = sound_part(section, data, where=where)
+    refuse(part.problems[:MOST_PROBLEMS])
+    assert part.section is not None
+    return part.section
 
 
-def _problem(error: Mapping[str, Any], where: object, meant: str | None) -> BadInput:
-    """One field that is wrong."""
-    field, message = _dotted(error["loc"]), error["msg"].removeprefix("Value error, ")
-    given = error.get("input")
+def sound_part(section: type[S], data: Mapping[str, Any], *, where: object = None) -> SoundPart[S]:
+    """Validate a section as far as it can be: values that are wrong are left out and the rest is checked again, as
+    fields are checked together only once each of them is sound.
+
+    Args:
+        section: its type.
+        data: its values.
+        where: the file, for messages.
+    """
+    left, lost, named = copy.deepcopy(dict(data)), set[Place](), set[str]()
+    problems: dict[str, BadInput] = {}
+    for _ in range(MOST_ROUNDS):
+        try:
+            return SoundPart(section.model_validate(left), tuple(problems.values()), _first(lost))
+        except ValidationError as error:
+            found = [dict(one) for one in error.errors(include_url=False)]
+        meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
+        named |= {field for field in meant.values() if field}
+        # Who misspelt a field that must be given is told of the misspelling alone.
+        found = [one for one in found if not (one["type"] == "missing" and _dotted(one["loc"]) in named)]
+        wrong = [each for one in found for each in _problems(one, where, meant.get(one["loc"]))]
+        for place, problem in wrong:
+            if not any(place and gone[: len(place)] == place for gone in lost):  # else it follows from that
+                problems.setdefault(str(problem), problem)
+        cut = {there for place, _ in wrong if (there := _there(left, place))}
+        for place in sorted(cut, key=lambda one: [(isinstance(key, int), key) for key in one], reverse=True):
+            _leave_out(left, place)
+        lost |= cut
+        if not cut:
+            break
+    return SoundPart(None, tuple(problems.values()), _first(lost))
+
+
+def _first(places: Iterable[Place]) -> frozenset[str]:
+    return frozenset(str(place[0]) for place in places)
+
+
+def _there(data: Any, place: Place) -> Place:
+    """As much of a place as leads to a value: pydantic goes on with types and with fields that are missing."""
+    found: list[str | int] = []
+    for key in place:
+        if not (
+            (isinstance(data, dict) and key in data)
+            or (isinstance(data, list) and isinstance(key, int) and key < len(data))
+        ):
+            break
+        found.append(key)
+        data = data[key]
+    return tuple(found)
+
+
+def _leave_out(data: Any, place: Place) -> None:
+    """A list of languages loses those that are none or were listed before, anything else is lost whole."""
+    *before, last = cast(tuple[Any, ...], place)
+    for key in before:
+        data = data[key]
+    value = data[last]
+    tags: dict[str, str] = {}
+    for name in value if isinstance(value, list) else ():
+        try:
+            tags.setdefault(Language.resolve(name).tag, name)
+        except BadInput:
+            continue
+    if tags and len(tags) < len(value):
+        data[last] = list(tags.values())
+    else:
+        del data[last]
+
+
+def _problems(error: Mapping[str, Any], where: object, meant: str | None) -> Iterator[tuple[Place, BadInput]]:
+    """What one error of pydantic's says, by place."""
+    found = error.get("ctx", {}).get("error")
+    if isinstance(found, FieldErrors):
+        for place, message in found.wrong.items():
+            yield (*error["loc"], *place), BadInput(f"{_dotted((*error['loc'], *place))}: {message}", where=where)
+        return
+    message, given = error["msg"].removeprefix("Value error, "), error.get("input")
     shown = f" = {given!r}" if isinstance(given, str | int | float | bool) or given is None else ""
     if error["type"] == "extra_forbidden":
         message = "no such field" + (f"; did you mean {meant}?" if meant else "; see `glotmix fields`")
-    return BadInput(f"{field}{shown}: {message}", where=where)
+    yield error["loc"], BadInput(f"{_dotted(error['loc'])}{shown}: {message}", where=where)
 
 
 def _dotted(loc: Sequence[object]) -> str:

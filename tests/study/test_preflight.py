@@ -13,6 +13,7 @@ from glotmix.config import read_study
 from glotmix.errors import BadInput, Problems
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.kind import MixtureKind
+from glotmix.studies.start import open_study
 from glotmix.study.preflight import in_the_users_words, preflight, respelt, spellings
 
 WORDS = {name: [f"{name[:2]}{k}" for k in range(400)] for name in ("es", "est_Latn", "sw", "gl")}
@@ -36,7 +37,7 @@ def found(tmp_path):
         path = tmp_path / "study.yaml"
         path.write_text(text)
         kind = KINDS.find(kind)()
-        return [str(one) for one in preflight(kind, kind.resolved(kind.load(path)), tmp_path, tmp_path / "out")]
+        return [str(one) for one in preflight(kind, kind.load(path), tmp_path, tmp_path / "out")]
 
     return problems
 
@@ -116,6 +117,119 @@ def test_budgets_that_are_advised_are_enough(found, tmp_path):
     epochs = next(one for one in told if "max_epochs: " in one).partition("max_epochs: ")[2].split()[0]
     text = f"target: {{tokens: 20e9}}\noptimize: {{max_epochs: {epochs}, floors: {{est: 0.2}}}}\n"
     assert not [one for one in found(STUDY + text) if one.startswith("optimize")]
+
+
+def test_everything_advised_at_once_is_right_at_once(found, tmp_path):
+    """The share to hold out decides what is trained on, hence the tokenizer, hence the tokens that budgets are cut to."""
+    for name, documents in (("es", 90), ("est_Latn", 8), ("sw", 9)):
+        rows(tmp_path / "data" / name / "a.jsonl", name, documents)
+    limits = "optimize: {max_epochs: 4, floors: {est: 0.05}}\n"
+    text = STUDY.replace("tokens: 5000, context: 16", "tokens: 5000, context: 64").replace("languages: [es, est_Latn]\noutside: [sw]", "languages: [es, est_Latn, sw]")  # fmt: skip
+    text = text.replace("held_out: 0.1", "held_out: 0.01").replace("vocab_size: 300", "vocab_size: 700")
+    told = found(text + "target: {tokens: 20e9, parameters: 1e9}\n" + limits)
+    share = next(one for one in told if "; held_out: " in one).partition("; held_out: ")[2].partition(",")[0]
+    advised = [float(one.partition("target.tokens: ")[2].split()[0]) for one in told if "target.tokens: " in one]
+    assert len(told) == 3
+    again = text.replace("held_out: 0.01", f"held_out: {share}") + f"target: {{tokens: {min(advised):g}}}\n"
+    assert found(again + limits) == []
+
+
+def refused(tmp_path, text):
+    """The problems of a study file that is refused."""
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(BadInput) as raised:
+        open_study(tmp_path / "study.yaml", out=tmp_path / "out")
+    return [str(one) for one in getattr(raised.value, "problems", (raised.value,))]
+
+
+def test_wrong_fields_and_what_is_wrong_with_the_corpus_are_one_list(tmp_path):
+    rows(tmp_path / "data/es/a.jsonl", "es", 60)
+    rows(tmp_path / "data/est_Latn/a.jsonl", "est_Latn", 60)
+    (tmp_path / "data/est_Latn/b.jsonl").write_text('{"text": "a"}\n{"text": \n')
+    text = STUDY.replace("baselines: [natural]", "baselines: [natural, unimaks]").replace(
+        "languages: [es", "languages: [nosuch, es"
+    )
+    text = (
+        text.replace("folds: 2", "folds: two")
+        + "seed: many\noptimize: {floors: {es: 0.7, neither: 0.6}}\ndesign: {swarms: 3}\n"
+    )
+    told = refused(tmp_path, text)
+    for one in ("'nosuch' is no language", "fit.folds = 'two'", "seed = 'many'", "optimize.floors.neither", "design.swarms",
+                "b.jsonl:2: not valid JSON", "no jsonl files for sw (swh_Latn)", "'unimaks' is not known"):  # fmt: skip
+        assert sum(one in problem for problem in told) == 1, (one, told)
+    assert len(told) == 8, told
+
+
+def test_what_follows_from_a_wrong_field_is_not_told(tmp_path):
+    """The corpus is there; that it would be too short for the default of a context that is wrong is not its fault."""
+    for name in ("es", "est_Latn", "sw"):
+        rows(tmp_path / "data" / name / "a.jsonl", name, 12)
+    (told,) = refused(
+        tmp_path, STUDY.replace("context: 16", "context: short").replace("held_out: 0.1", "held_out: 0.3")
+    )
+    assert "proxy.context = 'short'" in told
+    (told,) = refused(tmp_path, STUDY.replace("reader: jsonl", "reader: jsonll"))
+    assert "did you mean jsonl" in told
+
+
+PROXY = "{width: 16, layers: 1, heads: 1, tokens: 5000, context: 16, batch: 4}"
+CORPUS = "{reader: jsonl, path: data, held_out: 0.1}"
+TOKENS = "{vocab_size: 300, sample_bytes: 2000}"
+KINDS_OF_STUDY = {
+    "compare": f"kind: compare\nname: x\nlanguages: [es, est_Latn]\ncorpus: {CORPUS}\ntokens: {TOKENS}\nproxy: {PROXY}\nmethods: [uniform]\n",
+    "clones": f"kind: clones\nname: x\nlanguage: es\ncorpus: {CORPUS}\ntokens: {TOKENS}\nproxy: {PROXY}\n"
+    "pair: {languages: [es, est_Latn]}\n",
+    "influence": f"kind: influence\nname: x\nlanguages: [es, est_Latn]\ntasks: [{{name: scenes, train: 4, test: 2}}]\nscores: {{top: 2}}\n"
+    f"base: {{corpus: {CORPUS}, tokens: {TOKENS}, proxy: {PROXY}}}\n",
+    "posttraining": f"kind: posttraining\nname: x\npivot: es\nlanguages: [est_Latn]\ncorpus: {CORPUS}\ntokens: {TOKENS}\n"
+    f"bases: {{tiny: {{proxy: {PROXY}}}}}\ntasks: {{mathematics: {{train: {{source: chat, path: 'x.{{short}}.jsonl'}}}}}}\n"
+    "grids: [{tasks: [mathematics], samples: [0, 4], pivot_samples: 4, mixes: {all: [est_Latn]}}]\n",
+}  # fmt: skip
+CORPUS_FIELD = {"influence": "base.corpus"}
+PROXY_FIELD = {"influence": "base.proxy", "posttraining": "bases.tiny.proxy"}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_STUDY)
+def test_every_kind_tells_what_is_wrong_with_its_corpus_and_its_proxies(found, tmp_path, kind):
+    rows(tmp_path / "data/es/a.jsonl", "es", 60)
+    text = KINDS_OF_STUDY[kind]
+    told = "\n".join(found(text.replace("batch: 4", "batch: 400"), kind))
+    assert "no jsonl files for ekk_Latn" in told
+    assert f"{PROXY_FIELD.get(kind, 'proxy')}: tokens = 5000 is less than a batch of 400" in told
+    rows(tmp_path / "data/est_Latn/a.jsonl", "est_Latn", 12, words=3)
+    told = "\n".join(found(text, kind))
+    field = CORPUS_FIELD.get(kind, "corpus")
+    assert f"{field}.held_out: too few held-out tokens" in told or f"{field}: too few training tokens: ekk_Latn" in told
+    rows(tmp_path / "data/est_Latn/a.jsonl", "est_Latn", 60)
+    told = "\n".join(found(text, kind))
+    assert field + "." not in told
+    assert "tokens" not in told
+
+
+def test_tables_of_an_influence_study_are_read_before_anything_is_trained(found, tmp_path):
+    for name in ("es", "est_Latn"):
+        rows(tmp_path / "data" / name / "a.jsonl", name, 60)
+    (tmp_path / "train.tsv").write_text("text\tlanguage\tlabel\n" + "hola\tspa_Latn\tx\ntere\tekk_Latn\tx\n" * 2)
+    (tmp_path / "test.tsv").write_text("text\tlanguage\tlabel\nhola\tspa_Latn\ty\ntere\tekk_Latn\tx\n")
+    tasks = "tasks: [{name: scenes, source: file, path: train.tsv, test_path: test.tsv, train: %d, test: 1}, {name: gone, source: file, path: no.tsv, test_path: nor.tsv, train: 2, test: 1}]"  # fmt: skip
+    text = KINDS_OF_STUDY["influence"].replace("tasks: [{name: scenes, train: 4, test: 2}]", tasks)
+    told = found(text % 2, "influence")
+    assert "no training text of class y" in told[0]
+    assert [one.partition(": ")[0] for one in told[1:]] == [str(tmp_path / "no.tsv"), str(tmp_path / "nor.tsv")]
+    told = found(text % 3, "influence")
+    assert "2 texts of spa_Latn; 2 texts of ekk_Latn (expected 3, or 2 of each in the task)" in told[0]
+
+
+def test_a_comparison_is_told_of_cuts_and_epochs_it_cannot_have(found, tmp_path):
+    for name in ("es", "est_Latn"):
+        rows(tmp_path / "data" / name / "a.jsonl", name, 60)
+    text = KINDS_OF_STUDY["compare"] + "unique_tokens: {es: 1e9, fr: 1e3}\nhigh_resource: [de]\n"
+    told = "\n".join(found(text, "compare"))
+    for one in ("fra_Latn is none of the languages", "high_resource: deu_Latn is none", "spa_Latn = 1e+09"):
+        assert one in told
+    text = KINDS_OF_STUDY["compare"].replace("tokens: 5000", "tokens: 5e6") + "max_epochs: 2\n"
+    (told,) = found(text, "compare")
+    assert told.startswith("methods: uniform: ")
 
 
 def test_errors_speak_the_users_language_and_leave_paths_alone(tmp_path):

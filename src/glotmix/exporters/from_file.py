@@ -11,10 +11,12 @@ from glotmix.exporters import all_exporters
 from glotmix.exporters.exporter import Exporter, ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.exporters.measured import Measured, measure, measured_in_store, store_of
+from glotmix.exporters.quoting import check_text
 from glotmix.language import find_name
 from glotmix.mixture.schedule import Schedule, schedule_in
 from glotmix.progress import Advance
 from glotmix.wording import listed
+from glotmix.written import made_of
 
 DEFAULT_TOKENS = 1e9
 """Training tokens of a run of which nobody told any."""
@@ -51,6 +53,9 @@ def export_file(
     exporter = exporters[to]
     schedule = schedule_in(mixture) if isinstance(mixture, Path) else mixture
     languages = schedule.languages
+    with made_of(mixture if isinstance(mixture, Path) else None, "a mixture of languages"):
+        for name in languages:
+            check_text(name, "the name of a language")
     used = schedule.average().support
     told_D, told_unique = _assumed_in(mixture, languages) if isinstance(mixture, Path) else (None, {})
     tokens = tokens or told_D or DEFAULT_TOKENS

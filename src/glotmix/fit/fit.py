@@ -11,6 +11,7 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.estimate import student
+from glotmix.fit.file import EXPECTED, WrittenFit, runs_of, target_fit
 from glotmix.fit.form import OF_A_BOX, Form, correlation_root, form_of
 from glotmix.fit.splits import evidence_of
 from glotmix.fit.target import OUTSIDE, TargetFit, Task, inputs_of, least_runs
@@ -24,6 +25,8 @@ from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.notebook import Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
+from glotmix.wording import listed
+from glotmix.written import as_written, made_of, numbers
 
 LOOKED_AT = 12
 """Targets at most in which the error of a law's form is looked for; all share what they tell."""
@@ -207,43 +210,25 @@ class Fit(Shown):
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            BadInput: a key is missing or the law is unknown.
+            BadInput: a key is missing or of another type, the law is unknown, or parts do not fit together.
         """
-        try:
-            law = find_law(data["law"])
-            languages = tuple(data["languages"])
-            transfer = None if data["transfer"] is None else TransferMatrix.from_json(data["transfer"])
-            fits = {}
-            for target, at in data["fits"].items():
-                names = tuple(at["theta"])
-                theta_P = np.array([_or_nan(v) for v in at["theta"].values()], dtype=float)
-                fits[target] = TargetFit(
-                    Problem(target, languages, transfer, frozenset(at["varies"]), dict(at.get("shift", {}))),
-                    names,
-                    theta_P,
-                    at["status"],
-                    _or_nan(at["cost"]),
-                    at["runs"],
-                    _or_nan(at["scale"]),
-                    at["agreeing"],
-                    np.array(at["bootstrap"], dtype=float).reshape(len(at["bootstrap"]), len(names)),
-                    _or_nan(at["freedom"]),
-                    tuple(at.get("unclear", ())),
-                    law.residual.from_json(at["learned"]) if isinstance(law, Corrected) and at["learned"] else None,
-                    at.get("power", 0.0),
-                    at.get("middle", 0.0),
-                    _or_nan(at.get("used")),
-                    at.get("widening", 1.0),
-                )
-            unique_L = None if data["unique"] is None else np.array(data["unique"], dtype=float)
-            measured = None if data.get("measured") is None else Inputs.from_json(data["measured"])
-            N, D = _or_nan(data["N"]), _or_nan(data["D"])
-            form = None if data.get("form") is None else Form.from_json(data["form"])
-            return cls(law, languages, tuple(data["targets"]), fits, N, D, unique_L, measured, form)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BadInput(
-                f"no fitted law: {error!r} missing or malformed", where=where, expected="a fit.json"
-            ) from None
+        shape = as_written(WrittenFit, data, where=where, expected=EXPECTED)
+        with made_of(where, EXPECTED):
+            law = find_law(shape.law)
+            transfer = None if shape.transfer is None else TransferMatrix.from_json(shape.transfer)
+            languages = tuple(shape.languages)
+            if set(shape.fits) != set(shape.targets):
+                raise BadInput(f"fits of {listed(list(shape.fits))}", expected=f"of {listed(shape.targets)}")
+            at = shape.fits
+            fits = {one: target_fit(law, one, languages, transfer, at[one]) for one in shape.targets}
+            measured = None if shape.measured is None else runs_of(shape.measured, len(languages))
+            unique_L = None if shape.unique is None else np.array(shape.unique).reshape(len(languages))
+            form = None if shape.form is None else Form.from_json(shape.form.model_dump(), len(shape.targets))
+            N, D = numbers((shape.N, shape.D))
+            found = cls(law, languages, tuple(shape.targets), fits, N, D, unique_L, measured, form)
+            with np.errstate(all="ignore"):  # what cannot be asked for one mixture can be asked for none
+                found.predict(np.full((1, len(languages)), 1 / len(languages)))
+            return found
 
     @property
     def transfer(self) -> TransferMatrix | None:
@@ -430,7 +415,3 @@ def _largest(x_R: np.ndarray) -> float:
 
 def _or_none(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
-
-
-def _or_nan(x: float | None) -> float:
-    return float("nan") if x is None else float(x)

@@ -63,9 +63,10 @@ class Form(Brief):
         return {"seed": self.seed, "length": self.length, "factor": self.factor_TT.tolist()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Form:
-        """Read what :meth:`to_json` wrote."""
-        return cls(int(data["seed"]), float(data["length"]), np.array(data["factor"], dtype=float))
+    def from_json(cls, data: Mapping[str, Any], targets: int) -> Form:
+        """Read what :meth:`to_json` wrote of so many targets."""
+        factor_TT = np.array(data["factor"], dtype=float).reshape(targets, targets)
+        return cls(int(data["seed"]), float(data["length"]), factor_TT)
 
 
 def evidence(error_R: np.ndarray, rows_RP: np.ndarray, prior_PP: np.ndarray, p_RL: np.ndarray, seed: int) -> np.ndarray:

@@ -17,7 +17,8 @@ from glotmix.measurements.checks import as_shares, checked
 from glotmix.measurements.draft import Draft, merged
 from glotmix.measurements.forms import draft_of, draft_of_mixtures
 from glotmix.measurements.runs import Measurements
-from glotmix.measurements.table import Table, open_table, read_table, table_of
+from glotmix.measurements.table import UNREADABLE, Table, open_table, read_table, table_of
+from glotmix.written import made_of
 
 
 def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:
@@ -48,7 +49,8 @@ def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path |
             raise BadInput("no measurements/runs.parquet in it", where=path, expected="the directory of a study")
         for name in ("runs.parquet", "losses.parquet"):
             compare(folder / name)
-        return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
+        with made_of(folder, "the tables of a study, as `glotmix run` writes them", *UNREADABLE):
+            return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
     return checked(draft_of(open_table(path)))
 
 

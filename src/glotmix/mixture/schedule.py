@@ -14,6 +14,7 @@ from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.balancing import proportional, temperature
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.notebook import Shown
+from glotmix.written import made_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -293,10 +294,8 @@ def schedule_in(path: Path) -> Schedule:
     data = read_json(path)
     if isinstance(data, dict):
         data = data.get("schedule", data.get("mixture", data))
-    try:
+    with made_of(path, "shares by language, or a list of stages"):
         return Schedule.from_json(data, where=path)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadInput("holds no mixture", where=path, expected="shares by language, or a list of stages") from None
 
 
 def mixture_in(path: Path) -> Mixture:

@@ -5,21 +5,87 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
+from pydantic import Field
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from glotmix.errors import BadInput
 from glotmix.estimate import Estimate
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
 from glotmix.tables import by_group
+from glotmix.written import Names, Written, WrittenEstimate, as_written, made_of
 
 NOTHING_TOLD = "the runs tell no mixture from another"
 """What the status begins with where the law's losses are the same for every mixture."""
+
+
+EXPECTED = "an optimum, as `glotmix optimize` writes it"
+"""What a file should have been that is none."""
+
+
+class WrittenAim(WrittenEstimate):
+    """An objective and its value."""
+
+    honest: float | None
+    name: str
+    weights: dict[str, float]
+    best: dict[str, float]
+    penalty: dict[str, Any] | None
+    q: float = 1.0
+
+
+class WrittenBaseline(Written):
+    """A baseline beside an optimum."""
+
+    name: str
+    mixture: dict[str, float]
+    objective: WrittenEstimate
+    predicted: dict[str, WrittenEstimate]
+    gain: dict[str, float | None]
+    broken: list[str]
+
+
+class WrittenActive(Written):
+    """A limit that an optimum touches."""
+
+    limit: str
+    multiplier: float
+    words: str
+    change: float = 0.0
+
+
+class WrittenNearest(Written):
+    """The closest measured mixture."""
+
+    distance: float
+    extrapolates: bool
+    mixture: dict[str, float]
+
+
+class WrittenOptimum(Written):
+    """An optimum in a file."""
+
+    mixture: dict[str, float]
+    predicted: dict[str, WrittenEstimate]
+    objective: WrittenAim
+    baselines: list[WrittenBaseline]
+    active: list[WrittenActive]
+    prices: dict[str, dict[str, float]]
+    spread: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None
+    nearest: WrittenNearest | None
+    epochs: dict[str, float]
+    status: str
+    gap: float
+    agreeing: float
+    targets: Names
+    N: float | None
+    D: float | None
+    warnings: list[str] = Field(default_factory=list)
+    unique: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -196,7 +262,9 @@ class Optimum(Shown):
         Raises:
             BadInput: a key is missing or malformed.
         """
-        try:
+        written = as_written(WrittenOptimum, data, where=where, expected=EXPECTED)
+        with made_of(where, EXPECTED):
+            data = written.model_dump(exclude_unset=True)
             aim = data["objective"]
             nearest, spread = data["nearest"], data["spread"]
             return cls(
@@ -231,10 +299,6 @@ class Optimum(Shown):
                 tuple(data.get("warnings", ())),
                 dict(data.get("unique", {})),
             )
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
-            raise BadInput(
-                f"no optimum: {error!r} missing or malformed", where=where, expected="an optimum.json"
-            ) from None
 
     def to_polars(self) -> pl.DataFrame:
         """One row per mixture, the optimum first, then every baseline: ``name``, ``p/<language>`` (shares),

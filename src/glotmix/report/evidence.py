@@ -54,6 +54,14 @@ class CorpusRow:
     """UTF-8 bytes per token."""
     byte_premium: float | None = None
     """Bytes needed for the same content, relative to the reference language."""
+    tokens_per_byte: float | None = None
+    """Tokens per UTF-8 byte of training text."""
+    parity: float | None = None
+    """Tokens needed for the same content, relative to the reference language."""
+    unknown_tokens: float | None = None
+    """Share of its tokens that are the one for what is not in the vocabulary; None where there are none."""
+    lost_text: float | None = None
+    """Share of its characters that the tokenizer does not give back; None where it loses nothing."""
     epochs: float | None = None
     """Passes over U that the recommended (else the natural) mixture makes at the target budget."""
 

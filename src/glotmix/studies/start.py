@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glotmix.config import Section, read_study
-from glotmix.errors import BadInput
+from glotmix.config import MOST_PROBLEMS, Section, sound_part
+from glotmix.errors import BadInput, refuse
 from glotmix.studies import KINDS
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind, kind_in, run_study
@@ -32,7 +32,7 @@ class StudyToRun:
 
     def problems(self) -> list[BadInput]:
         """Everything that is wrong with it, as far as that can be told before it begins."""
-        found = preflight(self.kind, self.kind.resolved(self.config), self.directory.base, self.directory.path)
+        found = preflight(self.kind, self.config, self.directory.base, self.directory.path)
         return [respelt(one, self.spelt) for one in found]
 
     def price(self) -> Price:
@@ -72,11 +72,17 @@ def open_study(
         changes: dotted fields to their values.
 
     Raises:
-        BadInput: file, field, value and what was expected.
+        BadInput: file, field, value and what was expected; where fields are wrong, what else is wrong with the study.
     """
     found = KINDS.find(kind_in(study), where=study)() if kind is None else kind
     given = [*overrides, *(f"{name}={json.dumps(value)}" for name, value in (changes or {}).items())]
     directory = StudyDirectory(out or Path("out") / study.stem, study.resolve().parent)
-    spelt = spellings(read_study(study, scale=scale, overrides=given))
+    data = found.read(study, scale=scale, overrides=given)
+    spelt = spellings(data)
     with in_the_users_words(spelt):
-        return StudyToRun(found, found.load(study, scale=scale, overrides=given), directory, spelt)
+        part = sound_part(found.config, data, where=study)
+        if part.problems:
+            others = preflight(found, part.section, directory.base, directory.path, part.lost) if part.section else []
+            refuse([*part.problems[:MOST_PROBLEMS], *others])
+        assert part.section is not None
+        return StudyToRun(found, part.section, directory, spelt)

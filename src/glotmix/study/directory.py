@@ -13,6 +13,7 @@ from glotmix.config import Section, checked
 from glotmix.errors import BadInput
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
+from glotmix.written import made_of
 
 C = TypeVar("C", bound=Section)
 CONFIGURATION = "study.json"
@@ -22,6 +23,8 @@ OLDER = ("compare.json", "experiment.json")
 REPORT = "report.html"
 WORK = "work.json"
 COMPUTE = "compute.json"
+LEFT = "what `glotmix run` leaves in the directory of a study"
+"""What a file there should have been that is none."""
 
 
 @dataclass(frozen=True)
@@ -167,10 +170,11 @@ def planned_work(directory: Path) -> dict[str, Path]:
     """
     path = directory / WORK
     found = {}
-    for row in read_json(path) if path.is_file() else []:
-        if Path(row["path"]).is_absolute() or ".." in Path(row["path"]).parts:
-            raise BadInput(f"{row['path']!r} lies outside of the study", where=path)
-        found[str(row["name"])] = directory / row["path"]
+    with made_of(path, LEFT):
+        for row in read_json(path) if path.is_file() else []:
+            if Path(row["path"]).is_absolute() or ".." in Path(row["path"]).parts:
+                raise BadInput(f"{row['path']!r} lies outside of the study", where=path)
+            found[str(row["name"])] = directory / row["path"]
     return found
 
 
@@ -188,4 +192,5 @@ def planned_compute(directory: Path) -> dict[str, float]:
     """Run to its planned training compute in FLOPs, of all sweeps in this place that have begun."""
     path = directory / COMPUTE
     found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return {str(run): float(flops) for run, flops in found.items()}
+    with made_of(path, LEFT):
+        return {str(run): float(flops) for run, flops in found.items()}

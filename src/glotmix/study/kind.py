@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from glotmix.config import Section, checked, read_study
 from glotmix.errors import BadInput, Waiting, refuse
 from glotmix.notebook import Shown
-from glotmix.study.config import TrainedBy
 from glotmix.study.directory import CONFIGURATION, StudyDirectory
-from glotmix.study.preflight import preflight
+from glotmix.study.preflight import Trained, preflight
 from glotmix.sweep.lock import held
 from glotmix.wording import counted, duration
 
@@ -111,13 +110,21 @@ class StudyKind(ABC, Generic[C]):
     hands_off: ClassVar[bool] = False
     """Whether its runs may be trained by somebody else's trainer (``sweep.executor: external``)."""
 
+    def read(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+        """The fields of a study file of this kind, not yet checked.
+
+        Raises:
+            BadInput: there is no such file, or it is no mapping.
+        """
+        return read_study(path, scale=scale, overrides=overrides)
+
     def load(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> C:
         """Read and check a study file of this kind.
 
         Raises:
             BadInput: file, field, value and what was expected.
         """
-        return checked(self.config, read_study(path, scale=scale, overrides=overrides), where=path)
+        return checked(self.config, self.read(path, scale=scale, overrides=overrides), where=path)
 
     def resolved(self, config: C) -> C:
         """The configuration with everything worked out that the file leaves to rules."""
@@ -128,10 +135,9 @@ class StudyKind(ABC, Generic[C]):
         url: str | None = config.sweep.mirror  # type: ignore[attr-defined]  # every kind that trains proxies has one
         return url
 
-    def trained_by(self, config: C) -> TrainedBy | None:
-        """What of the configuration proxies are trained by, for what is checked first; None where the corpus is made in
-        another way."""
-        return None
+    def trained(self, config: C) -> list[Trained]:
+        """What proxies are trained by, for what is checked first; empty where none are."""
+        return []
 
     def problems(self, config: C, base: Path) -> list[BadInput]:
         """What is wrong with a study, as far as can be told without its corpus. Default: nothing."""
@@ -168,12 +174,12 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
         GlotmixError: what it trains failed, the disk is full, or the mirror does not answer.
         Waiting: runs that are trained elsewhere have not come back.
     """
-    config = kind.resolved(config)
     if not (there := directory.path.exists()):  # what is refused leaves nothing
         refuse(preflight(kind, config, directory.base, directory.path))
     with held(directory.path):
         if there and not (directory.path / CONFIGURATION).is_file():  # what was begun has passed
             refuse(preflight(kind, config, directory.base, directory.path))
+        config = kind.resolved(config)
         url = kind.mirror(config)
         directory = directory.mirrored(url)
         if (mirror := directory.mirror) is not None and (fetched := mirror.pull()):

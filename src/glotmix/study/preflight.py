@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from shutil import which
 from typing import Any, Protocol
 
 from glotmix.corpus.readers.reader import Reader, open_reader
 from glotmix.errors import BadInput, MissingExtra, Problems
 from glotmix.language import Language
+from glotmix.proxy.config import ProxyConfig
 from glotmix.study.config import TrainedBy
+from glotmix.sweep.config import SweepConfig
 from glotmix.sweep.executors import EXECUTORS
 from glotmix.tokens.counting import Counted, count_tokens
 
@@ -26,8 +31,26 @@ COUNTED_BYTES = 8 << 20
 """Bytes of a corpus up to which all of it is read and tokenised before the study begins."""
 FIRST_DOCUMENTS = 200
 """Documents of every language that are read of a larger one."""
+TRIES = 3
+"""Shares to hold out that are tried before one is advised."""
 ROOM = 2.0
 """Free bytes on the disk that a byte of the corpus needs: its tokens, and the pieces that they are joined from."""
+
+
+PROXY, CORPUS = "proxy", "corpus"
+"""Sections of a study file that proxies are trained by, where the kind does not say otherwise."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Something that a study would train proxies by, and where its file says so."""
+
+    by: TrainedBy
+    """Languages, corpus, tokens, proxy."""
+    proxy: str = PROXY
+    """Field of the proxy in the study file."""
+    corpus: str = CORPUS
+    """Field of the corpus."""
 
 
 class Checks(Protocol):
@@ -35,51 +58,89 @@ class Checks(Protocol):
 
     @property
     def hands_off(self) -> bool: ...
-    def trained_by(self, config: Any) -> TrainedBy | None: ...
+    def resolved(self, config: Any) -> Any: ...
+    def trained(self, config: Any) -> list[Trained]: ...
     def problems(self, config: Any, base: Path) -> list[BadInput]: ...
     def problems_of_tokens(self, config: Any, unique: Mapping[str, int]) -> list[BadInput]: ...
 
 
-def preflight(kind: Checks, config: Any, base: Path, out: Path) -> list[BadInput]:
+def preflight(
+    kind: Checks, config: Any, base: Path, out: Path, lost: Set[str] = frozenset(), where: object = None
+) -> list[BadInput]:
     """Everything that is wrong with a study, as far as that can be told before it begins.
 
     Args:
         kind: of the study.
-        config: its resolved configuration.
+        config: its configuration.
         base: directory that relative paths start from.
         out: directory where results will go.
+        lost: sections that were wrong and are not as the file has them: what follows from them is not told.
+        where: the study file, for what has no place of its own.
     """
-    found = [*kind.problems(config, base)]
+    found: list[BadInput] = []
+    with noting(found, where):
+        config = kind.resolved(config)
+    with noting(found, where):
+        found += kind.problems(config, base)
     executor = getattr(getattr(config, "sweep", None), "executor", "local")
     if EXECUTORS.find(executor).elsewhere and not kind.hands_off:
         others = " | ".join(name for name in EXECUTORS if not EXECUTORS.find(name).elsewhere)
         what = f"{executor}: studies of this kind are trained by glotmix's own engine"
         found.append(BadInput(what, where="sweep.executor", expected=others))
-    if (training := kind.trained_by(config)) is not None:
-        counted, problems = corpus_problems(training, base, out)
-        found += problems
-        share = share_to_hold_out(training, counted)  # what is advised together must be right together
-        unique = {name: one.train if share is None else one.train_at(share) for name, one in counted.items()}
-        found += kind.problems_of_tokens(config, unique) if counted else []
-    return found
+    with noting(found, where):
+        for trained in () if lost & {CORPUS, "base", "bases"} else kind.trained(config):
+            certain = not lost & {"tokens", PROXY}
+            unique, problems = corpus_problems(trained.by, base, out, count=certain)
+            problems += problems_of_proxies(trained.by.proxy, trained.by.sweep)
+            problems += kind.problems_of_tokens(config, unique) if unique else []
+            found += [_placed(one, trained) for one in problems]
+    told = [one for one in found if str(one.where).partition(".")[0] not in lost]
+    return list({str(one): one for one in told}.values())
 
 
-def corpus_problems(training: TrainedBy, base: Path, out: Path) -> tuple[dict[str, Counted], list[BadInput]]:
-    """What the languages of a small corpus would become, and what is wrong with it.
+def _placed(error: BadInput, trained: Trained) -> BadInput:
+    """The same error with the fields where this study has them."""
+
+    def named(text: str) -> str:
+        return re.sub(r"(?<![\w.])(proxy|corpus)(?=\.[a-z]|$)", lambda m: getattr(trained, m[1]), text)
+
+    where = named(error.where) if isinstance(error.where, str) else error.where
+    return BadInput(error.message, where=where, expected=None if error.expected is None else named(error.expected))
+
+
+def corpus_problems(
+    training: TrainedBy, base: Path, out: Path, *, count: bool = True
+) -> tuple[dict[str, int], list[BadInput]]:
+    """Training tokens of the languages of a small corpus, and what is wrong with it. Where another share to hold out is
+    advised, they are those that this share would leave: what is advised together must be right together.
 
     Args:
         training: the corpus, its languages, and the proxies that must find a sequence in each.
         base: directory that relative paths start from.
         out: directory where results will go.
+        count: whether languages are told that have too little.
     """
     languages = [*training.languages, *training.outside]
     try:
         reader = open_reader(training.corpus, languages, base)
     except (BadInput, MissingExtra) as error:
-        return {}, [as_bad_input(error, "corpus")]
+        return {}, [as_bad_input(error, CORPUS)]
     sound, unsound = readable(reader, languages)
     counted, problems = read_ahead(reader, sound, training, base)
-    return counted, [*unsound, *too_full(reader, sound, out), *problems, *too_little(training, counted)]
+    problems = [*unsound, *too_full(reader, sound, out), *problems]
+    if not count:
+        return {}, problems
+    share, enough = share_to_hold_out(training, counted), counted
+    for _ in range(TRIES):  # a tokenizer that is trained on less text makes other tokens
+        if share is None:
+            break
+        enough, _ = count_tokens(reader, list(counted), training.tokens, share, base)
+        sides = (min(one.held_out, one.train) for name, one in enough.items() if not training.corpus.is_target(name))
+        if min(sides) > training.proxy.context:
+            break
+        share = share + 0.01 if share + 0.01 < 0.5 else None
+    unique = {name: one.train for name, one in (counted if share is None else enough).items()}
+    return unique, [*problems, *too_little(training, counted, share)]
 
 
 def readable(reader: Reader, languages: Sequence[str]) -> tuple[list[str], list[BadInput]]:
@@ -126,8 +187,14 @@ def too_full(reader: Reader, languages: Sequence[str], out: Path) -> list[BadInp
     return [BadInput(f"{free / 1e9:.1f} GB are free", where=place, expected=expected)]
 
 
-def too_little(training: TrainedBy, counted: Mapping[str, Counted]) -> list[BadInput]:
-    """Languages with too little text to fill one sequence, on either side; one value that would do for all."""
+def too_little(training: TrainedBy, counted: Mapping[str, Counted], share: float | None) -> list[BadInput]:
+    """Languages with too little text to fill one sequence, on either side; one value that would do for all.
+
+    Args:
+        training: the proxies that must find a sequence in each.
+        counted: tokens of every language.
+        share: share to hold out that would do for all; None where there is none.
+    """
     least = training.proxy.context + 1
     found = []
     counted = {name: one for name, one in counted.items() if not training.corpus.is_target(name)}
@@ -142,7 +209,6 @@ def too_little(training: TrainedBy, counted: Mapping[str, Counted]) -> list[BadI
     short = {name: one for name, one in counted.items() if one.held_out < least and name not in short}
     if short:
         listed = ", ".join(f"{name} has {one.held_out:,}" for name, one in short.items())
-        share = share_to_hold_out(training, counted)
         ways = "more text, or a shorter proxy.context"
         ways = ways if share is None else f"held_out: {share:g}, which is enough for all"
         where, expected = "corpus.held_out", f"{least} or more, one sequence; {ways}"
@@ -159,9 +225,47 @@ def share_to_hold_out(training: TrainedBy, counted: Mapping[str, Counted]) -> fl
     return max(known) if known and len(known) == len(shares) else None
 
 
-def as_bad_input(error: BadInput | MissingExtra, where: str) -> BadInput:
+def problems_of_proxies(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
+    """Batches that are larger than the run or do not part over its devices, and libraries of the sweep that are
+    missing."""
+    found = []
+    if proxy.tokens < proxy.batch * proxy.context:
+        found.append(
+            BadInput(
+                f"tokens = {proxy.tokens:g} is less than a batch of {proxy.batch} sequences of {proxy.context}",
+                where=PROXY,
+                expected=f"tokens: {proxy.batch * proxy.context} or more",
+            )
+        )
+    if proxy.batch % (together := sweep.devices_per_run):
+        fits = max(n for n in range(1, together + 1) if proxy.batch % n == 0)
+        message = f"batch of {proxy.batch} over {together} devices"
+        found.append(BadInput(message, where="sweep.devices_per_run", expected=f"{fits}, say"))
+    wanted = {"sweep.executor": "ray" if sweep.executor == "ray" else None, "sweep.logger": sweep.logger}
+    for field, library in wanted.items():
+        if library is not None and find_spec(library) is None:
+            expected = f"pip install {library}, or another {field}"
+            found.append(BadInput(f"{library} is not installed", where=field, expected=expected))
+    if sweep.executor == "slurm" and which("sbatch") is None:
+        found.append(BadInput("there is no sbatch here", where="sweep.executor", expected="a login node, or local"))
+    return found
+
+
+def as_bad_input(error: BadInput | MissingExtra, where: object) -> BadInput:
     """A library that is missing is one more thing that is wrong."""
     return error if isinstance(error, BadInput) else BadInput(str(error), where=where)
+
+
+@contextmanager
+def noting(found: list[BadInput], where: object = None) -> Iterator[None]:
+    """Keep the error that ends the block; ``where`` is its place if it names none."""
+    try:
+        yield
+    except (BadInput, MissingExtra) as error:
+        one = as_bad_input(error, where)
+        for problem in one.problems if isinstance(one, Problems) else (one,):
+            placed = problem.where if problem.where is not None else where
+            found.append(BadInput(problem.message, where=placed, expected=problem.expected))
 
 
 def spellings(data: Mapping[str, Any]) -> dict[str, str]:

@@ -18,6 +18,7 @@ from glotmix.notebook import Shown
 from glotmix.study.directory import (
     COMPUTE,
     CONFIGURATION,
+    LEFT,
     REPORT,
     configuration_in,
     is_made,
@@ -26,6 +27,7 @@ from glotmix.study.directory import (
 )
 from glotmix.sweep.lock import LOCK
 from glotmix.sweep.sweep import RUN, SweepTally, running
+from glotmix.written import made_of
 
 ARMS = "arms"
 """Folder of the sweeps of an experiment that has several."""
@@ -151,16 +153,17 @@ def status_of(directory: Path) -> Status:
         except BadInput:
             failed |= _failure(places[place] + run, place / "runs" / run)
             continue
-        computed += result["C"]
-        computing[place].pop(run, None)
-        complete += result["status"] == "complete"
+        with made_of(place / "runs" / run / RUN, LEFT):
+            computed += float(result["C"])
+            computing[place].pop(run, None)
+            complete += result["status"] == "complete"
         diverged += [places[place] + run] * (result["status"] != "complete")
     work = planned_work(directory)
     for name, path in work.items():
         complete += is_made(path)
         failed |= {} if is_made(path) else _failure(name, path)
     folders, worked_on = [(place / "jobs", arm) for place, arm in places.items()], _is_held(directory)
-    notes = [read_json(place / NOTE) for place in places if (place / NOTE).is_file()]
+    left_over = [_seconds_left(place / NOTE) for place in places if (place / NOTE).is_file()]
     left = sum(sum(flops.values()) for flops in computing.values())
     report = directory / REPORT
     return Status(
@@ -173,10 +176,16 @@ def status_of(directory: Path) -> Status:
         losses={arm + run: loss for f, arm in folders for run, loss in _losses(f).items()} if worked_on else {},
         flops=computed,
         flops_planned=computed + left if any((place / COMPUTE).is_file() for place in places) else None,
-        seconds_left=next((n["seconds_left"] for n in notes if n.get("seconds_left")), None) if worked_on else None,
+        seconds_left=next((seconds for seconds in left_over if seconds), None) if worked_on else None,
         is_worked_on=worked_on,
         report=str(report) if report.is_file() else None,
     )
+
+
+def _seconds_left(note: Path) -> float | None:
+    with made_of(note, LEFT):
+        seconds = read_json(note)["seconds_left"]
+        return None if seconds is None else float(seconds)
 
 
 def _failure(name: str, path: Path) -> dict[str, str]:
@@ -197,7 +206,10 @@ def _is_study(directory: Path) -> bool:
 def _planned(directory: Path) -> list[str]:
     """Runs of the sweeps of one directory: each plan is a list of runs."""
     paths = sorted(directory.glob("*plan.json"))
-    runs = [PlannedRun.from_json(run, where=path).run for path in paths for run in read_json(path)]
+    runs: list[str] = []
+    for path in paths:
+        with made_of(path, LEFT):
+            runs += [PlannedRun.from_json(run, where=path).run for run in read_json(path)]
     return list(dict.fromkeys(runs))
 
 

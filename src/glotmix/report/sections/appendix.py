@@ -26,6 +26,10 @@ CENSUS: dict[str, tuple[str, str, Callable[[float], str]]] = {
     "fertility": ("fertility", "tokens per word", lambda x: number(x, 2)),
     "bytes_per_token": ("bytes per token", "", lambda x: number(x, 2)),
     "byte_premium": ("byte premium", "bytes for the same content, relative to the reference", lambda x: number(x, 2)),
+    "tokens_per_byte": ("tokens per byte", "", lambda x: number(x, 2)),
+    "parity": ("parity", "tokens for the same content, relative to the reference", lambda x: number(x, 2)),
+    "unknown_tokens": ("unknown tokens, %", "of all its tokens", lambda x: number(100 * x, 2)),
+    "lost_text": ("text lost, %", "characters that the tokenizer does not give back", lambda x: number(100 * x, 2)),
     "epochs": ("epochs", "passes at the target budget", lambda x: number(x, 2)),
 }
 """Columns of the census: header, what it means, how a value is written."""

@@ -25,6 +25,7 @@ from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.precision import described
+from glotmix.study.preflight import Trained
 from glotmix.study.status import ARMS
 from glotmix.study.training import Training, on_rung
 from glotmix.sweep.sweep import SweepSpec, pack
@@ -219,6 +220,16 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
     kind = "clones"
     config = CloneStudyConfig
     fixed = ("language", "seed", "corpus", "tokens", "clones", "proxy")
+
+    def trained(self, config: CloneStudyConfig) -> list[Trained]:
+        """The text of every arm; arms that differ in neither text, tokenizer nor batches are checked once."""
+        laboratory = Laboratory(config, StudyDirectory(Path("unused")))
+        found: dict[tuple[object, ...], Trained] = {}
+        for arm in arms(config):
+            proxy = arm.proxy
+            key = (*arm.texts, arm.tokens.vocab_size, proxy.context, proxy.batch, proxy.tokens)
+            found.setdefault(key, Trained(laboratory.study(arm).config))
+        return list(found.values())
 
     def price(self, config: CloneStudyConfig, base: Path) -> Price:
         """Runs, tokens, FLOPs, and the time here by a measurement of a few steps."""

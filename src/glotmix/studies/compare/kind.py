@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.table import Table
 
 from glotmix.artifact import write_json
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, refuse
 from glotmix.language import Language
 from glotmix.mixture.methods import BalanceProblem, parse
+from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.compare.analysis import compare
 from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
-from glotmix.studies.compare.runs import MethodRuns
+from glotmix.studies.compare.runs import MethodRuns, check_epochs
 from glotmix.study import cost
-from glotmix.study.config import TrainedBy
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, Stage, StudyKind
 from glotmix.study.narrator import Narrator
+from glotmix.study.preflight import Trained, noting
 from glotmix.study.training import Training
-from glotmix.tokens.store import TokenStore
 
 PAGE, GRADIENT = 3.0, 0.06
 """Processor seconds of testing all pairs and writing the page, and of a sequence's gradient where they are probed."""
@@ -34,8 +35,31 @@ class CompareKind(StudyKind[CompareConfig]):
     config = CompareConfig
     fixed = ("languages", "seed", "corpus", "tokens", "proxy", "unique_tokens", "high_resource")
 
-    def trained_by(self, config: CompareConfig) -> TrainedBy:
-        return config.as_training()
+    def trained(self, config: CompareConfig) -> list[Trained]:
+        return [Trained(config.as_training())]
+
+    def problems(self, config: CompareConfig, base: Path) -> list[BadInput]:
+        """Names of languages that the study does not have."""
+        return [
+            BadInput(f"{name} is none of the languages", where=field, expected=f"one of {', '.join(config.languages)}")
+            for field in ("unique_tokens", "high_resource")
+            for name in getattr(config, field)
+            if name not in config.languages
+        ]
+
+    def problems_of_tokens(self, config: CompareConfig, unique: Mapping[str, int]) -> list[BadInput]:
+        """Cuts that leave nothing or more than there is, and methods that repeat a language more often than allowed."""
+        proxy = config.as_training().proxy
+        there = {name: (unique.get(name, 0) - 1) // proxy.context for name in config.languages}
+        if min(there.values()) < 1:
+            return []  # said of the corpus already
+        found: list[BadInput] = []
+        with noting(found):
+            problem = balance_problem(config, proxy, there)
+            for method in config.methods:
+                with noting(found, "methods"):
+                    check_epochs(method, problem, config.max_epochs)
+        return found
 
     def price(self, config: CompareConfig, base: Path) -> Price:
         """Counted, and the time by a measurement of a few steps; nothing is read or trained."""
@@ -73,7 +97,8 @@ class CompareKind(StudyKind[CompareConfig]):
         """Train what is missing, compare, and write ``comparison.json`` and the page."""
         study = Training.in_directory(config.as_training(), directory)
         store = study.tokens()
-        situation, probed = situation_of(config, study, store), config.probe.sequences > 0
+        situation = balance_problem(config, study.config.proxy, study.available(store))
+        probed = config.probe.sequences > 0
         trial = MethodRuns(study, store, situation, tuple(config.methods), config.seeds, probed)
         trial.check(config.max_epochs)
         results = trial.train()
@@ -84,25 +109,28 @@ class CompareKind(StudyKind[CompareConfig]):
         return Finished(page, tables(found), found)
 
 
-def situation_of(config: CompareConfig, study: Training, store: TokenStore) -> BalanceProblem:
+def balance_problem(config: CompareConfig, proxy: ProxyConfig, available: Mapping[str, int]) -> BalanceProblem:
     """Sizes after the cut to ``unique_tokens``, budget and steps.
+
+    Args:
+        config: the comparison.
+        proxy: its proxy, the size worked out.
+        available: language to sequences of it.
 
     Raises:
         BadInput: a language that is none of the study's, or less than one sequence of it.
     """
     from glotmix.proxy.run import steps_of
 
-    proxy = study.config.proxy
-    there = study.available(store)
+    there, wrong = dict(available), list[BadInput]()
     for language, tokens in config.unique_tokens.items():
         if language not in there or not proxy.context <= tokens <= there[language] * proxy.context:
             most = there.get(language, 0) * proxy.context
-            raise BadInput(
-                f"{language} = {tokens:g}",
-                where="unique_tokens",
-                expected=f"{proxy.context} to {most:,}" if most else f"one of {', '.join(there)}",
-            )
+            expected = f"{proxy.context} to {most:,}" if most else f"one of {', '.join(there)}"
+            wrong.append(BadInput(f"{language} = {tokens:g}", where="unique_tokens", expected=expected))
+            continue
         there[language] = int(tokens // proxy.context)
+    refuse(wrong)
     steps = steps_of(proxy.tokens, proxy)
     return BalanceProblem(
         {language: float(count * proxy.context) for language, count in there.items()},

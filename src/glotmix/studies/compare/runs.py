@@ -60,6 +60,22 @@ class Results:
     """Run to the reason why it is not complete."""
 
 
+def check_epochs(method: str, problem: BalanceProblem, max_epochs: float | None) -> None:
+    """Hold a method's schedule to a cap on epochs.
+
+    Raises:
+        Infeasible: naming method, language and the point of the run at which it passes the cap.
+        BadInput: the method cannot be had here.
+    """
+    chosen = balance(method, problem)
+    if max_epochs is None or chosen.adaptive is not None:
+        return
+    try:
+        chosen.schedule.check_epochs(problem.D, problem.unique, max_epochs)
+    except Infeasible as error:
+        raise Infeasible(f"{method}: {error.message}", where="methods", expected=error.expected) from None
+
+
 @dataclass(frozen=True)
 class MethodRuns:
     """Methods on one token store."""
@@ -89,11 +105,7 @@ class MethodRuns:
             Infeasible: naming method, language and the point of the run at which it passes the cap.
         """
         for text, chosen in self.balances.items():
-            if max_epochs is not None and chosen.adaptive is None:
-                try:
-                    chosen.schedule.check_epochs(self.situation.D, self.situation.unique, max_epochs)
-                except Infeasible as error:
-                    raise Infeasible(f"{text}: {error.message}", where="methods", expected=error.expected) from None
+            check_epochs(text, self.situation, max_epochs)
             if chosen.weighting is not None:
                 for found in chosen.weighting.overflowing(chosen.schedule.stages[0].mixture):
                     self.study.narrator.say(

@@ -6,19 +6,23 @@ What is complete in the directory is not done again: the base model, every tunin
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from glotmix.artifact import read_json, write_json
+from glotmix.errors import BadInput, MissingExtra
 from glotmix.studies.influence.config import InfluenceConfig
 from glotmix.studies.influence.page import write_influence_report
 from glotmix.studies.influence.task_runs import TaskStudy
-from glotmix.studies.influence.tasks import base_model
+from glotmix.studies.influence.tasks import base_model, problems_with_texts
+from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.narrator import Narrator
+from glotmix.study.preflight import Trained
 
 
 class InfluenceKind(StudyKind[InfluenceConfig]):
@@ -27,6 +31,33 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
     kind = "influence"
     config = InfluenceConfig
     fixed = ("languages", "seed", "base", "tuning")
+
+    def trained(self, config: InfluenceConfig) -> list[Trained]:
+        """The proxy that is tuned, where no model is given."""
+        base = config.base
+        if base.model is not None:
+            return []
+        training = TrainingConfig(
+            name=config.name,
+            languages=config.languages,
+            seed=config.seed,
+            corpus=base.corpus,
+            tokens=base.tokens,
+            proxy=base.proxy,
+        )
+        return [Trained(training, "base.proxy", "base.corpus")]
+
+    def problems(self, config: InfluenceConfig, base: Path) -> list[BadInput]:
+        """Tables that cannot be read or have too few texts, and libraries that are missing; nothing is fetched from the
+        network."""
+        found: list[BadInput] = []
+        for task in config.tasks:
+            found += problems_with_texts(task, config, base)
+        model = config.base.model
+        if model is not None and not (base / model).is_dir() and find_spec("huggingface_hub") is None:
+            missing = f"no directory {model!r}, and {MissingExtra('huggingface_hub', 'posttrain')}"
+            found.append(BadInput(missing, where="base.model"))
+        return found
 
     def price(self, config: InfluenceConfig, base: Path) -> Price:
         """Trainings and gradients, counted; the time of a proxy's by a measurement of a few steps."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,9 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.studies.influence.config import ClassificationTaskConfig, EncoderConfig, InfluenceConfig
 from glotmix.study.narrator import Narrator
 from glotmix.study.precision import settled
+from glotmix.study.preflight import noting
 from glotmix.tokens.build import build_store
+from glotmix.wording import listed
 
 if TYPE_CHECKING:
     from glotmix.attribution.texts import Texts
@@ -43,6 +46,34 @@ def texts_of(task: ClassificationTaskConfig, config: InfluenceConfig, base: Path
         _file(base / task.path, task, config.languages, task.train, config.seed),
         _file(base / task.test_path, task, config.languages, task.test, config.seed),
     )
+
+
+def problems_with_texts(task: ClassificationTaskConfig, config: InfluenceConfig, base: Path) -> list[BadInput]:
+    """What is wrong with the texts of a task, both tables of it; what lies on the hub is not fetched."""
+    found: list[BadInput] = []
+    place = f"tasks.{config.tasks.index(task)}"
+    if task.source == "hub":
+        if find_spec("datasets") is None:
+            found.append(BadInput(str(MissingExtra("datasets", "hub")), where=f"{place}.source"))
+        if lacking := [name for name in config.languages if name not in task.configurations]:
+            expected = "the data set's configuration of each language"
+            found.append(BadInput(f"none of {listed(lacking)}", where=f"{place}.configurations", expected=expected))
+        return found
+    if task.source == "embedded":
+        try:
+            texts_of(task, config, base)
+        except BadInput as error:  # of a corpus that the file does not name
+            found.append(BadInput(error.message, where=f"{place}.source", expected=error.expected))
+        return found
+    classes = []
+    for path, samples in ((task.path, task.train), (task.test_path, task.test)):
+        with noting(found, place):
+            read = _file(base / str(path), task, config.languages, samples, config.seed)
+            classes.append(set(read.classes))
+    if len(classes) == 2 and (unseen := classes[1] - classes[0]):
+        message = f"no training text of class {listed(sorted(unseen))}"
+        found.append(BadInput(message, where=base / str(task.path), expected="every class of the test texts"))
+    return found
 
 
 def _embedded(task: ClassificationTaskConfig, languages: Sequence[str], seed: int) -> tuple[Texts, Texts]:
@@ -117,13 +148,12 @@ def _file(path: Path, task: ClassificationTaskConfig, languages: Sequence[str], 
     rng = np.random.default_rng(seed)
     keys = texts.ids or tuple(str(i) for i in range(len(texts)))
     rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
-    chosen: list[int] = []
-    for language in languages:
-        mine = [i for i, name in enumerate(texts.languages) if name == language]
-        if len(mine) < samples:
-            raise BadInput(f"{len(mine)} texts of {language}", where=path, expected=f"{samples}")
-        chosen += sorted(mine, key=lambda i: rank[keys[i]])[:samples]
-    return texts.take(chosen)
+    mine = {name: [i for i, other in enumerate(texts.languages) if other == name] for name in languages}
+    if few := {name: len(rows) for name, rows in mine.items() if len(rows) < samples}:
+        message = "; ".join(f"{count} texts of {name}" for name, count in few.items())
+        fewer = f", or {min(few.values())} of each in the task" if min(few.values()) else ""
+        raise BadInput(message, where=path, expected=f"{samples}{fewer}")
+    return texts.take([i for rows in mine.values() for i in sorted(rows, key=lambda i: rank[keys[i]])[:samples]])
 
 
 def base_model(base: EncoderConfig, config: InfluenceConfig, root: Path, directory: Path, narrator: Narrator) -> Path:

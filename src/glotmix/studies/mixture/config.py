@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from glotmix.config import Section, checked, read_study
+from glotmix.config import FieldErrors, Place, Section, checked, read_study
 from glotmix.corpus.config import CorpusConfig, CorpusSource
 from glotmix.errors import BadInput
 from glotmix.exporters import EXPORTERS
@@ -21,6 +21,7 @@ from glotmix.source import named_as, named_twice, source_name
 from glotmix.study.config import TargetConfig
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
+from glotmix.wording import listed
 
 
 class ValidateConfig(Section):
@@ -48,8 +49,8 @@ class _Described(str):
     """A name that the file describes under ``sources``: it is no language to be resolved."""
 
 
-def _resolved(value: Any, field: str, known: Sequence[str]) -> Any:
-    """The same mapping keyed by tags and by names of sources."""
+def _resolved(value: Any, place: Place, known: Sequence[str], wrong: dict[Place, str]) -> Any:
+    """The same mapping keyed by tags and by names of sources; what is wrong with its keys is noted by place."""
     if not isinstance(value, dict):
         return value
     tags: dict[str, Any] = {}
@@ -57,18 +58,23 @@ def _resolved(value: Any, field: str, known: Sequence[str]) -> Any:
         try:
             tag = named_as(str(name), known) or Language.resolve(str(name)).tag
         except BadInput as error:
-            raise ValueError(f"{field}: {error}") from None
+            wrong[*place, name] = str(error)
+            continue
         if tag in tags:
-            raise ValueError(f"{field}: {tag} is listed twice")
+            wrong[*place, name] = f"{tag} is listed twice"
         tags[tag] = one
     return tags
 
 
-def _members(group: Any, field: str, known: Sequence[str]) -> Any:
+def _members(group: Any, place: Place, known: Sequence[str], wrong: dict[Place, str]) -> Any:
     """The same group with its languages as tags."""
     if not isinstance(group, dict) or not isinstance(group.get("languages"), list):
         return group
-    return {**group, "languages": list(_resolved(dict.fromkeys(map(str, group["languages"])), field, known))}
+    found: dict[Place, str] = {}
+    tags = _resolved(dict.fromkeys(map(str, group["languages"])), (), known, found)
+    if found:
+        wrong[*place, "languages"] = "; ".join(found.values())
+    return {**group, "languages": list(tags)}
 
 
 def _groups_told(data: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -191,13 +197,14 @@ class StudyConfig(Section):
         if not isinstance(data, dict):
             return data
         data, known = _with_sources(dict(data))
+        wrong: dict[Place, str] = {}
         for field in ("languages", "outside"):
             if known and isinstance(data.get(field), list | tuple):
                 data[field] = [_Described(named) if (named := named_as(one, known)) else one for one in data[field]]
         for section, fields in LANGUAGE_KEYS.items():
             if isinstance(data.get(section), dict):
                 data[section] = {
-                    name: _resolved(value, f"{section}.{name}", known) if name in fields else value
+                    name: _resolved(value, (section, name), known, wrong) if name in fields else value
                     for name, value in data[section].items()
                 }
         limits = data.get("optimize")
@@ -207,25 +214,32 @@ class StudyConfig(Section):
                 name: {"languages": own[name], **group} if isinstance(group, dict) and name in own else group
                 for name, group in groups.items()
             }
-            named = {name: _members(group, f"optimize.groups.{name}", known) for name, group in groups.items()}
+            named = {
+                name: _members(group, ("optimize", "groups", name), known, wrong) for name, group in groups.items()
+            }
             data["optimize"] = {**limits, "groups": named}
+        if wrong:
+            raise FieldErrors(wrong)
         return data
 
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:
+        wrong: dict[Place, str] = {}
         names = [*self.languages, *self.outside]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"language {name} is listed twice (languages and outside together)")
-        if twins := named_twice(names):
-            raise ValueError(f"sources: {' and '.join(twins)} are one name")
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            field = "languages" if len(set(self.languages)) < len(self.languages) else "outside"
+            wrong[field,] = f"language {listed(twice)} is listed twice (languages and outside together)"
+        elif twins := named_twice(names):
+            wrong["sources",] = f"{' and '.join(twins)} are one name"
         for name, one in self.corpus.described.items():
             if one.group in names and one.group != name:
-                raise ValueError(f"sources.{name}.group: {one.group} is a source itself; give the group another name")
+                message = f"{one.group} is a source itself; give the group another name"
+                wrong["sources", name, "group"] = message
         for field in ("floors", "ceilings", "current"):
-            for name in getattr(self.optimize, field):
-                if name not in self.languages:
-                    raise ValueError(f"optimize.{field}: {name} is none of the languages whose share is sought")
+            if others := [name for name in getattr(self.optimize, field) if name not in self.languages]:
+                wrong["optimize", field] = f"{listed(others)} is none of the languages whose share is sought"
+        if wrong:
+            raise FieldErrors(wrong)
         return self
 
     @property
@@ -250,10 +264,19 @@ def load_study(path: Path, *, scale: str | None = None, overrides: Sequence[str]
     Raises:
         BadInput: file, line or field, the value and what was expected.
     """
+    return check(read_mixture_study(path, scale=scale, overrides=overrides), where=path)
+
+
+def read_mixture_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of a study file without its kind, not yet checked.
+
+    Raises:
+        BadInput: it is of another kind.
+    """
     data = read_study(path, scale=scale, overrides=overrides)
     if data.pop("kind", "mixture") != "mixture":
         raise BadInput("asks for another experiment than a mixture", where=path, expected="kind: mixture, or no kind")
-    return check(data, where=path)
+    return data
 
 
 def check(data: Mapping[str, Any], *, where: object = None) -> StudyConfig:

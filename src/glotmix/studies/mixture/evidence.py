@@ -180,6 +180,10 @@ def _census(found: Findings) -> tuple[CorpusRow, ...]:
             fertility=row.fertility,
             bytes_per_token=row.bytes_per_token,
             byte_premium=row.byte_premium,
+            tokens_per_byte=row.tokens_per_byte,
+            parity=row.parity,
+            unknown_tokens=row.unknown_tokens or None,
+            lost_text=row.lost_text or None,
             epochs=epochs.get(row.language),
         )
         for row in found.census.rows
@@ -230,7 +234,8 @@ def _cost(found: Findings) -> Spending:
 
 
 def _warnings(found: Findings) -> tuple[str, ...]:
-    warnings = [f"Law {law} could not be fitted: {why}" for law, why in found.judgement.crossed.problems.items()]
+    warnings = list(found.census.notes())
+    warnings += [f"Law {law} could not be fitted: {why}" for law, why in found.judgement.crossed.problems.items()]
     for target, fitted in found.judgement.fits[found.judgement.law].fits.items():
         if fitted.usable and fitted.status != "converged":
             warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")

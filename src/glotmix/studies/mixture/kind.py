@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput, GlotmixError, Waiting, refuse
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.verdict import decide
 from glotmix.report.page import write_comparison, write_report
-from glotmix.studies.mixture.config import StudyConfig, load_study
+from glotmix.studies.mixture.config import StudyConfig, read_mixture_study
 from glotmix.studies.mixture.evidence import evidence_of
 from glotmix.studies.mixture.pipeline import findings_of
 from glotmix.studies.mixture.price import price
 from glotmix.studies.mixture.problems import problems, problems_of_tokens
 from glotmix.studies.mixture.stages import MixtureStudy
-from glotmix.study.config import TrainedBy
 from glotmix.study.directory import REPORT, StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
+from glotmix.study.preflight import Trained
 from glotmix.study.training import sized
 from glotmix.sweep.lock import held
 from glotmix.tokens.opening import open_store
@@ -36,16 +37,16 @@ class MixtureKind(StudyKind[StudyConfig]):
     fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
     hands_off = True
 
-    def load(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> StudyConfig:
-        """Read and check a study file, in which ``kind`` may stand."""
-        return load_study(path, scale=scale, overrides=overrides)
+    def read(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
+        """The fields of a study file, in which ``kind`` may stand."""
+        return read_mixture_study(path, scale=scale, overrides=overrides)
 
     def resolved(self, config: StudyConfig) -> StudyConfig:
         """With the proxy's size worked out."""
         return config.model_copy(update={"proxy": sized(config.proxy, config.tokens.vocab_size)})
 
-    def trained_by(self, config: StudyConfig) -> TrainedBy:
-        return config
+    def trained(self, config: StudyConfig) -> list[Trained]:
+        return [Trained(config)]
 
     def problems(self, config: StudyConfig, base: Path) -> list[BadInput]:
         return problems(config)

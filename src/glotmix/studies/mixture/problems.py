@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
-from shutil import which
 
 from glotmix.corpus.census import Census
-from glotmix.errors import BadInput, MissingExtra
+from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import least_passes
-from glotmix.proxy.config import ProxyConfig
 from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.config import told_unique
 from glotmix.study.directory import StudyDirectory
-from glotmix.study.preflight import as_bad_input
+from glotmix.study.preflight import noting, problems_of_proxies
 from glotmix.sweep.executors.executor import open_executor
 from glotmix.wording import rounded_down, rounded_up
 
@@ -34,26 +30,27 @@ def problems(config: StudyConfig) -> list[BadInput]:
     """What is wrong with the file, whatever the corpus holds."""
     found: list[BadInput] = []
     uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
-    with _noting(found):
+    with noting(found, "study"):
         sizes = MixtureStudy.of(config, StudyDirectory(Path("unused"))).sizes
         plan(config, uniform, {size: proxy.tokens for size, proxy in sizes.items()})
-        for proxy in (config.proxy, *sizes.values()):
-            found += _too_short(proxy, config.sweep.devices_per_run)
+        for proxy in sizes.values():
+            found += problems_of_proxies(proxy, config.sweep)
     found += _unknown("fit.choose", [config.fit.choose], ["auto", *config.fit.laws])
     found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *config.fit.laws])
-    with _noting(found, "optimize"):
+    with noting(found, "optimize"):
         targets = (*config.languages, *config.outside)
         objective_from(config.optimize, targets, config.languages)
-    with _noting(found, "optimize"):
+    with noting(found, "optimize"):
         limits = config.optimize.model_copy(update={"max_epochs": None})
         constraints_from(limits, config.languages)
-    return found + _missing_libraries(config) + _without_a_trainer(config)
+    return found + _without_a_trainer(config)
 
 
 def problems_with(config: StudyConfig, census: Census) -> list[BadInput]:
     """What is wrong with the file and with what its corpus holds."""
     unique = {row.language: row.unique_tokens for row in census.rows if row.language in config.languages}
-    return [*problems(config), *problems_of_tokens(config, unique)]
+    proxies = problems_of_proxies(config.proxy, config.sweep)
+    return [*problems(config), *proxies, *problems_of_tokens(config, unique)]
 
 
 def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
@@ -110,28 +107,6 @@ def _too_small_a_part(config: StudyConfig, unique: Mapping[str, int], there: Map
     ]
 
 
-def _too_short(proxy: ProxyConfig, together: int) -> list[BadInput]:
-    found = []
-    if proxy.tokens < proxy.batch * proxy.context:
-        found.append(
-            BadInput(
-                f"tokens = {proxy.tokens:g} is less than a batch of {proxy.batch} sequences of {proxy.context}",
-                where="proxy",
-                expected=f"tokens: {proxy.batch * proxy.context} or more",
-            )
-        )
-    if proxy.batch % together:
-        fits = max(n for n in range(1, together + 1) if proxy.batch % n == 0)
-        found.append(
-            BadInput(
-                f"batch of {proxy.batch} over {together} devices",
-                where="sweep.devices_per_run",
-                expected=f"{fits}, say",
-            )
-        )
-    return found
-
-
 def _unknown(where: str, names: list[str], known: list[str]) -> list[BadInput]:
     return [
         BadInput(f"{name!r} is not known{near(name, known)}", where=where, expected=" | ".join(known))
@@ -140,34 +115,10 @@ def _unknown(where: str, names: list[str], known: list[str]) -> list[BadInput]:
     ]
 
 
-def _missing_libraries(config: StudyConfig) -> list[BadInput]:
-    sweep = config.sweep
-    wanted = {"sweep.executor": "ray" if sweep.executor == "ray" else None, "sweep.logger": sweep.logger}
-    found = [
-        BadInput(f"{library} is not installed", where=field, expected=f"pip install {library}, or another {field}")
-        for field, library in wanted.items()
-        if library is not None and find_spec(library) is None
-    ]
-    if sweep.executor == "slurm" and which("sbatch") is None:
-        found.append(BadInput("there is no sbatch here", where="sweep.executor", expected="a login node, or local"))
-    return found
-
-
 def _without_a_trainer(config: StudyConfig) -> list[BadInput]:
     """What is wrong with a study that somebody else's trainer trains."""
     found: list[BadInput] = []
     if config.sweep.executor == "external":
-        with _noting(found, "sweep"):
+        with noting(found, "sweep"):
             open_executor(config.sweep)
     return found
-
-
-@contextmanager
-def _noting(found: list[BadInput], where: str | None = None) -> Iterator[None]:
-    """Keep the error that ends the block."""
-    try:
-        yield
-    except (BadInput, MissingExtra) as error:
-        one = as_bad_input(error, where or "study")
-        placed = one if one.where is not None else BadInput(one.message, where=where, expected=one.expected)
-        found.append(placed)

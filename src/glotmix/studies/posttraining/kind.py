@@ -8,6 +8,7 @@ from glotmix.errors import BadInput
 from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
+from glotmix.study.preflight import Trained
 from glotmix.sweep.executors.executor import open_executor
 
 
@@ -17,6 +18,14 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
     kind = "posttraining"
     config = PosttrainingConfig
     fixed = ("seed", "corpus", "tokens")
+
+    def trained(self, config: PosttrainingConfig) -> list[Trained]:
+        """Every base that is pretrained here."""
+        return [
+            Trained(config.as_training(base.proxy), f"bases.{name}.proxy")
+            for name, base in config.bases.items()
+            if base.proxy is not None
+        ]
 
     def problems(self, config: PosttrainingConfig, base: Path) -> list[BadInput]:
         """What is wrong with the samples, and what nothing here can score; nothing is fetched from the network."""
