@@ -17,8 +17,10 @@ from glotmix.artifact import checksum, compare, open_artifact, put
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, Corrupt
+from glotmix.fit.choice import open_fit
 from glotmix.measurements import read_runs, write_csv
 from glotmix.measurements import table as measurements_table
+from glotmix.optimize.optimum import Optimum
 from glotmix.reading import streams
 from glotmix.studies.mixture.config import load_study
 from tests.hostile import TARGETS
@@ -227,3 +229,50 @@ def test_a_table_that_changed_on_disk_is_not_read_and_one_that_was_being_replace
     path.write_bytes(new[:-1] + b"\0")
     with pytest.raises(Corrupt, match=r"runs\.parquet: content changed"):
         read_runs(tmp_path)
+
+
+FIT_CHANGES = {
+    "a language that is a number": lambda d: d["languages"].__setitem__(0, 1),
+    "a language twice": lambda d: d["languages"].__setitem__(0, d["languages"][1]),
+    "a parameter that is missing": lambda d: d["fits"][d["targets"][0]]["theta"].pop(next(iter(d["fits"][d["targets"][0]]["theta"]))),
+    "resamples of another length": lambda d: d["fits"][d["targets"][0]]["bootstrap"].__setitem__(0, [1.0]),
+    "a target that nothing was fitted to": lambda d: d["targets"].append("de"),
+    "unique tokens of one language": lambda d: d.__setitem__("unique", [1.0]),
+    "a share that is infinite": lambda d: d["measured"]["p"][0].__setitem__(0, float("inf")),
+    "a number that is text": lambda d: d.__setitem__("N", "many"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", FIT_CHANGES)
+def test_a_fitted_law_whose_parts_do_not_fit_together_is_refused(tmp_path, change):
+    """Each was a traceback, in the prediction or in the optimiser."""
+    sound = json.loads(TARGETS["fit"](tmp_path).seeds[0])
+    path = tmp_path / "fit.json"
+    path.write_text(json.dumps(sound))
+    assert open_fit(path).languages == ("es", "fr")
+    FIT_CHANGES[change](sound["fit"])
+    path.write_text(json.dumps(sound))
+    with pytest.raises(BadInput, match=r"fit\.json: .*expected"):
+        open_fit(path)
+
+
+@pytest.mark.parametrize(
+    "change", [("baselines", [{"name": "x"}]), ("targets", [1]), ("spread", {"es": [1]}), ("active", [{}])]
+)
+def test_an_optimum_whose_parts_do_not_fit_together_is_refused(tmp_path, change):
+    sound = json.loads(TARGETS["mixture"](tmp_path).seeds[0])
+    Optimum.from_json(sound)
+    with pytest.raises(BadInput, match=r"mixture\.json"):
+        Optimum.from_json(sound | dict([change]), where="mixture.json")
+
+
+def test_notes_of_a_study_that_are_damaged_are_named(tmp_path):
+    study = TARGETS["results"](tmp_path)
+    for number, data in (
+        (2, b"[3]"),
+        (3, b'{"r0": []}'),
+        (4, b"[[]]"),
+        (5, b'[{"run": "r0", "role": 1, "schedule": 4}]'),
+    ):
+        with pytest.raises(BadInput, match=study.files[number]):
+            study.read(bytes([number]) + data)
