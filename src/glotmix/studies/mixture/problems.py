@@ -66,7 +66,7 @@ def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[B
     except BadInput as error:
         found.append(_with_a_way_out(error, config.optimize, config.languages, there, D))
     if config.design.passes is not None:
-        with _noting(found, "design.passes"):
+        with noting(found, "design.passes"):
             plan(config, Mixture.normalised(there), unique=there)
     if config.target.tokens and config.proxy.simulate_epochs:
         found += _too_small_a_part(config, unique, there)
