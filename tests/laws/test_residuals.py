@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from glotmix.fit import Fit, fit
+from glotmix.laws.gaussian_process import GaussianProcess
+from glotmix.laws.law import Inputs
 from glotmix.measurements import Measurements
 
 BOXES = ("gaussian_process", "lightgbm", "committee")
@@ -51,3 +53,17 @@ def test_a_committee_predicts_the_mean_of_its_members() -> None:
     assert inputs is not None
     smooth, rough, both = (at.learned.predict(inputs) for at in each if at.learned is not None)
     np.testing.assert_allclose(both, (smooth + rough) / 2)
+
+
+def test_runs_that_went_wrong_do_not_rule_a_process() -> None:
+    """Three of sixty residuals are off by fifty times the noise: what the process predicts of the other runs moves by
+    about the noise; with every run counting alike it moves by 3.6 times the noise."""
+    rng = np.random.default_rng(0)
+    p_RL = rng.dirichlet(np.ones(3), 60)
+    inputs = Inputs(p_RL, np.full(60, np.nan), np.full(60, np.nan))
+    clean_R = 0.05 * np.sin(6 * p_RL[:, 0]) + 0.01 * rng.standard_normal(60)
+    spoiled_R = clean_R.copy()
+    spoiled_R[:3] += 0.5
+    before, after = (GaussianProcess().learn(inputs, y_R, np.ones(60), 0) for y_R in (clean_R, spoiled_R))
+    moved = float(np.sqrt(np.mean((after.predict(inputs) - before.predict(inputs))[3:] ** 2)))
+    assert moved < 1.5 * 0.01

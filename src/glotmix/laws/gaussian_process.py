@@ -64,7 +64,7 @@ class GaussianProcess(Residual):
         found = minimize(
             _evidence,
             start,
-            (np.ascontiguousarray(square_KM), y_R[seen], 1 / weight_R[seen]),
+            (np.ascontiguousarray(square_KM), y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -202,8 +202,12 @@ def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
     """The same process conditioned on runs that count by how well the others tell them."""
     for _ in range(STEADY):
         precision_R = dpotri(trained.factor[0], lower=1)[0].diagonal()
-        standard_R = trained.alpha_R / np.sqrt(precision_R)
-        middle = max(float(np.median(np.abs(standard_R))) / 0.6745, 1e-30)
-        counts_R = 1 / np.sqrt(1 + (standard_R / (KNEE * middle)) ** 2)
-        trained = _trained(trained.x_RK, trained.y_R, 1 / (weight_R * counts_R), trained.hyper, trained.unit)
+        spread_R = 1 / (weight_R * _counts(trained.alpha_R / np.sqrt(precision_R)))
+        trained = _trained(trained.x_RK, trained.y_R, spread_R, trained.hyper, trained.unit)
     return trained
+
+
+def _counts(residual_R: np.ndarray) -> np.ndarray:
+    """How much runs count by the size of their residuals: 1, less beyond ``KNEE`` robust standard deviations."""
+    middle = max(float(np.median(np.abs(residual_R))) / 0.6745, 1e-30)
+    return np.asarray(1 / np.sqrt(1 + (residual_R / (KNEE * middle)) ** 2))
