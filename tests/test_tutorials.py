@@ -17,6 +17,7 @@ LEAVES = {
     "your-own-runs": ["fit.json", "predicted.csv", "mixture.json", "levanter/realised.json", "report.html"],
     "your-own-corpus": ["out/first/report.html", "out/first/export/levanter/realised.json", "compared.html"],
     "your-own-training-loop": [],
+    "your-own-trainer": ["out/own/report.html", "out/own/closed_loop.json", "design.csv", "runs.csv"],
 }
 
 
