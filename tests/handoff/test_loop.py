@@ -262,3 +262,22 @@ def test_a_study_that_cannot_be_handed_off_is_refused_before_it_begins(tmp_path,
     with pytest.raises(BadInput, match=said):
         ran("mixture", config(sweep=sweep), tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_an_active_design_hands_off_batch_after_batch(tmp_path):
+    active = {"aim": "optimum", "batch": 2, "runs": 12, "tolerance": 1e-7}
+    changes = {
+        "design": STUDY["design"] | {"active": active},
+        "fit": STUDY["fit"] | {"bootstrap": 20},
+        "validation": {"seeds": 0},
+    }
+    out, asked = tmp_path / "out", []
+    while not isinstance(waits := call(out, **changes), type(out)):
+        asked.append(waits)
+        train(out / "handoff", name=f"batch-{len(asked)}")
+    assert len(asked[0]) == PLANNED
+    assert [len(batch) for batch in asked[1:]] == [2] * len(asked[1:])
+    assert all(run.startswith("active-") for batch in asked[1:] for run in batch)
+    assert PLANNED + 2 * len(asked[1:]) <= 12
+    assert len(asked) > 1

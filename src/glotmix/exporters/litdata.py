@@ -68,7 +68,8 @@ class LitData(Exporter):
         *("--train.max_tokens", "{tokens}", "--train.global_batch_size", "{batch}"),
         *("--train.max_seq_length", "{sequence_length}", "--train.lr_warmup_steps", "{warmup_steps}"),
         *("--train.min_lr", "{least_learning_rate}", "--train.max_norm", "{clip}", "--seed", "{seed}"),
-        *("--optimizer", "AdamW", "--optimizer.lr", "{learning_rate}", "--optimizer.weight_decay", "{weight_decay}"),
+        "--optimizer",
+        '{{"class_path": "torch.optim.AdamW", "init_args": {{"lr": {learning_rate}, "weight_decay": {weight_decay}}}}}',
     )
     from_unique = "where the stream starts over"
 
