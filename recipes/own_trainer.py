@@ -1,7 +1,7 @@
 """A trainer that glotmix knows nothing of: one run of a handoff with transformers' Trainer, on a CPU.
 
-    python own_trainer.py data 300000 spa_Latn rus_Cyrl      text that stands in for yours: data/<language>.jsonl
-    python own_trainer.py train RUN_DIR --max_steps 100 ...   what ``sweep.command`` of own-trainer.yaml starts
+python own_trainer.py data 300000 spa_Latn rus_Cyrl      text that stands in for yours: data/<language>.jsonl
+python own_trainer.py train RUN_DIR --max_steps 100 ...   what ``sweep.command`` of own-trainer.yaml starts
 """
 
 import importlib.util
@@ -48,7 +48,7 @@ def train(folder, words):
     store = json.loads((handoff.parent / "tokens" / "store.json").read_text("utf-8"))
     end, length = store["end_of_document"], more.block_size
     held_out = {
-        path.stem: [json.loads(line)["text"] for line in path.read_text("utf-8").splitlines()]
+        path.stem.replace("~", "/"): [json.loads(line)["text"] for line in path.read_text("utf-8").splitlines()]
         for path in sorted((handoff / "held_out").glob("*.jsonl"))
     }
     measured = {text for texts in held_out.values() for text in texts}

@@ -281,3 +281,38 @@ def test_an_active_design_hands_off_batch_after_batch(tmp_path):
     assert all(run.startswith("active-") for batch in asked[1:] for run in batch)
     assert PLANNED + 2 * len(asked[1:]) <= 12
     assert len(asked) > 1
+
+
+def test_parts_of_the_data_and_prompts_are_handed_off_under_their_names(tmp_path):
+    rng = np.random.default_rng(0)
+    words = ["mto", "nyumba", "samaki", "habari", "jua", "mwezi", "kitabu", "safari"]
+    for name in ("web", "code"):
+        rows = [{"text": " ".join(rng.choice(words, 40))} for _ in range(120)]
+        write_lines(tmp_path / f"{name}.jsonl", rows)
+    asked = [{"question": f"{word} ni nini? ", "completion": " ".join(rng.choice(words, 12))} for word in words * 6]
+    write_lines(tmp_path / "quiz.jsonl", asked)
+    changes = {
+        "languages": [],
+        "outside": [],
+        "sources": {"swh/web-high": "web.jsonl", "code": "code.jsonl"},
+        "targets": {"quiz/swh": {"path": "quiz.jsonl", "prompt_field": "question"}},
+        "corpus": {"reader": "files", "held_out": 0.2},
+    }
+    study = {key: value for key, value in (STUDY | changes).items() if key not in ("languages", "outside")}
+    with pytest.raises(Waiting):
+        ran("mixture", checked(StudyConfig, study), tmp_path, tmp_path / "out")
+    handoff = tmp_path / "out" / "handoff"
+    assert {path.name for path in (handoff / "held_out").iterdir()} == {
+        "swh~web-high.jsonl",
+        "code.jsonl",
+        "quiz~swh.jsonl",
+    }
+    told = [json.loads(line) for line in (handoff / "held_out" / "quiz~swh.jsonl").read_text().splitlines()]
+    assert {(one["prompt"], one["completion"]) for one in told} <= {(a["question"], a["completion"]) for a in asked}
+    about = json.loads((handoff / "handoff.json").read_text())
+    assert about["sources"] == ["swh/web-high", "code"]
+    assert about["targets"] == ["swh/web-high", "code", "quiz/swh"]
+    train(handoff)
+    found = collect(handoff)
+    assert found.refused == ()
+    assert found.measurements().targets == ("swh/web-high", "code", "quiz/swh")

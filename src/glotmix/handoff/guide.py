@@ -51,7 +51,8 @@ def guide(collection: Collection, waiting: Sequence[str], command: str | None) -
     parts += [
         "## What to measure\n",
         f"The loss at the end of each run on the text of {counted(len(about.targets), 'target')}, in "
-        "`held_out/<target>.jsonl`, which must not be trained on: whole documents, every token predicted, the end of "
+        "`held_out/<target>.jsonl` (`~` for a slash in its name), which must not be trained on: whole documents, every "
+        "token predicted, the end of "
         "each document too. A loss per token is converted by the bytes per token of this study's tokenizer, so it must "
         "be your trainer's.\n",
         "| target | bytes per token |\n|---|---|\n"

@@ -22,6 +22,7 @@ from glotmix.handoff.check import Collection
 from glotmix.handoff.guide import guide
 from glotmix.handoff.scripts import COMMANDS, command_of, loop, slurm
 from glotmix.mixture.design import PlannedRun
+from glotmix.source import file_stem
 from glotmix.tokens.store import TokenStore
 
 TABLE, WAITING, HELD_OUT, REFUSED = "runs.csv", "waiting.txt", "held_out", "refused.txt"
@@ -68,12 +69,13 @@ class RunToAsk:
 
 def about_of(trainer: Trainer, store: TokenStore, sources: Sequence[str], targets: Sequence[str]) -> About:
     """What losses are converted by, measured on the held-out text."""
-    totals = {target: store.totals(target, "held_out") for target in targets}
+    held = {target: store.held_out(target) for target in targets}
+    tokens = {name: len(one.tokens) if one.scored is None else int(one.scored.sum()) for name, one in held.items()}
     return About(
         trainer.exporter,
         tuple(sources),
         tuple(targets),
-        {target: one["bytes"] / one["tokens"] for target, one in totals.items()},
+        {target: one.bytes / tokens[target] for target, one in held.items()},
         {target: store.unigram_bits_per_byte(target) for target in targets},
     )
 
@@ -85,11 +87,8 @@ def ask(folder: Path, runs: Sequence[RunToAsk], trainer: Trainer, store: TokenSt
         BadInput: runs that the trainer cannot be given, all of them by name; nothing is written then.
     """
     exporter: Exporter = EXPORTERS.find(trainer.exporter)()
-    lengths = {
-        name: one["tokens"] / one["documents"]
-        for name in store.languages
-        if (one := store.totals(name, "train"))["documents"]
-    }
+    totals = {name: store.totals(name, "train") for run in runs for name in run.unique}
+    lengths = {name: one["tokens"] / one["documents"] for name, one in totals.items()}
     requests = {run.full_name: _request(run, lengths, trainer) for run in runs}
     _refuse_what_cannot_be_given(exporter, runs, requests)
     asked = []
@@ -172,23 +171,27 @@ def _write(place: Path, run: RunToAsk, exporter: Exporter, request: ExportReques
 
 
 def write_held_out(folder: Path, store: TokenStore, targets: Sequence[str]) -> None:
-    """The text that losses are measured on, ``held_out/<target>.jsonl``, a document per line; once."""
+    """The text that losses are measured on, ``held_out/<target>.jsonl`` (with ``~`` for a slash), once: a document per
+    line, as ``text``, or as ``prompt`` and ``completion`` where only the latter counts."""
     tokenizer = store.tokenizer()
     for target in targets:
-        path = folder / HELD_OUT / f"{_file_name(target)}.jsonl"
+        path = folder / HELD_OUT / f"{file_stem(target)}.jsonl"
         if path.is_file():
             continue
-        ids = store.held_out(target).tokens
-        lines = []
+        held, lines = store.held_out(target), []
         for row in store.documents(target, "held_out").iter_rows(named=True):
-            text = tokenizer.decode(ids[row["offset"] : row["offset"] + row["length"] - 1].tolist())
-            lines.append(json.dumps({"id": row["id"], "text": text}, ensure_ascii=False))
+            own = slice(row["offset"], row["offset"] + row["length"] - 1)
+            ids = held.tokens[own].tolist()
+            told = {"id": row["id"], "text": tokenizer.decode(ids)}
+            if held.scored is not None:
+                first = int(held.scored[own].argmax())
+                told = {
+                    "id": row["id"],
+                    "prompt": tokenizer.decode(ids[:first]),
+                    "completion": tokenizer.decode(ids[first:]),
+                }
+            lines.append(json.dumps(told, ensure_ascii=False))
         write_text(path, "\n".join([*lines, ""]))
-
-
-def _file_name(target: str) -> str:
-    """A name that stays in its folder."""
-    return "".join(c if c.isalnum() or c in "_-." else f"%{ord(c):02X}" for c in target).lstrip(".") or "%"
 
 
 def tell(folder: Path, trainer: Trainer, collection: Collection, awaited: Sequence[str]) -> Path:
