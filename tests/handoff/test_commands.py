@@ -89,6 +89,18 @@ def test_the_results_of_a_handoff_are_collected_without_its_study(tmp_path):
         assert measured.unique_RL is not None
 
 
+def test_runs_that_are_needed_no_more_are_not_missing(tmp_path):
+    """A closed loop whose optimum changed leaves runs behind that nobody trains."""
+    hand_off(tmp_path / "handoff")
+    first, *others = some_runs().values()
+    write_csv(tmp_path / "handoff" / "results" / "results.csv", [row_of(run, ABOUT) for run in others])
+    (tmp_path / "handoff" / "waiting.txt").write_text(f"{others[0].full_name}\n")
+    assert "7 of 7 runs" in called("collect", tmp_path, "--out", tmp_path / "runs.csv")
+    (tmp_path / "handoff" / "waiting.txt").write_text(f"{first.full_name}\n")
+    done = CliRunner().invoke(app, ["collect", str(tmp_path), "--out", str(tmp_path / "runs.csv")])
+    assert isinstance(done.exception, Waiting)
+
+
 @pytest.mark.parametrize("table", ["run,D\n", "run,D,seed,p/a\nx,1,0,1.0\n", "run,D,seed,p/a\nx.0123abcd,much,0,1.0\n"])
 def test_a_table_that_is_no_design_is_refused(tmp_path, table):
     (tmp_path / "design.csv").write_text(table)

@@ -74,6 +74,6 @@ def collect(
         "refused": list(found.refused),
         "remarks": list(found.remarks),
     }
-    show(as_json, told, f"{len(measured)} of {len(found.asked)} runs", str(out))
+    show(as_json, told, f"{len(measured)} of {len(measured) + len(found.missing)} runs", str(out))
     if found.missing:
         raise Waiting(found.missing, design or directory)

@@ -14,6 +14,8 @@ from glotmix.errors import BadInput, Corrupt
 
 KIND = "asked run"
 ASKED, ABOUT, GUIDE, RUNS, RESULTS = "asked.json", "handoff.json", "README.md", "runs", "results"
+WAITING = "waiting.txt"
+"""Full names of the runs that are needed now, a line each, the most useful first."""
 CHECKSUM = re.compile(r"^(?P<name>.+)\.(?P<checksum>[0-9a-f]{8})$")
 """A run's full name: its name in the plan, a point, and the checksum of what is asked."""
 

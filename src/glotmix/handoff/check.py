@@ -66,11 +66,14 @@ class Collection:
     """Results that are not used, one sentence each."""
     remarks: tuple[str, ...] = ()
     """What a reader must know of those that are."""
+    awaited: tuple[str, ...] | None = None
+    """Full names of the runs that were needed when the study was last called; None for all that were ever asked for."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Full names of runs without a result."""
-        return tuple(name for name in self.asked if name not in self.runs)
+        """Full names of runs that are needed and have no result."""
+        needed = self.asked if self.awaited is None else self.awaited
+        return tuple(name for name in needed if name not in self.runs)
 
     def tables(self) -> tuple[pl.DataFrame, pl.DataFrame]:
         """The runs table and the losses table of :mod:`glotmix.measurements`."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from glotmix.errors import BadInput
-from glotmix.handoff.asked import RESULTS, About, AskedRun, asked_runs
+from glotmix.handoff.asked import RESULTS, WAITING, About, AskedRun, asked_runs
 from glotmix.handoff.check import Collection, check
 from glotmix.handoff.formats import FORMATS
 from glotmix.handoff.formats.format import Found, ResultFormat
@@ -28,7 +29,9 @@ def collect(folder: Path, places: Iterable[Path] = ()) -> Collection:
     Raises:
         BadInput: the folder is no handoff, or a place is not there.
     """
-    return collect_of(About.of(folder), asked_runs(folder), list(places) or [folder / RESULTS])
+    found = collect_of(About.of(folder), asked_runs(folder), list(places) or [folder / RESULTS])
+    needed = folder / WAITING
+    return replace(found, awaited=tuple(needed.read_text("utf-8").split())) if needed.is_file() else found
 
 
 def collect_of(about: About, asked: Mapping[str, AskedRun], places: Iterable[Path]) -> Collection:

@@ -17,7 +17,7 @@ from glotmix.exporters import EXPORTERS
 from glotmix.exporters.exporter import Exporter, ExportRequest
 from glotmix.exporters.exporter import export as write_export
 from glotmix.exporters.flags import RunSettings, arguments
-from glotmix.handoff.asked import ASKED, GUIDE, KIND, RESULTS, RUNS, About, AskedRun, checksum_of
+from glotmix.handoff.asked import ASKED, GUIDE, KIND, RESULTS, RUNS, WAITING, About, AskedRun, checksum_of
 from glotmix.handoff.check import Collection
 from glotmix.handoff.guide import guide
 from glotmix.handoff.scripts import COMMANDS, command_of, loop, slurm
@@ -25,7 +25,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.source import file_stem
 from glotmix.tokens.store import TokenStore
 
-TABLE, WAITING, HELD_OUT, REFUSED = "runs.csv", "waiting.txt", "held_out", "refused.txt"
+TABLE, HELD_OUT, REFUSED = "runs.csv", "held_out", "refused.txt"
 
 
 @dataclass(frozen=True)
