@@ -112,7 +112,7 @@ def sound_part(section: type[S], data: Mapping[str, Any], *, where: object = Non
         try:
             return SoundPart(section.model_validate(left), tuple(problems.values()), _first(lost))
         except ValidationError as error:
-            found = [dict(one) for one in error.errors(include_url=False)]
+            found: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
         meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
         named |= {field for field in meant.values() if field}
         # Who misspelt a field that must be given is told of the misspelling alone.
@@ -138,13 +138,11 @@ def _there(data: Any, place: Place) -> Place:
     """As much of a place as leads to a value: pydantic goes on with types and with fields that are missing."""
     found: list[str | int] = []
     for key in place:
-        if not (
-            (isinstance(data, dict) and key in data)
-            or (isinstance(data, list) and isinstance(key, int) and key < len(data))
-        ):
+        inside = isinstance(data, dict) and key in data
+        if not inside and not (isinstance(data, list) and isinstance(key, int) and key < len(data)):
             break
         found.append(key)
-        data = data[key]
+        data = cast(Any, data)[key]
     return tuple(found)
 
 

@@ -184,8 +184,9 @@ class Census(Shown):
         found: list[RenderableType] = [self.table(), *self._tokenizer_tables(), *self._reading_tables()]
         if self.overlap is not None and self.overlap.shared:
             found += overlap_tables(self.overlap)
-        for how, leaks in _leaks_of(self.overlap):
-            found += leaks_tables(self.overlap, how, leaks)
+        if self.overlap is not None:
+            for how, leaks in _leaks_of(self.overlap):
+                found += leaks_tables(self.overlap, how, leaks)
         return [*found, *self.notes()]
 
     def _names(self) -> list[str]:
@@ -281,10 +282,9 @@ def _largest_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda one: -one[1])
 
 
-def _leaks_of(overlap: TextOverlap | None) -> list[tuple[str, Mapping[str, Mapping[str, int]]]]:
+def _leaks_of(overlap: TextOverlap) -> list[tuple[str, Mapping[str, Mapping[str, int]]]]:
     """How alike the texts are, in words, and the matrix."""
-    found = [] if overlap is None else [("", overlap.leaks), ("nearly ", overlap.near)]
-    return [(name, leaks) for name, leaks in found if leaks]
+    return [(name, leaks) for name, leaks in (("", overlap.leaks), ("nearly ", overlap.near)) if leaks]
 
 
 def leaks_tables(overlap: TextOverlap, how: str, leaks: Mapping[str, Mapping[str, int]]) -> list[Table]:

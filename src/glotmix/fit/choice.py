@@ -158,9 +158,18 @@ def fit_measurements(
     tell: Advance | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
-    how = {"laws": laws, "folds": folds, "bootstrap": bootstrap, "seed": seed, "weights": weights}
     with processes(workers):
-        return _fit_measurements(measurements, **how, held_out=held_out, workers=workers, tell=tell)
+        return _fit_measurements(
+            measurements,
+            laws=laws,
+            folds=folds,
+            bootstrap=bootstrap,
+            seed=seed,
+            weights=weights,
+            held_out=held_out,
+            workers=workers,
+            tell=tell,
+        )
 
 
 def _fit_measurements(

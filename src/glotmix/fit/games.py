@@ -11,8 +11,9 @@ from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.language import find_name
 from glotmix.measurements import Measurements, same_names
+from glotmix.mixture.groups import MOST_PLAYERS
 from glotmix.transfer.estimate import Payoff
-from glotmix.transfer.game import MOST_PLAYERS, Game, empty_losses, empty_notes, empty_weights, game_from, members
+from glotmix.transfer.game import Game, empty_losses, empty_notes, empty_weights, game_from, members
 from glotmix.transfer.groups import owen
 from glotmix.transfer.interactions import interactions_for
 from glotmix.transfer.matrix import TransferMatrix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -77,7 +77,7 @@ def fit_all(
 
 
 def _fit_each(
-    laws: list[Law], measurements: Measurements, how: How, near: Mapping[str, Fit], tell: Advance | None
+    laws: Sequence[Law], measurements: Measurements, how: How, near: Mapping[str, Fit], tell: Advance | None
 ) -> dict[str, Fit]:
     """Every law, ``PIECE`` targets at a time."""
     pieces = [how.targets[k : k + PIECE] for k in range(0, len(how.targets), PIECE)]

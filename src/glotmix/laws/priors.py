@@ -58,6 +58,8 @@ class Normals:
 class Knows(Protocol):
     """A law that tells the priors of its single parameters; two that are equal tell the same."""
 
+    def __hash__(self) -> int: ...
+
     def known(self, problem: Problem) -> list[Told]:
         """Priors of single parameters."""
 

@@ -174,7 +174,7 @@ class _Attention(torch.autograd.Function):
 
 
 def _work(T: int, W: int) -> Tensor:
-    """Room for one head in ``native.c``: nine matrices [S, W], and for a block of at most eight queries two of scores, one of sums."""
+    """Room for one head in ``native.c``: nine matrices [S, W]; for eight queries two blocks of scores, one of sums."""
     S = -(-T // 16) * 16
     return torch.empty(9 * S * W + 16 * S + 8 * W)
 

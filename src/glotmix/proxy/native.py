@@ -81,7 +81,8 @@ def call(name: str, *arguments: Tensor | float, width: int) -> None:
     source says.
     """
     loaded, first = library(), arguments[0]
-    assert loaded is not None and isinstance(first, Tensor)
+    assert loaded is not None
+    assert isinstance(first, Tensor)
     widest = _widest(loaded)
     _do(f"{name}_{TYPES[first.dtype]}_{LANES if width % widest else widest}", *arguments)
 

@@ -177,7 +177,7 @@ def advice(
             ceilings[language] = min(ceilings.get(language, 1.0), most * tokens / D)
 
     groups = groups_from(config, tuple(optimum.mixture), unique)
-    most = {
+    most_of = {
         name: group.ceiling
         if group.max_epochs is None or D is None
         else min(group.ceiling, group.max_epochs * sum(unique[one] for one in group.languages) / D)
@@ -200,7 +200,7 @@ def advice(
         active=tuple(active.words for active in optimum.active),
         floors=dict(config.floors),
         ceilings=ceilings,
-        groups={name: (group.languages, group.floor, most[name]) for name, group in groups.items()},
+        groups={name: (group.languages, group.floor, most_of[name]) for name, group in groups.items()},
         kept=tuple(name for name, group in groups.items() if group.within is not None),
         quantile=config.quantile,
         penalty=_penalty(optimum, unique),

@@ -92,7 +92,7 @@ class MegatronFile(PreparedFile):
             raise BadInput(f"{there} bytes", where=path, expected=f"{told}, as its index says")
 
     @cached_property
-    def tokens(self) -> int:  # type: ignore[override]
+    def tokens(self) -> int:
         return int(self._length_S.sum(dtype=np.int64))
 
     @property
@@ -143,7 +143,7 @@ class TableFile(PreparedFile):
             raise BadInput(f"no column {IDS}; it has {', '.join(names[:12])}", where=self.path, expected=IDS)
 
     @cached_property
-    def tokens(self) -> int:  # type: ignore[override]
+    def tokens(self) -> int:
         if self._batches is not None:
             return sum(int(np.diff(chunk.offsets.to_numpy()).sum()) for chunk in self._column())
         with pq.ParquetFile(self.path) as table:
@@ -154,7 +154,7 @@ class TableFile(PreparedFile):
             return sum(group.num_values for group in groups)
 
     @cached_property
-    def documents(self) -> int:  # type: ignore[override]
+    def documents(self) -> int:
         if self._batches is not None:
             return int(self._batches.num_rows)
         return int(pq.read_metadata(self.path).num_rows)

@@ -9,11 +9,10 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
-from glotmix.mixture.groups import Groups
+from glotmix.mixture.groups import MOST_PLAYERS, Groups
 from glotmix.transfer.coalitions import Played, coalitions_in
 from glotmix.transfer.estimate import Payoff, SampledValues
 from glotmix.transfer.game import (
-    MOST_PLAYERS,
     check_empty,
     empty_losses,
     empty_notes,

@@ -82,8 +82,8 @@ class CompareKind(StudyKind[CompareConfig]):
             "training tokens": f"{tokens:,.0f}",
             "training compute": f"{compute:.3g} FLOP",
         }
-        where = {"device": training.device(), "stack": study.sweep.stack, "processes": training.processes_here()}
-        packing = choose(shape, study.proxy, runs, **where)
+        device, stack, processes = training.device(), study.sweep.stack, training.processes_here()
+        packing = choose(shape, study.proxy, runs, device=device, stack=stack, processes=processes)
         evaluated = 2 * cost.held_out_tokens(study, base)  # on held-out text and on text that was trained on
         stages = [
             cost.reading(study, base),

@@ -19,6 +19,7 @@ from glotmix.measurements import Measurements
 from glotmix.mixture.balancing import uniform
 from glotmix.mixture.config import ActiveConfig
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun, drawable
+from glotmix.mixture.groups import MOST_PLAYERS
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.constraint import constraints_from
@@ -28,7 +29,7 @@ from glotmix.optimize.solve import minimise
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.sweep.sweep import SweepSpec
 from glotmix.tokens.store import TokenStore
-from glotmix.transfer.game import MOST_PLAYERS, members
+from glotmix.transfer.game import members
 from glotmix.transfer.shapley import weights
 
 RESAMPLES = 80

@@ -210,14 +210,14 @@ class StudyConfig(Section):
         limits = data.get("optimize")
         if isinstance(limits, dict) and isinstance(groups := limits.get("groups"), dict):
             own = _groups_told(data)
-            groups = {
+            told = {
                 name: {"languages": own[name], **group} if isinstance(group, dict) and name in own else group
                 for name, group in groups.items()
             }
-            named = {
-                name: _members(group, ("optimize", "groups", name), known, wrong) for name, group in groups.items()
+            members = {
+                name: _members(group, ("optimize", "groups", name), known, wrong) for name, group in told.items()
             }
-            data["optimize"] = {**limits, "groups": named}
+            data["optimize"] = {**limits, "groups": members}
         if wrong:
             raise FieldErrors(wrong)
         return data

@@ -76,8 +76,8 @@ def price(study: MixtureStudy) -> Price:
     shape, proxy, runs = found.shape, config.proxy, found.runs
     packing = None
     if not study.is_elsewhere:  # of another's trainer nothing is known
-        how = {"device": study.device(), "stack": config.sweep.stack, "processes": study.processes_here()}
-        packing = choose(shape, proxy, len(runs), **how)
+        device, stack, processes = study.device(), config.sweep.stack, study.processes_here()
+        packing = choose(shape, proxy, len(runs), device=device, stack=stack, processes=processes)
     more = 0
     if design.active is not None:
         begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
