@@ -210,8 +210,7 @@ def _size(unique: float, budget: float, work: Planned, languages: int, context: 
     """The largest size whose tokens the corpus has and whose runs fit the budget, FLOPs; else the smallest."""
     from glotmix.proxy.ladder import rung
 
-    size: str
-    for size in reversed(SIZES[1:]):
+    for size in SIZES[:0:-1]:
         one = rung(size, vocab=_tokens_config(size, languages).vocab_size, context=context)
         if one.tokens <= unique and (len(work.runs) + work.loop) * one.C <= budget:
             return size
