@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from glotmix.commands.options import Json
 from glotmix.commands.output import show
-from glotmix.tables import GAP, WIDTH
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,6 +18,8 @@ LEAST_ROOM = 30
 def listing(title: str, rows: Sequence[Mapping[str, str]]) -> Table:
     """Rows with the same keys; the first, which is there to be copied, is never broken."""
     from rich.table import Table
+
+    from glotmix.tables import GAP, WIDTH
 
     first, *others = rows[0] if rows else ("",)
     widths = [max(len(str(row[name])) for row in rows) + GAP for name in (first, *others[:-1])] if rows else []
