@@ -182,10 +182,10 @@ class Census(Shown):
         """For the terminal: the census, what the tokenizer costs, what was read, what languages share, and the
         notes."""
         found: list[RenderableType] = [self.table(), *self._tokenizer_tables(), *self._reading_tables()]
-        if self.overlap is not None:
-            found += overlap_tables(self.overlap) if self.overlap.shared else []
-            for how, leaks in _leaks_of(self.overlap):
-                found += leaks_tables(self.overlap, how, leaks)
+        if (overlap := self.overlap) is not None:
+            found += overlap_tables(overlap) if overlap.shared else []
+            for how, leaks in _leaks_of(overlap):
+                found += leaks_tables(overlap, how, leaks)
         return [*found, *self.notes()]
 
     def _names(self) -> list[str]:

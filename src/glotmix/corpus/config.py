@@ -137,6 +137,10 @@ class CorpusConfig(Section):
                 raise ValueError(f"sources: {error}") from None
             if kept != name:
                 raise ValueError(f"sources: {name!r} is to be written {kept!r}")
+            if self.described[name].prompt_field is not None and not self.is_target(name):
+                raise ValueError(f"sources.{name}.prompt_field: only targets have prompts")
+        if self.prompt_field is not None:
+            raise ValueError("prompt_field: only targets have prompts; say it there")
         if twins := named_twice(self.described):
             raise ValueError(f"sources: {' and '.join(twins)} are one name")
         return self

@@ -64,12 +64,12 @@ def hashed_documents(
     """Documents of a language, or of one part of it, with the hash of each text. Equal texts of the part are dropped;
     those of other parts and of other languages are later, when all are known."""
     seen, tally = HashSet(), ReadTally() if tally is None else tally
+    whole = reader.config.is_target(language)
     for document in reader.documents(language, part, tally):
         if not seen.add(hash := hash64(document.prompt + document.text)):
             tally.drop(document.bytes, SAME_TEXT)
         else:
-            measured = reader.config.is_target(language) or is_held_out(document.id, held_out)
-            yield document, "held_out" if measured else "train", hash
+            yield document, "held_out" if whole or is_held_out(document.id, held_out) else "train", hash
 
 
 class HashSet:

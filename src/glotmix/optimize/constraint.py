@@ -175,7 +175,7 @@ class Constraints:
         """The most that any limit, the sum or the sign is missed by; 0 for an allowed mixture."""
         p_L = np.asarray(p_L, dtype=float)
         worst = max([abs(float(p_L.sum()) - 1), -float(p_L.min()), *[-limit.slack(p_L) for limit in self.limits]])
-        return float(max(worst, 0.0, *np.abs(self.kept_KL @ p_L).tolist()))
+        return max(worst, 0.0, float(np.abs(self.kept_KL @ p_L).max(initial=0.0)))
 
     def broken(self, mixture: Mapping[str, float]) -> tuple[str, ...]:
         """Limits that a mixture does not meet, in words."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
@@ -34,6 +35,9 @@ class PreparedReader(SeparableReader):
     def tokenizer(self) -> Tokenizer:
         """What made the data."""
         return load_tokenizer(self._tokenizer_name, self.base)
+
+    def inputs(self) -> dict[str, Any]:
+        return super().inputs() | {"tokenizer": self.tokenizer.fingerprint}
 
     def counted(self, language: str) -> tuple[int, int | None]:
         return _summed([self._opened(path).counts() for _, path in self.files(language)])

@@ -62,6 +62,11 @@ class HeldOutText:
     scored: np.ndarray | None = None
     """Which tokens count, booleans [n]: those of completions, neither prompts nor ends; None for all."""
 
+    @property
+    def counting(self) -> int:
+        """How many tokens count."""
+        return len(self.tokens) if self.scored is None else int(self.scored.sum())
+
 
 class TokenStore:
     """Token ids of every language of a study, on disk. Opened by :func:`open_store`, made by :func:`build_store`."""
@@ -212,8 +217,7 @@ class TokenStore:
     def uniform_bits_per_byte(self, language: str) -> float:
         """Loss of the model that knows nothing: ``n log2(V) / bytes`` over the n held-out tokens."""
         held = self.held_out(language)
-        tokens = len(held.tokens) if held.scored is None else int(held.scored.sum())
-        return float(tokens * np.log2(self.vocab_size) / held.bytes)
+        return float(held.counting * np.log2(self.vocab_size) / held.bytes)
 
     def unigram_bits_per_byte(self, language: str) -> float:
         """Loss of the model that knows frequencies only, the same for every language.

@@ -232,7 +232,7 @@ class FileReader(Reader):
 
     def inputs(self) -> dict[str, Any]:
         config = self.config
-        names = ("text_field", "language_field", "id_field", "labels", "encoding", "errors")
+        names = ("text_field", "prompt_field", "language_field", "id_field", "labels", "encoding", "errors")
         fields = {name: getattr(config, name) for name in names if name in config.model_fields_set}
         return {language: self._digest(self.files(language)) for language in self.languages} | (
             {"fields": fields} if fields else {}
@@ -327,8 +327,12 @@ class SourcesReader(Reader):
         return [name for reader in by_layout for name in reader.unclaimed()]
 
     def inputs(self) -> dict[str, Any]:
-        told = [{"sources": {name: self.config.tag(name) for name in reader.languages}} for reader in self._each()]
-        return {"readers": [one | {"inputs": reader.inputs()} for one, reader in zip(told, self._each(), strict=True)]}
+        told = [
+            {"sources": {name: self.config.tag(name) for name in reader.languages}, "inputs": reader.inputs()}
+            for reader in self._each()
+        ]
+        targets = [name for name in self.languages if self.config.is_target(name)]
+        return {"readers": told} | ({"targets": targets} if targets else {})
 
     def _each(self) -> list[Reader]:
         """The readers, each once."""

@@ -156,7 +156,7 @@ class StudyConfig(Section):
     """Languages, or sources described under ``sources``, that are measured but never trained on."""
     sources: dict[str, Any] = Field(default_factory=dict, exclude=True)
     """Sources whose share is sought, beside the languages or instead: a free name (``eng/web-high``, ``code``) to the
-    fields of ``corpus.sources``, or to a path alone. See [Sources](sources.md)."""
+    fields of ``corpus.sources``, or to a path alone. See docs/sources.md."""
     targets: dict[str, Any] = Field(default_factory=dict, exclude=True)
     """Texts that losses are measured on beside the held-out text of sources: a name to the fields of ``corpus.sources``
     and a ``weight`` in the objective (default 0). With ``prompt_field`` what is measured is each completion given its
