@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from glotmix.errors import BadInput
@@ -16,7 +18,7 @@ LEAST_INSIDE = 8
 """Held-out mixtures of all languages from which they decide alone which law is chosen."""
 
 
-def choose(holdout: Holdout) -> str:
+def choose(holdout: Holdout, counted: Collection[str] = ()) -> str:
     """The law with the least mean held-out error over the targets in the mixture, or a simpler kind of law whose error
     is within one standard error of it (Breiman et al. 1984, section 3.4.3).
 
@@ -28,10 +30,17 @@ def choose(holdout: Holdout) -> str:
     is right inside, and the mean of all runs look good. Only laws that predicted every held-out run compete (one that
     is infinite where a language is absent was judged on the easier runs), and a law of which more than
     ``MOST_UNCONVERGED`` of the fits did not converge only if there is no other.
+
+    Args:
+        holdout: errors of every law.
+        counted: targets that the objective counts: a law that says nothing of one of them, as laws of the own share do
+            of a target outside the mixture, is passed over where another says something of all.
     """
     most = {t: max((of[t].runs for of in holdout.scores.values() if t in of), default=0) for t in holdout.targets}
     complete = [law for law, of in holdout.scores.items() if all(s.runs == most[t] for t, s in of.items())]
     finite = [law for law in complete if np.isfinite(holdout.mean(law))]
+    speaking = [law for law in finite if all(t in holdout.scores[law] for t in counted)]
+    finite = speaking if any(law != "null" for law in speaking) else finite
     if not finite:
         raise BadInput("no law predicts every target of the mixture", expected="at least the null law")
     settled = [law for law in finite if holdout.unconverged.get(law, 0.0) <= MOST_UNCONVERGED]

@@ -19,6 +19,7 @@ from glotmix.laws.repetition import OF_REPETITION
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.groups import Groups, coalitions_of_groups
+from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import Passes, passes_for
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
@@ -172,7 +173,9 @@ class MixtureStudy(Training):
             judged = None
             if held:
                 judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)
-        name = choose(crossed) if config.fit.choose == "auto" else config.fit.choose
+        aim = objective_from(config.optimize, known.targets, known.languages)
+        counted = [aim.targets[t] for t in aim.members]
+        name = choose(crossed, counted) if config.fit.choose == "auto" else config.fit.choose
         if name not in config.fit.laws:
             raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
         fits = {}
