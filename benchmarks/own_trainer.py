@@ -135,6 +135,8 @@ def main():
         run(given.out)
     elif given.what == "train":
         train(given.out)
+    elif not RESULT.is_file():
+        sys.exit(f"{RESULT.relative_to(ROOT)}: not there; `run --out DIR` makes it")
     else:
         table(json.loads(RESULT.read_text()))
 
