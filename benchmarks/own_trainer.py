@@ -92,8 +92,11 @@ def compare(folder):
 
 
 def cells_of(own, engine):
-    """Two estimates with intervals, and whether these overlap."""
-    told = [f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in (own, engine)]
+    """Two estimates with their intervals, and whether these overlap; neither says so where there is no interval."""
+    both = (own, engine)
+    if any(one["low"] is None for one in both):
+        return f"{own['value']:.3f} | {engine['value']:.3f} | no interval |"
+    told = [f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]" for one in both]
     meet = max(own["low"], engine["low"]) <= min(own["high"], engine["high"])
     return f"{told[0]} | {told[1]} | {'yes' if meet else 'no'} |"
 
