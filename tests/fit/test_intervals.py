@@ -148,3 +148,26 @@ def test_a_draw_of_the_form_is_a_smooth_function_with_the_variance_asked_for() -
     near_BRT = form.draw(0.999 * p_RL + 0.001 / 4, 400)
     assert np.abs(near_BRT - drawn_BRT).mean() < 0.1 * np.abs(drawn_BRT).mean()
     assert Form.from_json(form.to_json()).draw(p_RL, 3) == pytest.approx(form.draw(p_RL, 3))
+
+
+def test_an_interval_reaches_further_on_the_worse_side_alone() -> None:
+    """The optimism of a choice says that the value is worse than it looks, not that it may as well be better."""
+    drawn_B = 2 + np.linspace(-0.1, 0.1, 101)
+    plain, worse, better = (estimate(2.0, drawn_B, margin) for margin in (0.0, 0.05, -0.05))
+    assert (worse.low, worse.high) == pytest.approx((plain.low, plain.high + 0.05))
+    assert (better.low, better.high) == pytest.approx((plain.low - 0.05, plain.high))
+
+
+def test_what_a_black_box_learned_of_the_noise_is_part_of_the_winners_curse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An optimum is taken where the box errs to its favour. Resamples of the law alone, which keep the box as it is, see
+    less than half of that."""
+    rng = np.random.default_rng(0)
+    p_RL = swarm(rng, 40)
+    bent_RT = truth(p_RL) * (1 + 0.03 * np.sin(9 * p_RL + np.arange(4)))
+    found = fit("shapley_law+gaussian_process", table(p_RL, noisy(rng, bent_RT, 0.005)), bootstrap=60, starts=2)
+    aim = Mean(LANGUAGES, dict.fromkeys(LANGUAGES, 1.0))
+    best = minimise(found, aim, Constraints(LANGUAGES), resamples=12)
+    monkeypatch.setattr(Fit, "boxed", property(lambda _: False))
+    of_the_law = minimise(found, aim, Constraints(LANGUAGES), resamples=12)
+    assert best.mixture == of_the_law.mixture
+    assert best.honest - best.objective.value > 2 * (of_the_law.honest - of_the_law.objective.value)
