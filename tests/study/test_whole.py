@@ -347,7 +347,14 @@ def test_every_number_of_the_first_screen_follows_from_the_files(done):
     assert len(said) > 12
     assert [number for number in said if number not in allowed] == []
     value, low, high = files.change(files.objective(), against)
-    assert f"{signed(value)} bpb (95\u202f% interval {signed(low)} to {signed(high)})" in card_of(page)
+    told = {
+        "use": f"{signed(value)} bpb (95\u202f% interval {signed(low)} to {signed(high)})",
+        "keep": f"it gains {fixed(-value, 4)} ({fixed(-high, 4)} to {fixed(-low, 4)}) bpb over {against}",
+        "reject": f"{fixed(value)} bpb lower (95\u202f% interval {fixed(low)} to {fixed(high)})",
+    }
+    verdict = re.search(r'class="card card-(\w+)"', page)[1]
+    assert told["use" if verdict == "accept" else verdict] in card_of(page)
+    assert verdict == "keep" or not low <= 0 <= high
     rows = {row[0].split()[0]: row for row in table_of(page, "Loss of each language")}
     for name, target in (("Spanish", "spa_Latn"), ("Russian", "rus_Cyrl"), ("Portuguese", "por_Latn")):
         value, low, high = files.change(files.measured(target), against)
