@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import ClassVar
 
@@ -149,3 +150,17 @@ def test_processes_are_started_once_for_all_that_is_shared_inside() -> None:
         first, second = (set(each(os.getpid, [() for _ in range(8)], 2)) for _ in range(2))
     assert os.getpid() not in first | second
     assert len(first | second) <= 2
+
+
+def test_what_a_box_has_learned_of_the_same_runs_is_not_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    runs = table(p_RL := swarm(rng, 210), noisy(rng, truth(p_RL), 0.01))
+    before = fit("shapley_law+gaussian_process", runs, targets=runs.targets[:2], starts=1)
+
+    def refused(*_: object, **__: object) -> None:
+        raise AssertionError("a search")
+
+    monkeypatch.setattr(importlib.import_module("glotmix.laws.gaussian_process"), "minimize", refused)
+    again = fit("shapley_law+gaussian_process", runs, targets=runs.targets[:2], near=before)
+    at = swarm(rng, 20)
+    assert np.abs(np.log(again.predict(at).value_RT / before.predict(at).value_RT))[:, :2].max() < 1e-2 * 0.01

@@ -60,12 +60,16 @@ def fit_together(
     shift_A = np.array([problems[0].shift.get(kind, 0.0) for kind in shared])
     every, before = list(problems), near
     said, ended = {}, []
+    # What a box has learned of these very runs need not be sought again.
+    boxes = {target: at.learned for target, at in near.items()}
     stages = Stages(how.tell, {"0": 2.0, **{str(k): 0.3 for k in range(1, ROUNDS)}, "last": 3.0})
     for k in range(ROUNDS):
         task = replace(how.task, kinds=shared, bootstrap=0, same=bool(before))
         ended = _each(inner, every, replace(how, task=task, tell=stages.stage(str(k))), before)
         said = {p.target: one.said for p, one in zip(problems, ended, strict=True) if one.said is not None}
-        before = {p.target: one.fit for p, one in zip(problems, ended, strict=True)}
+        before = {
+            p.target: replace(one.fit, learned=boxes.get(p.target)) for p, one in zip(problems, ended, strict=True)
+        }
         if len(said) < LEAST_TARGETS:
             break
         if problems[0].shift:  # these very runs have told the means already

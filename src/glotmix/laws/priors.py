@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -55,7 +55,7 @@ class Normals:
         return (x_K - self.middle_K) / self.spread_K, rows
 
 
-class Knows(Protocol):
+class Knows(Hashable, Protocol):
     """A law that tells the priors of its single parameters; two that are equal tell the same."""
 
     def __hash__(self) -> int: ...
