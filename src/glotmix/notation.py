@@ -39,7 +39,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "D": "width of a model",
     },
     "corpus": {"N": "hashes of documents"},
-    "tokens": {"N": "documents, or tokens of a text"},
+    "tokens": {"N": "documents, or tokens of a text", "M": "documents held out for a target"},
     "mixture": {
         "N": "places in a run, or blocks of sequences",
         "S": "stages of a schedule",
@@ -57,6 +57,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "V": "values of all targets in one row",
         "P": "parameters of a surrogate, or sources of noise",
         "B": "draws of a simulation",
+        "G": "groups of sources",
     },
     "laws": {
         "S": "sources of transfer, or starting points of a fit",
@@ -79,6 +80,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "G": "groups with limits; along sizes, the sizes of a coarse grid",
         "F": "sizes of a fine grid",
         "R": "measured mixtures, or rows of limits",
+        "E": "equations that shares meet: their sum, then shares that are kept",
         "S": "languages of a smaller problem, the kept block being one",
         "K": "rivals of the optimum",
         "Q": "rivals and optimum, whose losses are weighed together",
