@@ -147,7 +147,7 @@ def test_a_draw_of_the_form_is_a_smooth_function_with_the_variance_asked_for() -
     np.testing.assert_allclose(drawn_BRT.std(axis=0).mean(axis=0), [0.01, 0.02], rtol=0.1)
     near_BRT = form.draw(0.999 * p_RL + 0.001 / 4, 400)
     assert np.abs(near_BRT - drawn_BRT).mean() < 0.1 * np.abs(drawn_BRT).mean()
-    assert Form.from_json(form.to_json()).draw(p_RL, 3) == pytest.approx(form.draw(p_RL, 3))
+    assert Form.from_json(form.to_json(), 2).draw(p_RL, 3) == pytest.approx(form.draw(p_RL, 3))
 
 
 def test_an_interval_reaches_further_on_the_worse_side_alone() -> None:

@@ -218,11 +218,11 @@ def test_the_census_prints_as_a_table(store):
     from rich.console import Console
 
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    console.print(take_census(store).table())
+    console.print(*take_census(store).tables())
     console.file.close()
     text = console.export_text()
     assert all(language in text for language in LANGUAGES)
-    assert "byte premium against spa_Latn" in text
+    assert "premium and parity: bytes and tokens that say what one does in spa_Latn" in text
 
 
 def test_documents_are_forgotten_once_they_are_written(tmp_path, monkeypatch):

@@ -31,7 +31,7 @@ from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.evidence import Findings
 from glotmix.studies.mixture.stages import WAITS, MixtureStudy
 from glotmix.sweep.executors.external import FOLDER as HANDOFF
-from glotmix.sweep.sweep import is_complete
+from glotmix.sweep.sweep import SweepSpec, failure_of, is_complete
 from glotmix.tokens.census import take_census
 from glotmix.tokens.store import TokenStore
 
@@ -60,7 +60,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     lost = [] if train else [run.run for run in runs if not is_complete(run, spec)]
     if lost and not study.is_elsewhere:
         raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
-    failed = study.run(runs, spec, "Training proxies") if train else dict.fromkeys(lost, WAITS)
+    failed = study.run(runs, spec, "Training proxies") if train else {name: _reason(spec, name) for name in lost}
     if train and study.config.design.active is not None:
         worked = _worked(study)
         runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
@@ -84,6 +84,12 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     exports = export_all(study, store, optimum.mixture)
     seconds = _seconds(study, time.monotonic() - began if train else 0.0)
     return Findings(study, store, census, measurements, transfer, between, judgement, optimum, loop, exports, seconds)
+
+
+def _reason(spec: SweepSpec, run: str) -> str:
+    """Why a run of another's trainer is not there: what was told when it failed, else that it has not come back."""
+    note = failure_of(spec.directory, run)
+    return str(read_json(note)["reason"]) if note.is_file() else WAITS
 
 
 def _seconds(study: MixtureStudy, now: float) -> float:
