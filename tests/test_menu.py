@@ -140,9 +140,10 @@ def results(tmp_path_factory):
     optimum = gm.optimize(joint, max_epochs=4, tokens=1e8, current=dict.fromkeys(groups, 0.25), floors={HOSTILE: 0.1})
     census = Census((CensusRow(HOSTILE, 1, 2, 3, 4, 5, 6, 1.5, "word", 4.0, None, 0, 0.5, None),), HOSTILE, None)
     for language in ("spa_Latn", "deu_Latn"):
-        (folder / "text" / language).mkdir(parents=True)
         documents = gm.documents(language, reader="embedded", bytes_per_language=200_000)
-        (folder / "text" / language / "a.txt").write_text("\n\n".join(one.text for one in documents), encoding="utf-8")
+        text = "\n\n".join(one.text for one in documents)  # one large file, as a reader of books has
+        (folder / "text" / f"{language}.txt").parent.mkdir(exist_ok=True)
+        (folder / "text" / f"{language}.txt").write_text(text, encoding="utf-8")
     schedule = gm.Schedule((gm.Stage(0.0, optimum.mixture), gm.Stage(0.5, optimum.baselines[0].mixture)))
     study = study_of(folder / "study", joint, matrix, optimum, census)
     return {
