@@ -1,16 +1,17 @@
 """bf16 beside fp32 on this machine: the time of a training step, and in-run Shapley.
 
     python benchmarks/precision.py steps                 # half a minute of one core
-    python benchmarks/precision.py values                # 0.03M, 0.14M and 1M; about ten minutes of one core
+    python benchmarks/precision.py values                # 0.03M, 0.14M and 1M; about twenty minutes of one core
 
 ``steps``: one thread, seconds of the processor; steps in both precisions take turns, and what is told is the median of
 the ratios of neighbours with their spread. Raw: benchmarks/results/precision_steps.json.
 
 ``values``: three languages of the embedded corpus; the same runs (initial weights, batches, schedule) in both
-precisions, watched every update in ten. Said of each size: the rank correlation of all values, the largest difference
-as a share of the largest value, the same over the values of at least a tenth of it relative to themselves, and what a
-second seed in fp32 differs by, and the same seed in fp32 from initial weights that were rounded to bf16 once: what
-trainings that part differ by, whatever they are in. Raw: benchmarks/results/precision.json.
+precisions, watched every update in ten. Said of each size, seed by seed and for the means over all seeds: the rank
+correlation of all values, the largest difference as a share of the largest value, the same over the values of at least
+a tenth of it relative to themselves; beside it, what fp32 differs by from fp32 whose initial weights were rounded to
+bf16 once, and a seed from the next: what trainings that part differ by, whatever they are in.
+Raw: benchmarks/results/precision.json.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ def main() -> None:
     parser.add_argument("what", choices=["steps", "values"])
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=SIZES)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--show", action="store_true", help="measure nothing; the table of the values kept")
     parser.add_argument("--out", type=Path, default=RESULTS / "precision.json")
     options = parser.parse_args()
     if options.what == "steps":
@@ -151,33 +153,52 @@ def main() -> None:
             steps(options.repetitions)
         return
     record = json.loads(options.out.read_text()) if options.out.is_file() else {}
+    if options.show:
+        show(record)
+        return
     with TemporaryDirectory() as folder, kernels.one_thread():
         reader = open_reader(CorpusConfig(bytes_per_language=1_500_000), LANGUAGES, Path())
         store = build_store(Path(folder) / "tokens", reader, LANGUAGES, TokensConfig(), 0.05)
         for size in options.sizes:
-            found = {p: [values(store, size, p, s) for s in range(options.seeds)] for p in ("float32", "bfloat16")}
-            parted = values(store, size, "float32", 0, rounded)
-            pairs = zip(found["bfloat16"], found["float32"], strict=True)
+            seeds = range(options.seeds)
+            found = {p: [values(store, size, p, seed) for seed in seeds] for p in ("float32", "bfloat16")}
+            found["rounded_once"] = [values(store, size, "float32", seed, rounded) for seed in seeds]
+            whole = found["float32"]
             record[size] = {
                 "values": {name: [one.tolist() for one in each] for name, each in found.items()},
-                "bf16_against_fp32": [compared(half, whole) for half, whole in pairs],
-                "rounded_once_against_fp32": compared(parted, found["float32"][0]),
-                "another_seed_against_fp32": compared(found["float32"][1], found["float32"][0]),
+                "against_fp32": {
+                    name: {
+                        "seeds": [compared(one, other) for one, other in zip(found[name], whole, strict=True)],
+                        "means": compared(np.mean(found[name], 0), np.mean(whole, 0)),
+                    }
+                    for name in ("bfloat16", "rounded_once")
+                },
+                "next_seed": [compared(one, other) for one, other in zip(whole[1:], whole, strict=False)],
             }
             options.out.write_text(json.dumps(record, indent=1) + "\n")
+    show(record)
+
+
+def show(record: dict) -> None:
+    """The table of the results kept: of seeds the median, and the furthest apart."""
     print("| parameters | against fp32 | rank correlation | largest difference, of the largest value | of the value |")
     print("|---|---|---|---|---|")
+    names = {"bfloat16": "bf16", "rounded_once": "fp32 from weights rounded once"}
     for size, row in record.items():
-        others = {
-            "fp32 from weights rounded once": "rounded_once_against_fp32",
-            "fp32, another seed": "another_seed_against_fp32",
-        }
-        shown = [(f"bf16, seed {seed}", one) for seed, one in enumerate(row["bf16_against_fp32"])]
-        for name, one in [*shown, *((name, row[key]) for name, key in others.items())]:
-            print(
-                f"| {size} | {name} | {one['rank_correlation']:.3f} | {one['of_the_largest']:.1%} "
-                f"| {one['of_themselves']:.1%} |"
-            )
+        shown = []
+        for key, name in names.items():
+            against = row["against_fp32"][key]
+            shown += [(f"{name}, seed by seed", against["seeds"]), (f"{name}, means over seeds", [against["means"]])]
+        for name, several in [*shown, ("fp32, the next seed", row["next_seed"])]:
+            told = {key: [one[key] for one in several] for key in several[0]}
+            rank = _spread(told["rank_correlation"], min, "{:.3f}")
+            shares = [_spread(told[key], max, "{:.1%}") for key in ("of_the_largest", "of_themselves")]
+            print(f"| {size} | {name} | {rank} | {shares[0]} | {shares[1]} |")
+
+
+def _spread(values: list[float], worst, form: str) -> str:
+    middle = form.format(statistics.median(values))
+    return middle if len(values) == 1 else f"{middle} (worst {form.format(worst(values))})"
 
 
 if __name__ == "__main__":
