@@ -10,7 +10,11 @@ from scipy.optimize import minimize
 from glotmix.optimize.composite import Composite
 
 
-def polish(composite: Composite, p_L: np.ndarray, *, iterations: int = 200) -> np.ndarray:
+TOLERANCE = 1e-13
+"""Change of the objective, scaled so that mixtures differ by about one, at which an optimum is found."""
+
+
+def polish(composite: Composite, p_L: np.ndarray, *, iterations: int = 200, tolerance: float = TOLERANCE) -> np.ndarray:
     """SLSQP from ``p``; the better of where it began and where it ended, on the limits to rounding.
 
     A maximum over targets is written as ``min τ`` with ``τ ≥ x_t(p)``, which is smooth. For a quantile the targets
@@ -18,17 +22,17 @@ def polish(composite: Composite, p_L: np.ndarray, *, iterations: int = 200) -> n
     """
     best_L, best = p_L, composite.value(p_L)
     for _ in range(20):
-        found_L = composite.constraints.project(_once(composite, best_L, iterations))
+        found_L = composite.constraints.project(_once(composite, best_L, iterations, tolerance))
         found = composite.value(found_L)
         if not found < best:
             return best_L
         gained, best_L, best = best - found, found_L, found
-        if not composite.objective.peak or gained <= 1e-12 * abs(best):
+        if not composite.objective.peak or gained <= max(1e-12, tolerance) * abs(best):
             return best_L
     return best_L
 
 
-def _once(composite: Composite, p_L: np.ndarray, iterations: int) -> np.ndarray:
+def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: float) -> np.ndarray:
     constraints, peak = composite.constraints, composite.objective.peak
     L = len(p_L)
     floor_L, ceiling_L = constraints.floor_L, constraints.ceiling_L
@@ -92,7 +96,7 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int) -> np.ndarray:
             method="SLSQP",
             bounds=box,
             constraints=held,
-            options={"ftol": 1e-13, "maxiter": iterations},
+            options={"ftol": tolerance, "maxiter": iterations},
         )
     return inside(found.x) if np.isfinite(found.x).all() else p_L
 

@@ -16,6 +16,8 @@ from glotmix.optimize.predictor import resampled
 
 COVERAGE = 0.95
 BISECTIONS = 10
+OF_A_RESAMPLE = 1e-8
+"""Tolerance of the optimum of one resample: what resamples differ by is a million times as much."""
 AROUND = 240
 """Mixtures around an optimum among which resamples of a law with a black box choose."""
 
@@ -101,7 +103,8 @@ def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chose
         if not np.isfinite(own.value(start_L)):
             continue
         smooth = 0.01 * abs(own.value(start_L)) if own.objective.peak else 0.0
-        chosen_L = polish(own, descend(own, start_L, steps=20, tolerance=1e-6, smooth=smooth).p_L, iterations=60)
+        near_L = descend(own, start_L, steps=20, tolerance=1e-6, smooth=smooth).p_L
+        chosen_L = polish(own, near_L, iterations=60, tolerance=OF_A_RESAMPLE)
         rows.append((chosen_L, _plain(own, chosen_L), _plain(composite, chosen_L), _plain(own, p_L)))
         kept.append(b)
     if not rows:
