@@ -9,7 +9,6 @@ from scipy.optimize import minimize
 
 from glotmix.optimize.composite import Composite
 
-
 TOLERANCE = 1e-13
 """Change of the objective, scaled so that mixtures differ by about one, at which an optimum is found."""
 
