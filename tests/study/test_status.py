@@ -12,7 +12,7 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.study.config import TrainingConfig
-from glotmix.study.directory import StudyDirectory, note_compute
+from glotmix.study.directory import StudyDirectory, is_made, note_compute
 from glotmix.study.status import Progress, status_of
 from glotmix.study.training import reopened
 from glotmix.sweep.lock import held
@@ -95,3 +95,7 @@ def test_a_study_of_the_last_version_is_told_with_what_can_be_done(tmp_path, nam
     with pytest.raises(BadInput, match="glotmix 0\\.2"):
         StudyDirectory(tmp_path).claim(TrainingConfig(name="x", languages=["spa_Latn"]), ("languages",))
     assert not (tmp_path / "study.json").exists()
+
+
+def test_a_name_that_no_file_can_have_is_of_nothing_made(tmp_path):
+    assert not is_made(tmp_path / ("x" * 5000))

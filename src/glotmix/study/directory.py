@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -180,7 +181,8 @@ def planned_work(directory: Path) -> dict[str, Path]:
 
 def is_made(path: Path) -> bool:
     """Whether an artifact, or a file, is complete."""
-    return path.is_file() or (path / MANIFEST).is_file()
+    # (os.path: a name from a damaged file may be none that a file can have)
+    return os.path.isfile(path) or os.path.isfile(path / MANIFEST)
 
 
 def note_compute(directory: Path, flops: Mapping[str, float]) -> None:
