@@ -187,6 +187,12 @@ def failure_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.failed.json")
 
 
+def reason_of_failure(path: Path) -> str | None:
+    """Why an artifact, which would lie at ``path``, could not be made; None where nothing was noted."""
+    note = failure_of(path)
+    return str(read_json(note)["reason"]) if note.is_file() else None
+
+
 def read_manifest(directory: Path) -> Artifact:
     """The artifact whose manifest is in ``directory``, of any kind.
 

@@ -222,7 +222,7 @@ class Census(Shown):
     def _left_out(self, row: CensusRow) -> list[tuple[str, int]]:
         """Why rows of a file were left out, those in another language that is asked for not counted."""
         asked = {f"in {other.language}" for other in self.rows}
-        return sorted(((why, n) for why, n in row.left_out.items() if why not in asked), key=lambda one: -one[1])[:6]
+        return _largest_first({why: n for why, n in row.left_out.items() if why not in asked})[:6]
 
     def notes(self) -> list[str]:
         """What should not be passed over: text that is lost or shared, labels in several spellings."""
@@ -256,7 +256,7 @@ def _notes_on(row: CensusRow) -> list[str]:
     if (row.lost_text or 0) > LOST_FROM:
         found.append(f"{row.language}: the tokenizer loses {row.lost_text:.1%} of the letters and signs")
     if len(row.labels) > 1:
-        usual = sorted(row.labels.items(), key=lambda one: -one[1])[:6]
+        usual = _largest_first(row.labels)[:6]
         labels = ", ".join(f"{label} ({count:,})" for label, count in usual)
         found.append(f"{row.language} is read from rows labelled {labels}")
     return found

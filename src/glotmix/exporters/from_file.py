@@ -64,22 +64,20 @@ def export_file(
     unique = {**known, **_named(unique, languages, "--unique")}
     lengths = _named(tokens_per_document, languages, "--tokens-per-document")
     tokens_per_document = {**measured.tokens_per_document, **lengths}
-    with made_of(mixture if isinstance(mixture, Path) else None, "a schedule that fits into the run"):
-        request = ExportRequest(
-            schedule=schedule,
-            tokens=tokens,
-            sequence_length=sequence_length,
-            batch=batch,
-            unique={language: unique.get(language, tokens) for language in languages},
-            tokens_per_document={
-                language: tokens_per_document.get(language, sequence_length) for language in languages
-            },
-            paths=_paths(paths, languages, exporter.path_template),
-            seed=seed,
-            guessed=frozenset(name for name in languages if name not in unique),
-            document_lengths=measured.document_lengths,
-            assumed=(*measured.remarks, *_assumptions(exporter, languages, unique, tokens_per_document)),
-        )
+    request = ExportRequest(
+        schedule=schedule,
+        tokens=tokens,
+        sequence_length=sequence_length,
+        batch=batch,
+        unique={language: unique.get(language, tokens) for language in languages},
+        tokens_per_document={language: tokens_per_document.get(language, sequence_length) for language in languages},
+        paths=_paths(paths, languages, exporter.path_template),
+        seed=seed,
+        guessed=frozenset(name for name in languages if name not in unique),
+        document_lengths=measured.document_lengths,
+        assumed=(*measured.remarks, *_assumptions(exporter, languages, unique, tokens_per_document)),
+        stands_in=mixture if isinstance(mixture, Path) else "export schedule",
+    )
     return write_export(exporter, request, out)
 
 

@@ -53,6 +53,8 @@ class ExportRequest:
     """Languages whose unique tokens nobody told: what repeats them must not stop at the number assumed for them."""
     assumed: tuple[str, ...] = ()
     """What stands in for numbers that nobody told, one sentence each; they lead the remarks of ``realised.json``."""
+    stands_in: object = "export schedule"
+    """Where the schedule stands, for messages."""
 
     def __post_init__(self) -> None:
         for name in ("tokens", "sequence_length", "batch"):
@@ -100,7 +102,7 @@ class ExportRequest:
             if end <= start:
                 raise BadInput(
                     f"the stage that starts at {stage.start:g} covers no step of {self.steps}",
-                    where="export schedule",
+                    where=self.stands_in,
                     expected="stages of at least one step",
                 )
             phases.append(Phase(start, end - start, stage.mixture))

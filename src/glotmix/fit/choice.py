@@ -158,32 +158,6 @@ def fit_measurements(
     tell: Advance | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
-    with processes(workers):
-        return _fit_measurements(
-            measurements,
-            laws=laws,
-            folds=folds,
-            bootstrap=bootstrap,
-            seed=seed,
-            weights=weights,
-            held_out=held_out,
-            workers=workers,
-            tell=tell,
-        )
-
-
-def _fit_measurements(
-    measurements: Measurements,
-    *,
-    laws: Sequence[str],
-    folds: int,
-    bootstrap: int,
-    seed: int,
-    weights: Repeats,
-    held_out: Measurements | None,
-    workers: int,
-    tell: Advance | None,
-) -> Fitted:
     usual: tuple[str, ...] = USUAL_LAWS
     if repeated(measurements):
         usual = (*usual, *REPEATING_LAWS)
@@ -205,29 +179,32 @@ def _fit_measurements(
     how = {**unjudged, "transfer": values}
     unjudged |= {"starts": STARTS}
     how["targets"] = judged_targets(measurements)
-    near = fit_all(compared, measurements, tell=stages.stage("Fitting laws"), **how)
-    hopeless = out_of_question(near)
-    compared = [law for law in compared if law.name not in hopeless]
-    holdout = cross_validate(compared, measurements, folds=folds, near=near, tell=stages.stage("Judging laws"), **how)
-    holdout = dataclasses.replace(holdout, problems={**holdout.problems, **hopeless})
-    candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
-    if not candidates:
-        problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
-        raise BadInput(f"no law could be fitted: {problems}")
-    beyond = extrapolate(
-        worth_extrapolating(holdout), measurements, near=near, starts=2, tell=stages.stage("Judging beyond"), **how
-    )
-    by = _chosen_by(beyond)
-    compete = holdout if by is None else beyond[by]
-    competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
-    chosen = choose(_only(compete, competing or candidates))
-    needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
-    tell = stages.stage("Fitting")
-    again = near.get(chosen)
-    fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, near=again, tell=tell, **unjudged)
-    judged = None
-    if held_out is not None:
-        judged = judge(compared, measurements, held_out, near=near, tell=stages.stage("Judging apart"), **how)
+    with processes(workers):
+        near = fit_all(compared, measurements, tell=stages.stage("Fitting laws"), **how)
+        hopeless = out_of_question(near)
+        compared = [law for law in compared if law.name not in hopeless]
+        holdout = cross_validate(
+            compared, measurements, folds=folds, near=near, tell=stages.stage("Judging laws"), **how
+        )
+        holdout = dataclasses.replace(holdout, problems={**holdout.problems, **hopeless})
+        candidates = {name: scores for name, scores in holdout.scores.items() if name in names}
+        if not candidates:
+            problems = "; ".join(f"{law}: {problem}" for law, problem in holdout.problems.items())
+            raise BadInput(f"no law could be fitted: {problems}")
+        beyond = extrapolate(
+            worth_extrapolating(holdout), measurements, near=near, starts=2, tell=stages.stage("Judging beyond"), **how
+        )
+        by = _chosen_by(beyond)
+        compete = holdout if by is None else beyond[by]
+        competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
+        chosen = choose(_only(compete, competing or candidates))
+        needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
+        tell = stages.stage("Fitting")
+        again = near.get(chosen)
+        fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, near=again, tell=tell, **unjudged)
+        judged = None
+        if held_out is not None:
+            judged = judge(compared, measurements, held_out, near=near, tell=stages.stage("Judging apart"), **how)
     unique = (
         {}
         if measurements.unique_RL is None

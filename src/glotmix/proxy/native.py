@@ -96,6 +96,7 @@ def _do(function: str, *arguments: Tensor | float) -> None:
     getattr(library(), function)(*(a.data_ptr() if isinstance(a, Tensor) else a for a in arguments))
 
 
+@cache
 def _widest(loaded: ctypes.CDLL) -> int:
     return int(ctypes.c_int64.in_dll(loaded, "widest").value)
 

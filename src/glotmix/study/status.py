@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.table import Table
 
-from glotmix.artifact import failure_of, read_json, write_json
+from glotmix.artifact import read_json, reason_of_failure, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
 from glotmix.notebook import Shown
@@ -190,8 +190,8 @@ def _seconds_left(note: Path) -> float | None:
 
 def _failure(name: str, path: Path) -> dict[str, str]:
     """Why something is not done, by its name; empty where nothing was noted."""
-    note = failure_of(path)
-    return {name: str(read_json(note)["reason"])} if note.is_file() else {}
+    reason = reason_of_failure(path)
+    return {} if reason is None else {name: reason}
 
 
 def complete_in(directory: Path) -> int:

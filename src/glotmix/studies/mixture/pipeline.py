@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from glotmix.artifact import read_json, write_json
+from glotmix.artifact import read_json, reason_of_failure, write_json
 from glotmix.corpus.census import Census
 from glotmix.errors import BadInput, Waiting
 from glotmix.estimate import WORDS
@@ -31,7 +31,7 @@ from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.evidence import Findings
 from glotmix.studies.mixture.stages import WAITS, MixtureStudy
 from glotmix.sweep.executors.external import FOLDER as HANDOFF
-from glotmix.sweep.sweep import SweepSpec, failure_of, is_complete
+from glotmix.sweep.sweep import SweepSpec, is_complete
 from glotmix.tokens.census import take_census
 from glotmix.tokens.store import TokenStore
 
@@ -88,8 +88,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
 
 def _reason(spec: SweepSpec, run: str) -> str:
     """Why a run of another's trainer is not there: what was told when it failed, else that it has not come back."""
-    note = failure_of(spec.directory, run)
-    return str(read_json(note)["reason"]) if note.is_file() else WAITS
+    return reason_of_failure(spec.directory / "runs" / run) or WAITS
 
 
 def _seconds(study: MixtureStudy, now: float) -> float:
