@@ -47,7 +47,7 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
     faults += [*share_faults, *_losses_at_most_zero(draft, loss_RT), *_sizes_at_most_zero(draft)]
     if not study:
         faults += _targets_without_losses(loss_RT, targets)
-    seed_R = draft.sizes.get("seed", np.zeros(len(draft.names))).astype(int)
+    seed_R = np.nan_to_num(draft.sizes.get("seed", np.zeros(len(draft.names)))).astype(int)  # a blank one is told above
     names, twice = _told_apart(draft, seed_R)
     faults += twice
     if faults:

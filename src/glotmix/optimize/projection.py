@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from scipy.optimize import brentq
@@ -26,6 +27,8 @@ TINY = 1e-300
 class _Geometry(ABC):
     floor_L: np.ndarray
     ceiling_L: np.ndarray
+    only_positive: ClassVar[bool]
+    """Whether h is above 0 everywhere."""
 
     @abstractmethod
     def forward(self, z_L: np.ndarray) -> np.ndarray:
@@ -53,6 +56,8 @@ class _Geometry(ABC):
 
 @dataclass(frozen=True)
 class _Euclidean(_Geometry):
+    only_positive = False
+
     def forward(self, z_L: np.ndarray) -> np.ndarray:
         return z_L
 
@@ -71,6 +76,8 @@ class _Euclidean(_Geometry):
 
 @dataclass(frozen=True)
 class _Entropic(_Geometry):
+    only_positive = True
+
     def forward(self, z_L: np.ndarray) -> np.ndarray:
         return np.asarray(np.exp(np.minimum(z_L, 1.0)))  # shares above e are clipped anyway; more would overflow
 
@@ -204,15 +211,16 @@ def _level(geometry: _Geometry, z_L: np.ndarray, members: np.ndarray, total: flo
         """The c that is right if every language is at its floor (0), free (1) or at its ceiling (2) as at ``c``."""
         state_L = (c >= leave_L).astype(int) + (c >= reach_L)
         free_L = state_L == 1
-        if not free_L.any():
+        left = total - float(floor_L[state_L == 0].sum() + ceiling_L[state_L == 2].sum())
+        if not free_L.any() or (left <= 0 and geometry.only_positive):  # exp is never 0: this c is as near as any
             return c, state_L
-        fixed = float(floor_L[state_L == 0].sum() + ceiling_L[state_L == 2].sum())
-        return geometry.closed(z_L[free_L], total - fixed), state_L
+        return geometry.closed(z_L[free_L], left), state_L
 
     c, state_L = geometry.closed(z_L, total), np.zeros(0, dtype=int)
     for _ in range(6):  # most often the states settle at once
         next_c, next_L = within(c)
-        if np.array_equal(next_L, state_L) and (state_L == 1).any():
+        settled = np.array_equal(next_L, state_L) and (state_L == 1).any()
+        if settled and abs(float(np.clip(geometry.forward(z_L + next_c), floor_L, ceiling_L).sum()) - total) <= EXACT:
             return next_c
         c, state_L = next_c, next_L
     knots = np.sort(np.concatenate([leave_L, reach_L]))
