@@ -13,7 +13,7 @@ are read back. Kept per table in ``benchmarks/results/decisions.json``: the regr
 uniform (percent of the least possible true objective), how many of the new runs lie in their interval, whether the true
 objective of the recommendation and its true gain over uniform do, whether a gain is claimed (interval above zero) that
 is not there, how many estimates lie outside their own interval, and how wide the intervals of new runs are beside those
-of an oracle who knows the truth (1.96 standard deviations of the noise alone, so that the parameters cost it nothing).
+of an oracle who knows the form and the noise and learns the parameters from the same table, and beside the noise alone.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def judge(table: Table, fit: dict[str, Any], names: dict[str, str]) -> dict[str,
         "claimed": _claimed(gain),
         "false_claim": wrong,
         "outside": outside,
-        "width": float(np.mean(np.log(high_RT / low_RT) / (2 * 1.96 * table.spread_RT))),
+        "width": float(np.mean(np.log(high_RT / low_RT) / (2 * 1.96 * table.oracle_RT))),
+        "width_of_noise": float(np.mean(np.log(high_RT / low_RT) / (2 * 1.96 * table.spread_RT))),
         "error": float(np.mean(np.abs(np.log(value_RT / table.truth(table.new))))),
         "objective_z": _z(best["objective"], true),
         "gain_z": _z(gain, true_uniform - true),
@@ -183,7 +184,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "worst_target": float(covered_BT.mean(axis=0).min()),
         **share,
         "outside": int(sum(row["outside"] for row in rows)),
-        "width": float(np.mean([row["width"] for row in rows])),
+        **{k: float(np.mean([row[k] for row in rows])) for k in ("width", "width_of_noise")},
         "laws": {law: sum(row["law"] == law for row in rows) for law in sorted({row["law"] for row in rows})},
         "seconds": float(np.mean([row["seconds"] for row in rows])),
     }

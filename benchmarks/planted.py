@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 NAMES = ("spa", "fra", "ita", "rus", "tur", "deu", "pol", "ces", "fin", "hun", "swe", "nld")
-Shape = Callable[[np.ndarray], np.ndarray]
-"""Noise-free losses [R, T] of mixtures [R, L]."""
+Parameters = Mapping[str, np.ndarray]
+"""Arrays whose first axis is that of the targets."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,33 @@ class Runs:
         return Runs(self.p_RL[rows], N, D, self.unique_L, run)
 
 
-Truth = Callable[[Runs], np.ndarray]
-"""Noise-free losses [R, T]."""
+@dataclass(frozen=True)
+class Truth:
+    """A form and its parameters: called with runs, it gives their noise-free losses [R, T]."""
+
+    form: Callable[[Parameters, Runs], np.ndarray]
+    theta: Parameters
+    prior: Parameters
+    """How far each parameter spreads in its family (standard deviation, shaped like ``theta``); 0 where it is known."""
+
+    def __call__(self, runs: Runs) -> np.ndarray:
+        return np.asarray(self.form(self.theta, runs))
+
+    def first(self, T: int) -> Truth:
+        """The same truth of the first T targets alone."""
+        cut = ({name: x[:T] for name, x in parameters.items()} for parameters in (self.theta, self.prior))
+        return Truth(self.form, *cut)
+
+
+def drawn(**parameters: tuple[np.ndarray, float | np.ndarray]) -> tuple[Parameters, Parameters]:
+    """``theta`` and ``prior`` from pairs of value and spread."""
+    theta = {name: value for name, (value, _) in parameters.items()}
+    return theta, {name: np.broadcast_to(spread, value.shape) for name, (value, spread) in parameters.items()}
+
+
+def uniform_spread(low: float, high: float) -> float:
+    """Standard deviation of a uniform draw."""
+    return (high - low) / 12**0.5
 
 
 @dataclass(frozen=True)
@@ -44,6 +69,8 @@ class Table:
     new_loss_RT: np.ndarray
     spread_RT: np.ndarray
     """Standard deviation of the log noise of the new runs: what an oracle who knows the truth cannot avoid."""
+    oracle_RT: np.ndarray
+    """The same of one who knows the form alone, and its noise, and learns its parameters from the table."""
     languages: tuple[str, ...]
     at: Mapping[str, float] = field(default_factory=dict)
     """N and D that the question asks about; empty where the table has none."""
@@ -60,7 +87,7 @@ class Family:
 
 def transfer_truth(
     rng: np.random.Generator, L: int, *, helpers: float = 0.3, harm: float = 0.0, floor: float = 0.4
-) -> Shape:
+) -> Truth:
     """``E_t (f + (1-f) (p_t + Σ w p + 0.01)^-γ) exp(Σ h p)``: own text, some help, an irreducible part, some harm.
 
     No law of glotmix has this form: the floor and the constant 0.01 are its own, and harm is in none but log-linear.
@@ -72,17 +99,29 @@ def transfer_truth(
     np.fill_diagonal(w_TL, 1.0)
     np.fill_diagonal(h_TL, 0.0)
 
-    def shape(p_RL: np.ndarray) -> np.ndarray:
-        share_RT = p_RL @ w_TL.T + 0.01
-        return np.asarray(E_T * (floor + (1 - floor) * share_RT**-gamma_T) * np.exp(p_RL @ h_TL.T))
+    def form(theta: Parameters, runs: Runs) -> np.ndarray:
+        share_RT = runs.p_RL @ theta["w"].T + 0.01
+        level_RT = floor + (1 - floor) * share_RT ** -theta["gamma"]
+        return np.asarray(theta["E"] * level_RT * np.exp(runs.p_RL @ theta["h"].T))
 
-    return shape
+    others_TL = 1 - np.eye(L)
+    parameters = drawn(
+        E=(E_T, uniform_spread(0.8, 1.4)),
+        gamma=(gamma_T, uniform_spread(0.15, 0.35)),
+        w=(w_TL, helpers * 0.3 * others_TL),
+        h=(h_TL, harm * uniform_spread(0, 1) * others_TL),
+    )
+    return Truth(form, *parameters)
 
 
-def own_truth(rng: np.random.Generator, L: int) -> Shape:
+def own_truth(rng: np.random.Generator, L: int) -> Truth:
     """He et al.: ``E_t p_t^-γ_t``."""
     E_T, gamma_T = rng.uniform(0.8, 1.4, L), rng.uniform(0.06, 0.16, L)
-    return lambda p_RL: np.asarray(E_T * np.maximum(p_RL, 1e-6) ** -gamma_T)
+
+    def form(theta: Parameters, runs: Runs) -> np.ndarray:
+        return np.asarray(theta["E"] * np.maximum(runs.p_RL, 1e-6) ** -theta["gamma"])
+
+    return Truth(form, *drawn(E=(E_T, uniform_spread(0.8, 1.4)), gamma=(gamma_T, uniform_spread(0.06, 0.16))))
 
 
 def mixtures(rng: np.random.Generator, R: int, L: int, concentration: float = 1.0) -> np.ndarray:
@@ -113,12 +152,50 @@ def measured(
         return np.asarray(clean_RT * np.exp(alone_RT + together_R[:, None]))
 
     loss_RT, new_RT = losses(runs), losses(new)
-    spread_RT = np.hypot(spread(new, new_RT.shape), common)
-    return Table(runs, loss_RT, truth, new, new_RT, spread_RT, languages, at or {})
+    spread_RT, own_RT = (np.hypot(spread(rows, loss.shape), common) for rows, loss in ((new, new_RT), (runs, loss_RT)))
+    oracle_RT = np.hypot(spread_RT, unavoidable(truth, runs, new, own_RT))
+    return Table(runs, loss_RT, truth, new, new_RT, spread_RT, oracle_RT, languages, at or {})
+
+
+def unavoidable(truth: Truth, runs: Runs, new: Runs, spread_RT: np.ndarray) -> np.ndarray:
+    """Standard deviation [R, T] of the log loss of ``new`` for one who knows form and noise and fits the parameters.
+
+    Each target by itself, linearised at the truth, with the spread of its family as the parameters' prior. Rows of one
+    run have the same noise; a hundredth of it is taken as each row's own, so that their covariance has an inverse.
+    """
+    R, T = spread_RT.shape
+    slope_RTP, new_RTP = slopes(truth, runs), slopes(truth, new)
+    prior_TP = np.concatenate([x.reshape(T, -1) for x in truth.prior.values()], axis=1)
+    run_R = np.arange(R) if runs.run_R is None else runs.run_R
+    same_RR = (run_R[:, None] == run_R) + 1e-4 * np.eye(R)
+    sd_RT = np.zeros((len(new.p_RL), T))
+    for t in range(T):
+        free_P = prior_TP[t] > 0
+        noise_RR = same_RR * spread_RT[:, t, None] * spread_RT[:, t]
+        slope_RP, at_RP = slope_RTP[:, t, free_P], new_RTP[:, t, free_P]
+        precision_PP = slope_RP.T @ np.linalg.solve(noise_RR, slope_RP) + np.diag(prior_TP[t, free_P] ** -2)
+        sd_RT[:, t] = np.sqrt(np.einsum("rp,pr->r", at_RP, np.linalg.solve(precision_PP, at_RP.T)))
+    return sd_RT
+
+
+def slopes(truth: Truth, runs: Runs) -> np.ndarray:
+    """d log loss / d parameter [R, T, P], by central differences; parameters in the order of ``truth.prior``."""
+    columns = []
+    for name, prior in truth.prior.items():
+        value = truth.theta[name].astype(float)
+        for j in range(prior[0].size):
+            step_T = 1e-4 * prior.reshape(len(prior), -1)[:, j]
+            moved = []
+            for sign in (1, -1):
+                other = value.copy().reshape(len(value), -1)
+                other[:, j] += sign * step_T
+                moved.append(np.log(truth.form({**truth.theta, name: other.reshape(value.shape)}, runs)))
+            columns.append((moved[0] - moved[1]) / (2 * np.where(step_T > 0, step_T, 1)))
+    return np.stack(columns, axis=2)
 
 
 def plain(
-    make_shape: Callable[[np.random.Generator, int], Shape],
+    make_truth: Callable[[np.random.Generator, int], Truth],
     *,
     R: int = 40,
     L: int = 5,
@@ -129,11 +206,7 @@ def plain(
     """One size, every run another mixture."""
 
     def make(rng: np.random.Generator) -> Table:
-        shape = make_shape(rng, L)
-
-        def truth(runs: Runs) -> np.ndarray:
-            return shape(runs.p_RL)
-
+        truth = make_truth(rng, L)
         runs, new = Runs(mixtures(rng, R, L, concentration)), Runs(mixtures(rng, 100, L, concentration))
         return measured(rng, truth, runs, new, noise, named(L), common)
 
@@ -150,20 +223,20 @@ def outliers(rng: np.random.Generator) -> Table:
 
 def heteroscedastic(rng: np.random.Generator) -> Table:
     """The noise of a target grows as its share falls: 0.4 % at half the tokens, 3 % at none."""
-    shape = transfer_truth(rng, 5)
+    truth = transfer_truth(rng, 5)
     runs, new = Runs(mixtures(rng, 48, 5)), Runs(mixtures(rng, 100, 5))
 
     def noise(rows: Runs) -> np.ndarray:
         return np.asarray(0.004 + 0.026 * np.exp(-8 * rows.p_RL))
 
-    return measured(rng, lambda rows: shape(rows.p_RL), runs, new, noise, named(5))
+    return measured(rng, truth, runs, new, noise, named(5))
 
 
 def repeats(rng: np.random.Generator) -> Table:
     """Twelve mixtures with four seeds each."""
-    shape = transfer_truth(rng, 5)
+    truth = transfer_truth(rng, 5)
     runs, new = Runs(np.repeat(mixtures(rng, 12, 5), 4, axis=0)), Runs(mixtures(rng, 100, 5))
-    return measured(rng, lambda rows: shape(rows.p_RL), runs, new, 0.01, named(5))
+    return measured(rng, truth, runs, new, 0.01, named(5))
 
 
 def wrong_form(rng: np.random.Generator) -> Table:
@@ -173,51 +246,58 @@ def wrong_form(rng: np.random.Generator) -> Table:
     pair_TLL = rng.uniform(-0.6, 0.6, (L, L, L)) * (rng.random((L, L, L)) < 0.3)
     turn_T = rng.uniform(0, 2 * np.pi, L)
 
-    def shape(p_RL: np.ndarray) -> np.ndarray:
-        own_RT = 0.5 * half_T / (half_T + p_RL)
-        pairs_RT = np.einsum("rk,tkl,rl->rt", p_RL, pair_TLL, p_RL)
-        return np.asarray(E_T * (1 + own_RT - pairs_RT + 0.01 * np.sin(9 * p_RL + turn_T)))
+    def form(theta: Parameters, rows: Runs) -> np.ndarray:
+        p_RL = rows.p_RL
+        own_RT = 0.5 * theta["half"] / (theta["half"] + p_RL)
+        pairs_RT = np.einsum("rk,tkl,rl->rt", p_RL, theta["pair"], p_RL)
+        return np.asarray(theta["E"] * (1 + own_RT - pairs_RT + 0.01 * np.sin(9 * p_RL + theta["turn"])))
+
+    parameters = drawn(
+        E=(E_T, uniform_spread(0.8, 1.3)),
+        half=(half_T, uniform_spread(0.05, 0.2)),
+        pair=(pair_TLL, 0.3**0.5 * uniform_spread(-0.6, 0.6)),
+        turn=(turn_T, uniform_spread(0, 2 * np.pi)),
+    )
 
     runs, new = Runs(mixtures(rng, 60, L)), Runs(mixtures(rng, 100, L))
-    return measured(rng, lambda rows: shape(rows.p_RL), runs, new, 0.005, named(L))
+    return measured(rng, Truth(form, *parameters), runs, new, 0.005, named(L))
 
 
 def boundary(rng: np.random.Generator) -> Table:
     """Only three of five groups are evaluated, the others help little: the optimum leaves them out."""
     table = plain(lambda rng, L: transfer_truth(rng, L, helpers=0.1))(rng)
-    whole = table.truth
-
-    def truth(runs: Runs) -> np.ndarray:
-        return whole(runs)[:, :3]
-
-    cut = {name: getattr(table, name)[:, :3] for name in ("loss_RT", "new_loss_RT", "spread_RT")}
-    return replace(table, truth=truth, **cut)
+    cut = {name: getattr(table, name)[:, :3] for name in ("loss_RT", "new_loss_RT", "spread_RT", "oracle_RT")}
+    return replace(table, truth=table.truth.first(3), **cut)
 
 
 def no_effect(rng: np.random.Generator) -> Table:
     """The mixture does nothing."""
     E_T = rng.uniform(0.9, 1.6, 5)
 
-    def truth(runs: Runs) -> np.ndarray:
-        return np.tile(E_T, (len(runs.p_RL), 1))
+    def form(theta: Parameters, rows: Runs) -> np.ndarray:
+        return np.tile(theta["E"], (len(rows.p_RL), 1))
 
+    truth = Truth(form, *drawn(E=(E_T, uniform_spread(0.9, 1.6))))
     runs, new = Runs(mixtures(rng, 40, 5)), Runs(mixtures(rng, 100, 5))
     return measured(rng, truth, runs, new, 0.01, named(5))
 
 
-def sized(shape: Shape, rng: np.random.Generator, T: int) -> Truth:
+def sized(mixed: Truth, rng: np.random.Generator, T: int) -> Truth:
     """A mixture that scales what size leaves over: ``m (E + A N^-α + B D^-β)`` with the terms that are known."""
     E_T, A_T, B_T = rng.uniform(0.5, 0.7, T), rng.uniform(0.2, 0.4, T), rng.uniform(0.2, 0.5, T)
 
-    def truth(runs: Runs) -> np.ndarray:
-        size_RT = np.tile(E_T, (len(runs.p_RL), 1))
+    def form(theta: Parameters, runs: Runs) -> np.ndarray:
+        size_RT = np.tile(theta["E_size"], (len(runs.p_RL), 1))
         if runs.N_R is not None:
-            size_RT = size_RT + A_T * (runs.N_R[:, None] / 2e7) ** -0.34
+            size_RT = size_RT + theta["A"] * (runs.N_R[:, None] / 2e7) ** -0.34
         if runs.D_R is not None:
-            size_RT = size_RT + B_T * (runs.D_R[:, None] / 5e8) ** -0.28
-        return shape(runs.p_RL) * size_RT
+            size_RT = size_RT + theta["B"] * (runs.D_R[:, None] / 5e8) ** -0.28
+        return mixed.form(theta, runs) * size_RT
 
-    return truth
+    theta, prior = drawn(
+        E_size=(E_T, uniform_spread(0.5, 0.7)), A=(A_T, uniform_spread(0.2, 0.4)), B=(B_T, uniform_spread(0.2, 0.5))
+    )
+    return Truth(form, {**mixed.theta, **theta}, {**mixed.prior, **prior})
 
 
 def sizes(rng: np.random.Generator) -> Table:
@@ -248,18 +328,27 @@ def repetition(rng: np.random.Generator) -> Table:
     tau_TL, rate = rng.uniform(0, 0.3, (L, L)) * (rng.random((L, L)) < 0.6), rng.uniform(0.1, 0.4)
     np.fill_diagonal(tau_TL, 1.0)
 
-    def truth(runs: Runs) -> np.ndarray:
+    def form(theta: Parameters, runs: Runs) -> np.ndarray:
         assert runs.D_R is not None
         assert runs.unique_L is not None
         d_RL = runs.p_RL * runs.D_R[:, None]
-        over_RL = np.maximum(d_RL / runs.unique_L - 1, 0)
-        seen_RL = np.where(over_RL > 0, runs.unique_L * (1 + (1 - np.exp(-rate * over_RL)) / rate), d_RL)
-        return np.asarray(E_T + B_T * (seen_RL @ tau_TL.T / 1e8 + 0.02) ** -0.3)
+        over_RL, rate_T11 = np.maximum(d_RL / runs.unique_L - 1, 0), theta["rate"][:, None, None]
+        repeated_TRL = runs.unique_L * (1 + (1 - np.exp(-rate_T11 * over_RL)) / rate_T11)
+        seen_TRL = np.where(over_RL > 0, repeated_TRL, d_RL)
+        share_RT = np.einsum("trl,tl->rt", seen_TRL, theta["tau"])
+        return np.asarray(theta["E"] + theta["B"] * (share_RT / 1e8 + 0.02) ** -0.3)
+
+    parameters = drawn(
+        E=(E_T, uniform_spread(0.5, 0.8)),
+        B=(B_T, uniform_spread(0.3, 0.6)),
+        tau=(tau_TL, uniform_spread(0, 0.3) * (1 - np.eye(L))),
+        rate=(np.full(L, rate), uniform_spread(0.1, 0.4)),
+    )
 
     D_S = np.array([5e8, 1e9, 2e9, 4e9])
     runs = Runs(mixtures(rng, 48, L), None, np.tile(D_S, 12), unique_L)
     new = Runs(mixtures(rng, 100, L), None, rng.choice(D_S, 100), unique_L)
-    return measured(rng, truth, runs, new, 0.007, named(L), at={"D": 4e9})
+    return measured(rng, Truth(form, *parameters), runs, new, 0.007, named(L), at={"D": 4e9})
 
 
 def hundred(rng: np.random.Generator) -> Table:
@@ -270,11 +359,17 @@ def hundred(rng: np.random.Generator) -> Table:
     w_TL = np.where(family_L[:, None] == family_L, rng.uniform(0.05, 0.4, (L, L)), 0.0)
     np.fill_diagonal(w_TL, 1.0)
 
-    def truth(runs: Runs) -> np.ndarray:
-        return np.asarray(E_T * (runs.p_RL @ w_TL.T + 1e-4) ** -gamma_T)
+    def form(theta: Parameters, rows: Runs) -> np.ndarray:
+        return np.asarray(theta["E"] * (rows.p_RL @ theta["w"].T + 1e-4) ** -theta["gamma"])
 
+    related_TL = (family_L[:, None] == family_L) & ~np.eye(L, dtype=bool)
+    parameters = drawn(
+        E=(E_T, uniform_spread(0.8, 1.4)),
+        gamma=(gamma_T, uniform_spread(0.03, 0.08)),
+        w=(w_TL, uniform_spread(0.05, 0.4) * related_TL),
+    )
     runs, new = Runs(mixtures(rng, 300, L, 0.5)), Runs(mixtures(rng, 100, L, 0.5))
-    return measured(rng, truth, runs, new, 0.01, tuple(f"l{i:03}" for i in range(L)))
+    return measured(rng, Truth(form, *parameters), runs, new, 0.01, tuple(f"l{i:03}" for i in range(L)))
 
 
 def named(L: int) -> tuple[str, ...]:
