@@ -2,6 +2,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,9 @@ from glotmix.mixture.design import (
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.config import check
 from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.price import planned
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
 
 LANGUAGES = ("spa_Latn", "por_Latn", "fin_Latn", "rus_Cyrl")
 NATURAL = Mixture({"spa_Latn": 0.4, "por_Latn": 0.3, "fin_Latn": 0.2, "rus_Cyrl": 0.1})
@@ -56,10 +60,23 @@ def test_a_fixed_budget_renormalises_and_an_own_budget_takes_tokens_away():
     assert own_tokens == {300_000}
 
 
-def test_more_languages_than_can_be_enumerated_are_refused_with_a_hint():
-    languages = [f"l{i}" for i in range(7)]
-    with pytest.raises(BadInput, match=r"7 languages have 127 coalitions.*coalitions: sampled"):
-        coalitions(languages, uniform(languages), 1e6)
+def test_the_games_of_seven_languages_and_by_choice_of_ten_are_planned_and_priced():
+    ten = ["eng", "deu", "fra", "spa", "ita", "por", "zho", "cat", "nld", "jpn"]
+    tags = [f"{name}_{'Hans' if name == 'zho' else 'Jpan' if name == 'jpn' else 'Latn'}" for name in ten]
+    alone = {"coalitions": "all", "swarm": 0, "anchors": 0}
+    paper = check({"name": "s", "languages": tags[:7], "design": alone})
+    seven = plan(paper, uniform(paper.languages))
+    assert len({members(run) for run in seven}) == len(seven) == 127
+    with pytest.raises(BadInput, match=r"8 languages have 255 coalitions.*most_coalitions.*coalitions: sampled"):
+        plan(check({"name": "s", "languages": tags[:8], "design": alone}), uniform([*paper.languages, tags[7]]))
+    config = check({"name": "s", "languages": tags, "design": alone | {"most_coalitions": 1023}})
+    assert len({members(run) for run in plan(config, uniform(config.languages))}) == 1023
+    found = planned(MixtureStudy.of(config, StudyDirectory(Path("unused"))))
+    assert len(found.runs) == 1023
+    assert found.flops_of_design == pytest.approx(1023 * config.proxy.tokens * found.per_token)
+
+
+def test_a_language_without_a_share_plays_in_no_coalition():
     with pytest.raises(BadInput, match="fin_Latn has no share"):
         coalitions(LANGUAGES, NATURAL.over(LANGUAGES).__class__({**NATURAL, "fin_Latn": 0.0, "spa_Latn": 0.6}), 1e6)
 

@@ -41,8 +41,11 @@ class DesignConfig(Section):
     """Players of the game: every source by itself, or groups of them that come and go as wholes, by the sources'
     ``group``, language or language family. Groups have Shapley values between them, their members Owen values."""
     coalitions: Literal["all", "between", "sampled", "none"] = "all"
-    """``all`` 2^n - 1 subsets of the languages (at most 6 of them), ``sampled`` ones, or none. Where groups play, all
-    that Owen values need; ``between``: whole groups alone, whose members then have no values of their own."""
+    """``all`` 2^n - 1 subsets of the languages, ``sampled`` ones, or none. Where groups play, all that Owen values
+    need; ``between``: whole groups alone, whose members then have no values of their own."""
+    most_coalitions: int = Field(127, ge=1, le=1023)
+    """Coalitions above which ``all`` and ``between`` are refused, so that nobody trains a thousand proxies unawares:
+    127 are all of 7 languages, 1023 all of 10. ``--dry-run`` tells what they cost."""
     sampled_coalitions: int = Field(32, ge=1)
     """How many subsets when ``coalitions: sampled``."""
     budget: Literal["fixed", "own"] = "fixed"

@@ -22,10 +22,9 @@ from glotmix.mixture.weighting import Weighting
 Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active", "turn"]
 Budget = Literal["fixed", "own"]
 
-MOST_EXHAUSTIVE = 6
-"""Languages up to which all 2^n - 1 coalitions are trained (63 runs)."""
-MOST_GROUPED = 127
-"""Coalitions of groups that are trained at most; 4 groups of 2 have 79, 3 of 3 have 79, 2 of 5 have 123."""
+MOST_ENUMERATED = 127
+"""Coalitions that are trained at most unless more are asked for: all of 7 languages, the game of ShapleyLaw's authors;
+of groups, 4 of 2 have 79, 3 of 3 have 79, 2 of 5 have 123."""
 LONGEST_LABEL = 64
 """Characters of a run's label; a longer list of languages becomes its number and a hash."""
 FULL = "full"
@@ -101,25 +100,32 @@ class PlannedRun:
 
 
 def coalitions(
-    languages: Sequence[str], base: Mixture, D: float, budget: Budget = "fixed", seeds: Iterable[int] = (0,)
+    languages: Sequence[str],
+    base: Mixture,
+    D: float,
+    budget: Budget = "fixed",
+    seeds: Iterable[int] = (0,),
+    *,
+    most: int = MOST_ENUMERATED,
 ) -> list[PlannedRun]:
     """Every non-empty subset of the languages, smallest first, once per seed.
 
     Args:
-        languages: the players, at most ``MOST_EXHAUSTIVE``.
+        languages: the players.
         base: mixture of the full coalition; a coalition S has the shares ``base_l / Σ_S base``.
         D: tokens of the full coalition.
         budget: ``fixed`` gives every coalition D tokens; ``own`` gives it ``D Σ_S base``, the tokens of its members.
         seeds: each coalition is planned once per seed.
+        most: coalitions above which the plan is refused.
 
     Raises:
-        BadInput: too many languages, or a language without a share in ``base``.
+        BadInput: more coalitions than ``most``, or a language without a share in ``base``.
     """
-    if len(languages) > MOST_EXHAUSTIVE:
+    if (count := 2 ** len(languages) - 1) > most:
         raise BadInput(
-            f"{len(languages)} languages have {2 ** len(languages) - 1} coalitions",
+            f"{len(languages)} languages have {count:,} coalitions",
             where="design.coalitions",
-            expected=f"at most {MOST_EXHAUSTIVE} languages, or coalitions: sampled",
+            expected=f"at most {most:,} (design.most_coalitions), or coalitions: sampled",
         )
     sizes = range(1, len(languages) + 1)
     subsets = [subset for size in sizes for subset in itertools.combinations(languages, size)]
@@ -135,18 +141,20 @@ def grouped_coalitions(
     seeds: Iterable[int] = (0,),
     *,
     parts: bool = True,
+    most: int = MOST_ENUMERATED,
 ) -> list[PlannedRun]:
     """Coalitions of whole groups, with parts of one more (:func:`~glotmix.mixture.groups.coalitions_of_groups`).
 
     Raises:
-        BadInput: more than ``MOST_GROUPED`` of them, or a language in no group or in two.
+        BadInput: more than ``most`` of them, or a language in no group or in two.
     """
     subsets = coalitions_of_groups(languages, groups, parts=parts)
-    if len(subsets) > MOST_GROUPED:
+    if len(subsets) > most:
+        whole = "coalitions: between, which takes groups whole, or sampled" if parts else "coalitions: sampled"
         raise BadInput(
-            f"{len(groups)} groups of {len(languages)} sources have {len(subsets)} coalitions",
+            f"{len(groups)} groups of {len(languages)} sources have {len(subsets):,} coalitions",
             where="design.coalitions",
-            expected=f"at most {MOST_GROUPED}: coalitions: between, which takes groups whole, or sampled",
+            expected=f"at most {most:,} (design.most_coalitions), or {whole}",
         )
     return _coalition_runs(subsets, languages, base, D, budget, seeds)
 

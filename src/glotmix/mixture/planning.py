@@ -96,9 +96,10 @@ def design_of(
         raise BadInput("coalitions: between", where="design", expected="players: group, language or family")
     if design.coalitions in ("all", "between") and groups is not None:
         parts = design.coalitions == "all"
-        runs += grouped_coalitions(languages, groups, base, D, design.budget, seeds, parts=parts)
+        most = design.most_coalitions
+        runs += grouped_coalitions(languages, groups, base, D, design.budget, seeds, parts=parts, most=most)
     elif design.coalitions == "all":
-        runs += coalitions(languages, base, D, design.budget, seeds)
+        runs += coalitions(languages, base, D, design.budget, seeds, most=design.most_coalitions)
     elif design.coalitions == "sampled":
         most = 2 ** len(languages) - 1 if groups is None else len(coalitions_of_groups(languages, groups))
         count = min(design.sampled_coalitions, most)
