@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -63,8 +65,8 @@ def test_a_model_that_has_not_been_trained_is_not_aligned_except_by_its_common_m
 
 def test_hidden_states_are_the_models_own(parameters, sentences):
     tokens = torch.from_numpy(sentences[:, :-1])
-    states = hidden_states(parameters, tokens, SHAPE)
-    final = model.kernels.rms_norm(torch.from_numpy(states[-1]).float(), model.NORM_EPSILON)
+    states = list(hidden_states(parameters, tokens, SHAPE))
+    final = model.kernels.rms_norm(states[-1].float(), model.NORM_EPSILON)
     expected = model.hidden(parameters, tokens.unsqueeze(0), SHAPE).view(6, 12, 16)
     torch.testing.assert_close(final * parameters["norm"][0], expected, rtol=1e-4, atol=1e-5)
 
@@ -89,6 +91,59 @@ def test_a_mean_over_sentences_is_that_of_each(parameters, sentences):
     assert gradient_alignment(parameters, one, other, SHAPE).mean == pytest.approx(np.mean(each))
 
 
+def kept(*batches):
+    """Batches as a probe reads them, from the two sides of each, layers × [B, T, D]."""
+    as_tensors = [
+        [[torch.from_numpy(np.ascontiguousarray(layer)) for layer in side] for side in sides] for sides in batches
+    ]
+    return lambda: (zip(one, other, strict=True) for one, other in as_tensors)
+
+
+def sentence_pairs(pairs):
+    return kept(*[([layer[None] for layer in one], [layer[None] for layer in other]) for one, other in pairs])
+
+
+def whole(x, y):
+    """Raw and centred cosine and retrieval of one layer, with all states at hand."""
+
+    def cosine(a, b):
+        return (a * b).sum(-1) / np.linalg.norm(a, axis=-1) / np.linalg.norm(b, axis=-1)
+
+    a, b = x - x.mean((0, 1)), y - y.mean((0, 1))
+    return cosine(x, y).mean(), cosine(a, b).mean(), retrieved(a.mean(1), b.mean(1))
+
+
+def test_sums_over_batches_are_what_all_states_together_say():
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(2, 3, 7, 5, 4)) + 1.0
+    y += 0.7 * x
+    parts = [(x[:, rows], y[:, rows]) for rows in (slice(0, 3), slice(3, 5), slice(5, 7))]
+    found = hidden_alignment(kept(*parts))
+    expected = np.array([whole(*layer) for layer in zip(x, y, strict=True)])
+    np.testing.assert_allclose(np.column_stack([found.raw, found.centred, found.retrieval]), expected, rtol=1e-13)
+    assert found.chance == 1 / 7
+
+
+def test_what_a_probe_holds_does_not_grow_with_the_sentences(parameters, monkeypatch):
+    monkeypatch.setattr(alignment, "TOKENS_AT_ONCE", {True: 24, False: 24})
+    read, alive, most = alignment.hidden_states, weakref.WeakSet(), []
+
+    def watched(*args):
+        for state in read(*args):
+            alive.add(state)
+            most.append(sum(one.numel() for one in alive))
+            yield state
+
+    monkeypatch.setattr(alignment, "hidden_states", watched)
+    peaks = []
+    for count in (4, 40):
+        text = np.random.default_rng(0).integers(0, V, (count, 13))
+        align(parameters, SHAPE, text, EN1, EN2)
+        peaks.append(max(most))
+        most.clear()
+    assert peaks[0] == peaks[1] <= 4 * 24 * SHAPE.width
+
+
 def test_matching_finds_a_hidden_order_of_positions():
     rng = np.random.default_rng(1)
     pairs = []
@@ -96,19 +151,19 @@ def test_matching_finds_a_hidden_order_of_positions():
         x = [rng.normal(size=(9, 8)) for _ in range(2)]
         order = rng.permutation(9)
         pairs.append((x, [layer[order] + 0.01 * rng.normal(size=(9, 8)) for layer in x]))
-    found = matched_alignment(pairs)
+    found = matched_alignment(sentence_pairs(pairs))
     assert min(found.raw) > 0.99
     assert min(found.centred) > 0.99
     assert found.retrieval == (1.0, 1.0)
     # A matching picks the largest cosines, so sentences that are no translations score above zero, but not near one.
-    strangers = matched_alignment([(pairs[i][0], pairs[(i + 1) % 5][1]) for i in range(5)])
+    strangers = matched_alignment(sentence_pairs([(pairs[i][0], pairs[(i + 1) % 5][1]) for i in range(5)]))
     assert 0.1 < strangers.raw[0] < 0.7
 
 
 def test_pairs_may_differ_in_length():
     rng = np.random.default_rng(2)
     x, y = [rng.normal(size=(7, 4))], [rng.normal(size=(4, 4))]
-    assert -1 <= matched_alignment([(x, y), (y, x)]).raw[0] <= 1
+    assert -1 <= matched_alignment(sentence_pairs([(x, y), (y, x)])).raw[0] <= 1
 
 
 def test_retrieval_counts_nearest_neighbours_both_ways():
@@ -120,8 +175,8 @@ def test_retrieval_counts_nearest_neighbours_both_ways():
 
 def test_positions_of_clones_are_matched_one_to_one():
     x = np.random.default_rng(3).normal(size=(2, 5, 4))
-    assert hidden_alignment([x], [x[:, ::-1]]).raw[0] < 0.9
-    assert hidden_alignment([x], [2 * x]).raw[0] == pytest.approx(1.0)
+    assert hidden_alignment(kept(([x], [x[:, ::-1]]))).raw[0] < 0.9
+    assert hidden_alignment(kept(([x], [2 * x]))).raw[0] == pytest.approx(1.0)
 
 
 def test_embeddings_of_pairs_stand_beside_those_of_all_pairs():
@@ -154,4 +209,4 @@ def test_small_models_are_read_with_one_thread_and_the_caller_keeps_its_own(para
         align(parameters, SHAPE, sentences, EN1, EN2)
     finally:
         torch.set_num_threads(before)
-    assert seen == [1, 1, 2, 2]
+    assert seen == [1] * 4 + [2] * 4  # both languages, twice

@@ -8,6 +8,7 @@ import pytest
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
 from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.model import Shape
 from glotmix.studies.clones.arms import arms
 from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.study.training import Training
@@ -29,7 +30,8 @@ seeds: 1
 splits: [0.5, 0.1]
 alone: [0.25, 0.5, 1.0]
 anchors: {shares: [0.5]}
-pair: {languages: [fra_Latn, spa_Latn], vocabulary: [merged], splits: [0.5]}
+pair: {languages: [fra_Latn, spa_Latn], vocabulary: [merged], splits: [0.5], schedules: [[0.1, 0.9]]}
+sizes: {narrow: {width: 16, batch: 16}}
 lenses: {splits: [0.1], tests: 2, trained: 80, top: 10, windows: 2}
 probe: {sentences: 4}
 """
@@ -78,7 +80,13 @@ def test_a_study_of_clones_ends_with_a_page_of_verdicts_and_its_numbers(done):
     assert found["dials"][0]["dial"] == "anchors"
     assert {claim["verdict"] for claim in found["claims"]} == {"not decidable at this size"}  # one seed
     assert [row["lens"] for row in found["lenses"]] == ["measured", "game", "TracIn shares", "in-run scores"]
-    pair = next(row for row in found["mixtures"] if "merged vocabulary" in row["arm"])
+    narrow = [row for row in found["mixtures"] if row["arm"] == "size narrow"]
+    assert [row["name"] for row in narrow] == ["split-50-50", "split-90-10"]
+    assert all(row["efficiency"][1]["value"] > 0 for row in narrow)
+    pair, swapped = [row for row in found["mixtures"] if "merged vocabulary" in row["arm"]]
+    assert swapped["name"] == "schedule-10_90"
+    assert swapped["shares"] == pytest.approx([0.5, 0.5])
+    assert swapped["efficiency"][0]["value"] is not None
     assert pair["efficiency"][1]["value"] is not None
     assert pair["gradient"] is not None
     assert pair["embedding"] is None
@@ -112,8 +120,8 @@ def test_another_proxy_in_the_same_directory_is_refused_with_the_difference(stud
 def test_the_price_counts_every_run(study):
     experiment = kind_of("clones")
     price = experiment.price(experiment.load(study), study.parent)
-    assert price.amounts["runs"] == 6 + 7
-    assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1 + 1 + 2 * 1.75)
+    assert price.amounts["runs"] == 6 + 8 + 5
+    assert price.amounts["tokens"] == 12800 * (2 + 1.75 + 1 + 2 + 2 * 1.75 + 2 + 1.75)
 
 
 def config(**fields):
@@ -128,21 +136,30 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
             anchors={"shares": [0.05]},
             relatives={"permuted": [0.2]},
             many={"n": 10},
-            pair={"languages": ["fr", "es"]},
+            pair={"languages": ["fr", "es"], "schedules": [[0.1, 0.9]]},
             schedules=[[0.1, 0.9], [0, 1]],
             budgets=[2],
-            sizes=["1M"],
+            sizes={"1M": {"batch": 24}, "wide": {"width": 128, "clip": 7.0}},
         )
     )
     assert [arm.name for arm in made] == [
-        "main", "updates-25", "vocabulary-512", "anchors-5", "relatives-20", "clones-10", "pair-disjoint", "pair-merged",
+        "main", "updates-25", "size-1M", "size-wide", "vocabulary-512", "anchors-5", "relatives-20", "clones-10", "pair-disjoint", "pair-merged",
     ]  # fmt: skip
     for arm in made:
         assert len({run.run for run in arm.runs}) == len(arm.runs)
         assert all(set(run.schedule.languages) == set(arm.languages) for run in arm.runs)
     runs = {run.run: run for run in made[0].runs}
     assert runs["budget-2-90-10-s0"].tokens == 2e6
-    assert runs["size-1M-50-50-s2"].size == "1M"
+    by_name = {arm.name: arm for arm in made}
+    by_rule, given = by_name["size-1M"].proxy, by_name["size-wide"].proxy
+    assert 0.8e6 < Shape.of(by_rule, 514).N < 1.2e6
+    assert (by_rule.batch, by_rule.tokens, by_rule.clip) == (24, 1e6, 1.0)
+    assert (given.width, given.clip, given.batch, given.learning_rate) == (128, 7.0, 16, 4e-3)
+    # A token efficiency is read off runs of the same size and recipe on a language alone.
+    for name in ("size-1M", "size-wide"):
+        alone = {run.tokens for run in by_name[name].runs if run.run.startswith("alone")}
+        assert alone == {50_000, 100_000, 250_000, 500_000, 1_000_000}
+    assert any(run.run == "schedule-10_90-s0" for run in by_name["pair-merged"].runs)
     swap = runs["schedule-10_90-s0"].schedule
     assert dict(swap.average()) == pytest.approx({"fra_Latn.1": 0.5, "fra_Latn.2": 0.5})
     assert swap.at(0.1)["fra_Latn.2"] == pytest.approx(0.1)
@@ -151,11 +168,11 @@ def test_arms_are_what_the_file_asks_for_with_one_name_for_each_run():
     # As many updates as the whole run, on the share's part of every batch.
     assert made[1].runs[0].tokens / made[1].proxy.batch == runs["split-50-50-s0"].tokens / made[0].proxy.batch
     assert made[1].runs[0].schedule.average().support == ("fra_Latn.1",)
-    assert made[2].tokens.vocab_size == 512
-    assert made[2].proxy.tokens == 1e6
-    many = {run.run: run.schedule.average() for run in made[5].runs}
+    assert made[4].tokens.vocab_size == 512
+    assert made[4].proxy.tokens == 1e6
+    many = {run.run: run.schedule.average() for run in made[7].runs}
     assert many["main-50-s0"]["fra_Latn.7"] == pytest.approx(0.5 / 9)
-    assert made[6].texts == ("fra_Latn", "spa_Latn")
+    assert made[8].texts == ("fra_Latn", "spa_Latn")
 
 
 @pytest.mark.parametrize("scale", ["tiny", "small", "medium", "large", "crossing", "paper"])
@@ -179,6 +196,9 @@ def test_every_scale_of_the_recipe_trains_what_its_claims_and_token_equivalents_
         ({"n": 2}, "n"),
         ({"alone": [0.5, 1.0]}, "2 budgets; token equivalents need 3"),
         ({"splits": [], "alone": []}, "splits and alone are both empty"),
+        ({"sizes": {"1M": {"bath": 8}}}, r"sizes\.1M.*bath"),
+        ({"sizes": ["huge"]}, "size 'huge'"),
+        ({"sizes": {"../1M": {"width": 64}}}, r"a size called '\.\./1M'"),
         ({"updates": [0.1]}, "0.1 of a batch of 16 are not whole sequences"),
         ({"lenses": {"splits": [0.3]}}, r"lenses\.splits: 0\.3 is none of the splits"),
         ({"lenses": {"splits": [0.5]}, "proxy": {"evaluations": 1}}, "in-run scores of the lenses need at least 2"),

@@ -7,13 +7,16 @@ makes the raw ones high where nothing is shared (0.8 at 50/50, where gradients a
 are one matrix of a proxy and are split, as are gate and up; a proxy has no biases. Matching of real parallel text is
 optimal assignment (:func:`scipy.optimize.linear_sum_assignment`), the paper's maximum-weight matching.
 
+States are read batch by batch and layer by layer on the device of the weights, and only sums are kept: what a probe
+holds does not grow with the sentences.
+
 Shape letters: B sentences, T positions, D width; a pair's two sides are read by the same weights (K = 1).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +29,12 @@ from torch import Tensor
 from glotmix.errors import BadInput
 from glotmix.proxy import kernels, model
 from glotmix.proxy.model import Parameters, Shape
+from glotmix.proxy.stack import TOKENS_AT_ONCE
+
+Sides = Iterable[tuple[Tensor, Tensor]]
+"""Layer after layer the states of a batch of text and of the same in the other language, each [B, T, D] in fp64."""
+Batches = Callable[[], Iterable[Sides]]
+"""Reads all batches from the first on, each time that it is asked."""
 
 EPSILON = 1e-12
 SMALL = 20_000_000
@@ -91,70 +100,95 @@ def _few_threads(parameters: Parameters) -> AbstractContextManager[None]:
 
 
 @torch.no_grad()
-def hidden_states(parameters: Parameters, tokens_BT: Tensor, shape: Shape) -> list[np.ndarray]:
-    """Residual stream behind every block, before the final norm: layers × [B, T, D]."""
+def hidden_states(parameters: Parameters, tokens_BT: Tensor, shape: Shape) -> Iterator[Tensor]:
+    """Residual stream behind every block, before the final norm: layer after layer, [B, T, D] in fp64."""
     B, T = tokens_BT.shape
     tables = model.rotary(T, shape.head_width, tokens_BT.device)
     x_KND = kernels.embed(parameters["embedding"], tokens_BT.reshape(1, B * T))
-    states = []
     for i in range(shape.layers):
         x_KND = model.block(parameters, i, x_KND, B, tables, shape)
-        states.append(x_KND.view(B, T, -1).double().cpu().numpy())
-    return states
+        yield x_KND.view(B, T, -1).double()
 
 
-def hidden_alignment(states: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> HiddenAlignment:
+def hidden_alignment(batches: Batches) -> HiddenAlignment:
     """Alignment of clones: position t of a sentence is matched with position t of its clone.
 
-    Args:
-        states: of the text in one language, layers × [B, T, D].
-        others: of the same text in the other.
+    The text is read twice, since a mean must be known before it can be taken off; what is kept between batches are sums
+    and one mean state of every sentence.
     """
-    raw, centred, retrieval = [], [], []
-    for x_BTD, y_BTD in zip(states, others, strict=True):
-        raw.append(float(_cosine(x_BTD, y_BTD).mean()))
-        x_BTD, y_BTD = x_BTD - x_BTD.mean((0, 1)), y_BTD - y_BTD.mean((0, 1))
-        centred.append(float(_cosine(x_BTD, y_BTD).mean()))
-        retrieval.append(retrieved(x_BTD.mean(1), y_BTD.mean(1)))
-    return HiddenAlignment(tuple(raw), tuple(centred), tuple(retrieval), 1 / len(states[0]))
+    means = _means(batches)
+    total_2L, positions = np.zeros((2, len(means))), 0
+    for sides in batches():
+        for i, (x_BTD, y_BTD) in enumerate(sides):
+            pairs = ((x_BTD, y_BTD), (x_BTD - means[i].x_D, y_BTD - means[i].y_D))
+            total_2L[:, i] += [float(_cosine(x, y).sum()) for x, y in pairs]
+        positions += x_BTD.shape[0] * x_BTD.shape[1]
+    raw_L, centred_L = total_2L / positions
+    return _hidden(raw_L, centred_L, means)
 
 
-def matched_alignment(
-    pairs: Iterable[tuple[Sequence[np.ndarray], Sequence[np.ndarray]]],
-) -> HiddenAlignment:
-    """Alignment of real parallel sentences, whose positions have no known match.
+def matched_alignment(batches: Batches) -> HiddenAlignment:
+    """Alignment of real parallel sentences, whose positions have no known match; a batch is one pair.
 
     In every pair positions are matched so that the cosines, averaged over layers, add up to the most (one to one); then
     the cosines of the matched positions are averaged. A matching finds the largest among many, so even unrelated states
     score above zero: compare with pairs that are no translations.
-
-    Args:
-        pairs: of sentences, each side layers × [T, D]; the sides may differ in T.
     """
-    pairs = [([np.asarray(x) for x in one], [np.asarray(y) for y in other]) for one, other in pairs]
-    layers = len(pairs[0][0])
-    mean_x = [np.concatenate([one[i] for one, _ in pairs]).mean(0) for i in range(layers)]
-    mean_y = [np.concatenate([other[i] for _, other in pairs]).mean(0) for i in range(layers)]
-    raw_PL, centred_PL = np.zeros((len(pairs), layers)), np.zeros((len(pairs), layers))
-    for p, (one, other) in enumerate(pairs):
-        raw_LTS = np.stack([_cosines(x, y) for x, y in zip(one, other, strict=True)])
-        centred_LTS = np.stack([_cosines(one[i] - mean_x[i], other[i] - mean_y[i]) for i in range(layers)])
-        for cosine_LTS, into in ((raw_LTS, raw_PL), (centred_LTS, centred_PL)):
+    means = _means(batches)
+    total_2L, count = np.zeros((2, len(means))), 0
+    for sides in batches():
+        found: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for mean, (x_BTD, y_BTD) in zip(means, sides, strict=True):
+            found[0].append(_cosines(x_BTD[0], y_BTD[0]))
+            found[1].append(_cosines(x_BTD[0] - mean.x_D, y_BTD[0] - mean.y_D))
+        for k, cosines in enumerate(found):
+            cosine_LTS = torch.stack(cosines).cpu().numpy()
             rows, columns = linear_sum_assignment(-cosine_LTS.mean(0))
-            into[p] = cosine_LTS[:, rows, columns].mean(1)
-    retrieval = [
-        retrieved(
-            np.stack([one[i].mean(0) - mean_x[i] for one, _ in pairs]),
-            np.stack([other[i].mean(0) - mean_y[i] for _, other in pairs]),
-        )
-        for i in range(layers)
-    ]
-    return HiddenAlignment(tuple(raw_PL.mean(0)), tuple(centred_PL.mean(0)), tuple(retrieval), 1 / len(pairs))
+            total_2L[k] += cosine_LTS[:, rows, columns].mean(1)
+        count += 1
+    raw_L, centred_L = total_2L / count
+    return _hidden(raw_L, centred_L, means)
+
+
+@dataclass
+class _Means:
+    """What a first reading tells of one layer; x is one side, y the other."""
+
+    x_D: Tensor
+    """Mean state over all positions."""
+    y_D: Tensor
+    x_BD: list[Tensor]
+    """Mean state of every sentence."""
+    y_BD: list[Tensor]
+
+
+def _means(batches: Batches) -> list[_Means]:
+    means: list[_Means] = []
+    positions = [0, 0]
+    for sides in batches():
+        for i, (x_BTD, y_BTD) in enumerate(sides):
+            if i == len(means):
+                means.append(_Means(torch.zeros_like(x_BTD[0, 0]), torch.zeros_like(y_BTD[0, 0]), [], []))
+            means[i].x_D += x_BTD.sum((0, 1))
+            means[i].y_D += y_BTD.sum((0, 1))
+            means[i].x_BD.append(x_BTD.mean(1))
+            means[i].y_BD.append(y_BTD.mean(1))
+        positions = [n + z.shape[0] * z.shape[1] for n, z in zip(positions, (x_BTD, y_BTD), strict=True)]
+    for mean in means:
+        mean.x_D /= positions[0]
+        mean.y_D /= positions[1]
+    return means
+
+
+def _hidden(raw_L: np.ndarray, centred_L: np.ndarray, means: Sequence[_Means]) -> HiddenAlignment:
+    sentences = [(torch.cat(one.x_BD) - one.x_D, torch.cat(one.y_BD) - one.y_D) for one in means]
+    retrieval = tuple(retrieved(x_BD.cpu().numpy(), y_BD.cpu().numpy()) for x_BD, y_BD in sentences)
+    return HiddenAlignment(tuple(raw_L.tolist()), tuple(centred_L.tolist()), retrieval, 1 / len(sentences[0][0]))
 
 
 def retrieved(x_BD: np.ndarray, y_BD: np.ndarray) -> float:
     """Share of sentences whose nearest neighbour by cosine is their translation, both ways."""
-    cosine_BB = _cosines(x_BD, y_BD)
+    cosine_BB = _cosines(torch.from_numpy(x_BD), torch.from_numpy(y_BD)).numpy()
     own = np.arange(len(cosine_BB))
     return float(((cosine_BB.argmax(1) == own).mean() + (cosine_BB.argmax(0) == own).mean()) / 2)
 
@@ -172,7 +206,7 @@ def gradient_alignment(parameters: Parameters, tokens_BS: Tensor, others_BS: Ten
     for one_S, other_S in zip(tokens_BS, others_BS, strict=True):
         g, h = (_gradients(leaves, side, shape) for side in (one_S, other_S))
         for name in g:
-            total[name] = total.get(name, 0.0) + float(_cosine(g[name], h[name]))
+            total[name] = total.get(name, 0.0) + float(_cosine(*(one[name].double().flatten() for one in (g, h))))
     by_tensor = {name: value / len(tokens_BS) for name, value in total.items()}
     return GradientAlignment(float(np.mean(list(by_tensor.values()))), by_tensor)
 
@@ -187,9 +221,10 @@ def embedding_alignment(embedding_VD: Tensor, one: np.ndarray, other: np.ndarray
     """
     if not len(one):
         return EmbeddingAlignment(1.0, 1.0)
-    rows = embedding_VD.detach().double().cpu().numpy()
-    cosine = _cosines(rows[one], rows[other])
-    return EmbeddingAlignment(float(np.diagonal(cosine).mean()), float(cosine.mean()))
+    rows_VD = embedding_VD.detach()
+    x_VD, y_VD = (_units(rows_VD[torch.from_numpy(ids.astype(np.int64))].double()) for ids in (one, other))
+    # The mean cosine of all pairs is the product of the mean directions.
+    return EmbeddingAlignment(float((x_VD * y_VD).sum(-1).mean()), float(x_VD.mean(0) @ y_VD.mean(0)))
 
 
 def align(
@@ -213,16 +248,26 @@ def align(
     maps = np.asarray(map_V), np.asarray(other_map_V)
     one_BS, other_BS = (torch.from_numpy(m[tokens_BS].astype(np.int64)).to(device) for m in maps)
     seen = np.unique(tokens_BS)
-    apart = seen[np.asarray(map_V)[seen] != np.asarray(other_map_V)[seen]]
-    ids = np.asarray(map_V)[apart], np.asarray(other_map_V)[apart]
+    apart = seen[maps[0][seen] != maps[1][seen]]
+    ids = maps[0][apart], maps[1][apart]
+    together = max(1, TOKENS_AT_ONCE[device.type == "cpu"] // one_BS.shape[1])
+
+    def batches() -> Iterator[Sides]:
+        for sides in zip(one_BS[:, :-1].split(together), other_BS[:, :-1].split(together), strict=True):
+            yield _read(parameters, sides, shape)
+
     with _few_threads(parameters):
-        states = hidden_states(parameters, one_BS[:, :-1], shape), hidden_states(parameters, other_BS[:, :-1], shape)
         return Alignment(
-            hidden_alignment(*states),
+            hidden_alignment(batches),
             gradient_alignment(parameters, one_BS, other_BS, shape),
             embedding_alignment(parameters["embedding"][0], *ids),
             embedding_alignment(model.output_matrix(parameters)[0], *ids),
         )
+
+
+def _read(parameters: Parameters, sides: Sequence[Tensor], shape: Shape) -> Sides:
+    one, other = (hidden_states(parameters, tokens_BT, shape) for tokens_BT in sides)
+    return zip(one, other, strict=True)
 
 
 def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> Alignment:
@@ -241,33 +286,39 @@ def align_pairs(parameters: Parameters, shape: Shape, pairs: Sequence[tuple[np.n
     device = parameters["embedding"].device
     sides = [[torch.from_numpy(np.asarray(side).astype(np.int64))[None].to(device) for side in pair] for pair in pairs]
     with _few_threads(parameters):
-        states = [[[h[0] for h in hidden_states(parameters, side, shape)] for side in pair] for pair in sides]
+        hidden = matched_alignment(lambda: (_read(parameters, pair, shape) for pair in sides))
         found = [gradient_alignment(parameters, one, other, shape) for one, other in sides]
     by_tensor = {name: float(np.mean([one.by_tensor[name] for one in found])) for name in found[0].by_tensor}
     gradient = GradientAlignment(float(np.mean([one.mean for one in found])), by_tensor)
-    return Alignment(matched_alignment([(one, other) for one, other in states]), gradient)
+    return Alignment(hidden, gradient)
 
 
-def _gradients(leaves: Parameters, tokens_S: Tensor, shape: Shape) -> dict[str, np.ndarray]:
-    """Flat gradient of every tensor of the blocks, fused matrices split."""
+def _gradients(leaves: Parameters, tokens_S: Tensor, shape: Shape) -> dict[str, Tensor]:
+    """Gradient of every tensor of the blocks, fused matrices split."""
     blocks = {name: tensor for name, tensor in leaves.items() if name.startswith("layers.")}
     loss_K = model.loss(leaves, tokens_S.view(1, 1, -1), shape)
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, Tensor] = {}
     for name, gradient in zip(blocks, torch.autograd.grad(loss_K.sum(), list(blocks.values())), strict=True):
         layer, _, tensor = name.rpartition(".")
         parts = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}.get(tensor, (tensor,))
         for part, piece in zip(parts, gradient[0].chunk(len(parts), -1), strict=True):
-            found[f"{layer}.{part}"] = piece.double().flatten().cpu().numpy()
+            found[f"{layer}.{part}"] = piece
     return found
 
 
-def _cosine(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _cosine(x: Tensor, y: Tensor) -> Tensor:
     """Along the last axis; zero where one is zero."""
-    norms = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
-    return np.asarray((x * y).sum(-1) / np.maximum(norms, EPSILON))
+    norms = torch.linalg.vector_norm(x, dim=-1) * torch.linalg.vector_norm(y, dim=-1)
+    cosine: Tensor = (x * y).sum(-1) / norms.clamp_min(EPSILON)
+    return cosine
 
 
-def _cosines(x_ND: np.ndarray, y_MD: np.ndarray) -> np.ndarray:
+def _cosines(x_ND: Tensor, y_MD: Tensor) -> Tensor:
     """Of every row of one with every row of the other, [N, M]."""
-    x, y = (a / np.maximum(np.linalg.norm(a, axis=-1, keepdims=True), EPSILON) for a in (x_ND, y_MD))
-    return np.asarray(x @ y.T)
+    return _units(x_ND) @ _units(y_MD).T
+
+
+def _units(x_ND: Tensor) -> Tensor:
+    """Rows of length 1; zero stays zero."""
+    length: Tensor = torch.linalg.vector_norm(x_ND, dim=-1, keepdim=True)
+    return x_ND / length.clamp_min(EPSILON)

@@ -116,7 +116,7 @@ class ArmOutcome:
         """Runs on one language alone, by seed."""
         found: dict[int, list[tuple[float, float]]] = {}
         for run in self.runs:
-            if run.planned.schedule.average().support == (language,) and not run.planned.size:
+            if run.planned.schedule.average().support == (language,):
                 found.setdefault(run.planned.seed, []).append((run.planned.tokens, run.final[language]))
         return {seed: (np.array(points)[:, 0], np.array(points)[:, 1]) for seed, points in found.items()}
 
@@ -164,7 +164,7 @@ def efficiencies(outcome: ArmOutcome, name: str, alone: Curves, method: Method) 
         seen = runs[0].planned.schedule.average().get(language, 0.0) * runs[0].planned.tokens
         own = outcome.alone(language) if len(outcome.arm.texts) > 1 else alone
         losses = {run.planned.seed: run.final[language] for run in runs}
-        comparable = own and seen > 0 and not runs[0].planned.size
+        comparable = own and seen > 0
         found.append(_efficiency(own, losses, seen, method) if comparable else None)
     return tuple(found)
 

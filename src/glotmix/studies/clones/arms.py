@@ -10,7 +10,7 @@ from glotmix.mixture.design import PlannedRun, without_duplicates
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.proxy.config import ProxyConfig
-from glotmix.studies.clones.config import CloneStudyConfig
+from glotmix.studies.clones.config import CloneStudyConfig, proxy_at
 from glotmix.tokens.clone import ClonesConfig, clone_names
 from glotmix.tokens.config import TokensConfig
 
@@ -45,6 +45,7 @@ def arms(config: CloneStudyConfig) -> list[Arm]:
     return [
         _main(config),
         *_updates(config),
+        *_sizes(config),
         *_vocabularies(config),
         *_anchors(config),
         *_relatives(config),
@@ -63,10 +64,10 @@ def split_name(share: float) -> str:
     return f"split-{label(1 - share)}-{label(share)}"
 
 
-def split_run(arm: Sequence[str], share: float, tokens: float, seed: int, size: str = "", name: str = "") -> PlannedRun:
+def split_run(arm: Sequence[str], share: float, tokens: float, seed: int, name: str = "") -> PlannedRun:
     """The second language has ``share`` of the tokens, the first the rest."""
     schedule = Schedule.constant(_mixture(arm, share))
-    return PlannedRun(f"{name or split_name(share)}-s{seed}", "method", schedule, round(tokens), seed, size)
+    return PlannedRun(f"{name or split_name(share)}-s{seed}", "method", schedule, round(tokens), seed)
 
 
 def _mixture(languages: Sequence[str], share: float) -> Mixture:
@@ -98,13 +99,11 @@ def _main(config: CloneStudyConfig) -> Arm:
     names = clone_names(config.language, 2)
     runs = [*_splits(config, names, config.seeds), *_alone(config, names, config.alone_seeds or config.seeds)]
     D = config.proxy.tokens
-    further = [(f"budget-{times:g}", times * D, "") for times in config.budgets]
-    further += [(f"size-{size}", D, size) for size in config.sizes]
     for seed in range(config.seed, config.seed + config.seeds):
         runs += [_staged(names, shares, D, seed) for shares in config.schedules]
         runs += [
-            split_run(names, p, tokens, seed, size, split_name(p).replace("split", prefix))
-            for prefix, tokens, size in further
+            split_run(names, p, times * D, seed, split_name(p).replace("split", f"budget-{times:g}"))
+            for times in config.budgets
             for p in config.splits
         ]
     return _arm(config, "main", "two clones", config.clones, runs)
@@ -125,6 +124,16 @@ def _updates(config: CloneStudyConfig) -> list[Arm]:
     return found
 
 
+def _sizes(config: CloneStudyConfig) -> list[Arm]:
+    """Splits and runs alone at other sizes, each with the batch, rate and clip of its own."""
+    found = []
+    for name in config.sizes:
+        same = {"proxy": proxy_at(config, name), "schedules": [], "budgets": [], "sizes": {}}
+        arm = _main(config.model_copy(update=same))
+        found.append(dataclasses.replace(arm, name=f"size-{name}", about=f"size {name}"))
+    return found
+
+
 def _vocabularies(config: CloneStudyConfig) -> list[Arm]:
     found = []
     for size, D in config.vocabularies.items():
@@ -132,7 +141,7 @@ def _vocabularies(config: CloneStudyConfig) -> list[Arm]:
         proxy = config.proxy.model_copy(update={"tokens": D})
         seeds = config.vocabulary_seeds
         same = {"tokens": tokens, "proxy": proxy, "seeds": seeds, "alone_seeds": seeds, "schedules": []}
-        arm = _main(config.model_copy(update=same | {"budgets": [], "sizes": [], "splits": config.vocabulary_splits}))
+        arm = _main(config.model_copy(update=same | {"budgets": [], "sizes": {}, "splits": config.vocabulary_splits}))
         found.append(dataclasses.replace(arm, name=f"vocabulary-{size}", about=f"vocabulary of {size:,}"))
     return found
 
@@ -190,6 +199,11 @@ def _pair(config: CloneStudyConfig) -> list[Arm]:
             split_run(texts, p, config.proxy.tokens, config.seed + seed)
             for seed in range(pair.seeds)
             for p in pair.splits
+        ]
+        runs += [
+            _staged(texts, shares, config.proxy.tokens, config.seed + seed)
+            for seed in range(pair.seeds)
+            for shares in pair.schedules
         ]
         for own in (0, 1):  # each of the two alone, as the yardstick of the other's transfer
             order = texts[own:] + texts[:own]

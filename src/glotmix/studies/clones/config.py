@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from glotmix.config import Section
+from glotmix.config import Section, checked
 from glotmix.corpus.config import CorpusConfig
 from glotmix.errors import BadInput
 from glotmix.probe.equivalents import FEWEST_BUDGETS
 from glotmix.proxy.config import ProxyConfig
+from glotmix.study.training import on_rung
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.clone import ClonesConfig
 from glotmix.tokens.config import TokensConfig
@@ -56,6 +58,8 @@ class PairConfig(Section):
     """``disjoint``: the second language's ids are its own; ``merged``: equal pieces have equal ids."""
     splits: list[float] = Field(default_factory=lambda: [0.5, 0.1])
     """Shares of the second language."""
+    schedules: list[list[float]] = Field(default_factory=list)
+    """Shares of the second language in stages of equal length; ``[0.1, 0.9]`` swaps."""
     seeds: int = Field(1, ge=1)
     """Seeds of each."""
 
@@ -120,8 +124,10 @@ class CloneStudyConfig(Section):
     """Shares of the second clone in stages of equal length: ``[0.1, 0.9]`` swaps, ``[0, 1]`` is sequential."""
     budgets: list[float] = Field(default_factory=list)
     """Further budgets, as multiples of ``proxy.tokens``, at which every split is trained too."""
-    sizes: list[str] = Field(default_factory=list)
-    """Further sizes of proxy ("1M") at which every split is trained, at the same tokens."""
+    sizes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Further sizes of proxy at which splits and runs alone are repeated: a name, and the fields of ``proxy`` that are
+    other there. Without ``width`` the name is a size ("1M") whose shape, batch and learning rate follow from the
+    ladder's rules, except those given; tokens stay as they are. A list of names gives no fields."""
     vocabularies: dict[int, float] = Field(default_factory=dict)
     """Further vocabularies at which splits and runs alone are repeated, each with its training tokens (a larger
     vocabulary makes fewer tokens of the same text)."""
@@ -145,6 +151,11 @@ class CloneStudyConfig(Section):
             return Language.resolve(tag).tag
         except BadInput as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _names_alone(cls, value: object) -> object:
+        return {name: {} for name in value} if isinstance(value, list) else value
 
     @field_validator("splits")
     @classmethod
@@ -172,8 +183,29 @@ class CloneStudyConfig(Section):
             part = share * self.proxy.batch
             if not 0 < share < 1 or abs(part - round(part)) > 1e-9:
                 raise ValueError(f"updates: {share:g} of a batch of {self.proxy.batch} are not whole sequences")
+        try:
+            for name in self.sizes:
+                proxy_at(self, name)
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None
         if lacking := [share for share in self.lenses.splits if share not in self.splits]:
             raise ValueError(f"lenses.splits: {lacking[0]:g} is none of the splits")
         if self.lenses.splits and self.proxy.evaluations < 2:
             raise ValueError("proxy.evaluations: in-run scores of the lenses need at least 2")
         return self
+
+
+def proxy_at(config: CloneStudyConfig, name: str) -> ProxyConfig:
+    """The proxy of one of ``sizes``.
+
+    Raises:
+        BadInput: a field that is none of a proxy's, or a name without a width that is no size.
+    """
+    own, where = config.sizes[name], f"sizes.{name}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise BadInput(f"a size called {name!r}", where="sizes", expected="letters, digits, dots and dashes")
+    if "width" in own:
+        return checked(ProxyConfig, config.proxy.model_dump() | own, where=where)
+    kept = checked(ProxyConfig, config.proxy.model_dump() | own, where=where)
+    by_rule = {"width", "layers", "heads", "feed_forward", "batch", "learning_rate"} - own.keys()
+    return on_rung(kept, name, 2 * config.tokens.vocab_size, set(ProxyConfig.model_fields) - by_rule)

@@ -12,7 +12,6 @@ import numpy as np
 
 from glotmix.artifact import read_json, write_json, write_text
 from glotmix.errors import GlotmixError
-from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.clones import analysis as clone_findings
 from glotmix.studies.clones.analysis import ArmOutcome
 from glotmix.studies.clones.arms import Arm, arms
@@ -27,7 +26,7 @@ from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.precision import described
 from glotmix.study.preflight import Trained
 from glotmix.study.status import ARMS
-from glotmix.study.training import Training, on_rung
+from glotmix.study.training import Training
 from glotmix.sweep.sweep import SweepSpec, pack
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
 from glotmix.wording import counted
@@ -78,7 +77,6 @@ class Laboratory:
         """What the arm's runs have in common."""
         study = self.study(arm)
         sequences = {name: (store.unique_tokens(name) - 1) // arm.proxy.context for name in arm.languages}
-        sizes = {size: self.sized(arm, size) for size in dict.fromkeys(run.size for run in arm.runs) if size}
         return dataclasses.replace(
             study.sweep_spec(store.base, len(arm.runs)),
             directory=self.place(arm),
@@ -86,14 +84,7 @@ class Laboratory:
             store_fingerprint=store.fingerprint,
             available=sequences,
             targets=arm.languages,
-            sizes=sizes,
-            available_at=dict.fromkeys(sizes, sequences),
         )
-
-    def sized(self, arm: Arm, size: str) -> ProxyConfig:
-        """The arm's proxy at another size: shape, batch and learning rate by the ladder's rules."""
-        told = {"tokens", "keep_checkpoints", "simulate_epochs", "evaluations", "weight_decay", "tied"}
-        return on_rung(arm.proxy, size, 2 * arm.tokens.vocab_size, told)
 
     def train(self, arm: Arm) -> ClonedStore:
         """Train what is missing of an arm.
@@ -114,7 +105,10 @@ class Laboratory:
         """Read the alignment of the first two languages off every checkpoint, once."""
         from glotmix.proxy.checkpoint import load_checkpoint
 
-        look, sentences = self._look(arm, store)
+        (look, sentences), device = self._look(arm, store), self.study(arm).device()
+        if not sentences:
+            self.directory.narrator.say(f"  {arm.about}: no held-out text with its translation, so no alignment")
+            return
         for run in [run for run in arm.runs if len(run.schedule.average().support) > 1]:
             path = self.place(arm) / "probes" / f"{run.run}.json"
             if path.exists() and read_json(path)["sentences"] == sentences:
@@ -122,7 +116,8 @@ class Laboratory:
             found: dict[str, Any] = {}
             folder = self.place(arm) / "runs" / run.run / "checkpoints"
             for kept in sorted(folder.iterdir(), key=lambda one: int(one.name.removeprefix("step-"))):
-                shape, parameters = load_checkpoint(kept)
+                shape, stored = load_checkpoint(kept)
+                parameters = {name: tensor.to(device) for name, tensor in stored.items()}
                 found[kept.name.removeprefix("step-")] = look(parameters, shape).to_json()
             write_json(path, {"sentences": sentences, "steps": found})
 
@@ -145,9 +140,11 @@ class Laboratory:
         method, told = clone_findings.curve_method(alone)
         mixtures, alone_rows, controls, dials = [], [], [], []
         for outcome in outcomes:
-            # An arm with another tokenizer counts other tokens, and has runs on one language alone of its own.
+            # An arm with another tokenizer counts other tokens, one of another size learns at another pace; both have
+            # runs on one language alone of their own.
             own = outcome.alone(outcome.arm.languages[0])
-            same = outcome.arm.tokens == main.arm.tokens and len(outcome.arm.texts) == 1
+            arm = outcome.arm
+            same = (arm.tokens, arm.proxy) == (main.arm.tokens, main.arm.proxy) and len(arm.texts) == 1
             curves = own or (alone if same else {})
             mixtures += clone_findings.mixture_rows(outcome, curves, clone_findings.curve_method(curves)[0])
             alone_rows += clone_findings.alone_rows(outcome)
@@ -242,11 +239,9 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
         planned = arms(config)
         laboratory = Laboratory(config, StudyDirectory(Path("unused"), base))
         for arm in planned:
-            vocab = _vocabulary(arm)
-            for run in arm.runs:
-                proxy = laboratory.sized(arm, run.size) if run.size else arm.proxy
-                runs, tokens = runs + 1, tokens + run.tokens
-                compute += run.tokens * flops.per_token(Shape.of(proxy, vocab), proxy.context)
+            per_token = flops.per_token(Shape.of(arm.proxy, _vocabulary(arm)), arm.proxy.context)
+            trained = sum(run.tokens for run in arm.runs)
+            runs, tokens, compute = runs + len(arm.runs), tokens + trained, compute + trained * per_token
         main = planned[0]
         shape = Shape.of(main.proxy, _vocabulary(main))
         study = laboratory.study(main)

@@ -232,7 +232,7 @@ def _foreign(main: ArmOutcome, trained: str, other: str) -> Mapping[int, tuple[n
     """Seed to tokens and losses of the language that runs on the other one alone never saw."""
     found: dict[int, list[tuple[float, float]]] = {}
     for run in main.runs:
-        if run.planned.schedule.average().support == (trained,) and not run.planned.size:
+        if run.planned.schedule.average().support == (trained,):
             found.setdefault(run.planned.seed, []).append((float(run.planned.tokens), run.final[other]))
     return {seed: tuple(np.array(sorted(points)).T) for seed, points in found.items()}
 
