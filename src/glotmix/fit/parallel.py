@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from threadpoolctl import threadpool_limits
+
 from glotmix.orphan import ONE_THREAD, die_with_parent
 from glotmix.progress import Advance
 
@@ -43,11 +45,13 @@ def each(
 ) -> list[R]:
     """``[function(*task) for task in tasks]``, in as many processes as there are workers; the results are the same.
 
+    Here and there linear algebra has one thread: with several it sums in another order.
     Processes are started afresh (a second or so each), so this pays from some seconds of work; a script that asks for
     several needs its ``if __name__ == "__main__"``.
     """
     if workers <= 1 or len(tasks) < 2:
-        return _told((function(*task) for task in tasks), len(tasks), what, tell)
+        with threadpool_limits(1, user_api="blas"):
+            return _told((function(*task) for task in tasks), len(tasks), what, tell)
     if (pool := _POOL.get()) is not None:
         return _told(pool.map(function, *zip(*tasks, strict=True)), len(tasks), what, tell)
     with _started(min(workers, len(tasks))) as pool:
@@ -64,6 +68,7 @@ def _begin(parent: int) -> None:
     """A process whose parent was killed would else finish a fit of minutes that nobody waits for; and processes that
     share the cores need no threads beside them."""
     os.environ.update(ONE_THREAD)
+    threadpool_limits(1, user_api="blas")  # numpy may be loaded already, and has read the environment then
     die_with_parent(parent)
 
 
