@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,21 @@ def test_laws_judged_by_cross_validation_were_judged_and_no_target_run_repeats_n
     assert not titles & {"No held-out check", "Repetition was not simulated"}
     chosen = next(row for row in law_rows(evidence) if row.chosen)
     assert chosen.error == pytest.approx(found.judgement.crossed.mean(found.judgement.law))
+
+
+def test_a_report_trains_nothing_where_the_optimum_has_moved(done, tmp_path, capsys, monkeypatch):
+    """Other weights, and the study told to report again: its page is of the new optimum, which nobody has measured."""
+    moved = shutil.copytree(done, tmp_path / "moved")
+    config = json.loads((moved / "study.json").read_text())
+    config["optimize"] |= {"objective": "weighted", "weights": {"spa_Latn": 1.0, "rus_Cyrl": 25.0}}
+    write_json(moved / "study.json", config)
+    before = sorted(path.name for path in (moved / "runs").iterdir())
+    monkeypatch.setattr(sys, "argv", ["glotmix", "report", str(moved)])
+    succeed()
+    assert sorted(path.name for path in (moved / "runs").iterdir()) == before
+    told = " ".join(capsys.readouterr().err.split())
+    assert "not the ones that closed the loop: `glotmix run` trains them" in told
+    assert "predicted and not measured" in " ".join((moved / "report.html").read_text().split())
 
 
 def test_every_difference_is_told_language_by_language(done):

@@ -77,7 +77,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     loop = None
     if study.config.validation.seeds and (train or (study.directory / "closed_loop.json").is_file()):
         try:
-            loop, measurements = close_loop(study, store, optimum, runs, failed)
+            loop, measurements = close_loop(study, store, optimum, runs, failed, train=train) or (None, measurements)
         except Waiting:
             if train:
                 raise
@@ -171,9 +171,18 @@ def write_scaling(study: MixtureStudy, fitted: Fit, aim: Objective, constraints:
 
 
 def close_loop(
-    study: MixtureStudy, store: TokenStore, optimum: Optimum, runs: list[PlannedRun], failed: dict[str, str]
-) -> tuple[ClosedLoop, Measurements]:
-    """Train the optimum and the baselines that the study names, and compare what was measured."""
+    study: MixtureStudy,
+    store: TokenStore,
+    optimum: Optimum,
+    runs: list[PlannedRun],
+    failed: dict[str, str],
+    *,
+    train: bool,
+) -> tuple[ClosedLoop, Measurements] | None:
+    """Train the optimum and the baselines that the study names, and compare what was measured.
+
+    Without ``train`` None, and a word on it, where the optimum is another than the one that was trained.
+    """
     config = study.config.validation
     known = {baseline.name: baseline.mixture for baseline in optimum.baselines}
     wanted = [name for name in config.baselines if name in known]
@@ -199,8 +208,11 @@ def close_loop(
     labels = closed_loop.labelled(mixtures, before)
     mixtures = {name: mixture for name, (_, mixture) in labels.items()}
     loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
-    write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
     spec = study.sweep_spec(store, len(runs))
+    if not train and not study.is_elsewhere and not all(is_complete(run, spec) for run in loop_runs):
+        study.narrator.say("  These mixtures are not the ones that closed the loop: `glotmix run` trains them")
+        return None
+    write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
     failed_loop = study.run(loop_runs, spec, "Closing the loop")
     measurements = study.measure([*runs, *loop_runs], spec, failed | failed_loop)
     aim = optimum.aim
