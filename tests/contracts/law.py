@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from glotmix.fit import Fit, fit
 from glotmix.fit.fit import inputs_of
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.measurements import Measurements
+from glotmix.mixture.phases import Phases, repeated_for
 from glotmix.transfer.matrix import TransferMatrix
 
 LANGUAGES = ("spa_Latn", "fra_Latn", "rus_Cyrl")
@@ -18,11 +20,13 @@ TARGETS = (*LANGUAGES, "tur_Latn")
 
 
 def planned(runs: int = 60, seed: int = 0, varied: bool = True) -> Measurements:
-    """Runs with mixtures, sizes and unique tokens, losses still to be planted."""
+    """Runs with mixtures of two phases, sizes and unique tokens, losses still to be planted."""
     rng = np.random.default_rng(seed)
-    p_RL = rng.dirichlet(np.ones(len(LANGUAGES)), runs)
-    p_RL[:3] = np.eye(3)
-    p_RL[3] = [0.0, 0.5, 0.5]
+    p_RKL = rng.dirichlet(np.ones(len(LANGUAGES)), (runs, 2))
+    p_RKL[:3] = np.eye(3)[:, None]
+    p_RKL[3] = [0.0, 0.5, 0.5]
+    phases = Phases(p_RKL, np.tile([0.7, 0.3], (runs, 1)), np.tile([1.0, 0.4], (runs, 1)))
+    p_RL = phases.average_RL
     N_R = rng.choice([2e6, 8e6, 3e7], runs) if varied else np.full(runs, 8e6)
     D_R = rng.choice([1e8, 4e8, 1.6e9], runs) if varied else np.full(runs, 4e8)
     return Measurements(
@@ -36,6 +40,7 @@ def planned(runs: int = 60, seed: int = 0, varied: bool = True) -> Measurements:
         np.zeros(runs, dtype=int),
         ("",) * runs,
         np.tile([2e8, 1e8, 5e7], (runs, 1)),
+        phases=phases,
     )
 
 
@@ -46,7 +51,7 @@ def values() -> TransferMatrix:
 
 
 def problem_of(law: Law, target: str, varied: bool) -> Problem:
-    varies = frozenset({"N", "D", "unique"} if varied else {"unique"})
+    varies = frozenset({"N", "D", "unique", "order"} if varied else {"unique", "order"})
     return Problem(target, LANGUAGES, values(), varies)
 
 
@@ -86,16 +91,37 @@ class LawContract:
             inner = inputs.where(inner_R)
             for j in range(len(LANGUAGES)):
                 step_L = 1e-6 * np.eye(len(LANGUAGES))[j]
-                up, down = (
-                    self.law.predict(
-                        problem, theta_P, Inputs(inner.p_RL + s * step_L, inner.N_R, inner.D_R, inner.unique_RL)
-                    )
-                    for s in (1, -1)
-                )
+                up, down = (self.law.predict(problem, theta_P, moved(inner, s * step_L)) for s in (1, -1))
                 slope_R = (up - down) / 2e-6
                 # A kink (an epoch boundary) may fall between two points, so a rare row may differ.
                 off_R = np.abs(slope_R - at.gradient_p_RL[inner_R, j]) > 1e-4 * (1 + np.abs(slope_R))
                 assert off_R.mean() <= 0.02
+
+    def test_derivatives_by_phase_equal_finite_differences(self) -> None:
+        """By the tokens of a phase as shares of the run's: the derivative by p, times the density of the phase."""
+        for target in self.targets():
+            problem = problem_of(self.law, target, True)
+            theta_P, inputs = plausible(self.law, problem, planned(), 1)
+            inputs = inputs.where((inputs.phases.p_RKL > 1e-3).all(axis=(1, 2)))
+            by_p_RL = self.law.gradient(problem, theta_P, inputs)
+            by_x_RKL = by_p_RL[:, None] * self.law.density(problem, theta_P, inputs.phases)
+            for k, j in np.ndindex(2, len(LANGUAGES)):
+                step_L = 1e-6 * np.eye(len(LANGUAGES))[j]
+                up, down = (self.law.predict(problem, theta_P, moved(inputs, s * step_L, k)) for s in (1, -1))
+                slope_R = (up - down) / 2e-6
+                off_R = np.abs(slope_R - by_x_RKL[:, k, j]) > 1e-4 * (1 + np.abs(slope_R))
+                assert off_R.mean() <= 0.02
+
+    def test_equal_phases_are_no_phases(self) -> None:
+        for target in self.targets():
+            problem = problem_of(self.law, target, True)
+            theta_P, inputs = plausible(self.law, problem, planned(), 1)
+            even = replace(inputs, phases=repeated_for(inputs.phases, inputs.p_RL))
+            with_RX, without_RX = (
+                np.column_stack([at.loss_R, at.gradient_p_RL])
+                for at in (self.law.evaluate(problem, theta_P, one) for one in (even, replace(inputs, phases=None)))
+            )
+            np.testing.assert_allclose(with_RX, without_RX, rtol=1e-9)
 
     def test_prior_has_exact_derivatives(self) -> None:
         for target in self.targets():
@@ -133,7 +159,7 @@ class LawContract:
         loss_RT = loss_RT * np.exp(np.random.default_rng(6).normal(0, 0.01, loss_RT.shape))
         noisy = with_losses(runs, loss_RT)
         found = fit(self.law, noisy, targets=[target], transfer=values(), starts=6, seed=0)
-        again_R = found.predict(runs.p_RL, runs.N_R, runs.D_R, runs.unique_RL).value_RT[:, 0]
+        again_R = found.predict(runs.p_RL, runs.N_R, runs.D_R, runs.unique_RL, runs.phases).value_RT[:, 0]
         keep_R = self.law.usable(problem, inputs_of(runs))
         error = np.abs(again_R[keep_R] / true_R[keep_R] - 1).mean()
         trivial = np.abs(true_R[keep_R].mean() / true_R[keep_R] - 1).mean()
@@ -144,10 +170,9 @@ class LawContract:
         runs = with_losses(planned(40, seed=7), smooth_losses(planned(40, seed=7)))
         order = [2, 0, 1]
         names = tuple(LANGUAGES[i] for i in order)
-        turned = Measurements(
-            runs.runs, names, runs.targets, runs.p_RL[:, order], runs.loss_RT, runs.N_R, runs.D_R, runs.seed_R,
-            runs.role_R, None if runs.unique_RL is None else runs.unique_RL[:, order],
-        )  # fmt: skip
+        phases = replace(runs.phases, p_RKL=runs.phases.p_RKL[:, :, order])
+        p_RL, unique_RL = runs.p_RL[:, order], runs.unique_RL[:, order]
+        turned = replace(runs, languages=names, p_RL=p_RL, unique_RL=unique_RL, phases=phases)
         target = TARGETS[0]
         one, two = (fit(self.law, m, targets=[target], transfer=values(), starts=6) for m in (runs, turned))
         assert one.fits[target].cost == pytest.approx(two.fits[target].cost, rel=0.05, abs=0.05)
@@ -163,10 +188,17 @@ class LawContract:
 
 
 def with_losses(runs: Measurements, loss_RT: np.ndarray) -> Measurements:
-    return Measurements(
-        runs.runs, runs.languages, runs.targets, runs.p_RL, loss_RT, runs.N_R, runs.D_R, runs.seed_R, runs.role_R,
-        runs.unique_RL,
-    )  # fmt: skip
+    return replace(runs, loss_RT=loss_RT)
+
+
+def moved(inputs: Inputs, step_L: np.ndarray, phase: int | None = None) -> Inputs:
+    """The same runs with other shares, in all phases alike; or with so many more tokens of one, as shares of the run's."""
+    p_RKL, length_RK = inputs.phases.p_RKL.copy(), inputs.phases.length_RK
+    if phase is None:
+        p_RKL += step_L
+    else:
+        p_RKL[:, phase] += step_L / length_RK[:, phase, None]
+    return replace(inputs, p_RL=inputs.p_RL + step_L, phases=replace(inputs.phases, p_RKL=p_RKL))
 
 
 def smooth_losses(runs: Measurements) -> np.ndarray:

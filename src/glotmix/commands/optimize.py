@@ -40,6 +40,9 @@ def optimize(
     tokens: Tokens = None,
     parameters: Parameters = None,
     current: Current = None,
+    phases: Annotated[
+        int | None, typer.Option(min=1, help="Mixtures that the run has one after the other, sought together.")
+    ] = None,
     keep: Annotated[
         Path | None,
         typer.Option(metavar="MIXTURE.json", help="Languages of this mixture keep their ratios; new ones join."),
@@ -56,7 +59,9 @@ def optimize(
     from glotmix.optimize.request import kept_of, optimum_of
 
     fitted = read_fit(fit_file)
-    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=numbers("--current", current))
+    several = {} if phases is None else {"phases": phases}
+    current_shares = numbers("--current", current)
+    config = limits(objective, weight, floor, ceiling, max_epochs, further, current=current_shares, **several)
     kept = None if keep is None else kept_of(keep, fitted.languages, affected or [])
     optimum = optimum_of(fitted, config, unique=numbers("--unique", unique), D=tokens, N=parameters, keep=kept)
     told = optimum.to_json() | {"law": fitted.law.name}

@@ -45,6 +45,9 @@ RISING, LEAST_RISING = 0.01, 8
 """Significance from which a loss is taken to rise, and runs that must be able to say so."""
 JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "capacity")
 """What it compares beside these where N or D varies."""
+ORDERED_LAWS = ("own_ratio_floored+order", "shapley_law+order", "shapley_law_data+order")
+"""What it compares beside these where mixtures change within runs; and one more each where text is repeated, and where
+N or D varies."""
 CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 """What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
 HOPELESS, FAR_BEHIND = 2.5, 1.6
@@ -158,16 +161,7 @@ def fit_measurements(
     tell: Advance | None = None,
 ) -> Fitted:
     """The same for runs that are at hand, in so many processes."""
-    usual: tuple[str, ...] = USUAL_LAWS
-    if repeated(measurements):
-        usual = (*usual, *REPEATING_LAWS)
-    elif rising(measurements):
-        usual = (*usual, *TURNING_LAWS)
-    if varying(measurements) & {"N", "D"}:
-        usual = (*usual, *JOINT_LAWS)
-    elif len(measurements) >= ENOUGH_TO_CORRECT:
-        usual = (*usual, *CORRECTED_LAWS)
-    names = list(dict.fromkeys(name for law in laws for name in (usual if law == "auto" else (law,))))
+    names = list(dict.fromkeys(name for law in laws for name in (usual(measurements) if law == "auto" else (law,))))
     families = [find_law(name) for name in names]
     compared = families if "null" in names else [find_law("null"), *families]
     # Laws that use Shapley values get them from the coalitions among the runs that they are fitted to.
@@ -211,6 +205,22 @@ def fit_measurements(
         else dict(zip(measurements.languages, measurements.unique_RL.max(axis=0).tolist(), strict=True))
     )
     return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+
+
+def usual(measurements: Measurements) -> tuple[str, ...]:
+    """What ``--law auto`` compares on these runs."""
+    found, ordered, varies = list(USUAL_LAWS), list(ORDERED_LAWS), varying(measurements)
+    if repeated(measurements):
+        found += REPEATING_LAWS
+        ordered.append("shapley_law_repeated+order")
+    elif rising(measurements):
+        found += TURNING_LAWS
+    if varies & {"N", "D"}:
+        found += JOINT_LAWS
+        ordered.append("shapley_law_joint+order")
+    elif len(measurements) >= ENOUGH_TO_CORRECT:
+        found += CORRECTED_LAWS
+    return (*found, *ordered) if "order" in varies else tuple(found)
 
 
 def judged_targets(measurements: Measurements) -> tuple[str, ...]:

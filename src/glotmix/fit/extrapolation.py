@@ -63,7 +63,7 @@ def ignored(fitted: Fit, N: float | None, D: float | None) -> tuple[str, ...]:
             continue
         at = [value if size is None else size for size in (N, D)]
         at = [size if size is not None and np.isfinite(size) else 1e9 for size in at]
-        here_T = fitted.loss(p_L, *at)
+        here_T = fitted.loss(p_L, at[0], at[1])
         there_T = fitted.loss(p_L, at[0] * other[0], at[1] * other[1])
         if np.array_equal(here_T, there_T, equal_nan=True):
             found.append(f"the law {fitted.law.name} has no {name}: its losses are those of the runs' own {name}")

@@ -11,6 +11,7 @@ from glotmix.errors import BadInput
 from glotmix.fit.target import TargetFit
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected
+from glotmix.mixture.phases import Phases
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.wording import listed
 from glotmix.written import Names, Written, numbers
@@ -40,12 +41,21 @@ class WrittenTarget(Written):
     widening: float = 1.0
 
 
+class WrittenPhases(Written):
+    """Their mixtures by phase, where these changed."""
+
+    p: list[list[list[float]]]
+    length: list[list[float]]
+    rate: list[list[float]]
+
+
 class WrittenRuns(Written):
     """The runs that a law was fitted to."""
 
     p: list[list[float]]
     N: list[float | None]
     D: list[float | None]
+    phases: WrittenPhases | None = None
 
 
 class WrittenForm(Written):
@@ -75,11 +85,15 @@ def runs_of(written: WrittenRuns, languages: int) -> Inputs:
     """The runs that a law was fitted to, in arrays.
 
     Raises:
-        ValueError: rows of another length than there are languages.
+        ValueError: rows of another length than there are languages or phases.
     """
     N_R, D_R = (np.array(numbers(values)) for values in (written.N, written.D))
-    p_RL = np.array(written.p, dtype=float).reshape(len(N_R), languages)
-    return Inputs(p_RL, N_R, D_R.reshape(len(N_R)))
+    p_RL, phases = np.array(written.p, dtype=float).reshape(len(N_R), languages), None
+    if written.phases is not None:
+        length_RK = np.array(written.phases.length, dtype=float).reshape(len(N_R), -1)
+        p_RKL = np.array(written.phases.p, dtype=float).reshape(*length_RK.shape, languages)
+        phases = Phases(p_RKL, length_RK, np.array(written.phases.rate, dtype=float).reshape(length_RK.shape))
+    return Inputs(p_RL, N_R, D_R.reshape(len(N_R)), None, phases)
 
 
 def target_fit(

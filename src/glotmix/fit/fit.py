@@ -22,6 +22,7 @@ from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture, share_columns
+from glotmix.mixture.phases import Phases
 from glotmix.notebook import Shown
 from glotmix.progress import Advance
 from glotmix.transfer.matrix import TransferMatrix
@@ -96,6 +97,7 @@ class Fit(Shown):
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
         unique: np.ndarray | None = None,
+        phases: Phases | None = None,
     ) -> Prediction:
         """Losses with 95 % intervals (parameters resampled, noise of a run added).
 
@@ -104,8 +106,9 @@ class Fit(Shown):
             N: model size, one number or one per mixture; default the largest that was fitted to.
             D: training tokens, likewise.
             unique: unique tokens [L] or [R, L]; default ``unique_L``, also where one is NaN.
+            phases: the mixtures by phase, of which ``mixtures`` are the averages; default the same from start to end.
         """
-        inputs = self._inputs(self._shares(mixtures), N, D, unique)
+        inputs = self._inputs(self._shares(mixtures), N, D, unique, phases)
         shape = (len(inputs.p_RL), len(self.targets))
         value_RT, low_RT, high_RT = (np.full(shape, np.nan) for _ in range(3))
         for t, target in enumerate(self.targets):
@@ -117,31 +120,39 @@ class Fit(Shown):
                 low_RT[:, t], high_RT[:, t] = self._interval(at, inputs, value_RT[:, t])
         return Prediction(self.targets, value_RT, low_RT, high_RT)
 
-    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        """Losses [T] of one mixture; NaN where the law says nothing of a target."""
-        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+    def loss(
+        self, p_L: np.ndarray, N: float | None = None, D: float | None = None, phases: Phases | None = None
+    ) -> np.ndarray:
+        """Losses [T] of one mixture (of ``phases`` with one row); NaN where the law says nothing of a target."""
+        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D, phases=phases)
         every = map(self.fits.__getitem__, self.targets)
         return np.array([self._value(at, at.theta_P, inputs)[0] if at.usable else np.nan for at in every])
 
-    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
-        """dL_t/dp_l with the shares taken as independent, [T, L]."""
-        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D)
+    def gradient(
+        self, p_L: np.ndarray, N: float | None = None, D: float | None = None, phases: Phases | None = None
+    ) -> np.ndarray:
+        """dL_t/dp_l with the shares taken as independent, [T, L]; with ``phases`` (one row) by the tokens of each phase
+        and language as shares of the run's, [T, K, L]."""
+        inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D, phases=phases)
         every = map(self.fits.__getitem__, self.targets)
-        nothing = np.full(len(self.languages), np.nan)
+        nothing = np.full(len(self.languages) if phases is None else phases.p_RKL.shape[1:], np.nan)
         return np.stack([self._gradient(at, inputs) if at.usable else nothing for at in every])
 
-    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+    def bootstrap_losses(
+        self, p_L: np.ndarray, N: float | None = None, D: float | None = None, phases: Phases | None = None
+    ) -> np.ndarray:
         """Losses [B, T] under every resample: the uncertainty of the law and of its form, without run noise."""
-        return self.resampled(np.asarray(p_L, dtype=float)[None], N, D)[:, 0]
+        return self.resampled(np.asarray(p_L, dtype=float)[None], N, D, phases)[:, 0]
 
     def resampled(
         self,
         mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray,
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
+        phases: Phases | None = None,
     ) -> np.ndarray:
         """Losses [B, R, T] under every resample, jointly for all targets; arguments as those of :meth:`predict`."""
-        inputs = self._inputs(self._shares(mixtures), N, D)
+        inputs = self._inputs(self._shares(mixtures), N, D, phases=phases)
         B = max((len(at.bootstrap_BP) for at in self.fits.values()), default=0)
         loss_BRT = np.full((B, len(inputs.p_RL), len(self.targets)), np.nan)
         for t, target in enumerate(self.targets):
@@ -266,6 +277,7 @@ class Fit(Shown):
         N: float | np.ndarray | None,
         D: float | np.ndarray | None,
         unique: np.ndarray | None = None,
+        phases: Phases | None = None,
     ) -> Inputs:
         R = len(p_RL)
         N_R = np.broadcast_to(np.asarray(self.N if N is None else N, dtype=float), (R,))
@@ -273,19 +285,20 @@ class Fit(Shown):
         known = self.unique_L if unique is None else unique
         if known is not None and self.unique_L is not None:
             known = np.where(np.isnan(known), self.unique_L, known)
-        return Inputs(p_RL, N_R, D_R, None if known is None else np.broadcast_to(known, p_RL.shape))
+        return Inputs(p_RL, N_R, D_R, None if known is None else np.broadcast_to(known, p_RL.shape), phases)
 
     def _value(self, at: TargetFit, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         loss_R = self.law.predict(at.problem, theta_P, inputs)
         return loss_R if at.learned is None else loss_R * np.exp(at.learned.predict(inputs))
 
     def _gradient(self, at: TargetFit, inputs: Inputs) -> np.ndarray:
-        by_p_RL = self.law.gradient(at.problem, at.theta_P, inputs)
+        by_p_L = self.law.gradient(at.problem, at.theta_P, inputs)[0]
+        if inputs.phases is not None:
+            by_p_L = by_p_L * self.law.density(at.problem, at.theta_P, inputs.phases)[0]
         if at.learned is not None:
-            factor_R = np.exp(at.learned.predict(inputs))
-            loss_R = self.law.predict(at.problem, at.theta_P, inputs)
-            by_p_RL = factor_R[:, None] * (by_p_RL + loss_R[:, None] * at.learned.gradient(inputs))
-        return np.asarray(by_p_RL[0])
+            loss = self.law.predict(at.problem, at.theta_P, inputs)[0]
+            by_p_L = np.exp(at.learned.predict(inputs)[0]) * (by_p_L + loss * at.learned.gradient(inputs)[0])
+        return np.asarray(by_p_L)
 
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low_R, high_R = np.full(len(value_R), np.nan), np.full(len(value_R), np.nan)
@@ -365,7 +378,7 @@ def fit(
     }
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
     N, D = _largest(measurements.N_R), _largest(measurements.D_R)
-    measured = Inputs(measurements.p_RL, measurements.N_R, measurements.D_R)
+    measured = replace(inputs_of(measurements), unique_RL=None)
     form = None
     residual_RT = np.stack([one.residual_R for one in done], axis=1)
     # Held-out errors, where they are larger than what the law expects, are errors of its form as well.
@@ -380,7 +393,7 @@ def fit(
 
 def varying(measurements: Measurements) -> frozenset[str]:
     """Which of "N" and "D" take values that differ by more than one percent; "unique" where passes are known: D and the
-    unique tokens of every language."""
+    unique tokens of every language; "order" where mixtures change within runs."""
 
     def varied(x_R: np.ndarray) -> bool:
         return bool(np.isfinite(x_R).all() and x_R.max() > 1.01 * x_R.min())
@@ -388,15 +401,15 @@ def varying(measurements: Measurements) -> frozenset[str]:
     names = {name for name, x_R in (("N", measurements.N_R), ("D", measurements.D_R)) if varied(x_R)}
     unique_RL = measurements.unique_RL
     passes = unique_RL is not None and np.isfinite(measurements.D_R).all() and bool((unique_RL > 0).all())
-    return frozenset(names | ({"unique"} if passes else set()))
+    order = {"order"} if measurements.changes_R.any() else set()
+    return frozenset(names | ({"unique"} if passes else set()) | order)
 
 
 def _same_runs(before: Inputs | None, measurements: Measurements) -> bool:
-    now = inputs_of(measurements)
-    if before is None or before.p_RL.shape != now.p_RL.shape:
+    if before is None:
         return False
-    pairs = ((before.p_RL, now.p_RL), (before.N_R, now.N_R), (before.D_R, now.D_R))
-    return all(np.array_equal(a, b, equal_nan=True) for a, b in pairs)
+    told, now = before.to_json(), replace(inputs_of(measurements), unique_RL=None).to_json()
+    return told == now
 
 
 def _check_needs(law: Law, measurements: Measurements, transfer: TransferMatrix | None) -> None:

@@ -15,7 +15,7 @@ from glotmix.fit.noise import noise_floor
 from glotmix.fit.parallel import each
 from glotmix.fit.score import Score, score
 from glotmix.fit.several import STARTS, How, Repeats, Transfer, chosen_of, fit_all, fitted, values_of
-from glotmix.fit.splits import Split, by_size, corners, fold_of
+from glotmix.fit.splits import Split, by_size, corners, fold_of, groups_of
 from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
@@ -348,7 +348,7 @@ def _predicted(
         made = fitted(law, train, how, transfer, near)
     except BadInput as error:
         return str(error)
-    value_RT = made.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL).value_RT
+    value_RT = made.predict(test.p_RL, test.N_R, test.D_R, test.unique_RL, test.phases).value_RT
     usable = [at for at in made.fits.values() if at.usable]
     used = float(np.mean([at.used for at in usable])) if usable else float("nan")
     lost = float(np.mean([at.status != "converged" for at in usable])) if usable else 0.0
@@ -357,8 +357,8 @@ def _predicted(
 
 def _mixtures(parts: list[Measurements]) -> tuple[np.ndarray, np.ndarray]:
     """Number of the mixture of every run of several tables, and whether it trained on every language, each [R]."""
-    p_RL = np.round(np.concatenate([part.p_RL for part in parts]), 6)
-    return np.unique(p_RL, axis=0, return_inverse=True)[1].reshape(-1), np.asarray((p_RL > 0).all(axis=1))
+    everywhere_R = np.concatenate([(part.p_RL > 0).all(axis=1) for part in parts])
+    return groups_of(np.concatenate([part.composition for part in parts])), everywhere_R
 
 
 def _or_none(x: float) -> float | None:

@@ -16,6 +16,7 @@ from glotmix.laws import find_law
 from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.phases import Phases
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -38,6 +39,7 @@ class Jackknife:
         N: float | np.ndarray | None = None,
         D: float | np.ndarray | None = None,
         unique: np.ndarray | None = None,
+        phases: Phases | None = None,
         coverage: float = 0.95,
     ) -> Prediction:
         """Losses with intervals for what a new run would measure.
@@ -51,8 +53,9 @@ class Jackknife:
         Raises:
             BadInput: fewer runs than the coverage needs (19 for 95 %).
         """
-        whole = self.whole.predict(mixtures, N, D, unique)
-        log_PRT = np.log(np.stack([one.predict(mixtures, N, D, unique).value_RT for one in self.without]))
+        asked = (mixtures, N, D, unique, phases)
+        whole = self.whole.predict(*asked)
+        log_PRT = np.log(np.stack([one.predict(*asked).value_RT for one in self.without]))
         low_RT, high_RT = np.full_like(whole.value_RT, np.nan), np.full_like(whole.value_RT, np.nan)
         for t, target in enumerate(self.whole.targets):
             known_R = np.flatnonzero(np.isfinite(self.residual_RT[:, t]))
@@ -104,7 +107,7 @@ def jackknife(
     for part, one in enumerate(without):
         out = measurements.where(part_R == part)
         with np.errstate(invalid="ignore", divide="ignore"):
-            told = one.predict(out.p_RL, out.N_R, out.D_R, out.unique_RL)
+            told = one.predict(out.p_RL, out.N_R, out.D_R, out.unique_RL, out.phases)
             ratio = np.log(out.loss_RT[:, columns]) - np.log(told.value_RT)
         residual_RT[part_R == part] = np.where(np.isfinite(ratio), np.abs(ratio), np.nan)
     return Jackknife(whole, tuple(without), part_R, residual_RT)

@@ -48,7 +48,7 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
         remarks = (*remarks, *runs.remarks)
         by = intervals_from(fitted, same_names(runs, fitted, where=jackknifed))
     remarks = (*remarks, *_of_unique(fitted, read.unique_RL))
-    prediction = by.predict(read.p_RL, read.N_R, read.D_R, read.unique_RL)
+    prediction = by.predict(read.p_RL, read.N_R, read.D_R, read.unique_RL, read.phases)
     prediction = replace(prediction, beyond=tuple(rows_beyond(fitted, read.p_RL, read.N_R, read.D_R)))
     write_csv(read.written.with_columns(prediction.to_polars()).fill_nan(None), out)
     return Predicted(len(read.p_RL), sum(bool(words) for words in prediction.beyond), remarks)

@@ -20,8 +20,13 @@ CORNERS, LEAST_MIXTURES = 0.2, 10
 
 
 def mixtures_of(measurements: Measurements) -> np.ndarray:
-    """Number of the mixture of each run [R]; runs with the same shares (to 1e-6) share a number."""
-    return _group(np.round(measurements.p_RL, 6))
+    """Number of the mixture of each run [R]; runs with the same shares (to 1e-6), in every phase, share a number."""
+    return groups_of(measurements.composition)
+
+
+def groups_of(composition_RX: np.ndarray) -> np.ndarray:
+    """Number of each run's :attr:`~glotmix.measurements.runs.Measurements.composition`, to 1e-6, [R]."""
+    return _group(np.round(composition_RX, 6))
 
 
 def evidence_of(measurements: Measurements) -> np.ndarray:

@@ -208,7 +208,7 @@ def least_runs(law: Law, problem: Problem) -> int:
 
 def inputs_of(measurements: Measurements) -> Inputs:
     """What a law predicts from."""
-    return Inputs(measurements.p_RL, measurements.N_R, measurements.D_R, measurements.unique_RL)
+    return Inputs(measurements.p_RL, measurements.N_R, measurements.D_R, measurements.unique_RL, measurements.phases)
 
 
 def _settled(

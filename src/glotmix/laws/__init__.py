@@ -50,6 +50,9 @@ RESIDUALS = Registry(
 )
 """Black boxes that can learn what a law leaves over: ``LAW+NAME``; alone they correct the null law."""
 
+ORDER = "order"
+"""``LAW+order`` is LAW with its shares weighted by when they are read (:mod:`glotmix.laws.order`)."""
+
 
 def all_laws() -> dict[str, Law]:
     """Every law by name, in the order in which ``glotmix laws`` lists them."""
@@ -62,15 +65,19 @@ def residuals() -> dict[str, Residual]:
 
 
 def check_law(name: str, *, where: object = None) -> str:
-    """The name, if it is that of a law; ``shapley_law+gaussian_process`` is a law with its residuals learned.
+    """The name, if it is that of a law. ``shapley_law+order`` weighs shares by when they are read,
+    ``shapley_law+gaussian_process`` learns the law's residuals, ``shapley_law+order+gaussian_process`` does both.
 
     Raises:
         BadInput: there is no such law; the message lists the names.
     """
-    base, plus, box = name.partition("+")
-    if (base in RESIDUALS and not plus) or (base in LAWS and (not plus or box in RESIDUALS)):
+    base, *more = name.split("+")
+    boxes = more[1:] if more[:1] == [ORDER] else more
+    if base in LAWS and len(boxes) <= 1 and all(one in RESIDUALS for one in boxes):
         return name
-    expected = " | ".join([*LAWS, *RESIDUALS, *[f"LAW+{box}" for box in RESIDUALS]])
+    if base in RESIDUALS and not more:
+        return name
+    expected = " | ".join([*LAWS, *RESIDUALS, *[f"LAW+{one}" for one in (ORDER, *RESIDUALS)]])
     raise BadInput(f"no law {name!r}{near(name, LAWS)}", where=where, expected=expected)
 
 
@@ -80,10 +87,13 @@ def find_law(name: str) -> Law:
     Raises:
         BadInput: there is none; the message lists the names.
     """
+    from glotmix.laws.order import Ordered
     from glotmix.laws.residual import Corrected
 
-    base, plus, box = check_law(name).partition("+")
+    base, *more = check_law(name).split("+")
     if base in RESIDUALS:
         return Corrected(LAWS.find("null")(), RESIDUALS.find(base)())
     law: Law = LAWS.find(base)()
-    return Corrected(law, RESIDUALS.find(box)()) if plus else law
+    for one in more:
+        law = Ordered(law) if one == ORDER else Corrected(law, RESIDUALS.find(one)())
+    return law

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from glotmix.mixture.phases import Phases
 from glotmix.notebook import Brief
 from glotmix.transfer.matrix import TransferMatrix
 
@@ -30,8 +31,8 @@ class Problem(Brief):
     transfer: TransferMatrix | None = None
     """Shapley values (or another lens), for laws that use them."""
     varies: frozenset[str] = frozenset()
-    """Which of "N" and "D" take several values in the runs fitted to, and "unique" if passes are known (D and unique
-    tokens); a law leaves out terms that cannot be seen."""
+    """Which of "N" and "D" take several values in the runs fitted to, "unique" if passes are known (D and unique
+    tokens), and "order" if mixtures change within runs; a law leaves out terms that cannot be seen."""
     shift: Mapping[str, float] = field(default_factory=dict)
     """Kind of parameter (``C`` of ``C/fra``) to how far the mean of its prior is moved, in standard deviations: what
     all targets of a table together tell of it (:mod:`glotmix.fit.pooling`)."""
@@ -54,6 +55,8 @@ class Inputs(Brief):
     """Training tokens; NaN where unknown (only laws that do not need D accept it)."""
     unique_RL: np.ndarray | None = None
     """Unique tokens per language, for laws that know repetition."""
+    phases: Phases | None = None
+    """Mixtures by phase, for laws that know order; ``p_RL`` is their average. None: the same from start to end."""
 
     _logs: dict[int | None, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, init=False, compare=False)
 
@@ -72,18 +75,21 @@ class Inputs(Brief):
     def where(self, keep_R: np.ndarray) -> Inputs:
         """The rows chosen by a mask or by indices."""
         unique = None if self.unique_RL is None else self.unique_RL[keep_R]
-        return Inputs(self.p_RL[keep_R], self.N_R[keep_R], self.D_R[keep_R], unique)
+        phases = None if self.phases is None else self.phases.where(keep_R)
+        return Inputs(self.p_RL[keep_R], self.N_R[keep_R], self.D_R[keep_R], unique, phases)
 
     def to_json(self) -> dict[str, Any]:
-        """Mixtures and sizes; what is unknown is null."""
+        """Mixtures, sizes, and phases where there are any; what is unknown is null."""
         N, D = ([x if np.isfinite(x) else None for x in x_R.tolist()] for x_R in (self.N_R, self.D_R))
-        return {"p": self.p_RL.tolist(), "N": N, "D": D}
+        phases = {} if self.phases is None else {"phases": self.phases.to_json()}
+        return {"p": self.p_RL.tolist(), "N": N, "D": D, **phases}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Inputs:
         """Read what :meth:`to_json` wrote."""
         N_R, D_R = (np.array([np.nan if x is None else x for x in data[name]], dtype=float) for name in ("N", "D"))
-        return cls(np.array(data["p"], dtype=float), N_R, D_R)
+        phases = None if data.get("phases") is None else Phases.from_json(data["phases"])
+        return cls(np.array(data["p"], dtype=float), N_R, D_R, None, phases)
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,11 @@ class Law(ABC):
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         """Mask [R] of the runs at which the formula is finite."""
         return np.ones(len(inputs.p_RL), dtype=bool)
+
+    def density(self, problem: Problem, theta_P: np.ndarray, phases: Phases) -> np.ndarray:
+        """What a token of each phase and language counts, in tokens of a run without phases, [R, K, L]: ones for a law
+        that is blind to order."""
+        return np.ones_like(phases.p_RKL)
 
     def predict(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """Losses [R]."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from glotmix.laws import all_laws, residuals
+from glotmix.laws import ORDER, all_laws, residuals
 from glotmix.laws.law import Problem
 
 
 def law_rows() -> list[dict[str, str]]:
-    """Every law, and the black boxes that may stand alone or on one of them (LAW+BOX)."""
+    """Every law, what weighs its shares by phase (LAW+order), and the black boxes that may stand alone or on one of
+    them (LAW+BOX)."""
     rows = []
     for name, law in all_laws().items():
         example = Problem("t", ("t", "l"), None, frozenset({"N", "D", "unique"}))
@@ -21,6 +22,16 @@ def law_rows() -> list[dict[str, str]]:
                 "source": law.source,
             }
         )
+    rows.append(
+        {
+            "law": f"LAW+{ORDER}",
+            "formula": "LAW with q_l = Σ_k w_k p_kl for p_l, w_k ∝ ∫_phase exp(λ c) ds, c the cumulative learning rate",
+            "parameters (target t, another l)": "LAW's, late, late_others",
+            "needs": "LAW's",
+            "share of zero": "as LAW",
+            "source": "ours",
+        }
+    )
     for name, box in residuals().items():
         text = (type(box).__doc__ or "").split("Source: ")
         rows.append(

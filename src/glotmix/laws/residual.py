@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from glotmix.laws.law import Inputs, Law, LawValue, Problem
+from glotmix.mixture.phases import Phases
 
 
 class Learned(ABC):
@@ -107,3 +108,6 @@ class Corrected(Law):
 
     def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
         return self.law.usable(problem, inputs)
+
+    def density(self, problem: Problem, theta_P: np.ndarray, phases: Phases) -> np.ndarray:
+        return self.law.density(problem, theta_P, phases)

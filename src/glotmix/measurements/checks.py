@@ -8,6 +8,7 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.measurements.draft import Draft
+from glotmix.measurements.phases import phases_of
 from glotmix.measurements.runs import Measurements
 from glotmix.wording import counted, listed
 
@@ -40,6 +41,8 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
         raise BadInput("no runs in the table", where=None if study else draft.where)
     faults, remarks = list(draft.faults), list(draft.remarks)
     languages, targets = tuple(draft.shares), tuple(draft.losses)
+    phases, told, wrong = phases_of(draft, as_shares)
+    remarks, faults = [*remarks, *told], [*faults, *wrong]
     p_RL, share_remarks, share_faults = as_shares(
         np.column_stack(list(draft.shares.values())), draft.names, list(languages), draft.percent
     )
@@ -69,6 +72,7 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
         tuple(draft.roles) if draft.roles is not None else ("",) * len(names),
         unique_RL,
         draft.unit,
+        phases=None if phases is None or not phases.differ_R.any() else phases,
     )
     if study:
         return found
@@ -179,7 +183,7 @@ def _without_copies(found: Measurements) -> tuple[Measurements, list[str]]:
     first: dict[tuple[float, ...], int] = {}
     copies = []
     sizes_RK = np.column_stack([found.N_R, found.D_R])
-    for r, row in enumerate(np.column_stack([found.p_RL, found.loss_RT, sizes_RK])):
+    for r, row in enumerate(np.column_stack([found.composition, found.loss_RT, sizes_RK])):
         key = tuple(np.nan_to_num(row, nan=-1.0).tolist())
         if key in first and found.runs[r] != found.runs[first[key]]:
             copies.append((r, first[key]))

@@ -11,6 +11,20 @@ from glotmix.measurements.names import named_alike
 
 
 @dataclass
+class PhaseColumns:
+    """One phase of every run; NaN where a run has no such phase."""
+
+    shares: dict[str, np.ndarray] = field(default_factory=dict)
+    """Group to shares as written."""
+    sizes: dict[str, np.ndarray] = field(default_factory=dict)
+    """"tokens", "lr" where the table has them."""
+
+    def at(self, rows: np.ndarray) -> PhaseColumns:
+        """Only some rows, in the order given."""
+        return PhaseColumns(*({name: x_R[rows] for name, x_R in of.items()} for of in (self.shares, self.sizes)))
+
+
+@dataclass
 class Draft:
     """One row per run and checkpoint, in the order of the file."""
 
@@ -40,6 +54,8 @@ class Draft:
     """What a reader must know of how the table was read."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with it."""
+    phases: dict[int, PhaseColumns] = field(default_factory=dict)
+    """Number of a phase to what the table has of it."""
 
     def keep(self, rows: np.ndarray) -> None:
         """Only some rows, in the order given."""
@@ -47,16 +63,24 @@ class Draft:
         for columns in (self.shares, self.losses, self.unique, self.sizes):
             for name in columns:
                 columns[name] = columns[name][rows]
+        self.phases = {number: phase.at(rows) for number, phase in self.phases.items()}
         if self.roles is not None:
             self.roles = [self.roles[r] for r in rows]
 
     def meet(self) -> None:
         """Groups and targets under the names that make most of them meet; names of one language are one name."""
+        for phase in self.phases.values():  # a table of phases need not say what they are on average
+            for group in phase.shares:
+                self.shares.setdefault(group, np.full(len(self.names), np.nan))
+        raw = list(self.shares)
         languages, targets = named_alike(
             list(self.shares), list(self.losses), loose_p=self.loose_shares, loose_l=self.loose_losses
         )
         self.shares = dict(zip(languages, self.shares.values(), strict=True))
         self.losses = dict(zip(targets, self.losses.values(), strict=True))
+        known = dict(zip(raw, languages, strict=True))
+        for phase in self.phases.values():
+            phase.shares = {known[group]: x_R for group, x_R in phase.shares.items()}
         if self.unique:
             names, _ = named_alike(list(self.unique), languages, loose_p=False, loose_l=False)
             self.unique = dict(zip(names, self.unique.values(), strict=True))
@@ -115,4 +139,5 @@ def merged(shares: Draft, losses: Draft) -> Draft:
         losses.loose_losses,
         list(dict.fromkeys([*shares.remarks, *losses.remarks])),
         [*shares.faults, *losses.faults],
+        {number: phase.at(rows) for number, phase in shares.phases.items()},
     )

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from glotmix.errors import BadInput
-from glotmix.measurements.draft import Draft
+from glotmix.measurements.draft import Draft, PhaseColumns
 from glotmix.measurements.roles import (
     KEYS,
     METRICS,
@@ -70,6 +70,7 @@ def draft_of(table: Table, part: Part = "all") -> Draft:
             draft.percent |= table.numbers(column).percent
         for group, column in roles.unique.items():
             draft.unique[group] = _read(draft, table, column)
+        _phases(draft, table, roles)
     if part != "shares":
         draft.unit = roles.metric if roles.metric == "bpb" else "loss"
         for target, column in roles.losses.items():
@@ -85,17 +86,18 @@ def draft_of_mixtures(table: Table) -> Draft:
     """Shares alone, with sizes and unique tokens where there are any; mixtures need no names."""
     roles = roles_of(table.columns)
     draft = Draft(table.where, [], remarks=list(table.remarks))
-    if not roles.shares:
+    if not roles.shares and not roles.phases:
         _loosen(draft, table, roles, "shares", keyed=False)
     named = roles.keys.get(RUN)
     draft.names = [str(r + 1) for r in range(table.frame.height)]
     if named is not None:
         draft.names = [f"{r + 1} ({text})" if text else str(r + 1) for r, text in enumerate(table.texts(named))]
     for group, column in roles.shares.items():
-        draft.shares[group] = _read(draft, table, column, what="row")
+        draft.shares[group] = _read(draft, table, column, blank_is_fault=not roles.phases, what="row")
         draft.percent |= table.numbers(column).percent
     for group, column in roles.unique.items():
         draft.unique[group] = _read(draft, table, column, what="row")
+    _phases(draft, table, roles, what="row")
     for key in (N, D):
         if key in roles.keys:
             draft.sizes[key] = roles.factors.get(key, 1.0) * _read(draft, table, roles.keys[key], what="row")
@@ -105,8 +107,9 @@ def draft_of_mixtures(table: Table) -> Draft:
 def _check_wide(table: Table, roles: Roles) -> None:
     if RUN not in roles.keys:
         raise BadInput("no column 'run'", where=table.where, expected=WANTED)
-    if not roles.shares or not roles.losses:
-        missing = "p/<group>" if not roles.shares else "loss/<group>"
+    shares = roles.shares or roles.phases
+    if not shares or not roles.losses:
+        missing = "p/<group>" if not shares else "loss/<group>"
         shown = ", ".join(column.removeprefix(UNNAMED) for column in table.columns[:8])
         hint = (
             "; is it one of two tables, shares and losses apart (--mixtures, --losses)?"
@@ -124,7 +127,7 @@ def _loosen(draft: Draft, table: Table, roles: Roles, part: Part, keyed: bool = 
     ``keyed``: the first column names the runs, whatever it is called.
     """
     wanted = roles.shares if part == "shares" else roles.losses
-    if wanted:
+    if wanted or (part == "shares" and roles.phases):
         return
     for key in (N, D):
         if roles.keys.get(key, "") in ("n", "d"):  # a group, where groups have no prefix
@@ -161,6 +164,15 @@ def _read(draft: Draft, table: Table, column: str, *, blank_is_fault: bool = Tru
         cell = table.cell(int(r), column)
         draft.faults.append(f"{what} {draft.names[r]}, column {column}: {cell!r} (expected a finite number)")
     return found.value_R
+
+
+def _phases(draft: Draft, table: Table, roles: Roles, what: str = "run") -> None:
+    """Shares, tokens and learning rates of the phases; cells of phases that a run does not have are empty."""
+    for number in sorted({*roles.phases, *roles.phase_keys}):
+        phase = draft.phases.setdefault(number, PhaseColumns())
+        for columns, found in ((roles.phases, phase.shares), (roles.phase_keys, phase.sizes)):
+            for name, column in columns.get(number, {}).items():
+                found[name] = _read(draft, table, column, blank_is_fault=False, what=what)
 
 
 def _keys(draft: Draft, table: Table, roles: Roles) -> None:
@@ -292,9 +304,11 @@ def _pivoted(
         wide.roles = [keyed.roles[r] for r in rows]
     for group, column in roles.shares.items():
         wide.shares[group] = table.numbers(column).value_R[rows]
+    _phases(keyed, table, roles)
+    wide.phases = {number: phase.at(rows) for number, phase in keyed.phases.items()}
     for group in dict.fromkeys(group for cells in shares.values() for group in cells):
         wide.shares[group] = np.array([shares.get(run, {}).get(group, float("nan")) for run in runs])
-    if part == "all" and not wide.shares:
+    if part == "all" and not wide.shares and not wide.phases:
         beside = "--mixtures SHARES.csv, one row per run, beside it"
         raise BadInput("a long table without shares", where=draft.where, expected=beside)
     return wide

@@ -14,10 +14,13 @@ from glotmix.artifact import compare
 from glotmix.errors import BadInput
 from glotmix.language import find_name, same_language
 from glotmix.measurements.checks import as_shares, checked
-from glotmix.measurements.draft import Draft, merged
+from glotmix.measurements.draft import Draft, PhaseColumns, merged
 from glotmix.measurements.forms import draft_of, draft_of_mixtures
+from glotmix.measurements.phases import phases_of
+from glotmix.measurements.roles import LENGTH, RATE
 from glotmix.measurements.runs import Measurements
 from glotmix.measurements.table import UNREADABLE, Table, open_table, read_table, table_of
+from glotmix.mixture.phases import MOST_PHASES, Phases
 from glotmix.written import made_of
 
 
@@ -87,6 +90,13 @@ def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -
     draft.losses = {target: table.numbers(f"loss/{target}").value_R for target in targets}
     if all(f"unique/{language}" in joined.columns for language in languages):
         draft.unique = {language: table.numbers(f"unique/{language}").value_R for language in languages}
+    for number in range(1, MOST_PHASES + 1):
+        columns = [column for column in joined.columns if column.startswith(f"phase{number}/")]
+        parts = {column.removeprefix(f"phase{number}/"): table.numbers(column).value_R for column in columns}
+        if parts:
+            shares = {name.removeprefix("p/"): x_R for name, x_R in parts.items() if name.startswith("p/")}
+            sizes = {name: parts[name] for name in (LENGTH, RATE) if name in parts}
+            draft.phases[number] = PhaseColumns(shares, sizes)
     draft.sizes = {name: table.numbers(name).value_R for name in ("N", "D", "seed") if name in joined.columns}
     if "role" in joined.columns:
         draft.roles = [str(role or "") for role in joined["role"].to_list()]
@@ -121,6 +131,8 @@ class Mixtures:
     """Unique tokens, where the table has them of every language."""
     remarks: tuple[str, ...]
     """How it was read."""
+    phases: Phases | None = None
+    """Mixtures by phase, where the table has them; ``p_RL`` is their average."""
 
     @property
     def written(self) -> pl.DataFrame:
@@ -143,6 +155,7 @@ def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixt
     """
     table = open_table(source) if isinstance(source, Path) else table_of(source)
     draft, path = draft_of_mixtures(table), table.where
+    phases, told, wrong = _phases_in(draft, languages)
     drawn = replace_names(draft, languages)
     if missing := [language for language in languages if language not in drawn]:
         raise BadInput(
@@ -152,7 +165,7 @@ def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixt
         )
     p_RL = np.column_stack([drawn[language] for language in languages])
     p_RL, remarks, faults = as_shares(p_RL, draft.names, list(languages), draft.percent, what="row")
-    if faults := [*draft.faults, *faults]:
+    if faults := [*draft.faults, *wrong, *faults]:
         raise BadInput("; ".join(faults), where=path)
     unique_RL = None
     if draft.unique:
@@ -160,7 +173,27 @@ def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixt
         unknown_R = np.full(len(p_RL), np.nan)
         unique_RL = np.column_stack([found.get(language, unknown_R) for language in languages])
     sizes = (draft.sizes.get("N"), draft.sizes.get("D"))
-    return Mixtures(table, tuple(draft.names), p_RL, *sizes, unique_RL, (*draft.remarks, *remarks))
+    return Mixtures(table, tuple(draft.names), p_RL, *sizes, unique_RL, (*draft.remarks, *told, *remarks), phases)
+
+
+def _phases_in(draft: Draft, languages: Sequence[str]) -> tuple[Phases | None, list[str], list[str]]:
+    """Phases of mixtures under the law's names, with remarks and faults; shares become those of all of the law's
+    languages."""
+    if not draft.phases:
+        return None, [], []
+
+    def named(shares: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = {find_name(name, languages, where=draft.where): x_R for name, x_R in shares.items()}
+        return {one: found[one] for one in languages if one in found}
+
+    nothing_R = np.full(len(draft.names), np.nan)
+    for phase in draft.phases.values():
+        phase.shares = named(phase.shares)
+    draft.shares = {one: nothing_R for phase in draft.phases.values() for one in phase.shares} | named(draft.shares)
+    if missing := [language for language in languages if language not in draft.shares]:
+        return None, [], [f"no column {', '.join(f'phase1/p/{language}' for language in missing)}"]
+    draft.shares = {one: draft.shares[one] for one in languages}
+    return phases_of(draft, as_shares, "row")
 
 
 def replace_names(draft: Draft, languages: Sequence[str]) -> dict[str, np.ndarray]:
@@ -188,10 +221,14 @@ def same_names(apart: Measurements, fitted: Named, where: object = None) -> Meas
         alike = [target for target in fitted.targets if target not in apart.targets and same_language(target, name)]
         targets.append(alike[0] if len(alike) == 1 else name)
     unique_RL = None if apart.unique_RL is None else apart.unique_RL[:, order]
+    phases = apart.phases
+    if phases is not None:
+        phases = Phases(phases.p_RKL[:, :, order], phases.length_RK, phases.rate_RK)
     return replace(
         apart,
         languages=fitted.languages,
         targets=tuple(targets),
         p_RL=apart.p_RL[:, order],
         unique_RL=unique_RL,
+        phases=phases,
     )

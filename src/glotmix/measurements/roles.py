@@ -28,6 +28,9 @@ SHARE = re.compile(
     re.IGNORECASE,
 )
 UNIQUE = re.compile(r"^unique(?:_tokens)?[/.:]\s*(.+)$", re.IGNORECASE)
+PHASE = re.compile(r"^phase[ _-]?([1-9]\d?)[/.:]\s*(.+)$", re.IGNORECASE)
+"""A column of one phase of a run: "phase2/p/swh", "phase2/tokens", "phase2/lr"."""
+LENGTH, RATE = "tokens", "lr"
 METRICS = ("bpb", "bits_per_byte", "loss", "val_loss", "eval_loss", "nll", "ce", "ce_loss", "cross_entropy")
 """Losses by how they are called, the one that compares languages first."""
 PLACES = r"(?:eval|evaluation|val|valid|validation|test|heldout|held_out|metrics?)"
@@ -55,6 +58,10 @@ class Roles:
     """Group to the column of its losses."""
     unique: dict[str, str] = field(default_factory=dict)
     """Group to the column of its unique tokens."""
+    phases: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Number of a phase to the columns of its shares, by group."""
+    phase_keys: dict[int, dict[str, str]] = field(default_factory=dict)
+    """Number of a phase to the columns of its "tokens" and "lr"."""
     metric: str = "loss"
     """Which loss it is."""
     rest: list[str] = field(default_factory=list)
@@ -67,7 +74,9 @@ def roles_of(columns: Sequence[str]) -> Roles:
     metrics: dict[str, dict[str, str]] = {}
     for column in columns:
         name = TRACKER.sub("", column)
-        if share := SHARE.match(name):
+        if phase := PHASE.match(name):
+            _of_phase(found, int(phase[1]), phase[2], column)
+        elif share := SHARE.match(name):
             found.shares.setdefault(share[1], column)
         elif unique := UNIQUE.match(name):
             found.unique.setdefault(unique[1], column)
@@ -86,6 +95,16 @@ def roles_of(columns: Sequence[str]) -> Roles:
             break
     found.rest.extend(column for other in metrics.values() for column in other.values())
     return found
+
+
+def _of_phase(found: Roles, number: int, name: str, column: str) -> None:
+    """A column of a phase: a share, its tokens, or its learning rate; others are left alone."""
+    if share := SHARE.match(name):
+        found.phases.setdefault(number, {}).setdefault(share[1], column)
+    elif _plain(name) in (LENGTH, RATE):
+        found.phase_keys.setdefault(number, {}).setdefault(_plain(name), column)
+    else:
+        found.rest.append(column)
 
 
 def metric_of(name: str) -> tuple[str, str] | None:

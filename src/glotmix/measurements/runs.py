@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.phases import Phases
 from glotmix.notebook import Shown
 
 
@@ -39,6 +40,8 @@ class Measurements(Shown):
     """Unit of the losses: "bpb" in studies, "loss" where a table does not tell."""
     remarks: tuple[str, ...] = ()
     """What a reader must know of how a table was read: what was left out, divided, or looks odd."""
+    phases: Phases | None = None
+    """Mixtures by phase, of which ``p_RL`` is the average; None where no run's mixture changed."""
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -59,7 +62,22 @@ class Measurements(Shown):
             None if self.unique_RL is None else self.unique_RL[index],
             self.unit,
             self.remarks,
+            None if self.phases is None else self.phases.where(index),
         )
+
+    @property
+    def changes_R(self) -> np.ndarray:  # noqa: N802
+        """Whether the mixture of each run changed while it trained."""
+        return np.zeros(len(self), dtype=bool) if self.phases is None else self.phases.differ_R
+
+    @property
+    def composition(self) -> np.ndarray:
+        """What each run was trained on, [R, X]: its mixture, and that of every phase with its length; runs that agree
+        in it differ by size, learning rate and noise alone."""
+        if self.phases is None:
+            return self.p_RL
+        told_RX = np.hstack([self.phases.p_RKL.reshape(len(self), -1), self.phases.length_RK])
+        return np.hstack([self.p_RL, np.where(self.changes_R[:, None], told_RX, 0.0)])
 
     def with_role(self, *roles: str) -> Measurements:
         """The rows planned for one of ``roles``."""
@@ -75,12 +93,15 @@ class Measurements(Shown):
 
     def to_polars(self) -> pl.DataFrame:
         """One wide table, which :func:`read_runs` reads back: ``run``, ``role``, ``N`` (parameters without embeddings),
-        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>``, and ``unique/<group>`` (unique
-        tokens) where they are known. What is not known is null; a column of N or D without numbers is left out.
+        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>``, ``unique/<group>`` (unique tokens)
+        where they are known, and where mixtures changed ``phase1/tokens`` (share of the run's tokens), ``phase1/lr``
+        (mean learning rate) and ``phase1/p/<group>`` of every phase. What is not known is null; a column of N or D
+        without numbers is left out.
         """
         sizes = {name: x_R for name, x_R in (("N", self.N_R), ("D", self.D_R)) if np.isfinite(x_R).any()}
         blocks = [("p", self.languages, self.p_RL), ("loss", self.targets, self.loss_RT)]
         blocks += [] if self.unique_RL is None else [("unique", self.languages, self.unique_RL)]
         wide = {f"{what}/{name}": x_RG[:, g] for what, names, x_RG in blocks for g, name in enumerate(names)}
+        wide |= {} if self.phases is None else self.phases.columns(self.languages)
         table = pl.DataFrame({"run": self.runs, "role": self.role_R, **sizes, "seed": self.seed_R, **wide})
         return table.fill_nan(None)

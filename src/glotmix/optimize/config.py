@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from glotmix.config import Section
+from glotmix.mixture.phases import MOST_PHASES
 
 
 class OptimizeConfig(Section):
@@ -38,6 +39,25 @@ class OptimizeConfig(Section):
     """Weight of the sum of absolute differences to it, which leaves as many shares as they are as it can."""
     near: Literal["natural", "current"] = "natural"
     """The mixture that ``kl`` and ``l1`` hold on to."""
+
+    phases: int = Field(1, ge=1, le=MOST_PHASES)
+    """Mixtures that the run has one after the other, sought together under limits on the whole run; 1 is one mixture
+    from start to end. More need a law that knows order (``LAW+order``) and runs whose mixtures changed."""
+    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] | Literal["free"] | None = None
+    """Shares of the run's tokens after which its mixture changes; default those of the runs. ``free`` seeks the end of
+    the first of two phases as well."""
+
+    @model_validator(mode="after")
+    def _one_boundary_per_change(self) -> OptimizeConfig:
+        if self.boundaries == "free" and self.phases != 2:
+            raise ValueError(f"boundaries: free, and {self.phases} phases; expected phases: 2")
+        if isinstance(self.boundaries, list) and (
+            len(self.boundaries) != self.phases - 1 or sorted(set(self.boundaries)) != self.boundaries
+        ):
+            raise ValueError(
+                f"boundaries {self.boundaries} of {self.phases} phases; expected {self.phases - 1} that increase"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_distance(self) -> OptimizeConfig:

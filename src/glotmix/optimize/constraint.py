@@ -41,6 +41,8 @@ class Group:
     """Most passes over their unique tokens taken together."""
     within: Mapping[str, float] | None = None
     """Relative shares that its members keep; None where they are free."""
+    given: bool = False
+    """Whether the sum follows from what is asked, and is no limit that might give way."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from glotmix.estimate import Estimate
 from glotmix.mixture.mixture import Mixture, share_columns
+from glotmix.mixture.schedule import Schedule
 from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
 from glotmix.tables import by_group
@@ -38,6 +39,14 @@ class WrittenAim(WrittenEstimate):
     q: float = 1.0
 
 
+class WrittenStage(Written):
+    """A stage of a schedule."""
+
+    start: float
+    mixture: dict[str, float]
+    restart: bool = False
+
+
 class WrittenBaseline(Written):
     """A baseline beside an optimum."""
 
@@ -47,6 +56,7 @@ class WrittenBaseline(Written):
     predicted: dict[str, WrittenEstimate]
     gain: dict[str, float | None]
     broken: list[str]
+    schedule: list[WrittenStage] | None = None
 
 
 class WrittenActive(Written):
@@ -86,6 +96,7 @@ class WrittenOptimum(Written):
     D: float | None
     warnings: list[str] = Field(default_factory=list)
     unique: dict[str, float] = Field(default_factory=dict)
+    schedule: list[WrittenStage] | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,6 +113,8 @@ class Baseline(Shown):
     """Value of the objective."""
     broken: tuple[str, ...] = ()
     """Limits that it does not meet, in words."""
+    schedule: Schedule | None = None
+    """Its mixtures over the run, where it changes; ``mixture`` is their average."""
 
     def to_polars(self) -> pl.DataFrame:
         """One row, as in :meth:`Optimum.to_polars`: ``name``, ``objective``, ``objective/low``, ``objective/high``,
@@ -222,6 +235,9 @@ class Optimum(Shown):
     """Sizes beyond what was measured, or that the law does not know."""
     unique: Mapping[str, float] = field(default_factory=dict)
     """Unique tokens of each language, where they are known; an export takes them from here."""
+    schedule: Schedule | None = None
+    """The mixtures over the run, where several phases were asked for; ``mixture`` is their average, and ``spread`` has
+    each phase's shares (``phase1/<language>``)."""
 
     def to_json(self) -> dict[str, Any]:
         """Everything, by name."""
@@ -240,6 +256,7 @@ class Optimum(Shown):
                     "gain": self.gains[baseline.name].to_json(),
                     "broken": list(baseline.broken),
                 }
+                | _stages(baseline.schedule)
                 for baseline in self.baselines
             ],
             "active": [active.to_json() for active in self.active],
@@ -253,7 +270,7 @@ class Optimum(Shown):
             "D": self.D,
             "warnings": list(self.warnings),
             "unique": dict(self.unique),
-        }
+        } | _stages(self.schedule)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], where: object = None) -> Optimum:
@@ -279,6 +296,7 @@ class Optimum(Shown):
                         {target: Estimate.from_json(estimate) for target, estimate in row["predicted"].items()},
                         Estimate.from_json(row["objective"]),
                         tuple(row["broken"]),
+                        None if row.get("schedule") is None else Schedule.from_json(row["schedule"]),
                     )
                     for row in data["baselines"]
                 ),
@@ -298,6 +316,7 @@ class Optimum(Shown):
                 data["D"],
                 tuple(data.get("warnings", ())),
                 dict(data.get("unique", {})),
+                None if data.get("schedule") is None else Schedule.from_json(data["schedule"]),
             )
 
     def to_polars(self) -> pl.DataFrame:
@@ -329,11 +348,14 @@ class Optimum(Shown):
     def table(self) -> RenderableType:
         """Shares by group, value and gain of the optimum and every baseline, then the limits and what they cost."""
         groups = list(self.mixture)
-        columns: list[tuple[str, Sequence[str]]] = [("optimum", [_percent(share) for share in self.mixture.values()])]
-        if self.spread:
-            ranges = [self.spread.get(group) for group in groups]
-            columns.append(("as good", ["" if r is None else f"{100 * r[0]:.1f} to {100 * r[1]:.1f}" for r in ranges]))
-        columns += [(row.name, [_percent(row.mixture[group]) for group in groups]) for row in self.baselines]
+        columns = [("optimum", _shares(groups, self.mixture, self.schedule))]
+        several = [] if self.schedule is None else [f"phase{k + 1}/" for k in range(len(self.schedule.stages))]
+        for phase in several or [""]:
+            if self.spread:
+                ranges = [self.spread.get(phase + group) for group in groups]
+                cells = ["" if r is None else f"{100 * r[0]:.1f} to {100 * r[1]:.1f}" for r in ranges]
+                columns.append((f"as good {phase.rstrip('/')}".strip(), cells))
+        columns += [(row.name, _shares(groups, row.mixture, row.schedule)) for row in self.baselines]
         title = f"Shares in %: {self.aim.name} of {len(self.aim.members)} targets, {self.status}"
         gains = [self.gains[row.name] for row in self.baselines]
         outcomes = by_group(
@@ -350,13 +372,21 @@ class Optimum(Shown):
         if self.honest is not None:
             notes.append("Intervals are 95 % over resampled fits; “expected” has the winner's curse taken off.")
         if self.nearest is not None:
-            outside = (
-                "; it lies outside all measured mixtures: the law extrapolates" if self.nearest.extrapolates else ""
-            )
-            notes.append(
-                f"The nearest measured mixture differs in {100 * self.nearest.distance:.1f} % of tokens{outside}."
-            )
+            what = "mixture" if self.schedule is None else "schedule"
+            outside = f"; it lies outside all measured {what}s: the law extrapolates"
+            told = f"The nearest measured {what} differs in {100 * self.nearest.distance:.1f} % of tokens"
+            notes.append(f"{told}{outside if self.nearest.extrapolates else ''}.")
         return Group(*by_group(title, groups, columns), *outcomes, *(Text(note) for note in notes))
+
+
+def _stages(schedule: Schedule | None) -> dict[str, Any]:
+    return {} if schedule is None else {"schedule": schedule.to_json()}
+
+
+def _shares(groups: Sequence[str], mixture: Mixture, schedule: Schedule | None) -> list[str]:
+    """Shares in percent, phase after phase."""
+    stages = [mixture] if schedule is None else [stage.mixture for stage in schedule.stages]
+    return [" → ".join(_percent(stage[group]) for stage in stages) for group in groups]
 
 
 def _shown(estimate: Estimate) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from glotmix.fit.fit import Fit
+from glotmix.mixture.phases import Course
 
 
 class Predictor(Protocol):
@@ -69,8 +70,45 @@ class Resample:
         return np.empty((0, len(self.targets)))
 
 
+@dataclass(frozen=True)
+class OverPhases:
+    """A fitted law as a predictor of schedules: a "mixture" has a share of the run's tokens for every phase and
+    language, ``x_kl = f_k p_kl``."""
+
+    fitted: Fit
+    """The law."""
+    course: Course
+    """Lengths and learning rates of the phases."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """``phase1/<language>`` of all languages, then those of the next phase."""
+        return tuple(f"phase{k + 1}/{one}" for k in range(len(self.course.length_K)) for one in self.fitted.languages)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.fitted.targets
+
+    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        phases = self.course.phases(p_L)
+        return self.fitted.loss(phases.average_RL[0], N, D, phases)
+
+    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        phases = self.course.phases(p_L)
+        by_x_TKL = self.fitted.gradient(phases.average_RL[0], N, D, phases)
+        return by_x_TKL.reshape(len(self.targets), -1)
+
+    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        phases = self.course.phases(p_L)
+        return self.fitted.bootstrap_losses(phases.average_RL[0], N, D, phases)
+
+
 def resampled(predictor: Predictor, b: int) -> Predictor:
     """The ``b``-th resampled fit: exact for a :class:`~glotmix.fit.Fit`, by finite differences for anything else."""
+    if isinstance(predictor, OverPhases):
+        fitted = resampled(predictor.fitted, b)
+        assert isinstance(fitted, Fit)
+        return replace(predictor, fitted=fitted)
     if isinstance(predictor, Fit):
         fits = {
             target: replace(at, theta_P=at.bootstrap_BP[b], bootstrap_BP=at.bootstrap_BP[:0])

@@ -27,7 +27,8 @@ or given moves, the rest in proportion."""
 def limits_touched(composite: Composite, p_L: np.ndarray, found: Found) -> tuple[Active, ...]:
     """Limits that the optimum touches, and by how much the objective would fall if each gave way by one point."""
     limits, value = composite.constraints, composite.value(p_L)
-    touched = [limit for limit in limits.limits if limit.slack(p_L) <= TOUCHED]
+    given = {name for name, group in limits.groups.items() if group.given}
+    touched = [limit for limit in limits.limits if limit.slack(p_L) <= TOUCHED and limit.subject not in given]
     multiplier = {id(limit): _multiplier(limits, limit, found) for limit in touched}
     dearest = sorted(touched, key=lambda limit: -multiplier[id(limit)])[:MOST_SOLVED]
     solved = {id(limit) for limit in dearest}

@@ -24,6 +24,7 @@ from glotmix.optimize.constraint import Constraints, constraints_from
 from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.reuse import Reuse, minimise_kept, reuse, reuse_runs
+from glotmix.optimize.schedules import FREE, course_for, knows_order, minimise_schedule
 from glotmix.optimize.solve import minimise
 
 ROUNDED = 5e-3
@@ -79,7 +80,27 @@ def optimum_of(
     baselines = baselines_for(fitted.languages, unique=known, D=D, current=current, max_epochs=sized)
     measured = None if fitted.measured is None else fitted.measured.p_RL
     found = minimise(fitted, aim, limits, N=N, D=D, baselines=baselines, measured=measured)
-    return replace(found, warnings=warnings, unique=known)
+    found = replace(found, warnings=warnings, unique=known)
+    return found if config.phases == 1 else in_phases(found, fitted, config, aim, limits)
+
+
+def in_phases(
+    static: Optimum, fitted: Fit, config: OptimizeConfig, aim: Objective, limits: Constraints, seed: int = 0
+) -> Optimum:
+    """The best schedule of ``config.phases`` phases, or the best single mixture with a warning where the law is blind
+    to order.
+
+    Raises:
+        BadInput: no run's mixture changed, or none has as many phases and no boundaries are given.
+    """
+    free = config.boundaries == "free"
+    told = None if config.boundaries is None or free else list(map(float, config.boundaries))
+    course = course_for(fitted.measured, config.phases, told)
+    if not knows_order(fitted):
+        blind = f"the law {fitted.law.name} is blind to order: on it no schedule is better than the best single mixture"
+        return replace(static, warnings=(*static.warnings, blind))
+    courses = [course.cut([end]) for end in FREE] if free else [course]
+    return minimise_schedule(fitted, aim, limits, static, courses, seed=seed)
 
 
 def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) -> Reuse:

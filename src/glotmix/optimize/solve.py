@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from glotmix.estimate import Estimate
 from glotmix.fit.extrapolation import outside_by
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import uncertainty
@@ -74,28 +75,19 @@ def minimise(
     kept = next((name for name in KEPT if name in others and not constraints.broken(others[name])), None)
     if kept is not None and _tells_nothing(composite, rng):
         p_L, status = others[kept].vector(languages), f"{NOTHING_TOLD}: the recommendation is {KEPT[kept]}"
-    chosen = uncertainty.choose_again(composite, p_L, resamples)
-    here = uncertainty.outlook(composite, p_L)
-    margin = 0.0 if chosen is None else chosen.optimism(here.value)
-    rows, gains = [], {}
-    for name, mixture in others.items():
-        there = uncertainty.outlook(composite, mixture.vector(languages))
-        value = uncertainty.estimate(there.value, there.value_B)
-        rows.append(Baseline(name, mixture, there.predicted, value, constraints.broken(mixture)))
-        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B, -margin)
-        honest = None if chosen is None else _honest_gain(gain.value, margin)
-        gains[name] = Gain(gain.value, gain.low, gain.high, honest)
+    told = compared(composite, p_L, others, resamples)
+    chosen = told.chosen
     return Optimum(
         mixture=Mixture.from_vector(languages, p_L),
-        predicted=here.predicted,
-        objective=uncertainty.estimate(here.value, here.value_B, margin),
-        honest=None if chosen is None else here.value + margin,
-        baselines=tuple(rows),
-        gains=gains,
+        predicted=told.predicted,
+        objective=told.objective,
+        honest=told.honest,
+        baselines=told.baselines,
+        gains=told.gains,
         active=limits_touched(composite, p_L, found),
         prices=language_prices(composite, p_L),
         spread=None if chosen is None else uncertainty.spread(composite, p_L, chosen.indifference),
-        nearest=None if measured is None else _nearest(languages, p_L, np.asarray(measured, dtype=float)),
+        nearest=None if measured is None else nearest_of(languages, p_L, np.asarray(measured, dtype=float)),
         epochs=_epochs(constraints, p_L, D),
         status=status,
         gap=found.certificate.gap,
@@ -105,6 +97,42 @@ def minimise(
         D=D,
         unique=dict(constraints.unique),
     )
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What a law and its resamples say of an optimum and of what it is compared with."""
+
+    predicted: Mapping[str, Estimate]
+    """Target to loss at the optimum."""
+    objective: Estimate
+    """Value of the objective there."""
+    honest: float | None
+    """The same with the winner's curse added; None without resamples."""
+    baselines: tuple[Baseline, ...]
+    """Every other mixture on the same law."""
+    gains: Mapping[str, Gain]
+    """What the optimum gains over each."""
+    chosen: uncertainty.Chosen | None
+    """What resampled fits would have chosen; None without resamples."""
+
+
+def compared(composite: Composite, p_L: np.ndarray, others: Mapping[str, Mixture], resamples: int) -> Compared:
+    """The optimum beside other mixtures on the law as it was fitted, with what choosing it adds to its gains."""
+    chosen = uncertainty.choose_again(composite, p_L, resamples)
+    here = uncertainty.outlook(composite, p_L)
+    margin = 0.0 if chosen is None else chosen.optimism(here.value)
+    rows, gains = [], {}
+    for name, mixture in others.items():
+        there = uncertainty.outlook(composite, mixture.vector(composite.constraints.languages))
+        value = uncertainty.estimate(there.value, there.value_B)
+        rows.append(Baseline(name, mixture, there.predicted, value, composite.constraints.broken(mixture)))
+        gain = uncertainty.estimate(there.value - here.value, there.value_B - here.value_B, -margin)
+        honest = None if chosen is None else _honest_gain(gain.value, margin)
+        gains[name] = Gain(gain.value, gain.low, gain.high, honest)
+    objective = uncertainty.estimate(here.value, here.value_B, margin)
+    honest = None if chosen is None else here.value + margin
+    return Compared(here.predicted, objective, honest, tuple(rows), gains, chosen)
 
 
 def _tells_nothing(composite: Composite, rng: np.random.Generator) -> bool:
@@ -117,7 +145,8 @@ def _honest_gain(gain: float, margin: float) -> float | None:
     return gain - margin if np.isfinite(gain) else None
 
 
-def _nearest(languages: tuple[str, ...], p_L: np.ndarray, measured_RL: np.ndarray) -> Nearest:
+def nearest_of(languages: tuple[str, ...], p_L: np.ndarray, measured_RL: np.ndarray) -> Nearest:
+    """The measured mixture that differs from ``p`` in the fewest tokens."""
     distance_R = 0.5 * np.abs(measured_RL - p_L).sum(axis=1)
     row = int(np.argmin(distance_R))
     outside = outside_by(p_L, measured_RL) > 1e-6

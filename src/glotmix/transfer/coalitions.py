@@ -79,12 +79,14 @@ def coalitions_in(measurements: Measurements) -> Played:
 
 
 def plays_coalition(measurements: Measurements) -> np.ndarray:
-    """Whether each run plays a coalition [R]: planned as one, a repeat of one, or of equal shares if none is."""
+    """Whether each run plays a coalition [R]: planned as one, a repeat of one, or of equal shares if none is; and its
+    mixture does not change."""
     inside_RL = measurements.p_RL > 0
     planned_R = np.array([role == "coalition" for role in measurements.role_R], dtype=bool)
     equal_RL = inside_RL / inside_RL.sum(axis=1, keepdims=True)
     equal_R = np.abs(measurements.p_RL - equal_RL).max(axis=1) < EQUAL_SHARES
-    return np.asarray(planned_R | (~planned_R.any() & equal_R) | _repeats(measurements, planned_R), dtype=bool)
+    plays_R = planned_R | (~planned_R.any() & equal_R) | _repeats(measurements, planned_R)
+    return np.asarray(plays_R & ~measurements.changes_R, dtype=bool)
 
 
 def numbers(inside_RL: np.ndarray) -> np.ndarray:

@@ -135,7 +135,7 @@ def by_group(measurements: Measurements, groups: Groups) -> Measurements:
     """The same runs with shares of groups in place of their members'."""
     columns = {name: [measurements.languages.index(one) for one in group] for name, group in groups.items()}
     p_RG = np.column_stack([measurements.p_RL[:, places].sum(axis=1) for places in columns.values()])
-    return replace(measurements, languages=tuple(groups), p_RL=p_RG, unique_RL=None)
+    return replace(measurements, languages=tuple(groups), p_RL=p_RG, unique_RL=None, phases=None)
 
 
 def _matrix(

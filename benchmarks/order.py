@@ -1,0 +1,187 @@
+"""When a language is read: laws that know order, on planted truths and on man pages.
+
+    python benchmarks/order.py planted     four truths of order; regret of the optimised schedule, parameters recovered
+    python benchmarks/order.py --show      the tables of docs/methods/order.md from what is kept
+
+Each planted table has 12 runs of one mixture and 28 of two phases, whose learning rate falls by 5 in the last fifth;
+noise 0.5 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+
+from glotmix.artifact import write_json
+from glotmix.fit import fit
+from glotmix.measurements import Measurements
+from glotmix.mixture.phases import Course, Phases
+from glotmix.optimize.config import OptimizeConfig
+from glotmix.optimize.request import optimum_of
+
+RESULTS = Path(__file__).parent / "results" / "order.json"
+LANGUAGES = ("deu", "ukr", "nld", "ces")
+COURSE = Course(np.array([0.8, 0.2]), np.array([1.0, 0.2]))
+HELP = np.array([[1, 0.02, 0.1, 0.05], [0.03, 1, 0.02, 0.12], [0.15, 0.02, 1, 0.04], [0.1, 0.15, 0.05, 1]])
+"""How much a share of each language (column) is worth to each (row)."""
+NOISE, SEEDS, STATIC, CHANGING = 0.005, 4, 12, 28
+LAW = "shapley_law_joint"
+
+
+def losses(share_RT: np.ndarray) -> np.ndarray:
+    return np.asarray(1.0 + 0.8 * np.maximum(share_RT, 1e-6) ** -0.2)
+
+
+def weighed(phases: Phases, late_T: np.ndarray, others_T: np.ndarray) -> np.ndarray:
+    """The laws' own form: weights of the phases by language that reads."""
+    share_RT = []
+    for t, (late, others) in enumerate(zip(late_T, others_T, strict=True)):
+        own_R = np.einsum("rk,rk->r", phases.weights(late)[0], phases.p_RKL[:, :, t])
+        other_RL = np.einsum("rk,rkl->rl", phases.weights(others)[0], phases.p_RKL)
+        share_RT.append(own_R + other_RL @ np.where(np.arange(4) == t, 0.0, HELP[t]))
+    return np.column_stack(share_RT)
+
+
+LATE: Mapping[str, tuple[np.ndarray, np.ndarray]] = {
+    "recency": (np.full(4, 3.0), np.zeros(4)),
+    "small languages are forgotten": (np.array([0.0, 1.5, 3.5, 5.0]), np.zeros(4)),
+    "others prepare the ground": (np.full(4, 2.0), np.full(4, -4.0)),
+}
+"""Truths of the laws' own form: λ of the own text and of that of others, by language."""
+
+
+def leaky(phases: Phases) -> np.ndarray:
+    """None of the laws: what is known grows by what is read times the learning rate and leaks as it moves on, at rates
+    by language, and text helps others only through what is known of it."""
+    rate_L = np.array([1.0, 2.5, 5.0, 8.0])
+    step_RK = np.diff(np.hstack([np.zeros((len(phases.clock_RK), 1)), phases.clock_RK]), axis=1)
+    known_RL = np.zeros((len(step_RK), 4))
+    for k in range(step_RK.shape[1]):
+        left_RL = np.exp(-rate_L * step_RK[:, [k]])
+        known_RL = known_RL * left_RL + phases.p_RKL[:, k] * (1 - left_RL) / rate_L
+    return np.asarray(known_RL * rate_L / (1 - np.exp(-rate_L)) @ HELP.T)
+
+
+TRUTHS: Mapping[str, Callable[[Phases], np.ndarray]] = {
+    **{name: lambda phases, of=of: losses(weighed(phases, *of)) for name, of in LATE.items()},
+    "a memory that leaks": lambda phases: losses(leaky(phases)),
+}
+
+
+def at(x_X: np.ndarray) -> Phases:
+    return COURSE.phases(x_X)
+
+
+def table(truth: Callable[[Phases], np.ndarray], seed: int) -> Measurements:
+    rng = np.random.default_rng(seed)
+    p_RKL = rng.dirichlet(np.ones(4), (STATIC + CHANGING, 2))
+    p_RKL[:STATIC, 1] = p_RKL[:STATIC, 0]
+    R = len(p_RKL)
+    phases = Phases(p_RKL, np.tile(COURSE.length_K, (R, 1)), np.tile(COURSE.rate_K, (R, 1)))
+    loss_RT = truth(phases) * np.exp(rng.normal(0, NOISE, (R, 4)))
+    unknown = np.full(R, np.nan)
+    names = tuple(f"r{r}" for r in range(R))
+    seeds, roles = np.zeros(R, int), ("",) * R
+    return Measurements(
+        names, LANGUAGES, LANGUAGES, phases.average_RL, loss_RT, unknown, unknown, seeds, roles, phases=phases
+    )
+
+
+def least(truth: Callable[[Phases], np.ndarray], static: bool) -> float:
+    """Least mean loss over all schedules, or over those of one mixture."""
+
+    def value(logit: np.ndarray) -> float:
+        logit_KL = logit.reshape(-1, 4)
+        p_KL = np.exp(logit_KL - logit_KL.max(axis=1, keepdims=True))
+        p_KL = np.broadcast_to(p_KL / p_KL.sum(axis=1, keepdims=True), (2, 4))
+        return float(truth(at((COURSE.length_K[:, None] * p_KL).reshape(-1))).mean())
+
+    rng, n = np.random.default_rng(0), 4 if static else 8
+    ends = [minimize(value, rng.normal(0, 1.5, n), method="BFGS", options={"gtol": 1e-8}).fun for _ in range(12)]
+    return float(min(ends))
+
+
+def planted() -> dict[str, Any]:
+    """Regret of the optimum with and without order, and what the law finds of it."""
+    found: dict[str, Any] = {}
+    for name, truth in TRUTHS.items():
+        best, rows = least(truth, static=False), []
+        for seed in range(SEEDS):
+            runs = table(truth, seed)
+            row: dict[str, Any] = {}
+            for law, phases in ((LAW, 1), (f"{LAW}+order", 1), (f"{LAW}+order", 2)):
+                resamples = 100 if phases == 1 and law != LAW else 0
+                fitted = fit(law, runs, seed=seed, starts=4, bootstrap=resamples)
+                if resamples:
+                    told = {target: one.to_polars() for target, one in fitted.fits.items()}
+                    late = {
+                        target: one.filter(one["parameter"].str.starts_with("late")).to_dicts()
+                        for target, one in told.items()
+                    }
+                    row["late"] = late
+                    continue
+                optimum = optimum_of(fitted, OptimizeConfig(phases=phases, max_epochs=None))
+                schedule = optimum.schedule
+                shares = [optimum.mixture] * 2 if schedule is None else [stage.mixture for stage in schedule.stages]
+                p_KL = np.array([[one[language] for language in LANGUAGES] for one in shares])
+                x_X = (COURSE.length_K[:, None] * p_KL).reshape(-1)
+                row[f"{phases} phases"] = {"regret": float(truth(at(x_X)).mean()) / best - 1, "p": p_KL.tolist()}
+            rows.append(row)
+            print(name, seed, {key: round(100 * row[key]["regret"], 3) for key in row if key != "late"}, flush=True)
+        found[name] = {"best": best, "static": least(truth, static=True) / best - 1, "tables": rows}
+    return found
+
+
+def show(kept: Mapping[str, Any]) -> None:
+    """Tables as they stand in the docs."""
+
+    def line(*cells: object) -> None:
+        print("| " + " | ".join(str(cell) for cell in cells) + " |")
+
+    def head(*cells: str) -> None:
+        line(*cells)
+        print("|" + "---|" * len(cells))
+
+    if planted := kept.get("planted"):
+        head("truth", "the best single mixture", f"optimum on {LAW}", f"two phases on {LAW}+order", "greatest")
+        for name, of in planted.items():
+            one, two = (np.array([row[f"{k} phases"]["regret"] for row in of["tables"]]) for k in (1, 2))
+            cells = (of["static"], one.mean(), two.mean(), two.max())
+            line(name, *(f"{100 * x:.2f}" for x in cells))
+        print()
+        head("truth", "λ of own text", "found", "λ of others' text", "found", "in their intervals")
+        for name in LATE:
+            cells, inside = [], []
+            for which, kind in enumerate(("late", "late_others")):
+                true_T = LATE[name][which]
+                told = [
+                    [next(one for one in row["late"][language] if one["parameter"] == kind) for language in LANGUAGES]
+                    for row in planted[name]["tables"]
+                ]
+                value_ST = np.array([[one["value"] for one in row] for row in told])
+                inside += [one["low"] <= x <= one["high"] for row in told for one, x in zip(row, true_T, strict=True)]
+                cells += [", ".join(f"{x:g}" for x in true_T), ", ".join(f"{x:.1f}" for x in value_ST.mean(axis=0))]
+            line(name, *cells, f"{sum(inside)} of {len(inside)}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("what", nargs="?", choices=("planted",))
+    arguments.add_argument("--show", action="store_true")
+    asked = arguments.parse_args()
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if asked.what == "planted":
+        kept["planted"] = planted()
+        write_json(RESULTS, kept)
+    if asked.show:
+        show(kept)
+
+
+if __name__ == "__main__":
+    main()
