@@ -68,8 +68,8 @@ def main() -> None:
     # Before torch is loaded. By default threads that wait for each other spin, also for one whose core another
     # process has (a sweep's worker, a browser): a pass then takes many times as long (benchmarks/threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # Before numpy is loaded. Fits and optima are made of small matrices: beside other work a second thread of linear
-    # algebra costs ten times the time that it saves, and with it sums of another order, so other last digits.
+    # Before numpy is loaded. Fits and optima are made of small matrices: beside other work threads of linear algebra
+    # wait for one another, and with them sums come in another order, so with other last digits.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     prepare_console()
     try:
