@@ -25,7 +25,7 @@ ALLOWED = {
     "probe": {"attribution", "proxy", "tokens", "mixture", "measurements", "transfer"},
     "attribution": {"reading", "proxy", "tokens", "mixture", "measurements", "transfer"},
     "posttraining": {"reading", "proxy", "tokens", "mixture", "measurements"},
-    "live": {"mixture", "tokens"},
+    "live": {"attribution", "mixture", "tokens", "transfer"},
     "transfer": {"measurements", "mixture"},
     "laws": {"mixture", "transfer"},
     "fit": {"laws", "measurements", "transfer", "mixture"},

@@ -128,6 +128,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "L": "languages of the training samples",
         "I": "inputs of a weight matrix",
         "O": "outputs of a weight matrix",
+        "G": "groups of a batch's samples",
         "K": "entries of a sparse gradient, or dimensions that are kept of one; proxies of a stack",
         "U": "rows of a table that some sample uses",
         "C": "rows of a table that many samples use",
@@ -143,7 +144,12 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "M": "products of two columns",
         "I": "items of a test",
     },
-    "live": {"B": "sequences of a batch", "T": "positions of a sequence"},
+    "live": {
+        "B": "sequences of a batch",
+        "T": "positions of a sequence; of in-run values, targets",
+        "P": "entries of a model's parameters",
+        "R": "updates that were looked at",
+    },
     "studies": {
         "M": "methods or mixtures; in a study of influence, the most influential training samples",
         "E": "evaluations along a run; in a study of influence, checkpoints",

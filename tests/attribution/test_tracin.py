@@ -89,6 +89,31 @@ def test_a_tied_matrix_has_both_gradients_and_their_cross_terms(tmp_path):
     assert len(products.parameters) == 1
 
 
+def test_a_table_that_multiplies_its_rows_and_is_the_head_as_well_is_exact():
+    """Gemma's: rows times the root of the width, softcapped logits, norms with weights from zero."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = Gemma2ForCausalLM(
+        Gemma2Config(**sizes, vocab_size=120, num_key_value_heads=1, head_dim=16, attn_implementation="eager")
+    )
+    assert model.lm_head.weight is model.model.embed_tokens.weight
+    compare(model, next_token_loss, texts(4, 1, vocab=120), texts(7, 2, vocab=120))
+
+
+class Crooked(nn.Embedding):
+    def forward(self, ids):
+        return torch.tanh(super().forward(ids))
+
+
+def test_a_table_that_does_more_than_multiply_is_named():
+    model = nn.Sequential(Crooked(9, 4), nn.Flatten(), nn.Linear(12, 2))
+    samples = Samples({"ids": torch.randint(0, 9, (4, 3))}, tuple("abab"))
+    with pytest.raises(BadInput, match="Crooked does more than to look rows up"):
+        compare(model, lambda model, batch: model(batch["ids"]).square().sum(1), samples, samples)
+
+
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft asks transformers the old way
 def test_adapters_are_scored_alone(classifier):
     peft = pytest.importorskip("peft")

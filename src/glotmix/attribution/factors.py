@@ -6,7 +6,7 @@ embedding's is a row δ_t for every token. So products of gradients need no grad
 Where positions are many and matrices small, building the gradients of a batch is cheaper; both forms are exact.
 
 Shape letters here: B samples of a batch, Q test samples (queries), T positions, I and O a matrix's columns and rows
-(its inputs and outputs), U rows of an embedding that the queries use.
+(its inputs and outputs), U rows of an embedding that the queries use, G groups of samples.
 """
 
 from __future__ import annotations
@@ -217,6 +217,30 @@ class Entries:
         """``‖g‖²`` of every sample, [B] in fp64."""
         total_B = torch.zeros(samples, dtype=torch.float64, device=self.value_KI.device)
         return total_B.index_add_(0, self.sample_K, squares(self.value_KI))
+
+
+def by_group(factor: Factor, size: tuple[int, int], group_B: Tensor, groups: int) -> Tensor:
+    """A batch's gradients added up by group, [groups, O·I] in fp32; no gradient of a sample is built."""
+    if isinstance(factor, Whole):
+        sum_GP = torch.zeros(groups, factor.value_BI.shape[1], device=group_B.device)
+        return sum_GP.index_add_(0, group_B, factor.value_BI.float())
+    if isinstance(factor, Rows):
+        there = factor.row_BT >= 0
+        sum_GP = torch.zeros(groups * size[0], size[1], device=group_B.device)
+        place_BT = factor.row_BT + size[0] * group_B[:, None]
+        return sum_GP.index_add_(0, place_BT[there], factor.value_BTI[there].float()).view(groups, -1)
+    sum_GP = torch.zeros(groups, size[0] * size[1], device=group_B.device)
+    for g in torch.unique(group_B).tolist():
+        mine = group_B == g
+        left_NO, right_NI = (side[mine].flatten(0, 1).float() for side in (factor.left_BTO, factor.right_BTI))
+        torch.mm(left_NO.T, right_NI, out=sum_GP[g].view(size))
+    return sum_GP
+
+
+def block_products(matrix_NP: Tensor, vector_P: Tensor) -> Tensor:
+    """``matrix @ vector``, [N] in fp64, in blocks whose fp32 products are exact enough."""
+    both = zip(matrix_NP.split(BLOCK, 1), vector_P.split(BLOCK), strict=True)
+    return total([(rows @ part).double() for rows, part in both])
 
 
 def squares(value_BP: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glotmix.attribution.factors import BLOCK, total
+from glotmix.attribution.factors import block_products
 from glotmix.errors import BadInput
 from glotmix.proxy import model
 from glotmix.proxy.evaluate import EvaluationText
@@ -104,9 +104,7 @@ class InRunShapley:
 
     def on_batch(self, stack: Stack, step: int, tokens_KBS: Tensor, learning_rate: float) -> None:
         """Called between the backward pass and the update: the stack holds the batch's gradients."""
-        if step % self._every != self._every // 2:  # in the middle of each span
-            return
-        if self._preconditioned and stack.updates < UNSETTLED:
+        if not is_looked_at(step, self._every, stack.updates, self._preconditioned):
             return
         for k in range(stack.K):
             parameters = {name: tensor[k : k + 1] for name, tensor in stack.master.items()}
@@ -165,9 +163,9 @@ class InRunShapley:
             parameters, {s: tokens_BS[some] for s, some in rows.items() if s != most}, shape
         ):
             gradient_P.mul_(len(rows[source]) / len(languages_B))
-            value_TL[:, self.sources.index(source)] = _products(direction_TP, gradient_P)
+            value_TL[:, self.sources.index(source)] = block_products(direction_TP, gradient_P).cpu().numpy()
         if batch_P is not None and most is not None:
-            whole_T = _products(direction_TP, batch_P)
+            whole_T = block_products(direction_TP, batch_P).cpu().numpy()
             value_TL[:, self.sources.index(most)] = whole_T - value_TL.sum(1)
         return value_TL, loss_T
 
@@ -181,23 +179,43 @@ class InRunShapley:
             least = UNSETTLED + self._every if self._preconditioned else self._every
             raise BadInput("no update was measured", expected=f"a training of {least} updates or more with on_batch")
         loss_RKT = np.array(self._losses).reshape(-1, self._K, len(self.targets))
-        name = "in-run Shapley" + (", Adam's preconditioning" if self._preconditioned else ", SGD form")
         names = tuple(self.targets)
         return [
-            TransferMatrix(
-                names,
-                self.sources,
-                self._sum[k],
-                unit="bpb",
-                method=name,
-                notes={
-                    "every": self._every,
-                    "predicted": dict(zip(names, self._sum[k].sum(1).tolist(), strict=True)),
-                    "measured": dict(zip(names, (loss_RKT[0, k] - loss_RKT[-1, k]).tolist(), strict=True)),
-                },
-            )
+            values(names, self.sources, self._sum[k], loss_RKT[:, k], self._every, self._preconditioned)
             for k in range(self._K)
         ]
+
+
+def is_looked_at(step: int, every: int, settled: int, preconditioned: bool) -> bool:
+    """Whether update ``step`` (from 0) is measured, the optimiser's ``settled + 1``-th since its start or a restart.
+
+    The one in the middle of each span of ``every``.
+    """
+    return step % every == every // 2 and (settled >= UNSETTLED or not preconditioned)
+
+
+def values(
+    targets: tuple[str, ...],
+    sources: tuple[str, ...],
+    value_TL: np.ndarray,
+    loss_RT: np.ndarray,
+    every: int,
+    preconditioned: bool,
+) -> TransferMatrix:
+    """The matrix of a run, with what first order predicts beside what was measured from the first of R looks to the
+    last."""
+    return TransferMatrix(
+        targets,
+        sources,
+        value_TL,
+        unit="bpb",
+        method="in-run Shapley" + (", Adam's preconditioning" if preconditioned else ", SGD form"),
+        notes={
+            "every": every,
+            "predicted": dict(zip(targets, value_TL.sum(1).tolist(), strict=True)),
+            "measured": dict(zip(targets, (loss_RT[0] - loss_RT[-1]).tolist(), strict=True)),
+        },
+    )
 
 
 def _batch_gradient(stack: Stack, k: int, parameters: Parameters, tokens_BS: Tensor) -> Tensor:
@@ -253,10 +271,3 @@ def _gradients(
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat([tensor.float().flatten() for tensor in tensors])
-
-
-def _products(direction_TP: Tensor, gradient_P: Tensor) -> np.ndarray:
-    """[T], in blocks whose fp32 products are exact enough, summed in fp64."""
-    both = zip(direction_TP.split(BLOCK, 1), gradient_P.split(BLOCK), strict=True)
-    found: np.ndarray = total([(d @ g).double() for d, g in both]).cpu().numpy()
-    return found

@@ -1,4 +1,5 @@
-"""Run any schedule inside your own PyTorch training: a sampler, a stream, loss weights, Trainer callbacks, reports."""
+"""Run any schedule inside your own PyTorch training: a sampler, a stream, loss weights, Trainer callbacks,
+in-run values, reports."""
 
 from __future__ import annotations
 
@@ -7,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from glotmix.registry import load
 
 if TYPE_CHECKING:
-    from glotmix.live.callback import MixtureCallback, ReportCallback
+    from glotmix.live.callback import InRunShapleyCallback, MixtureCallback, ReportCallback
+    from glotmix.live.inrun import InRunShapley
     from glotmix.live.loss import LossWeighting, weighted_loss
     from glotmix.live.reporting import report
     from glotmix.live.sampler import GlotmixSampler
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     "GlotmixIterableDataset",
     "GlotmixSampler",
+    "InRunShapley",
+    "InRunShapleyCallback",
     "LossWeighting",
     "MixtureCallback",
     "ReportCallback",
@@ -26,6 +30,8 @@ __all__ = [
 PLACES = {
     "GlotmixIterableDataset": "glotmix.live.stream:GlotmixIterableDataset",
     "GlotmixSampler": "glotmix.live.sampler:GlotmixSampler",
+    "InRunShapley": "glotmix.live.inrun:InRunShapley",
+    "InRunShapleyCallback": "glotmix.live.callback:InRunShapleyCallback",
     "LossWeighting": "glotmix.live.loss:LossWeighting",
     "MixtureCallback": "glotmix.live.callback:MixtureCallback",
     "ReportCallback": "glotmix.live.callback:ReportCallback",
