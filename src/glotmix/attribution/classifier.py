@@ -19,6 +19,8 @@ from glotmix.artifact import write_json
 from glotmix.attribution.samples import Samples, classification_loss
 from glotmix.attribution.tuning import Tuning
 from glotmix.errors import GlotmixError
+from glotmix.footprint import Footprint
+from glotmix.proxy.architecture import Architecture
 
 
 def tune(
@@ -102,3 +104,24 @@ def accuracies(model: Any, samples: Samples, batch: int = 64) -> dict[str, float
         right.append(model(**given).logits.argmax(1) == inputs["labels"])
     right_N, languages = torch.cat(right).cpu().numpy(), np.array(samples.languages)
     return {name: float(right_N[languages == name].mean()) for name in dict.fromkeys(samples.languages)}
+
+
+def footprint(stage: str, architecture: Architecture, tuning: Tuning, samples: float) -> Footprint:
+    """What :func:`tune` holds, in fp32, and computes.
+
+    Args:
+        stage: what it is called.
+        architecture: of the classifier.
+        tuning: batch and length.
+        samples: that all tunings read, repetitions counted.
+    """
+    P = architecture.parameters
+    return Footprint(
+        stage,
+        weights=4 * P,
+        gradients=4 * P,
+        optimiser=8 * P,
+        activations=architecture.activations(tuning.batch, tuning.length),
+        flops=samples * tuning.length * 3 * architecture.forward_flops(tuning.length),
+        smaller="a smaller tuning.batch",
+    )

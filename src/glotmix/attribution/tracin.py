@@ -31,9 +31,14 @@ from glotmix.attribution.gradients import Loss, PerSampleGradients
 from glotmix.attribution.queries import Queries, queries_of
 from glotmix.attribution.samples import Samples
 from glotmix.errors import BadInput, Corrupt
+from glotmix.footprint import Footprint
+from glotmix.proxy.architecture import Architecture
 
 QUERY_BYTES = 1 << 31
 """Memory that test gradients may take together; more test samples are done in several passes over the training data."""
+
+BATCH = 32
+"""Samples of one pass."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ def gradient_products(
     train: Samples,
     *,
     parameters: str | Sequence[str] = "all",
-    batch: int = 32,
+    batch: int = BATCH,
     query_bytes: int = QUERY_BYTES,
     processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
@@ -292,3 +297,41 @@ def _read(checkpoint: Checkpoint) -> dict[str, Tensor]:
         return {name: tensor for file in files for name, tensor in load_file(file).items()}
     except SafetensorError as error:
         raise Corrupt(f"{path}: {error}") from None
+
+
+def footprint(
+    stage: str,
+    architecture: Architecture,
+    *,
+    length: int,
+    tests: int,
+    trained: int,
+    checkpoints: int,
+    batch: int = BATCH,
+    query_bytes: int = QUERY_BYTES,
+) -> Footprint:
+    """What :func:`gradient_products` holds, and computes: training gradients anew for as many passes as queries take.
+
+    Args:
+        stage: what it is called.
+        architecture: of the model.
+        length: tokens of a sample.
+        tests: test samples.
+        trained: training samples.
+        checkpoints: moments of the run, those of several runs together.
+        batch: samples of one pass.
+        query_bytes: memory for test gradients.
+    """
+    matrices, together = architecture.in_products, min(batch, max(tests, trained))
+    at_once = max(1, min(tests, int(query_bytes // (4 * matrices))))
+    gradients = tests + -(-tests // at_once) * trained
+    products = 2.0 * tests * trained * matrices
+    return Footprint(
+        stage,
+        weights=2 * 4 * architecture.parameters,  # the model's own are put back at the end
+        gradients=architecture.at_outputs(together, length),
+        activations=architecture.activations(together, length),
+        kept=4 * matrices * at_once,
+        flops=checkpoints * (gradients * length * 3 * architecture.forward_flops(length) + products),
+        smaller="a smaller batch",
+    )

@@ -23,6 +23,12 @@ def run(
     executor: Annotated[str | None, typer.Option(help="local, ray, slurm or external.")] = None,
     address: Annotated[str | None, typer.Option(help="Ray: the cluster's address, or auto.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tell what it would cost and stop.")] = False,
+    rehearse: Annotated[
+        bool,
+        typer.Option("--rehearse", help="Tell what every stage would hold on a device, and stop."),
+    ] = False,
+    memory: Annotated[float, typer.Option(help="--rehearse: GB of memory of a device.")] = 80.0,
+    throughput: Annotated[float, typer.Option(help="--rehearse: FLOP/s that a device keeps up.")] = 2e14,
     watch: Annotated[
         bool, typer.Option("--watch", help="Keep OUT/live.html up to date, a page that reloads itself as runs end.")
     ] = False,
@@ -33,7 +39,11 @@ def run(
 
     dials = {"sweep.executor": executor, "sweep.address": address}
     changes = [*(overrides or []), *(f"{name}={value}" for name, value in dials.items() if value)]
-    run_or_tell_cost(open_study(study, out=out, scale=scale, overrides=changes), dry_run, as_json, watch=watch)
+    opened = open_study(study, out=out, scale=scale, overrides=changes)
+    if rehearse:
+        tell_rehearsal(opened, memory, throughput, as_json)
+        return
+    run_or_tell_cost(opened, dry_run, as_json, watch=watch)
 
 
 def run_or_tell_cost(study: StudyToRun, dry_run: bool, as_json: bool, *, watch: bool = False) -> None:
@@ -66,6 +76,18 @@ def tell_cost(study: StudyToRun, as_json: bool) -> None:
         raise
     show(as_json, price.to_json(), price.table())
     refuse(problems)
+
+
+def tell_rehearsal(study: StudyToRun, memory: float, throughput: float, as_json: bool) -> None:
+    """Print what every stage would hold and how long it would take; then every stage that cannot be."""
+    from glotmix.errors import refuse
+
+    for option, value in (("--memory", memory), ("--throughput", throughput)):
+        if not 0 < value < float("inf"):
+            raise BadInput(f"{value:g}", where=option, expected="a number above 0")
+    found = study.rehearse(memory, throughput)
+    show(as_json, found.to_json(), found.table())
+    refuse(found.problems())
 
 
 def census(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from glotmix.errors import BadInput
+from glotmix.footprint import Footprint
 from glotmix.posttraining.chat import end_tokens, prompt_ids
 from glotmix.posttraining.sample import Sample
+from glotmix.proxy.architecture import Architecture
 
 BATCH = 128
-"""Prompts answered side by side."""
+"""Prompts answered side by side, at most."""
+TOKENS_AT_ONCE = 65_536
+"""Tokens of prompts and answers, padding included, whose keys and values are held at once."""
 
 
 def load_model(
@@ -64,8 +68,7 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found = [""] * len(prompts)
     pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer)
-    for start in range(0, len(order), BATCH):
-        chosen = order[start : start + BATCH]
+    for chosen in batches_of([len(prompts[i]) + most for i in order], order):
         T = len(prompts[chosen[-1]])
         ids_BT = torch.tensor([[pad] * (T - len(prompts[i])) + prompts[i] for i in chosen], device=model.device)
         mask_BT = torch.tensor([[0] * (T - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen]).to(model.device)
@@ -81,3 +84,44 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
             length = next((t for t, id in enumerate(ids) if id in ends), len(ids))
             found[i] = tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
     return found
+
+
+def batches_of(length_N: Sequence[int], order: Sequence[int]) -> Iterator[list[int]]:
+    """Parts of ``order`` that go together: at most ``BATCH``, and ``TOKENS_AT_ONCE`` tokens with their padding.
+
+    Args:
+        length_N: tokens of each, growing.
+        order: what they are.
+    """
+    part: list[int] = []
+    for length, one in zip(length_N, order, strict=True):
+        if part and (len(part) == BATCH or (len(part) + 1) * length > TOKENS_AT_ONCE):
+            yield part
+            part = []
+        part.append(one)
+    if part:
+        yield part
+
+
+def footprint(stage: str, architecture: Architecture, *, questions: int, tokens: float, half: bool) -> Footprint:
+    """What :func:`answers` holds on a GPU, and computes: keys and values of all that is answered together.
+
+    Args:
+        stage: what it is called.
+        architecture: of the model.
+        questions: that all models answer.
+        tokens: of a question and its answer, about.
+        half: whether the model is in bf16.
+    """
+    dtype = torch.bfloat16 if half else torch.float32
+    together = int(min(BATCH, questions, max(1, TOKENS_AT_ONCE // tokens)))
+    layer = architecture.held(together, int(tokens), dtype).layer
+    return Footprint(
+        stage,
+        weights=dtype.itemsize * architecture.parameters,
+        activations=layer,
+        logits=together * architecture.vocab * (dtype.itemsize + 4),
+        kept=together * tokens * architecture.cache_per_token(dtype),
+        flops=questions * tokens * architecture.forward_flops(int(tokens)),
+        smaller="fewer tasks.*.answer_tokens or shots",
+    )

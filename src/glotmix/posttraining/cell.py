@@ -57,7 +57,7 @@ class Setting:
             "cell": cell.to_json(),
             "base": base,
             "data": self.data.fingerprint,
-            "finetuning": self.finetuning.model_dump(mode="json"),
+            "finetuning": self.finetuning.determining(),
             "schedule": None if self.schedule is None else self.schedule.to_json(),
             "weights": None if self.weights is None else dict(self.weights),
             "measured": {"languages": list(self.languages), "tasks": list(self.tasks)},

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glotmix.footprint import Footprint
 from glotmix.posttraining.chat import Encoded, padded
 from glotmix.posttraining.finetune import Finetuning, History, learning_rate
-from glotmix.proxy import model
+from glotmix.proxy import flops, held, model
 from glotmix.proxy.checkpoint import load_checkpoint, save_checkpoint
 from glotmix.proxy.stack import Stack
 
@@ -39,18 +40,23 @@ class Proxy:
         self.stack = Stack(self.shape, [0])
         self.stack.set(parameters)
 
-    def backward(self, samples: Sequence[Encoded], weights: Mapping[str, float] | None, pad: int) -> float:
-        """Add the gradient of a batch's loss; the loss."""
-        ids_BT, mask_BT = map(torch.from_numpy, padded(samples, pad))
-        losses_N = answer_losses(self.stack.parameters, self.shape, ids_BT, mask_BT)
-        weighted_N = losses_N
-        if weights is not None:
-            per_sample = torch.tensor([weights.get(sample.language, 0.0) for sample in samples])
-            weighted_N = losses_N * per_sample.repeat_interleave(mask_BT[:, 1:].sum(1))
-        loss = weighted_N.mean()
-        gradients = torch.autograd.grad(loss, list(self.stack.parameters.values()))
-        self.stack.add(gradients)
-        return float(loss.detach())
+    def backward(
+        self, samples: Sequence[Encoded], weights: Mapping[str, float] | None, pad: int, together: int | None = None
+    ) -> float:
+        """Add the gradient of a batch's loss, ``together`` samples at a time; the loss."""
+        learnt = sum(int(sample.mask[1:].sum()) for sample in samples)
+        total = 0.0
+        for start in range(0, len(samples), together or len(samples)):
+            part = samples[start : start + (together or len(samples))]
+            ids_BT, mask_BT = map(torch.from_numpy, padded(part, pad))
+            losses_N = answer_losses(self.stack.parameters, self.shape, ids_BT, mask_BT)
+            if weights is not None:
+                per_sample = torch.tensor([weights.get(sample.language, 0.0) for sample in part])
+                losses_N = losses_N * per_sample.repeat_interleave(mask_BT[:, 1:].sum(1))
+            loss = losses_N.sum() / learnt
+            self.stack.add(torch.autograd.grad(loss, list(self.stack.parameters.values())))
+            total += float(loss.detach())
+        return total
 
     @torch.no_grad()
     def loss(self, samples: Sequence[Encoded], pad: int) -> float:
@@ -113,7 +119,7 @@ def finetune_proxy(
     best: dict[str, Tensor] = proxy.weights()
     least = float("inf")
     for step, row in enumerate(order):
-        losses.append(proxy.backward([train[i] for i in row], weights, pad))
+        losses.append(proxy.backward([train[i] for i in row], weights, pad, settings.pass_size))
         rate = learning_rate(step, steps, settings)
         proxy.stack.step(step + 1, rate, settings.weight_decay, settings.clip)
         if (step + 1) % settings.save_every == 0 or step + 1 == steps:
@@ -132,3 +138,25 @@ def _end(base: Path) -> Any:
     from glotmix.artifact import read_json
 
     return read_json(base / "config.json").get("eos_token_id")
+
+
+def footprint(stage: str, shape: model.Shape, settings: Finetuning, *, tokens: float) -> Footprint:
+    """What :func:`finetune_proxy` holds, in fp32, with samples as long as the context, and computes.
+
+    Args:
+        stage: what it is called.
+        shape: of the proxy.
+        settings: of the fine-tuning.
+        tokens: that all models read, repetitions counted.
+    """
+    P, samples, length = shape.parameters, settings.pass_size, min(settings.context, shape.context)
+    return Footprint(
+        stage,
+        weights=2 * 4 * P,  # those of the best checkpoint beside its own
+        gradients=2 * 4 * P,
+        optimiser=8 * P,
+        activations=held.of_proxy(shape, samples, length),
+        logits=2 * 4 * samples * length * shape.vocab,
+        flops=tokens * flops.per_token(shape, length),
+        smaller="a smaller finetuning.micro_batch",
+    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from glotmix.config import Section
 
@@ -21,6 +21,9 @@ class Finetuning(Section):
     """Train all weights, or low-rank adapters (peft), which are merged before the answers."""
     batch: int = Field(64, ge=1)
     """Samples per step, unpacked."""
+    micro_batch: int | None = Field(None, ge=1)
+    """Samples that go through together; the gradients of a batch are summed over as many passes as that takes, with
+    the result of the whole batch. Default: the whole batch."""
     learning_rate: float = Field(1e-5, gt=0)
     """AdamW's learning rate."""
     decay: Literal["constant", "cosine"] = "constant"
@@ -40,10 +43,33 @@ class Finetuning(Section):
     context: int = Field(2048, ge=8)
     """Longest sample in tokens; a longer one is an error."""
     lora_rank: int = Field(16, ge=1)
-    """Rank of the adapters."""
+    """Rank r of the adapters."""
+    lora_alpha: int | None = Field(None, ge=1)
+    """Their scale α: what they add is multiplied by α / r. Default 2 r."""
+    lora_targets: list[str] = Field(default_factory=list)
+    """Names of the linear layers that get adapters (``q_proj``, ``v_proj``); default all but the output matrix."""
+    recompute_activations: bool = True
+    """On a GPU: keep only each layer's input for the backward pass and compute the rest again."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of TRL's matrix products, on a GPU. Weights that are trained stay fp32: at the rates of fine-tuning most updates
     are smaller than bf16 can tell. Frozen weights under adapters, and answers, take this precision too."""
+
+    @model_validator(mode="after")
+    def _whole_passes(self) -> Finetuning:
+        if self.batch % self.pass_size:
+            raise ValueError(f"micro_batch: a batch of {self.batch} does not part into passes of {self.pass_size}")
+        return self
+
+    def determining(self) -> dict[str, Any]:
+        """What of it determines a model's numbers, as a plain dict; newer fields only where they are set."""
+        newer = {"lora_alpha", "lora_targets"}
+        told = self.model_dump(mode="json", exclude={"micro_batch", "recompute_activations"})
+        return {name: value for name, value in told.items() if value or name not in newer}
+
+    @property
+    def pass_size(self) -> int:
+        """Samples of one pass."""
+        return min(self.batch, self.micro_batch or self.batch)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,19 @@ import torch
 from torch import Tensor
 
 from glotmix.errors import GlotmixError, MissingExtra
+from glotmix.footprint import Footprint
 from glotmix.posttraining.answer import load_model
 from glotmix.posttraining.chat import Encoded, padded
 from glotmix.posttraining.finetune import Finetuning, History, learning_rate
+from glotmix.proxy.architecture import Architecture, unchanged
 
 IGNORED = -100
 """Label of a token that is not learnt, by transformers' convention."""
 TOKENS_AT_ONCE = 8192
+LOGITS_BYTES = 1 << 31
+"""Logits of validation samples that go through together take no more, in fp32 and as the products give them."""
+TILE = 4096 * 32768
+"""Logits that TRL's loss holds at once, which goes over positions and vocabulary in tiles."""
 
 
 def finetune_with_trl(
@@ -77,7 +84,8 @@ def finetune_with_trl(
             model=model,
             args=SFTConfig(
                 output_dir=str(scratch),
-                per_device_train_batch_size=order.shape[1],
+                per_device_train_batch_size=settings.pass_size,
+                gradient_accumulation_steps=settings.batch // settings.pass_size,
                 max_steps=len(order),
                 logging_steps=1,
                 logging_strategy="steps",
@@ -90,7 +98,7 @@ def finetune_with_trl(
                 remove_unused_columns=False,
                 use_cpu=not cuda,
                 bf16=half,
-                activation_checkpointing=cuda,  # TRL's default is True, which only costs time on a CPU
+                activation_checkpointing=cuda and settings.recompute_activations,  # only costs time on a CPU
                 disable_tqdm=True,
                 dataloader_pin_memory=cuda,
                 seed=0,
@@ -142,16 +150,16 @@ def _trainer_class() -> Any:
     class WeightedTrainer(SFTTrainer):
         """TRL's trainer; where samples have weights, each answer token's loss is multiplied by its sample's."""
 
-        def compute_loss(self, model: Any, inputs: dict[str, Tensor], *args: Any, **options: Any) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             weight_B = inputs.pop("weight", None)
             if weight_B is None:
-                return super().compute_loss(model, inputs, *args, **options)
-            labels_BT = inputs.pop("labels")[:, 1:]
-            logits = model(**inputs).logits[:, :-1].float()
-            loss_BT = torch.nn.functional.cross_entropy(
-                logits.transpose(1, 2), labels_BT, ignore_index=IGNORED, reduction="none"
-            )
-            return (loss_BT * weight_B[:, None]).sum() / (labels_BT != IGNORED).sum()
+                return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            outputs = model(**inputs, use_cache=False, fused_lm_head=True)
+            learnt = outputs.label_mask.sum() if num_items_in_batch is None else num_items_in_batch
+            loss = -(outputs.log_probs * weight_B[:, None]).sum() / learnt
+            return loss if num_items_in_batch is None else loss * self.accelerator.num_processes
 
     return WeightedTrainer
 
@@ -175,8 +183,8 @@ def _with_adapters(model: Any, settings: Finetuning) -> Any:
         raise MissingExtra("peft", "posttrain") from None
     wanted = LoraConfig(
         r=settings.lora_rank,
-        lora_alpha=2 * settings.lora_rank,
-        target_modules="all-linear",
+        lora_alpha=settings.lora_alpha or 2 * settings.lora_rank,
+        target_modules=settings.lora_targets or "all-linear",
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, wanted)
@@ -186,7 +194,8 @@ def _with_adapters(model: Any, settings: Finetuning) -> Any:
 def validation_loss(model: Any, samples: Sequence[Encoded], pad: int, *, half: bool = False) -> float:
     """Mean loss per answer token, the matrix products in bf16 where ``half``."""
     model.eval()
-    total, tokens, part = 0.0, 0, max(1, TOKENS_AT_ONCE // max(len(sample) for sample in samples))
+    most = min(TOKENS_AT_ONCE, LOGITS_BYTES // (8 * model.config.vocab_size))
+    total, tokens, part = 0.0, 0, max(1, most // max(len(sample) for sample in samples))
     for start in range(0, len(samples), part):
         ids_BT, mask_BT = (torch.from_numpy(x).to(model.device) for x in padded(samples[start : start + part], pad))
         with torch.autocast("cuda", torch.bfloat16, enabled=half):
@@ -232,3 +241,36 @@ def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps:
             merged.save_pretrained(directory)
 
     return Watch()
+
+
+def footprint(stage: str, architecture: Architecture, settings: Finetuning, *, tokens: float) -> Footprint:
+    """What :func:`finetune_with_trl` holds on a GPU with samples as long as the context, and computes.
+
+    Args:
+        stage: what it is called.
+        architecture: of the model.
+        settings: of the fine-tuning.
+        tokens: that all models read, repetitions counted.
+    """
+    lora, half = settings.method == "lora", settings.precision == "bfloat16"
+    dtype = torch.bfloat16 if lora and half else torch.float32
+    change = partial(_with_adapters, settings=settings) if lora else unchanged
+    trained = architecture.counted(change, trained=True)
+    frozen = architecture.counted(change) - trained
+    samples, length = settings.pass_size, settings.context
+    again = settings.recompute_activations
+    state = samples * length * architecture.width * (2 if dtype == torch.bfloat16 else 4)
+    held = architecture.held(samples, length, dtype, change=change, autocast=half)
+    copies = 2 * trained if half and again else 0  # of one layer at a time, all of which are cached until the loss is
+    by_loss = TILE * (2 if half else 4) + (0 if lora else 4 * architecture.vocab * architecture.width)
+    passes = (2 if lora else 3) + again
+    return Footprint(
+        stage,
+        weights=dtype.itemsize * frozen + 4 * trained + copies,
+        gradients=4 * trained,
+        optimiser=8 * trained,
+        activations=held.bytes(architecture.layers, boundary=state if again else 0),
+        logits=by_loss + 4 * samples * length * architecture.width,
+        flops=passes * tokens * architecture.forward_flops(length),
+        smaller="a smaller finetuning.micro_batch, finetuning.context, or finetuning.method: lora",
+    )

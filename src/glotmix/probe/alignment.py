@@ -27,7 +27,8 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from glotmix.errors import BadInput
-from glotmix.proxy import kernels, model
+from glotmix.footprint import Footprint
+from glotmix.proxy import flops, held, kernels, model
 from glotmix.proxy.model import Parameters, Shape
 from glotmix.proxy.stack import TOKENS_AT_ONCE
 
@@ -322,3 +323,40 @@ def _units(x_ND: Tensor) -> Tensor:
     """Rows of length 1; zero stays zero."""
     length: Tensor = torch.linalg.vector_norm(x_ND, dim=-1, keepdim=True)
     return x_ND / length.clamp_min(EPSILON)
+
+
+def footprint(stage: str, shape: Shape, sentences: int, checkpoints: int) -> Footprint:
+    """What :func:`align` holds on a GPU at one checkpoint, and computes at all of them.
+
+    Args:
+        stage: what it is called.
+        shape: of the proxy; sentences are as long as its context.
+        sentences: of either side.
+        checkpoints: that are read.
+    """
+    together = min(sentences, max(1, TOKENS_AT_ONCE[False] // shape.context))
+    N, width, weights = together * shape.context, shape.width, 4 * shape.parameters
+    forward = sum(flops.forward_per_token(shape, shape.context).values())
+    tokens = sentences * shape.context
+    computed = checkpoints * tokens * 2 * (2 * forward + flops.per_token(shape, shape.context))
+    means = 2 * 8 * shape.layers * sentences * width
+    smaller = "fewer probe.sentences"
+    states = Footprint(
+        stage,
+        weights=weights,
+        activations=4 * N * (4 * shape.feed_forward + 9 * width),  # one block of one side, the other's last state
+        kept=5 * 8 * N * width + means,  # a layer's two sides in fp64, both centred, and the next one's first
+        flops=computed,
+        smaller=smaller,
+    )
+    gradients = Footprint(
+        stage,
+        weights=weights,
+        gradients=2 * weights + 2 * 8 * width * 2 * shape.feed_forward,  # both sides', the largest tensor in fp64
+        activations=held.of_proxy(shape, 1, shape.context),
+        logits=3 * 4 * min(shape.context, kernels.CHUNK_ROWS) * shape.vocab,
+        kept=means,
+        flops=computed,
+        smaller=smaller,
+    )
+    return max(states, gradients, key=lambda one: one.bytes)

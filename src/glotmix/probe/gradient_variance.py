@@ -27,13 +27,20 @@ from torch import Tensor, nn
 from glotmix.attribution.gradients import Loss, PerSampleGradients
 from glotmix.errors import BadInput
 from glotmix.estimate import student
+from glotmix.footprint import Footprint
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.weighting import Weighting
+from glotmix.proxy import flops, held, kernels
 from glotmix.proxy import model as proxies
 from glotmix.proxy.model import Parameters, Shape
 
 BLOCKS = 16
 """Parts of the sequences that the jackknife leaves out in turn."""
+
+COLUMNS = 1 << 18
+"""Entries of the gradients that are multiplied at once, in fp64."""
+TOGETHER = 4
+"""Sequences that go through side by side, each in a copy of the model."""
 
 Gradients = Callable[[Any], tuple[Tensor, Tensor]]
 """A batch to the sum of its sequences' gradients, [P], and their square norms, [B]."""
@@ -268,6 +275,37 @@ def _variance_of(sums: Sums) -> np.ndarray:
 
 def _gram(vectors: Tensor) -> np.ndarray:
     """Inner products of rows, in fp64 by blocks of columns."""
-    parts = [part.double() @ part.double().T for part in vectors.split(1 << 18, 1)]
+    parts = [part.double() @ part.double().T for part in vectors.split(COLUMNS, 1)]
     found: np.ndarray = torch.stack(parts).sum(0).cpu().numpy()
     return found
+
+
+def footprint(stage: str, shape: Shape, languages: int, sequences: int, blocks: int = BLOCKS) -> Footprint:
+    """What :class:`Moments` of a proxy's gradients hold, and compute: a sum for every language and block, with two
+    copies of them while they are multiplied.
+
+    Args:
+        stage: what it is called.
+        shape: of the proxy; sequences are as long as its context.
+        languages: that are told apart.
+        sequences: of each.
+        blocks: of the jackknife.
+    """
+    P, rows = shape.parameters, languages * blocks
+    together = min(TOGETHER, sequences)
+    sums = 4 * P * rows
+    computed = languages * sequences * shape.context * flops.per_token(shape, shape.context)
+    smaller = "probe.sequences: 0, or a smaller vocabulary or proxy"
+    added = Footprint(
+        stage,
+        weights=4 * P * (1 + together),
+        gradients=4 * P * together * 2 + 8 * P * together,  # by tensor, in a row, and in fp64
+        activations=together * held.of_proxy(shape, 1, shape.context),
+        logits=3 * 4 * min(together * shape.context, kernels.CHUNK_ROWS) * shape.vocab,
+        kept=sums,
+        flops=computed,
+        smaller=smaller,
+    )
+    copies = sums + max(sums, 2 * 8 * rows * min(P, COLUMNS))
+    multiplied = Footprint(stage, weights=4 * P, kept=sums + copies, flops=computed, smaller=smaller)
+    return max(added, multiplied, key=lambda one: one.bytes)

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from glotmix.proxy import kernels, model, native
+from glotmix.footprint import Footprint
+from glotmix.proxy import flops, held, kernels, model, native, precision
+from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
 
 BETAS = (0.9, 0.95)
@@ -22,6 +24,8 @@ EPSILON = 1e-8
 TOKENS_AT_ONCE = {True: 4096, False: 65_536}
 """Tokens of each model in one pass, on a CPU or a GPU: bounds the memory of activations; on a CPU speed is flat from
 2,048 to 8,192 (docs/engine.md)."""
+EVALUATED_TOKEN = 9
+"""Bytes of a held-out token: its id, and whether it counts."""
 ALIGNMENT = 16
 """Floats: every tensor begins at a cache line, so a member's products give the same bits wherever it stands."""
 
@@ -189,3 +193,46 @@ class Stack:
         """Take a diverged model out: its parameters become zeros, whose gradients are zeros ever after."""
         for flat in (self.master_KP, self.working_KP, self.gradient_KP, self.first_KP, self.second_KP):
             flat[k].zero_()
+
+
+def footprint(
+    stage: str,
+    shape: Shape,
+    training: ProxyConfig,
+    *,
+    tokens: float,
+    K: int = 1,
+    devices: int = 1,
+    evaluated: float = 0.0,
+) -> Footprint:
+    """What a stack holds on one GPU while it trains, and what all runs of a stage compute.
+
+    Args:
+        stage: what it is called.
+        shape: of the proxies.
+        training: batch, context and precision; ``auto`` is bf16, as on GPUs that have it.
+        tokens: training tokens of all runs together.
+        K: proxies of one stack.
+        devices: GPUs that share every batch.
+        evaluated: held-out tokens that are kept beside it.
+    """
+    half = training.precision != "float32"
+    dtype = precision.dtype("bfloat16" if half else "float32")
+    P = K * _layout(shape)[2]
+    batch, T = -(-training.batch // devices), training.context
+    sequences = min(batch, max(1, TOKENS_AT_ONCE[False] // T))
+    logits = min(kernels.CHUNK_ROWS, K * sequences * T) * shape.vocab * (dtype.itemsize + 4 + half * 4)
+    recompute = training.recompute_activations
+    return Footprint(
+        stage,
+        weights=(4 + half * dtype.itemsize) * P,
+        gradients=(4 + dtype.itemsize) * P,
+        optimiser=8 * P,
+        activations=K * held.of_proxy(shape, sequences, T, dtype, recompute=recompute, freed=logits / K),
+        logits=logits,
+        kept=EVALUATED_TOKEN * evaluated,
+        flops=tokens * flops.per_token(shape, T),
+        devices=devices,
+        smaller="proxy.recompute_activations: true, a smaller sweep.stack or proxy.context"
+        + ("" if devices > 1 else ", sweep.devices_per_run"),
+    )

@@ -14,6 +14,7 @@ from glotmix.studies import KINDS
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind, kind_in, run_study
 from glotmix.study.preflight import in_the_users_words, preflight, respelt, spellings
+from glotmix.study.rehearsal import DEVICE_GB, THROUGHPUT, Rehearsal, Stages, rehearse
 from glotmix.study.status import complete_in
 
 
@@ -41,6 +42,19 @@ class StudyToRun:
         done = complete_in(self.directory.path)
         line = {"done already": f"{done} runs in {self.directory.path}, which are not trained again"} if done else {}
         return Price(price.lines | line, {**price.amounts, "complete": done}, price.stages)
+
+    def rehearse(self, device_gb: float = DEVICE_GB, throughput: float = THROUGHPUT) -> Rehearsal:
+        """Every stage at its true shapes: what it would hold on a device, how long it would take, and what is refused.
+
+        Args:
+            device_gb: memory of a device in 10⁹ bytes.
+            throughput: FLOP/s that a device keeps up.
+        """
+
+        def stages() -> Stages:
+            return self.kind.stages(self.kind.resolved(self.config), self.directory.base)
+
+        return rehearse(stages, device_gb, throughput)
 
     def run(self) -> Finished:
         """Do what is not done yet, and write the page.

@@ -10,14 +10,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from glotmix.config import Section, checked, read_study
 from glotmix.errors import BadInput, Waiting, refuse
+from glotmix.footprint import Footprint
 from glotmix.notebook import Shown
+from glotmix.study import rehearsal
 from glotmix.study.directory import CONFIGURATION, StudyDirectory
 from glotmix.study.preflight import Trained, preflight
+from glotmix.study.rehearsal import Stages
 from glotmix.sweep.lock import held
 from glotmix.wording import counted, duration
 
@@ -151,6 +155,19 @@ class StudyKind(ABC, Generic[C]):
             unique: language to training tokens; languages that cannot be read are left out.
         """
         return []
+
+    def stages(self, config: C, base: Path) -> Stages:
+        """Parts of a study that take the memory of a device, each with what builds it at its true shapes.
+
+        Nothing is read, fetched or trained. Default: one run of every proxy.
+        """
+
+        def build(trained: Trained) -> list[Footprint]:
+            by = trained.by
+            vocab = rehearsal.vocabulary(by.tokens, base)
+            return [rehearsal.training(f"training {trained.proxy}", by.proxy, by.sweep, vocab, tokens=by.proxy.tokens)]
+
+        return {one.proxy: partial(build, one) for one in self.trained(config)}
 
     @abstractmethod
     def price(self, config: C, base: Path) -> Price:

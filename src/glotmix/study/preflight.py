@@ -225,9 +225,8 @@ def share_to_hold_out(training: TrainedBy, counted: Mapping[str, Counted]) -> fl
     return max(known) if known and len(known) == len(shares) else None
 
 
-def problems_of_proxies(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
-    """Batches that are larger than the run or do not part over its devices, and libraries of the sweep that are
-    missing."""
+def contradictions(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
+    """Batches that are larger than the run or do not part over its devices."""
     found = []
     if proxy.tokens < proxy.batch * proxy.context:
         found.append(
@@ -241,6 +240,12 @@ def problems_of_proxies(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput
         fits = max(n for n in range(1, together + 1) if proxy.batch % n == 0)
         message = f"batch of {proxy.batch} over {together} devices"
         found.append(BadInput(message, where="sweep.devices_per_run", expected=f"{fits}, say"))
+    return found
+
+
+def problems_of_proxies(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
+    """Settings that contradict each other, and libraries of the sweep that are missing."""
+    found = contradictions(proxy, sweep)
     wanted = {"sweep.executor": "ray" if sweep.executor == "ray" else None, "sweep.logger": sweep.logger}
     for field, library in wanted.items():
         if library is not None and find_spec(library) is None:

@@ -16,7 +16,8 @@ class TokensConfig(Section):
     """``train`` for a byte-level BPE trained on a balanced sample; else a tokenizer.json, a SentencePiece model, or a
     Hugging Face name (the latter needs the network)."""
     vocab_size: int = Field(2048, ge=257, le=1_000_000)
-    """Vocabulary of a trained tokenizer; 257 is bytes and the end of a document, nothing merged."""
+    """Vocabulary of a trained tokenizer; 257 is bytes and the end of a document, nothing merged. With a tokenizer of
+    the hub, how many ids that has, for what is told before it is fetched."""
     sample_bytes: int = Field(2_000_000, ge=1000)
     """Bytes of each language that the tokenizer is trained on; under another balance than ``bytes``, of one on
     average."""

@@ -39,6 +39,11 @@ class Arm:
         """Names of what is trained on."""
         return self.texts if len(self.texts) > 1 else clone_names(self.texts[0], self.clones.n)
 
+    def ids(self, vocab: int) -> int:
+        """Ids that it has of a text's so many, as far as they can be told without the text."""
+        n = max(self.clones.n, len(self.texts))
+        return vocab + round((n - 1) * vocab * (1 - self.clones.anchors))
+
 
 def arms(config: CloneStudyConfig) -> list[Arm]:
     """Everything that a study file asks for, the main arm first."""

@@ -19,12 +19,14 @@ from glotmix.studies.clones.config import CloneStudyConfig
 from glotmix.studies.clones.findings import CloneFindings
 from glotmix.studies.clones.lenses import CloneLenses
 from glotmix.studies.clones.page import page
+from glotmix.studies.clones.rehearsal import stages
 from glotmix.study import cost
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.precision import described
 from glotmix.study.preflight import Trained
+from glotmix.study.rehearsal import Stages
 from glotmix.study.status import ARMS
 from glotmix.study.training import Training
 from glotmix.sweep.sweep import SweepSpec, pack
@@ -239,11 +241,11 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
         planned = arms(config)
         laboratory = Laboratory(config, StudyDirectory(Path("unused"), base))
         for arm in planned:
-            per_token = flops.per_token(Shape.of(arm.proxy, _vocabulary(arm)), arm.proxy.context)
+            per_token = flops.per_token(Shape.of(arm.proxy, arm.ids(arm.tokens.vocab_size)), arm.proxy.context)
             trained = sum(run.tokens for run in arm.runs)
             runs, tokens, compute = runs + len(arm.runs), tokens + trained, compute + trained * per_token
         main = planned[0]
-        shape = Shape.of(main.proxy, _vocabulary(main))
+        shape = Shape.of(main.proxy, main.ids(main.tokens.vocab_size))
         study = laboratory.study(main)
         workers = study.processes_here()
         measured, stack = main.proxy, config.sweep.stack
@@ -262,11 +264,14 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
         equal = compute / flops.per_token(shape, main.proxy.context)
         jobs = sum(len(pack(arm.runs, packing.stack)) for arm in planned)
         evaluated = len(main.languages) * main.proxy.evaluations * config.tokens.held_out_tokens
-        stages = [
+        timed = [
             cost.reading(study.config, base),
             cost.sweep("training the arms", packing, tokens=equal, runs=runs, evaluated=evaluated, jobs=jobs),
         ]
-        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute}, stages)
+        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute}, timed)
+
+    def stages(self, config: CloneStudyConfig, base: Path) -> Stages:
+        return stages(config, base)
 
     def work(self, config: CloneStudyConfig, directory: StudyDirectory) -> Finished:
         """Train, probe, judge, report; what is complete is not done again."""
@@ -282,10 +287,3 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
             directory.narrator.say(f"  {claim.verdict}: {claim.claim} ({claim.measured.value:+.3f})")
         write_text(directory.report, page(found))
         return Finished(directory.report)
-
-
-def _vocabulary(arm: Arm) -> int:
-    """Ids of an arm, as far as they can be told without its text."""
-    V = arm.tokens.vocab_size
-    n = max(arm.clones.n, len(arm.texts))
-    return V + round((n - 1) * V * (1 - arm.clones.anchors))

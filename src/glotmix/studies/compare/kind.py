@@ -16,12 +16,14 @@ from glotmix.studies.compare.analysis import compare
 from glotmix.studies.compare.config import CompareConfig
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.studies.compare.page import write_page
+from glotmix.studies.compare.rehearsal import stages
 from glotmix.studies.compare.runs import MethodRuns, check_epochs
 from glotmix.study import cost
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, Stage, StudyKind
 from glotmix.study.narrator import Narrator
 from glotmix.study.preflight import Trained, noting
+from glotmix.study.rehearsal import Stages
 from glotmix.study.training import Training
 
 PAGE, GRADIENT = 3.0, 0.06
@@ -70,10 +72,7 @@ class CompareKind(StudyKind[CompareConfig]):
         study = config.as_training()
         training = Training(study, base, Path("unused"), Narrator())
         shape = Shape.of(study.proxy, study.tokens.vocab_size)
-        found = [parse(text)[0] for text in config.methods]
-        doremi = any(method.name == "doremi" for method in found)
-        reference = "proportional" not in config.methods and (doremi or config.probe.sequences > 0)
-        runs = config.seeds * (len(config.methods) + doremi + reference)
+        runs = runs_of(config)
         tokens = runs * study.proxy.tokens
         compute = tokens * flops.per_token(shape, study.proxy.context)
         lines = {
@@ -85,13 +84,17 @@ class CompareKind(StudyKind[CompareConfig]):
         device, stack, processes = training.device(), study.sweep.stack, training.processes_here()
         packing = choose(shape, study.proxy, runs, device=device, stack=stack, processes=processes)
         evaluated = 2 * cost.held_out_tokens(study, base)  # on held-out text and on text that was trained on
-        stages = [
+        timed = [
             cost.reading(study, base),
             cost.sweep("training the methods", packing, tokens=tokens, runs=runs, evaluated=evaluated),
         ]
         sequences = config.probe.sequences * len(config.languages)
-        stages.append(Stage("gradients and page", PAGE + GRADIENT * sequences))
-        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute, "N": shape.N}, stages)
+        timed.append(Stage("gradients and page", PAGE + GRADIENT * sequences))
+        return Price.timed(lines, {"runs": runs, "tokens": tokens, "flops": compute, "N": shape.N}, timed)
+
+    def stages(self, config: CompareConfig, base: Path) -> Stages:
+        refuse(self.problems(config, base))
+        return stages(config, base, runs_of(config))
 
     def work(self, config: CompareConfig, directory: StudyDirectory) -> Finished:
         """Train what is missing, compare, and write ``comparison.json`` and the page."""
@@ -107,6 +110,13 @@ class CompareKind(StudyKind[CompareConfig]):
         names = {tag: Language.resolve(tag).name for tag in config.languages}
         page = write_page(found, config.name, config.description, directory.report, names)
         return Finished(page, tables(found), found)
+
+
+def runs_of(config: CompareConfig) -> int:
+    """Runs that are trained: every method, DoReMi's proxies, and reference models where no method is one."""
+    doremi = any(parse(text)[0].name == "doremi" for text in config.methods)
+    reference = "proportional" not in config.methods and (doremi or config.probe.sequences > 0)
+    return config.seeds * (len(config.methods) + doremi + reference)
 
 
 def balance_problem(config: CompareConfig, proxy: ProxyConfig, available: Mapping[str, int]) -> BalanceProblem:

@@ -146,7 +146,7 @@ class MethodRuns:
             return None
         from torch import from_numpy
 
-        from glotmix.probe.gradient_variance import BLOCKS, Measured, Moments, of_proxy
+        from glotmix.probe.gradient_variance import BLOCKS, TOGETHER, Measured, Moments, of_proxy
         from glotmix.proxy.checkpoint import load_checkpoint
         from glotmix.proxy.loader import MixtureBatches
         from glotmix.proxy.run import StackRun
@@ -162,7 +162,7 @@ class MethodRuns:
         if blocks < 3:
             return None
         parts = {
-            name: np.array_split(batches.first_sequences(name, count).astype(np.int64), max(blocks, count // 4))
+            name: np.array_split(batches.first_sequences(name, count).astype(np.int64), max(blocks, count // TOGETHER))
             for name, count in counts.items()
         }
         tokens = {name: [from_numpy(part) for part in some] for name, some in parts.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -70,6 +70,9 @@ class EncoderConfig(Section):
     model: str | None = None
     """A transformers model: a directory, or a name on the hub (``FacebookAI/xlm-roberta-base``), which is fetched.
     Default: a proxy, trained here first."""
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    """With ``model``: what decides its size, as in its ``config.json`` (``model_type``, ``hidden_size``, …), for what
+    is told before it is fetched."""
     corpus: CorpusConfig = CorpusConfig(bytes_per_language=400_000)
     """What a proxy is trained on."""
     tokens: TokensConfig = TokensConfig(vocab_size=1024)

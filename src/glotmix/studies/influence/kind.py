@@ -15,7 +15,10 @@ import numpy as np
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.studies.influence.config import InfluenceConfig
+from glotmix.studies.influence.cost import Counts
+from glotmix.studies.influence.cost import stages as timed
 from glotmix.studies.influence.page import write_influence_report
+from glotmix.studies.influence.rehearsal import stages
 from glotmix.studies.influence.task_runs import TaskStudy
 from glotmix.studies.influence.tasks import base_model, problems_with_texts
 from glotmix.study.config import TrainingConfig
@@ -23,6 +26,7 @@ from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.narrator import Narrator
 from glotmix.study.preflight import Trained
+from glotmix.study.rehearsal import Stages
 
 
 class InfluenceKind(StudyKind[InfluenceConfig]):
@@ -61,34 +65,27 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
 
     def price(self, config: InfluenceConfig, base: Path) -> Price:
         """Trainings and gradients, counted; the time of a proxy's by a measurement of a few steps."""
-        counts = _trainings(config)
-        samples = {task.name: task.train * len(config.languages) for task in config.tasks}
-        passes = sum(counts["tunings"][name] * size for name, size in samples.items()) * config.tuning.epochs
-        first = config.tasks[0].name
-        again = counts["retrainings"] * samples[first] * config.tuning.epochs
-        scored = sum(
-            counts["tunings"][t.name] * config.tuning.epochs * (samples[t.name] + t.test * len(config.languages))
-            for t in config.tasks
-        )
-        tunings = sum(counts["tunings"].values())
+        counts = Counts.of(config)
+        tunings = sum(counts.tunings.values())
         lines = {
             "tunings with checkpoints": f"{tunings}",
-            "retrainings (removal, subsets)": f"{counts['retrainings']}",
-            "samples trained on": f"{passes + again:,}",
-            "gradients": f"{scored:,}",
+            "retrainings (removal, subsets)": f"{counts.retrainings}",
+            "samples trained on": f"{counts.passes + counts.again:,}",
+            "gradients": f"{counts.scored:,}",
             "base model": config.base.model or f"a proxy, {config.base.proxy.tokens:,.0f} tokens",
         }
         amounts = {
             "tunings": float(tunings),
-            "retrainings": float(counts["retrainings"]),
-            "samples": float(passes + again),
-            "gradients": float(scored),
+            "retrainings": float(counts.retrainings),
+            "samples": float(counts.passes + counts.again),
+            "gradients": float(counts.scored),
         }
         if config.base.model is not None:  # its size is known when it is fetched
             return Price(lines | {"time here": "not known for a model that is not trained here"}, amounts)
-        from glotmix.studies.influence.cost import stages
+        return Price.timed(lines, amounts, timed(config, base, counts))
 
-        return Price.timed(lines, amounts, stages(config, base, passes, again, scored, tunings, counts["retrainings"]))
+    def stages(self, config: InfluenceConfig, base: Path) -> Stages:
+        return stages(config, base)
 
     def mirror(self, config: InfluenceConfig) -> str | None:
         """Nothing is swept here, so the URL is a field of the study itself."""
@@ -112,16 +109,6 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
         return Finished(write_influence_report(evidence, directory.report))
 
 
-def _trainings(config: InfluenceConfig) -> dict[str, Any]:
-    tunings = {task.name: config.seeds * (1 + len(config.zero_shot)) for task in config.tasks}
-    how = config.removal
-    once = how.seeds * (1 + how.tests * len(how.kinds)) if how.tests else 0
-    return {
-        "tunings": tunings,
-        "retrainings": (once + config.subsets) * (1 if config.test_first else len(config.tasks)),
-    }
-
-
 def _tune_and_score(study: TaskStudy, directory: StudyDirectory) -> None:
     config, name, narrator = study.config, study.task.name, directory.narrator
     wanted = study.tunings()
@@ -137,7 +124,7 @@ def _tune_and_score(study: TaskStudy, directory: StudyDirectory) -> None:
 def _tested(study: TaskStudy, narrator: Narrator) -> Mapping[str, Any]:
     """Removal and subsets of one task."""
     label = f"Training {study.task.name} again"
-    total = _trainings(study.config)["retrainings"] // (1 if study.config.test_first else len(study.config.tasks))
+    total = Counts.of(study.config).retrainings // (1 if study.config.test_first else len(study.config.tasks))
     done = 0
     with narrator.bar(label) as advance:
 

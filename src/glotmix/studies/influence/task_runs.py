@@ -141,7 +141,7 @@ class TaskStudy:
         return place
 
     def _made_from(self) -> dict[str, Any]:
-        config = self.config.model_dump(mode="json")
+        config = self.config.model_dump(mode="json", exclude={"base": {"architecture"}})
         keys = ("languages", "seed", "base", "tuning")
         return {"task": self.task.model_dump(mode="json"), **{key: config[key] for key in keys}}
 

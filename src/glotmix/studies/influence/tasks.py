@@ -166,7 +166,11 @@ def base_model(base: EncoderConfig, config: InfluenceConfig, root: Path, directo
     steps = [(Shape.of(base.proxy, base.tokens.vocab_size), base.proxy.batch)]
     precision = settled(directory, base.proxy.precision, steps, "cpu", narrator.say).precision
     base = base.model_copy(update={"proxy": base.proxy.model_copy(update={"precision": precision})})
-    made_from = {"languages": config.languages, "seed": config.seed, "base": base.model_dump(mode="json")}
+    made_from = {
+        "languages": config.languages,
+        "seed": config.seed,
+        "base": base.model_dump(mode="json", exclude={"architecture"}),
+    }
     if open_artifact(place, "base", made_from) is not None:
         return place
     from glotmix.proxy.checkpoint import save_checkpoint

@@ -16,10 +16,12 @@ from glotmix.studies.mixture.evidence import evidence_of
 from glotmix.studies.mixture.pipeline import findings_of
 from glotmix.studies.mixture.price import price
 from glotmix.studies.mixture.problems import problems, problems_of_tokens
+from glotmix.studies.mixture.rehearsal import stages
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import REPORT, StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
+from glotmix.study.rehearsal import Stages
 from glotmix.study.training import sized
 from glotmix.sweep.lock import held
 from glotmix.tokens.opening import open_store
@@ -57,6 +59,9 @@ class MixtureKind(StudyKind[StudyConfig]):
     def price(self, config: StudyConfig, base: Path) -> Price:
         """Counted and measured on a few steps; nothing is written and no corpus is read."""
         return price(MixtureStudy.of(config, StudyDirectory(Path("unused"), base)))
+
+    def stages(self, config: StudyConfig, base: Path) -> Stages:
+        return stages(MixtureStudy.of(config, StudyDirectory(Path("unused"), base)))
 
     def work(self, config: StudyConfig, directory: StudyDirectory) -> Finished:
         """Do every stage that is not done yet, and write the page.

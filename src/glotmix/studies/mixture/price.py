@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.active import affordable
+from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study import cost
@@ -43,6 +44,14 @@ class Planned:
         return self.flops_of_design + self.flops_of_loop
 
 
+def closing_runs(config: StudyConfig) -> int:
+    """Runs that close the loop: the optimum and every baseline, with all seeds."""
+    baselines = config.validation.baselines
+    return config.validation.seeds * (
+        1 + len(baselines) + ("current" not in baselines and bool(config.optimize.current))
+    )
+
+
 def planned(study: MixtureStudy) -> Planned:
     """Count what a study would train; runs that are chosen on the way are left out, as budgets bound them."""
     from glotmix.proxy import flops
@@ -51,10 +60,7 @@ def planned(study: MixtureStudy) -> Planned:
     config, vocab, context = study.config, study.config.tokens.vocab_size, study.config.proxy.context
     natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
     runs = plan(config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()})
-    baselines = config.validation.baselines
-    loop = config.validation.seeds * (
-        1 + len(baselines) + ("current" not in baselines and bool(config.optimize.current))
-    )
+    loop = closing_runs(config)
     shapes = {size: Shape.of(proxy, vocab) for size, proxy in {**study.sizes, "": config.proxy}.items()}
     per_token = {size: flops.per_token(shape, context) for size, shape in shapes.items()}
     design = float(sum(run.tokens * per_token[run.size] for run in runs))

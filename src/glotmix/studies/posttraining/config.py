@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -33,6 +33,9 @@ class ChatBaseConfig(Section):
     """Directory (relative to the study file) or name on the hub (uses the network)."""
     tokenizer: str | None = None
     """With ``model``: the tokenizer.json of a glotmix proxy's checkpoint, which is then given a chat template."""
+    architecture: dict[str, Any] = Field(default_factory=dict)
+    """With ``model``: what decides its size, as in its ``config.json`` (``model_type``, ``hidden_size``, …), for what
+    is told before it is fetched."""
     chat_template: str | None = None
     """File with a Jinja chat template, for a model that has none."""
     parameters: float | None = Field(None, gt=0)
@@ -42,6 +45,8 @@ class ChatBaseConfig(Section):
     def _one_of_them(self) -> ChatBaseConfig:
         if (self.proxy is None) == (self.model is None):
             raise ValueError("either proxy or model")
+        if self.architecture and self.model is None:
+            raise ValueError("architecture goes with model")
         if self.tokenizer is not None and self.model is None:
             raise ValueError("tokenizer goes with model, a proxy's checkpoint")
         return self

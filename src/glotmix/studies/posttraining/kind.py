@@ -9,6 +9,7 @@ from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
+from glotmix.study.rehearsal import Stages
 from glotmix.sweep.executors.executor import open_executor
 
 
@@ -38,6 +39,11 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
         from glotmix.studies.posttraining.price import price
 
         return price(config, base)
+
+    def stages(self, config: PosttrainingConfig, base: Path) -> Stages:
+        from glotmix.studies.posttraining.rehearsal import stages
+
+        return stages(config, base)
 
     def work(self, config: PosttrainingConfig, directory: StudyDirectory) -> Finished:
         """Do what is missing: proxies, data, cells, judgements, influence; then the analysis and the report."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def price(config: PosttrainingConfig, base: Path) -> Price:
     if unknown:
         lines["training tokens"] = f"not known: tasks.{unknown[0]}.tokens_per_sample is not told"
         return Price(lines, amounts)
-    tokens = {cell.name: read(cell, config) * _mean(cell, lengths) for cell in planned}
+    tokens = {cell.name: read(cell, config) * mean_tokens(cell, lengths) for cell in planned}
     amounts["tokens"] = sum(tokens.values())
     lines["training tokens"] = f"about {amounts['tokens']:,.0f}"
     sizes = {name: _parameters(config, name) for name in config.bases}
@@ -85,7 +86,8 @@ def tokens_per_sample(config: PosttrainingConfig, task: str) -> float | None:
     return sum(sizes) / len(sizes)
 
 
-def _mean(cell: Cell, lengths: dict[str, float | None]) -> float:
+def mean_tokens(cell: Cell, lengths: Mapping[str, float | None]) -> float:
+    """Mean length of a sample of a cell's tasks."""
     return sum(lengths[task] or 0.0 for task in cell.tasks) / len(cell.tasks)
 
 

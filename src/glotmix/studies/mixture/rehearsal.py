@@ -1,0 +1,37 @@
+"""Stages of a mixture study at their true shapes."""
+
+from __future__ import annotations
+
+from glotmix.errors import refuse
+from glotmix.footprint import Footprint
+from glotmix.mixture.mixture import Mixture
+from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.price import closing_runs
+from glotmix.studies.mixture.problems import problems
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study import rehearsal
+from glotmix.study.rehearsal import Stages
+
+
+def stages(study: MixtureStudy) -> Stages:
+    """Training of the design at every size, and of what closes the loop; nothing of another's trainer is known."""
+    config = study.config
+
+    def design() -> list[Footprint]:
+        refuse(problems(config))
+        if study.is_elsewhere:
+            return []
+        uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
+        runs = plan(config, uniform, {size: proxy.tokens for size, proxy in study.sizes.items()})
+        vocab = rehearsal.vocabulary(config.tokens, study.base)
+        evaluated = (len(config.languages) + len(config.outside)) * config.tokens.held_out_tokens
+        found = []
+        for size, proxy in {"": config.proxy, **study.sizes}.items():
+            tokens = 0.0 if size else closing_runs(config) * proxy.tokens
+            tokens += sum(run.tokens for run in runs if run.size == size)
+            stage = f"training proxies{f' at {size}' if size else ''}"
+            if tokens:
+                found.append(rehearsal.training(stage, proxy, config.sweep, vocab, tokens=tokens, evaluated=evaluated))
+        return found
+
+    return {"design": design}
