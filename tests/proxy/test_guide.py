@@ -1,6 +1,11 @@
 """Loss weights, adaptive methods and restarts steer runs through one hook, resumable and with their cost counted."""
 
 import dataclasses
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +24,7 @@ from glotmix.proxy.controller import LOOK, MixtureController
 from glotmix.proxy.evaluation_texts import EvaluationTexts
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Shape, init_parameters
+from glotmix.proxy.parallel import join, leave
 from glotmix.proxy.run import StackRun
 from glotmix.proxy.stack import Stack
 from glotmix.proxy.train import train_stack
@@ -260,3 +266,58 @@ def test_nothing_asked_for_is_left_out_silently():
         AdaptivePlan("odm", uniform(SIZES), {"zeta": 1}).make(0)
     with pytest.raises(BadInput, match="no adaptive method 'magic'"):
         AdaptivePlan("magic", uniform(SIZES)).make(0)
+
+
+CASES = ["weighted", *PLANS]
+
+
+def measured(name, team=None):
+    """Held-out losses, what the method chose and its cost, of one run."""
+    weights = scalarization(SIZES, 5)
+    one = run(weighting=weights) if name == "weighted" else run(plan=PLANS[name])
+    (result,) = train([one], team=team)
+    chosen = result.guided.get("result", {})
+    return {"losses": values(result).tolist(), "mixture": [chosen.get(name, 0.0) for name in SIZES], "C": result.C}
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """What each of two processes measured, which meet as two nodes do: at an address that both were told."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    meeting = ["--nnodes=2", "--nproc-per-node=1", "--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{port}"]
+    command = [sys.executable, "-m", "torch.distributed.run", *meeting, "--rdzv-id=1", __file__, str(folder)]
+    nodes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
+    told = [node.communicate()[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "\n".join(told)
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_have_the_losses_and_the_mixture_of_one(by_two, name, precision):
+    alone, first, second = measured(name), *(one[f"{name}-{precision}"] for one in by_two)
+    assert first == second
+    assert first["C"] == alone["C"]
+    # As in test_parallel: halves are summed in another order, and rounded to 24 or 8 bits before.
+    tolerance = {"float32": 1e-6, "bfloat16": 2e-3}[precision]
+    np.testing.assert_allclose(first["losses"], alone["losses"], rtol=tolerance)
+    # ADO ends with a search, which makes more of a difference than there was.
+    apart = np.abs(np.subtract(first["mixture"], alone["mixture"])).max()
+    assert apart < (0.01 if name == "ado" else tolerance)
+
+
+def test_the_methods_of_two_processes_differ_by_more_than_one_and_two_processes(by_two):
+    losses = np.array([by_two[0][f"{name}-float32"]["losses"] for name in CASES])
+    apart = np.abs(losses[:, None] / losses[None] - 1).max(-1)[np.triu_indices(len(CASES), 1)]
+    assert np.median(apart) > 1e-3
+
+
+if __name__ == "__main__":
+    together, plain, found = join("cpu"), TRAINING, {}
+    for kind in ("float32", "bfloat16"):
+        TRAINING = plain.model_copy(update={"precision": kind})
+        found |= {f"{name}-{kind}": measured(name, together) for name in CASES}
+    Path(sys.argv[1], f"{together.rank}.json").write_text(json.dumps(found))
+    leave()

@@ -2,14 +2,22 @@
 
 import os
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from glotmix.errors import BadInput, GlotmixError
+from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
+from glotmix.proxy.config import ProxyConfig
+from glotmix.sweep.config import SweepConfig
 from glotmix.sweep.executors import slurm as module
 from glotmix.sweep.executors.slurm import SlurmExecutor
+from glotmix.sweep.executors.slurm_task import meeting
+from glotmix.sweep.sweep import SweepSpec, _job
 from tests.contracts.executor import ExecutorContract
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm.sh"
@@ -61,6 +69,36 @@ class TestSlurmExecutor(ExecutorContract):
 def test_options_that_are_none_of_sbatch_are_bad_input(name, value):
     with pytest.raises(BadInput, match=r"sweep\.slurm"):
         SlurmExecutor(options={name: value})
+
+
+def test_runs_over_several_nodes_are_started_on_each_and_meet_at_the_first(tmp_path, monkeypatch):
+    run = pytest.importorskip("torch.distributed.run")
+    config = SweepConfig(executor="slurm", devices_per_run=16, nodes_per_run=2, slurm={"time": "5"})
+    (tmp_path / "jobs").mkdir()
+    spec = SweepSpec(tmp_path, tmp_path, "", ProxyConfig(), {}, ("a",), 1, devices_per_run=16, nodes_per_run=2)
+    planned = PlannedRun("r", "method", Schedule.constant(Mixture({"a": 1.0})), 2048, 0)
+    command = list(_job("j", [planned], spec).command)
+    assert command[:2] == ["srun", "--nodes=2"]
+    for name, value in meeting({"SLURM_JOB_NUM_NODES": "2", "SLURM_JOB_ID": "70007"}).items():
+        monkeypatch.setenv(name, value)
+    found = run.parse_args(command[command.index("torch.distributed.run") + 1 :])
+    assert (found.nnodes, found.nproc_per_node, found.rdzv_backend, found.rdzv_id) == ("2", "8", "c10d", "70007")
+    assert found.rdzv_endpoint == f"{socket.gethostname()}:30007"
+    assert found.training_script == "glotmix.sweep.worker"
+    assert {"--nodes=2", "--ntasks-per-node=1", "--time=5"} <= set(SlurmExecutor.of(config)._options)
+    assert meeting({"SLURM_JOB_ID": "1"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"nodes_per_run": 2, "devices_per_run": 2}, "nodes_per_run = 2 with executor local"),
+        ({"executor": "slurm", "nodes_per_run": 2, "devices_per_run": 3}, "devices_per_run 3 over 2 nodes"),
+    ],
+)
+def test_nodes_that_devices_cannot_lie_on_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SweepConfig(**fields)
 
 
 def test_a_machine_without_slurm_is_bad_input(monkeypatch, tmp_path):

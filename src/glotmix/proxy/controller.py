@@ -22,6 +22,7 @@ from glotmix.proxy import flops, model
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.loader import MixtureBatches
 from glotmix.proxy.model import Parameters, Shape
+from glotmix.proxy.parallel import ALONE, Team
 from glotmix.proxy.run import StackRun, steps_of
 from glotmix.proxy.stack import Stack
 
@@ -67,16 +68,21 @@ class MixtureController:
             _Guided(k, run, self, (references or {}).get(run.run), development) for k, run in enumerate(runs)
         ]
 
-    def backward(self, stack: Stack, step: int, tokens_KBS: Tensor) -> Tensor:
-        """The stack's gradients of a step (from 0), weighted, and each method's update; the losses, [K]."""
+    def backward(self, stack: Stack, step: int, tokens_KBS: Tensor, team: Team = ALONE) -> Tensor:
+        """The stack's gradients of a step (from 0), weighted, and each method's update; the losses, [K].
+
+        Of a team every process computes its part of the batch; what methods observe is put together, so that all of
+        them decide alike. The gradients are still to be averaged over the team.
+        """
         if self._at_once:
-            return self.members[0].backward_by_language(stack, step, tokens_KBS[0])
+            return self.members[0].backward_by_language(stack, step, tokens_KBS[0], team)
         weight_KB = torch.tensor([member.weights(step) for member in self.members], dtype=torch.float32)
-        loss_KBT = stack.backward_weighted(tokens_KBS, weight_KB.to(stack.device))
+        part_KBS = team.part(tokens_KBS)
+        loss_KBT = stack.backward_weighted(part_KBS, team.part(weight_KB).to(stack.device))
         for member in self.members:
             if member.adaptive is not None:
-                member.observe(stack, step, tokens_KBS[member.k], loss_KBT[member.k])
-        return loss_KBT.mean((1, 2))
+                member.observe(stack, step, part_KBS[member.k], loss_KBT[member.k], team)
+        return team.mean_(loss_KBT.mean((1, 2)))
 
     def sequence_flops(self, forward_only: float = 0.0, both: float = 0.0) -> float:
         """FLOPs of so many sequences through the model, forward or forward and backward."""
@@ -138,25 +144,26 @@ class _Guided:
         languages_B = self.guide.batches.languages_of(self.k, step)
         return [1.0] * len(languages_B) if weighting is None else [weighting[name] for name in languages_B]
 
-    def observe(self, stack: Stack, step: int, tokens_BS: Tensor, loss_BT: Tensor) -> None:
+    def observe(self, stack: Stack, step: int, tokens_BS: Tensor, loss_BT: Tensor, team: Team) -> None:
         """Add a step to what was seen, and let the method learn from it when its time has come."""
         assert self.adaptive is not None
         needs, every = self.adaptive.needs, self.adaptive.cost.every
         languages_B = self.guide.batches.languages_of(self.k, step)
         self._add("sequences", languages_B, [1.0] * len(languages_B))
-        self._add("loss", languages_B, loss_BT.mean(1).tolist())
+        self._add("loss", languages_B, team.whole(loss_BT.mean(1)).tolist())
         if "excess" in needs:
             assert self._reference is not None
             # In the precision of the losses it is compared with: the excess is of the size of bf16's rounding.
             like = {name: tensor.to(stack.dtype) for name, tensor in self._reference.items()}
             reference_BT = model.token_losses(like, tokens_BS.unsqueeze(0), self.guide.shape)[0]
-            self._add("excess", languages_B, (loss_BT - reference_BT).clamp(min=0).mean(1).tolist())
+            excess_B = team.whole((loss_BT - reference_BT).clamp(min=0).mean(1))
+            self._add("excess", languages_B, excess_B.tolist())
             self.flops += self.guide.sequence_flops(forward_only=len(languages_B))
         if (step + 1) % every == 0:
-            looked = self._looked(stack) if needs & {"square_norm", "variance", "cosine"} else {}
+            looked = self._looked(stack, team) if needs & {"square_norm", "variance", "cosine"} else {}
             self._update(step, **looked)
 
-    def backward_by_language(self, stack: Stack, step: int, tokens_BS: Tensor) -> Tensor:
+    def backward_by_language(self, stack: Stack, step: int, tokens_BS: Tensor, team: Team) -> Tensor:
         """For a method that weighs the very gradients it saw: one backward pass per language, then their sum.
 
         What it sees of a language is that language's part of the batch's gradient, ``Σ_{b in l} ∇loss_b / B``.
@@ -164,12 +171,18 @@ class _Guided:
         assert self.adaptive is not None
         languages_B = self.guide.batches.languages_of(self.k, step)
         present = [name for name in self.adaptive.languages if name in languages_B]
+        mine_B = team.part(torch.arange(len(languages_B)).unsqueeze(0))[0].tolist()
         parts, total = {}, torch.zeros(1, device=stack.device)
         for name in present:
-            rows = [b for b, language in enumerate(languages_B) if language == name]
-            loss, gradients = _gradients(stack, self.k, tokens_BS[rows])
-            share = len(rows) / len(languages_B)
-            parts[name], total = [share * g.float() for g in gradients], total + share * loss
+            rows = [b for b in mine_B if languages_B[b] == name]
+            share = len(rows) / len(mine_B)
+            if rows:
+                loss, gradients = _gradients(stack, self.k, tokens_BS[rows])
+                parts[name], total = [share * g.float() for g in gradients], total + share * loss
+            else:  # none of this process's sequences, but some of the team's
+                parts[name] = [torch.zeros_like(g, dtype=torch.float32) for g in stack.gradients]
+            parts[name] = [team.mean_(g) for g in parts[name]]
+        total = team.mean_(total)
         gram = {one: {other: _product(parts[one], parts[other]) for other in present} for one in present}
         self._update(step, gram=gram)
         weighting = self.adaptive.weighting
@@ -194,8 +207,11 @@ class _Guided:
             weighting = self.adaptive.weighting
             self._path.append([step + 1, self.adaptive.mixture.to_json(), dict(weighting) if weighting else None])
 
-    def _looked(self, stack: Stack) -> dict[str, Mapping[str, Any]]:
-        """What gradients of ``LOOK`` fresh training sequences of each language say."""
+    def _looked(self, stack: Stack, team: Team) -> dict[str, Mapping[str, Any]]:
+        """What gradients of ``LOOK`` fresh training sequences of each language say.
+
+        A few sequences do not part well: every process of a team looks at all, and their mean is what all go by.
+        """
         assert self.adaptive is not None
         languages, needs = self.adaptive.languages, self.adaptive.needs
         number, self._number = self._number, self._number + 1
@@ -203,11 +219,16 @@ class _Guided:
         if "cosine" in needs:
             training = {name: self._seen_gradients(stack, sample[name]) for name in languages}
             held = {name: self._seen_gradients(stack, self._turn(name, number)) for name in languages}
-            return {"cosine": {one: {m: _cosine(training[one], held[m]) for m in languages} for one in languages}}
-        found = {name: self._moments(stack, sample[name]) for name in languages}
+            found_LL = _agreed([[_cosine(training[one], held[m]) for m in languages] for one in languages], team)
+            return {
+                "cosine": {
+                    one: dict(zip(languages, row, strict=True)) for one, row in zip(languages, found_LL, strict=True)
+                }
+            }
+        found_L2 = _agreed([self._moments(stack, sample[name]) for name in languages], team)
         return {
-            "square_norm": {name: square for name, (square, _) in found.items()},
-            "variance": {name: variance for name, (_, variance) in found.items()},
+            what: dict(zip(languages, values, strict=True))
+            for what, values in zip(("square_norm", "variance"), zip(*found_L2, strict=True), strict=True)
         }
 
     def _turn(self, name: str, number: int) -> np.ndarray:
@@ -247,6 +268,12 @@ class _Guided:
         self._sums = {what: dict(sums) for what, sums in state["sums"].items()}
         if self.adaptive is not None:
             self.adaptive.restore(state["adaptive"])
+
+
+def _agreed(values: Sequence[Sequence[float]], team: Team) -> list[list[float]]:
+    """Numbers that every process worked out for itself, as all of them take them."""
+    agreed: list[list[float]] = team.mean_(torch.tensor(values, dtype=torch.float64, device=team.device)).tolist()
+    return agreed
 
 
 def _gradients(stack: Stack, k: int, tokens_BS: Tensor) -> tuple[Tensor, list[Tensor]]:

@@ -33,7 +33,7 @@ class Team:
         return self.rank == 0
 
     def part(self, tokens_KBS: torch.Tensor) -> torch.Tensor:
-        """This process's sequences of a batch.
+        """This process's sequences of a batch [K, B, ...].
 
         Raises:
             BadInput: the batch cannot be split evenly.
@@ -46,12 +46,26 @@ class Team:
         each = B // self.size
         return tokens_KBS[:, self.rank * each : (self.rank + 1) * each]
 
+    def whole(self, part: torch.Tensor, axis: int = 0) -> torch.Tensor:
+        """What every process has of something, in the order of its sequences; the same bits in each."""
+        if self.size == 1:
+            return part
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        dist.all_gather(parts, part.contiguous())
+        return torch.cat(parts, axis)
+
     def mean_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Average over the processes, in place; the same bits in each."""
         if self.size > 1:
-            dist.all_reduce(tensor)
-            tensor.div_(self.size)
+            # Memory is summed as it lies: gradients that came out transposed in one process need not in another.
+            lying = tensor.contiguous()
+            dist.all_reduce(lying)
+            tensor.copy_(lying.div_(self.size))
         return tensor
+
+
+ALONE = Team()
+"""A process by itself."""
 
 
 def join(device: str | None = None) -> Team:

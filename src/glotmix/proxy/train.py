@@ -88,13 +88,13 @@ def train_stack(
         others go on as if it had never been there.
 
     Raises:
-        BadInput: no runs, or runs with different numbers of steps or restarts; guided runs without a guide, or over
-            several devices.
+        BadInput: no runs, or runs with different numbers of steps or restarts; guided runs without a guide; a batch
+            does not part over the team.
         Stopped: ``stopping`` said so, and the state is saved.
     """
     steps, spans = _common_steps(runs, training), _common_spans(runs, training)
     team = team or Team(device=device)
-    _check_guided(runs, guide, team)
+    _check_guided(runs, guide)
     device = team.device
     training = precision.decided(training, shape, device)
     stack = Stack(
@@ -123,7 +123,7 @@ def train_stack(
         if guide is None:
             loss_K = team.mean_(stack.backward(team.part(tokens_KBS)))
         else:
-            loss_K = guide.backward(stack, step, tokens_KBS)
+            loss_K = guide.backward(stack, step, tokens_KBS, team)
         watch.losses(step, loss_K, last=step + 1 == steps or step + 1 in measure_at)
         if all(member.reason for member in members):
             break
@@ -282,16 +282,10 @@ def _common_spans(runs: Sequence[StackRun], training: ProxyConfig) -> list[tuple
     return list(itertools.pairwise(edges))
 
 
-def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None, team: Team) -> None:
+def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None) -> None:
     guided = [run.run for run in runs if run.is_guided]
     if guided and guide is None:
         raise BadInput(f"run {guided[0]} has loss weights or an adaptive method", expected="a guide")
-    if guide is not None and team.size > 1:
-        raise BadInput(
-            f"run {guided[0] if guided else runs[0].run} over {team.size} devices",
-            where="sweep.devices_per_run",
-            expected="1 with loss weights or adaptive methods",
-        )
 
 
 def _made_from(

@@ -194,6 +194,7 @@ class Training:
             device="cpu" if self.is_elsewhere else self.device(),
             trainer=(config.sweep.trainer or "") if self.is_elsewhere else "",
             devices_per_run=config.sweep.devices_per_run,
+            nodes_per_run=config.sweep.nodes_per_run,
             sizes=dict(self.sizes),
             available_at={size: self.available(store, proxy) for size, proxy in self.sizes.items()},
         )

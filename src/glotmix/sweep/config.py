@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from glotmix.config import Section
 from glotmix.exporters import EXPORTERS
@@ -46,7 +46,17 @@ class SweepConfig(Section):
     """Where proxies train; ``auto`` takes the GPUs where there are any."""
     devices_per_run: int = Field(1, ge=1)
     """Devices that train one stack together, each on its part of every batch (data parallel, through ``torchrun``)."""
+    nodes_per_run: int = Field(1, ge=1)
+    """SLURM: nodes over which these devices lie, as many on each; their processes meet at the first one."""
     logger: Annotated[str, LOGGERS.known] | None = None
     """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
     mirror: str | None = None
     """URL (``s3://bucket/study`` and whatever else fsspec knows) that finished results are sent to and fetched from."""
+
+    @model_validator(mode="after")
+    def _devices_lie_on_nodes(self) -> SweepConfig:
+        if self.nodes_per_run > 1 and self.executor != "slurm":
+            raise ValueError(f"nodes_per_run = {self.nodes_per_run} with executor {self.executor}; slurm has nodes")
+        if self.devices_per_run % self.nodes_per_run:
+            raise ValueError(f"devices_per_run {self.devices_per_run} over {self.nodes_per_run} nodes (nodes_per_run)")
+        return self

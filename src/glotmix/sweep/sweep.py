@@ -76,6 +76,8 @@ class SweepSpec:
     """Kind of device that proxies train on."""
     devices_per_run: int = 1
     """Processes that train one stack together."""
+    nodes_per_run: int = 1
+    """Nodes over which they lie."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the matrix products of every proxy whose own says ``auto``: decided by the driver, never by a worker."""
     available_at: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -229,10 +231,16 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
         },
         durable=False,
     )
+    on_nodes: tuple[str, ...] = ()
     launcher: tuple[str, ...] = ()
+    if (nodes := spec.nodes_per_run) > 1:
+        on_nodes = ("srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--cpu-bind=none")
+        meeting: tuple[str, ...] = (f"--nnodes={nodes}", "--rdzv-backend=c10d")  # where: slurm_task says
+    else:
+        meeting = ("--standalone",)
     if spec.devices_per_run > 1:
-        launcher = ("torch.distributed.run", "--standalone", f"--nproc-per-node={spec.devices_per_run}", "-m")
-    command = (sys.executable, "-m", *launcher, "glotmix.sweep.worker", str(order.resolve()))
+        launcher = ("torch.distributed.run", *meeting, f"--nproc-per-node={spec.devices_per_run // nodes}", "-m")
+    command = (*on_nodes, sys.executable, "-m", *launcher, "glotmix.sweep.worker", str(order.resolve()))
     return Job(name, command, folder / f"{name}.log")
 
 

@@ -58,7 +58,8 @@ class SlurmExecutor(Executor):
     @classmethod
     def of(cls, config: SweepConfig) -> Self:
         """See :class:`Executor`."""
-        return cls(config.workers, config.slurm, config.array)
+        several = {"nodes": str(config.nodes_per_run), "ntasks-per-node": "1"} if config.nodes_per_run > 1 else {}
+        return cls(config.workers, several | config.slurm, config.array)
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """See :class:`Executor`."""

@@ -5,9 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+
+def meeting(environment: Mapping[str, str]) -> dict[str, str]:
+    """Where torchrun's processes on several nodes meet, as it reads it: this node, the first of the job, at a port of
+    the job's own. Empty for a job on one node."""
+    if int(environment.get("SLURM_JOB_NUM_NODES", "1")) < 2:
+        return {}
+    job = environment["SLURM_JOB_ID"]
+    return {"PET_RDZV_ENDPOINT": f"{socket.gethostname()}:{20_000 + int(job) % 20_000}", "PET_RDZV_ID": job}
 
 
 def main(folder: Path, index: int) -> int:
@@ -18,7 +29,7 @@ def main(folder: Path, index: int) -> int:
     order = json.loads((folder / "tasks.json").read_text())[index]
     log = Path(order["log"])
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {"GLOTMIX_DRIVER": str(os.getpid())}
+    environment = os.environ | meeting(os.environ) | {"GLOTMIX_DRIVER": str(os.getpid())}
     with open(log, "ab") as file:
         process = subprocess.Popen(  # noqa: S603 - an argument list that glotmix built, no shell
             order["command"], stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=environment
