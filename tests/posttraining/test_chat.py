@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from glotmix.errors import BadInput
@@ -70,11 +71,25 @@ def test_the_mask_equals_the_templates_own_and_the_labels_that_trl_makes(proxy, 
     assert ((batch["labels"].numpy() != -100) == mask_BT).all()
 
 
-def test_only_the_last_answer_of_a_conversation_with_examples_is_learnt(proxy):
+def said_by_the_assistant(tokenizer, encoded):
+    """Runs of learnt tokens as text."""
+    edges = np.flatnonzero(np.diff([False, *encoded.mask, False]))
+    return [tokenizer.decode(encoded.ids[a:b]) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def test_every_answer_of_a_conversation_is_learnt_and_nothing_else(proxy):
     _, tokenizer = proxy
-    few = with_shots(samples()[0], samples()[1:3])
-    encoded = encode(tokenizer, few)
-    assert tokenizer.decode(encoded.ids[encoded.mask][:-1]) == few.answer
+    talk = with_shots(samples()[0], samples()[1:3])
+    system = Sample("x", talk.task, talk.language, (Message("system", "Be short."), *talk.messages))
+    for sample in (talk, system):
+        answers = [m.content for m in sample.messages if m.role == "assistant"]
+        assert len(answers) == 3
+        found = said_by_the_assistant(tokenizer, encode(tokenizer, sample))
+        assert found == [answer + tokenizer.eos_token for answer in answers]
+        marked = tokenizer.apply_chat_template(
+            [m.to_json() for m in sample.messages], return_assistant_tokens_mask=True, return_dict=True
+        )
+        assert [bool(x) for x in marked["assistant_masks"]] == encode(tokenizer, sample).mask.tolist()
 
 
 def test_a_model_without_a_chat_template_is_a_named_error(proxy, tmp_path):
@@ -126,10 +141,10 @@ def test_templates_of_known_families_learn_the_answer_and_its_end_alone(proxy, t
     end = tokenizer.convert_tokens_to_ids(TURNS[family][-1])
     assert end_tokens(tokenizer) == (end, tokenizer.eos_token_id)
     for sample in [*samples()[::7], with_shots(samples()[0], samples()[1:3])]:
-        encoded = encode(tokenizer, sample)
-        learnt = encoded.ids[encoded.mask].tolist()
-        assert tokenizer.decode(learnt[: learnt.index(end)]) == sample.answer
-        assert not tokenizer.decode(learnt[learnt.index(end) :], skip_special_tokens=True).strip()
+        answers = [m.content for m in sample.messages if m.role == "assistant"]
+        found = said_by_the_assistant(tokenizer, encode(tokenizer, sample))
+        assert [text.partition(TURNS[family][-1])[0] for text in found] == answers
+        assert not any(text.partition(TURNS[family][-1])[2].removesuffix(tokenizer.eos_token).strip() for text in found)
 
 
 def test_a_template_that_ends_no_answer_is_a_named_error(proxy, tmp_path):

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from glotmix.errors import BadInput
-from glotmix.posttraining.data import Data
+from glotmix.posttraining.data import Data, TaskConfig, split_task
+from glotmix.posttraining.grid import GridConfig, cells
 from glotmix.posttraining.sample import Message, Sample
 from glotmix.posttraining.sources import SourceConfig, read_all
 from glotmix.posttraining.tasks import find_task
@@ -93,18 +94,73 @@ def test_a_file_without_the_language_says_what_it_has(tmp_path):
 
 def test_a_null_id_is_no_id_and_ids_are_text(tmp_path):
     write(tmp_path / "t.jsonl", [chat(None, ...), chat("007", ...), chat(7, ...), chat("", ...)])
-    assert [sample.id for sample in read(tmp_path, "t.jsonl", source="chat")] == [
-        "spa_Latn/0",
-        "007",
-        "7",
-        "spa_Latn/3",
-    ]
-    rows = [{**chat(1, ...), "id": id} for id in (7.0, None)]
+    one, *given, other = [sample.id for sample in read(tmp_path, "t.jsonl", source="chat")]
+    assert given == ["007", "7"]
+    assert one.startswith("spa_Latn/")
+    assert other.startswith("spa_Latn/")
+    assert one != other
+    rows = [{**chat(None, ...), "id": id} for id in (7.0, None)]
     pl.DataFrame(rows).write_parquet(tmp_path / "t.parquet")
-    assert [sample.id for sample in read(tmp_path, "t.parquet", source="chat")] == ["7", "spa_Latn/1"]
+    assert [sample.id for sample in read(tmp_path, "t.parquet", source="chat")] == ["7", one]
     write(tmp_path / "t.jsonl", [{**chat(1, ...), "id": ["a"]}])
     with pytest.raises(BadInput, match=r"t\.jsonl:1: id is a list"):
         read(tmp_path, "t.jsonl", source="chat")
+
+
+def test_rows_without_ids_are_known_by_what_they_say_wherever_they_stand(tmp_path):
+    rows = [{"messages": chat(number, ...)["messages"]} for number in range(4)]
+    write(tmp_path / "a.jsonl", rows)
+    write(tmp_path / "b.jsonl", [rows[3], rows[1], rows[1]])
+    first, second = ([s.id for s in read(tmp_path, name, source="chat")] for name in ("a.jsonl", "b.jsonl"))
+    assert second == [first[3], first[1], f"{first[1]}+1"]
+    assert len(set(first)) == 4
+
+
+def test_row_numbers_never_match_across_files(tmp_path):
+    """Of MGSM's tables, whose rows are translations: question 0 of one file is not question 0 of another."""
+    for name in ("train_es.tsv", "test_es.tsv", "train_fr.tsv"):
+        (tmp_path / name).write_text("".join(f"{name} {i}\t{i}\n" for i in range(3)))
+    spanish, french = (read(tmp_path, "train_{short}.tsv", language) for language in ("spa_Latn", "fra_Latn"))
+    assert [s.id for s in spanish] == [s.id for s in french]
+    assert not {s.id for s in spanish} & {s.id for s in read(tmp_path, "test_{short}.tsv")}
+
+
+def test_files_that_share_no_line_do_not_leak(tmp_path):
+    """Rows without ids, in training and test files of different lines; then with one line in common."""
+    asked = [
+        f"What is {a} plus {b}, and what would you say if it were {a * b} in place of it?"
+        for a in range(9)
+        for b in range(9)
+    ]
+    rows = [{"prompt": text, "completion": str(i)} for i, text in enumerate(asked)]
+    write(tmp_path / "train.jsonl", rows[:60])
+    write(tmp_path / "test.jsonl", rows[60:])
+    source = {"source": "chat"}
+    config = TaskConfig(
+        train=SourceConfig(path="train.jsonl", **source),
+        test=SourceConfig(path="test.jsonl", **source),
+        validation_samples=0,
+    )
+    planned = cells(GridConfig(samples=[0, 5], pivot_samples=5), ["mathematics"], ["b"], [])
+    splits, gone = split_task("mathematics", config, planned, "eng_Latn", ("eng_Latn",), tmp_path, 0)
+    assert gone == 0
+    assert len(splits["test", "eng_Latn"]) == 21
+    write(tmp_path / "test.jsonl", rows[59:])
+    with pytest.raises(BadInput, match="is in the training data"):
+        split_task("mathematics", config, planned, "eng_Latn", ("eng_Latn",), tmp_path, 0)
+
+
+def test_ids_of_different_data_sets_are_different_samples(tmp_path):
+    """``7`` in files of ShareGPT's form is not ``7`` of Aya's."""
+    talk = [{"from": "human", "value": "tell me of ships and of the men who sail them"}, {"from": "gpt", "value": "no"}]
+    write(tmp_path / "train.jsonl", [{"id": 7, "conversations": talk}])
+    write(tmp_path / "test.jsonl", [{"id": 7, "inputs": "what grows in the far north of Norway?", "targets": "moss"}])
+    config = TaskConfig(
+        train=SourceConfig(source="sharegpt", path="train.jsonl"), test=SourceConfig(source="aya_dolly", path="test.jsonl"),
+        validation_samples=0,
+    )  # fmt: skip
+    planned = cells(GridConfig(samples=[0], pivot_samples=1), ["instructions"], ["b"], [])
+    assert split_task("instructions", config, planned, "eng_Latn", ("eng_Latn",), tmp_path, 0)[1] == 0
 
 
 def test_compressed_files_and_other_encodings(tmp_path):

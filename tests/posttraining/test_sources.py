@@ -8,7 +8,7 @@ import pytest
 from glotmix.errors import BadInput
 from glotmix.posttraining.data import TaskConfig, prepare
 from glotmix.posttraining.grid import GridConfig, cells
-from glotmix.posttraining.leakage import check_leaks, leaks
+from glotmix.posttraining.leakage import leaks
 from glotmix.posttraining.sample import Message, Sample
 from glotmix.posttraining.sources import SourceConfig, read_all, read_source
 from glotmix.posttraining.tasks import TASKS, find_task
@@ -61,7 +61,7 @@ def test_mcot_math_and_mgsm(tmp_path):
     assert train.answer.endswith("4.")
     (tmp_path / "mgsm_es.tsv").write_text("Una pregunta\t18\nOtra\t1,200\n")
     test = read(tmp_path, source="mgsm", path="mgsm_{short}.tsv", task="mathematics")
-    assert [sample.id for sample in test] == ["0", "1"]
+    assert [sample.id for sample in test] == ["mgsm_{short}.tsv#0", "mgsm_{short}.tsv#1"]
     score = find_task("mathematics").scores
     assert score(test[0], "La respuesta es 18.") == score(test[1], "1200") == {"exact_match": 1.0}
 
@@ -209,4 +209,4 @@ def test_embedded_tasks_do_not_leak_by_id_nor_by_n_grams():
         task = find_task(name)
         train = [s for tag in ("eng_Latn", "cmn_Hans") for s in task.embedded(tag, "train", 300)]
         test = [s for tag in ("eng_Latn", "cmn_Hans") for s in task.embedded(tag, "test", 60)]
-        check_leaks(train, test, parallel=True)
+        assert not leaks(train, test, parallel=True)

@@ -37,15 +37,10 @@ class Encoded:
 
     ids: np.ndarray
     """Token ids, [T]."""
-    start: int
-    """First token that is learnt: the answer's; the last turn's end is learnt too."""
+    mask: np.ndarray
+    """Whether each token is learnt, [T]: what the assistant says in every turn, and the turns' ends."""
     language: str
     """Language of the sample."""
-
-    @property
-    def mask(self) -> np.ndarray:
-        """Whether each token is learnt, [T]."""
-        return np.arange(len(self.ids)) >= self.start
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -115,10 +110,11 @@ def prompt_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 
 def encode(tokenizer: Any, sample: Sample, longest: int | None = None) -> Encoded:
-    """A sample's token ids, and where its answer begins.
+    """A sample's token ids, and which of them the assistant says, in whichever turn.
 
     The prompt must be a beginning of the whole: a template that rewrites earlier turns once the answer is there would
-    learn something else than what is generated from.
+    learn something else than what is generated from. An earlier turn may lose its
+    marks of thought: what is learnt of it begins where the whole still is what its prompt was, and ends with the turn.
 
     Raises:
         BadInput: a template that does so, or a sample longer than ``longest`` tokens.
@@ -137,7 +133,18 @@ def encode(tokenizer: Any, sample: Sample, longest: int | None = None) -> Encode
             where="finetuning.context",
             expected=f"at most {longest}",
         )
-    return Encoded(np.array(whole, np.int64), len(prompt), sample.language)
+    mask = np.arange(len(whole)) >= len(prompt)
+    earlier = [turn for turn, message in enumerate(sample.prompt) if message.role == "assistant"]
+    ends = end_tokens(tokenizer) if earlier else ()
+    for turn in earlier:
+        begins = _common(prompt_ids(tokenizer, sample.messages[:turn]), whole)
+        mask[begins : next((i for i in range(begins, len(whole)) if whole[i] in ends), begins - 1) + 1] = True
+    return Encoded(np.array(whole, np.int64), mask, sample.language)
+
+
+def _common(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens two texts begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def decoded(tokenizer: Any, ids: Sequence[int]) -> tuple[Message, ...]:

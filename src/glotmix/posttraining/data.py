@@ -14,9 +14,9 @@ from glotmix.artifact import creating, open_artifact, write_json
 from glotmix.config import Section
 from glotmix.errors import BadInput
 from glotmix.posttraining.grid import Cell, largest, too_few
-from glotmix.posttraining.leakage import check_leaks, leaks
+from glotmix.posttraining.leakage import leaks, refuse_leaks
 from glotmix.posttraining.sample import Sample, Split
-from glotmix.posttraining.sources import SourceConfig, is_parallel, read_all
+from glotmix.posttraining.sources import SourceConfig, is_parallel, read_all, share_ids
 from glotmix.posttraining.tasks import find_task
 from glotmix.posttraining.tasks.task import ordered
 
@@ -142,11 +142,13 @@ def split_task(
                     raise too_few(cell, name, language, count, there)
     train = [sample for (split, _), samples in splits.items() if split != "test" for sample in samples]
     test = [sample for (split, _), samples in splits.items() if split == "test" for sample in samples]
-    parallel = is_parallel(config.train) and (config.test is None or config.test == config.train)
+    other = config.test or config.train
+    ids = share_ids(config.train, other)
+    found = leaks(train, test, parallel=ids and is_parallel(config.train) and is_parallel(other), ids=ids)
     if config.leakage == "error":
-        check_leaks(train, test, parallel=parallel)
+        refuse_leaks(found)
         return splits, 0
-    gone = {(leak.test.language, leak.test.id) for leak in leaks(train, test, parallel=parallel)}
+    gone = {(leak.test.language, leak.test.id) for leak in found}
     for (split, language), samples in splits.items():
         if split == "test":
             splits[split, language] = [sample for sample in samples if (language, sample.id) not in gone]

@@ -61,10 +61,11 @@ class Finetuning(Section):
         return self
 
     def determining(self) -> dict[str, Any]:
-        """What of it determines a model's numbers, as a plain dict; newer fields only where they are set."""
+        """What of it determines a model's numbers, as a plain dict; newer fields only where they are set. ``turns``
+        parts models that learnt every turn of a conversation from older ones, which learnt the last."""
         newer = {"lora_alpha", "lora_targets"}
         told = self.model_dump(mode="json", exclude={"micro_batch", "recompute_activations"})
-        return {name: value for name, value in told.items() if value or name not in newer}
+        return {name: value for name, value in told.items() if value or name not in newer} | {"turns": "every"}
 
     @property
     def pass_size(self) -> int:

@@ -1,9 +1,9 @@
 """Leakage: no test sample, nor a translation or near copy of one, is trained on.
 
-A test sample leaks when its id is trained on (parallel data: in any language), or when one training sample holds
-most of its 8-grams: 70 %, as PaLM counts (Chowdhery et al. 2022, arXiv 2204.02311, §8), there over the whole training
-set and here within one sample, since templates and greetings recur. N-grams are of words, and of characters in
-scripts without spaces; a text shorter than that is compared whole.
+A test sample leaks when its id is trained on (within one data set; parallel data: in any language), or when one
+training sample holds most of its 8-grams: 70 %, as PaLM counts (Chowdhery et al. 2022, arXiv 2204.02311, §8), there
+over the whole training set and here within one sample, since templates and greetings recur. N-grams are of words, and
+of characters in scripts without spaces; a text shorter than that is compared whole.
 """
 
 from __future__ import annotations
@@ -32,18 +32,20 @@ class Leak:
     """Share of its n-grams found there; 1 for equal ids."""
 
 
-def leaks(train: Sequence[Sample], test: Iterable[Sample], *, parallel: bool) -> list[Leak]:
+def leaks(train: Sequence[Sample], test: Iterable[Sample], *, parallel: bool, ids: bool = True) -> list[Leak]:
     """Test samples that the training samples give away.
 
     Args:
         train: everything that any cell trains on, of one task.
         test: everything that it is tested on.
         parallel: whether ids are shared by translations, so that an id counts in every language.
+        ids: whether ids of both name the same samples; else texts alone count.
     """
     by_id: dict[tuple[str, str], Sample] = {}
     holders: defaultdict[int, list[int]] = defaultdict(list)
     for index, sample in enumerate(train):
-        by_id[sample.id, "" if parallel else sample.language] = sample
+        if ids:
+            by_id[sample.id, "" if parallel else sample.language] = sample
         for gram in _grams(sample):
             holders[gram].append(index)
     found = []
@@ -61,12 +63,11 @@ def leaks(train: Sequence[Sample], test: Iterable[Sample], *, parallel: bool) ->
     return found
 
 
-def check_leaks(train: Sequence[Sample], test: Sequence[Sample], *, parallel: bool) -> None:
+def refuse_leaks(found: Sequence[Leak]) -> None:
     """
     Raises:
         BadInput: a test sample inside training, naming both.
     """
-    found = leaks(train, test, parallel=parallel)
     if found:
         leak = found[0]
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""

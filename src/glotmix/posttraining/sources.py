@@ -25,6 +25,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from glotmix.artifact import fingerprint
 from glotmix.config import Section
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
@@ -100,7 +101,7 @@ def read_source(config: SourceConfig, task: str, language: str, base: Path) -> I
 def _samples(config: SourceConfig, task: str, language: str, base: Path, left_out: Counter[str]) -> Iterator[Sample]:
     """The samples; records of other languages and of none are counted by why they are left out."""
     given = FORMATS[config.source]
-    labels = Labels(config.labels, option="labels")
+    labels, seen = Labels(config.labels, option="labels"), Counter[str]()
     for number, place, record in _records(config, language, base):
         if (why := _elsewhere(record, language, config, labels, place)) is not None:
             left_out[why] += 1
@@ -109,8 +110,20 @@ def _samples(config: SourceConfig, task: str, language: str, base: Path, left_ou
         if not turns or turns[-1].role != "assistant" or not any(turn.role == "user" for turn in turns):
             raise BadInput("no answer to a question", where=place, expected="turns that end with the assistant's")
         check = record.get("check")
-        id = _id(record, place) or (str(number) if is_parallel(config) else f"{language}/{number}")
+        id = _id(record, place) or (_row(config, number) if is_parallel(config) else _by_content(language, turns, seen))
         yield Sample(id, task, language, turns, check if isinstance(check, Mapping) else {})
+
+
+def _row(config: SourceConfig, number: int) -> str:
+    """Id of a row that has none, where the languages of a data set are row by row the same: of this data set alone."""
+    return "#".join([config.path or "", *([config.config, config.split] if config.hub else []), str(number)])
+
+
+def _by_content(language: str, turns: tuple[Message, ...], seen: Counter[str]) -> str:
+    """Id of a row that has none: the same wherever it stands in whichever file; a repeated row counts on."""
+    id = f"{language}/{fingerprint([turn.to_json() for turn in turns])}"
+    seen[id] += 1
+    return id if seen[id] == 1 else f"{id}+{seen[id] - 1}"
 
 
 def _id(record: Record, place: str) -> str | None:
@@ -129,6 +142,11 @@ def is_parallel(config: SourceConfig) -> bool:
     if config.source == "embedded":
         return True
     return FORMATS[config.source].parallel if config.parallel is None else config.parallel
+
+
+def share_ids(one: SourceConfig, other: SourceConfig) -> bool:
+    """Whether equal ids in two sources mean one sample: they are of one data set, or both files of the user's."""
+    return one.source == other.source and one.hub == other.hub and (not one.hub or one.path == other.path)
 
 
 def read_all(config: SourceConfig, task: str, languages: tuple[str, ...], base: Path) -> dict[str, list[Sample]]:
