@@ -4,6 +4,7 @@
     python benchmarks/decisions.py noise twelve        these families
     python benchmarks/decisions.py --tables 8          fewer tables
     python benchmarks/decisions.py --first 2000        other tables: the seeds from 2000 on
+    python benchmarks/decisions.py --show              the table of docs/methods/laws.md
     python benchmarks/decisions.py --process           the first table of each family through real processes as well
 
 The tables with seeds below 1000 were looked at while intervals were mended; those that are kept come after them.
@@ -190,15 +191,32 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def shown(kept: dict[str, Any]) -> str:
+    """Families in rows."""
+    head = "family | tables | regret (uniform) | new runs (worst target) | objective | gain | false claims | width (noise)"
+    lines = [f"| {head} |", "|" + "---|" * 8]
+    for family in kept.values():
+        s = summary(family["rows"])
+        cells = [family["what"], str(s["tables"]), f"{s['regret']:.3f} ({s['regret_uniform']:.2f})"]
+        cells += [f"{s['new_runs']:.3f} ({s['worst_target']:.3f})", f"{s['objective']:.2f}", f"{s['gain']:.2f}"]
+        cells += [f"{s['false_claim']:.3f}", f"{s['width']:.2f} ({s['width_of_noise']:.2f})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*", default=[], metavar="FAMILY", help=" | ".join(FAMILIES))
     parser.add_argument("--tables", type=int, default=TABLES)
     parser.add_argument("--first", type=int, default=FIRST, help="seed of the first table")
     parser.add_argument("--process", action="store_true")
+    parser.add_argument("--show", action="store_true")
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else {}
+    if asked.show:
+        print(shown(kept))
+        return
     for name in asked.families or FAMILIES:
         rows = kept.get(name, {}).get("rows", [])
         done = {row["seed"] for row in rows}

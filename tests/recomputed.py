@@ -150,3 +150,15 @@ class Study:
         base = self.objective()[self.mixtures.index(against)].mean()
         told |= {fixed(least * base, 4), *[fixed(-x, 4) for x in change]}
         return told
+
+    def law_errors(self, target):
+        """Held-out error of every law in percent, [laws]; "–" where a law says nothing of the target."""
+        judged = self.holdout.get("held_out") or self.holdout["cross_validated"]
+        scored = {law: of.get(target) for law, of in judged["scores"].items()}
+        return {law: "–" if one is None else fixed(100 * one["error"], 2) for law, one in scored.items()}
+
+    def passes(self, target):
+        """Of the target run over a language's training text at the optimum."""
+        told = self.config["target"]["tokens"] or self.config["proxy"]["tokens"]
+        unique = next(row["unique_tokens"] for row in self.census["languages"] if row["language"] == target)
+        return self.optimum["mixture"][target] * told / unique

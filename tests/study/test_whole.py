@@ -30,7 +30,7 @@ from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
 from glotmix.tokens.opening import open_store
 from tests.contracts.kind import KindContract, Ran
-from tests.recomputed import Study, card_of, fixed, numbers_in, signed, table_of
+from tests.recomputed import Study, card_of, fixed, large, numbers_in, plain, share, signed, table_of
 from tests.study.shell import ran
 
 STUDY = {
@@ -383,3 +383,57 @@ def test_every_number_of_the_first_screen_follows_from_the_files(done):
             value, low, high = (-x for x in files.change(files.objective(), row[0]))
             assert row[2] == f"{fixed(value, 4)} ({fixed(high, 4)} to {fixed(low, 4)})"
             assert row[3] == ("✓ optimum better" if high > 0 else "✗ optimum worse" if low < 0 else "? not told apart")
+
+
+def header_of(page, caption):
+    """Column names of the table with this caption."""
+    found = re.search(rf"<table[^>]*><caption><span>{re.escape(caption)}.*?</thead>", page, flags=re.S)[0]
+    heads = re.findall(r"<th[ >].*?</th>", found, flags=re.S)
+    return [" ".join(plain(re.sub(r"<small.*?</small>", "", head, flags=re.S)).split()) for head in heads]
+
+
+def test_every_number_of_the_other_tables_follows_from_the_files(done):
+    """Shares, laws' errors, the corpus and the optimum under other aims, computed a second time."""
+    files, page = Study(done), (done / "report.html").read_text(encoding="utf-8")
+    tags = {"Spanish": "spa_Latn", "Russian": "rus_Cyrl", "Portuguese": "por_Latn"}
+    compared, optimum = "Every mixture compared: share of the training tokens", files.optimum["mixture"]
+    names = header_of(page, compared)
+    laws = files.holdout["held_out"]["scores"]
+    called = {law: f"optimum of {law}" for law in laws}
+    shares = {called.get(b["name"], b["name"]): b["mixture"] for b in files.optimum["baselines"]} | {"optimum": optimum}
+    for row in table_of(page, compared):
+        tag, told = tags[row[0].split()[0]], dict(zip(names, row, strict=True))
+        low, high = files.optimum["spread"][tag]
+        assert told["as good"] == f"{100 * low:.1f}–{100 * high:.1f}\u202f%"
+        assert told["epochs, optimum"] == fixed(files.passes(tag), 2)
+        assert {name: told[name] for name in shares} == {name: share(p[tag]) for name, p in shares.items()}
+    errors = "Held-out error of every law (%), the best in bold"
+    names = header_of(page, errors)[1:]
+    assert set(names) == set(laws)
+    for row in table_of(page, errors):
+        told = files.law_errors(tags[row[0].split()[0]])
+        assert row[1:] == [told[law] for law in names]
+    corpus = "Census of the corpus"
+    names = header_of(page, corpus)
+    for row in table_of(page, corpus):
+        tag, told = tags[row[0].split()[0]], dict(zip(names, row, strict=True))
+        counted = next(one for one in files.census["languages"] if one["language"] == tag)
+        assert told["documents"] == f"{counted['documents']:,}".replace(",", "\u202f")
+        assert (told["bytes"], told["unique tokens"]) == (large(counted["bytes"]), large(counted["unique_tokens"]))
+        for name in ("fertility", "bytes per token", "byte premium", "tokens per byte", "parity"):
+            assert told[name] == fixed(counted[name.replace(" ", "_")], 2)
+        assert told["epochs, optimum"] == (fixed(files.passes(tag), 2) if tag in optimum else "–")
+    aims = "The optimum under other aims"
+    languages = [tags[name] for name in header_of(page, aims)[1:-1]]
+    for row in table_of(page, aims):
+        told = dict(zip(languages, map(of_percent, row[1:-1]), strict=True))
+        assert sum(told.values()) == pytest.approx(1, abs=1.1e-3)
+        moved = sum(abs(told[tag] - optimum[tag]) for tag in languages) / 2
+        assert of_percent(row[-1]) == pytest.approx(moved, abs=1.1e-3)
+        if row[0] == "every language alike":  # what this study asks
+            assert of_percent(row[-1]) == 0
+
+
+def of_percent(text):
+    """The share that a cell tells; "< 0.01 %" is nothing."""
+    return 0.0 if text.startswith("<") else float(text.split("\u202f")[0]) / 100

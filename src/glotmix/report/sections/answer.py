@@ -114,7 +114,7 @@ def _mixtures(evidence: Evidence) -> Html:
     known = any(row.epochs is not None for row in rows)
     columns = [Column("language"), Column("optimum", True), *[Column(name, True) for name in names]]
     if known:
-        columns.append(Column("epochs", True, "passes over the language's unique tokens in the target run"))
+        columns.append(Column("epochs, optimum", True, "passes of the target run over the language's unique tokens"))
     free = any(row.spread for row in rows)
     if free:
         columns.insert(2, Column("as good", True, "shares that the law cannot tell from the optimum"))

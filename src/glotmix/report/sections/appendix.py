@@ -30,7 +30,7 @@ CENSUS: dict[str, tuple[str, str, Callable[[float], str]]] = {
     "parity": ("parity", "tokens for the same content, relative to the reference", lambda x: number(x, 2)),
     "unknown_tokens": ("unknown tokens, %", "of all its tokens", lambda x: number(100 * x, 2)),
     "lost_text": ("text lost, %", "characters that the tokenizer does not give back", lambda x: number(100 * x, 2)),
-    "epochs": ("epochs", "passes at the target budget", lambda x: number(x, 2)),
+    "epochs": ("epochs, optimum", "passes of the target run at the recommended mixture", lambda x: number(x, 2)),
 }
 """Columns of the census: header, what it means, how a value is written."""
 
