@@ -75,6 +75,27 @@ def test_intervals_of_the_ratio_cover_the_truth_as_often_as_they_say():
     assert 0.91 < covered <= 0.99  # intervals twice too narrow cover 0.67
 
 
+def test_two_readings_give_what_all_gradients_together_give():
+    rng = np.random.default_rng(2)
+    batches = planted(rng, 40)
+    found = Moments.measure(taken, batches)
+    kept = {name: torch.cat(parts).numpy() for name, parts in batches.items()}
+    block = {
+        name: np.concatenate([np.full(len(part), place % BLOCKS) for place, part in enumerate(parts)])
+        for name, parts in batches.items()
+    }
+    for r in range(1 + BLOCKS):
+        left = {name: rows[block[name] != r - 1] for name, rows in kept.items()}
+        for i, (name, one) in enumerate(left.items()):
+            assert found.G_RL[r, i] == pytest.approx((one**2).sum(1).mean(), rel=1e-12)
+            for j, (other_name, other) in enumerate(left.items()):
+                pairs = one @ other.T
+                total, count = pairs.sum(), pairs.size
+                if name == other_name:
+                    total, count = total - np.trace(pairs), count - len(pairs)
+                assert found.product_RLL[r, i, j] == pytest.approx(total / count, rel=1e-10, abs=1e-12)
+
+
 def test_equal_second_moments_give_the_published_factor_and_large_ones_of_the_large_language_turn_the_sign():
     sizes = {"high": 0.9, "low": 0.1}
     natural, target = proportional(sizes), temperature(sizes, 5)

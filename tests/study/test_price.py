@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from glotmix.config import read_yaml
+from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.model import Shape
 from glotmix.studies.start import open_study
+from glotmix.study import cost
 
 ROOT = Path(__file__).parents[2]
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
@@ -67,3 +70,26 @@ def test_what_was_predicted_is_near_to_what_was_spent(path):
     kept = json.loads(path.read_text())
     predicted, spent = sum(s["processor_seconds"] for s in kept["predicted"]), sum(kept["measured"].values())
     assert 1 / FACTOR < predicted / spent < FACTOR
+
+
+def test_the_price_of_a_tokenizer_that_is_not_here_says_what_it_assumes(tmp_path):
+    text = (ROOT / "recipes" / "upsample-or-upweight.yaml").read_text(encoding="utf-8")
+    study = tmp_path / "study.yaml"
+    study.write_text(text.replace("vocab_size: 250_100, ", ""), encoding="utf-8")
+    found = open_study(study, scale="paper").price()
+    assert "2,048 ids assumed" in found.lines["vocabulary"]
+    told = open_study(RECIPES[0].with_name("upsample-or-upweight.yaml"), scale="paper").price()
+    assert "vocabulary" not in told.lines
+    assert told.amounts["flops"] > 2 * found.amounts["flops"]
+
+
+def test_the_speed_of_a_large_proxy_is_measured_on_a_part_of_its_batch(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "glotmix.proxy.pack._speed", lambda shape, training, K, *_: seen.append((training.batch, K)) or 1e5
+    )
+    for batch in (4, 4096):
+        proxy = ProxyConfig(width=64, layers=3, heads=4, batch=batch)
+        cost.packing(Shape.of(proxy, 2048), proxy, 8, device="cpu", stack=None, processes=1)
+    assert {B for B, K in seen if K > 1} == {4}
+    assert 100 < min(B for B, K in seen if B != 4) < 1000

@@ -32,7 +32,6 @@ SCALES = [
     for scale in (read_yaml(path).get("scales") or {"": {}})
 ]
 CANNOT = {
-    ("upsample-or-upweight", "paper"): ["variance of gradients"],
     ("post-training", "paper"): [
         "fine-tuning aya-7b",
         "fine-tuning aya-35b",
@@ -133,7 +132,7 @@ def test_the_bytes_of_the_variance_probe_are_those_that_are_allocated(as_on_a_gp
     batches = {
         name: [torch.randint(0, 2048, (4, 33), generator=generator) for _ in range(6)] for name in ("a", "b", "c")
     }
-    planned = gradient_variance.footprint("", shape, 3, 24, 6)
+    planned = gradient_variance.footprint("", shape, 3, 24)
     with peak(*parameters.values()) as measured:
         gradient_variance.Moments.measure(gradient_variance.of_proxy(parameters, shape), batches, blocks=6)
     assert planned.bytes == pytest.approx(measured.most, rel=0.1)

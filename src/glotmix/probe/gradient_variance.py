@@ -99,8 +99,30 @@ def of_proxy(parameters: Parameters, shape: Shape) -> Gradients:
     return of
 
 
+class _Sum:
+    """Sum of gradients."""
+
+    def __init__(self) -> None:
+        self._sum_P: Tensor | None = None
+
+    def add(self, gradients: Gradients, batches: Sequence[Any]) -> tuple[float, int]:
+        """Add those of batches; their summed square norms, and how many they are."""
+        square, count = 0.0, 0
+        for batch in batches:
+            sum_P, square_N = gradients(batch)
+            self._sum_P = sum_P.detach().clone() if self._sum_P is None else self._sum_P.add_(sum_P.detach())
+            square, count = square + float(square_N.sum()), count + square_N.numel()
+        return square, count
+
+    @property
+    def vector(self) -> Tensor:
+        """The sum, [P]."""
+        assert self._sum_P is not None
+        return self._sum_P
+
+
 class Sums:
-    """Sums of gradients in blocks: enough for unbiased moments and the jackknife, in the memory of a few gradients."""
+    """Sums of drawn gradients in blocks, for the jackknife of their variance."""
 
     def __init__(self, blocks: int = BLOCKS):
         self.square_B, self.count_B = np.zeros(blocks), np.zeros(blocks)
@@ -113,12 +135,12 @@ class Sums:
         self.square_B[block] += float(square_N.sum())
         self.count_B[block] += square_N.numel()
 
-    def matrix(self) -> Tensor:
-        """The blocks' sums, [B, P]."""
+    def vectors(self) -> list[Tensor]:
+        """The blocks' sums, [P] each."""
         filled = next((one for one in self._sums if one is not None), None)
         if filled is None:
             raise BadInput("no gradients were added")
-        return torch.stack([torch.zeros_like(filled) if one is None else one for one in self._sums])
+        return [torch.zeros_like(filled) if one is None else one for one in self._sums]
 
 
 @dataclass(frozen=True)
@@ -139,6 +161,9 @@ class Moments:
     def measure(cls, gradients: Gradients, batches: Mapping[str, Sequence[Any]], *, blocks: int = BLOCKS) -> Moments:
         """Moments from batches of each language's sequences.
 
+        Every gradient is computed twice, and kept are two vectors of the model's size for every language: the blocks of
+        four languages, in the vocabulary of mT5, would be 71 GB.
+
         Args:
             gradients: :func:`of_proxy` or :func:`of_model`.
             batches: language to batches; dealt to the blocks in turn, so at least as many as blocks.
@@ -146,31 +171,33 @@ class Moments:
         Raises:
             BadInput: fewer batches than blocks.
         """
-        sums = {}
         for language, given in batches.items():
             if len(given) < blocks:
                 raise BadInput(f"{len(given)} batches of {language}", expected=f"at least {blocks}, one for each block")
-            sums[language] = Sums(blocks)
-            for place, batch in enumerate(given):
-                sums[language].add(place % blocks, *gradients(batch))
-        return cls.of(sums)
-
-    @classmethod
-    def of(cls, sums: Mapping[str, Sums]) -> Moments:
-        """Moments from sums of gradients."""
-        square_LB = np.array([one.square_B for one in sums.values()])
-        count_LB = np.array([one.count_B for one in sums.values()])
-        vectors = torch.cat([one.matrix() for one in sums.values()])
-        L, B = square_LB.shape
-        gram_LBLB = _gram(vectors).reshape(L, B, L, B)
-        keep_RB = np.vstack([np.ones(B), 1 - np.eye(B)])
+        L, dealt = len(batches), [[given[b::blocks] for b in range(blocks)] for given in batches.values()]
+        square_LB, count_LB = np.zeros((L, blocks)), np.zeros((L, blocks))
+        totals: list[Tensor] = []
+        for place, parts in enumerate(dealt):
+            whole = _Sum()
+            for b, part in enumerate(parts):
+                square_LB[place, b], count_LB[place, b] = whole.add(gradients, part)
+            totals.append(whole.vector)
+        # Without block b: (S_l - s_lb)(S_m - s_mb), for which a block's sums are made again, one block at a time.
+        whole_RLL = np.empty((1 + blocks, L, L))
+        whole_RLL[0] = _products(totals, totals)
+        for b in range(blocks):
+            some = [_Sum() for _ in dealt]
+            for one, parts in zip(some, dealt, strict=True):
+                one.add(gradients, parts[b])
+            vectors = [one.vector for one in some]
+            cross_LL = _products(vectors, totals)
+            whole_RLL[1 + b] = whole_RLL[0] - cross_LL - cross_LL.T + _products(vectors, vectors)
+        keep_RB = np.vstack([np.ones(blocks), 1 - np.eye(blocks)])
         square_RL, count_RL = keep_RB @ square_LB.T, keep_RB @ count_LB.T
-        whole_RLL = np.einsum("rb,lbmc,rc->rlm", keep_RB, gram_LBLB, keep_RB)
-        pairs_RLL = count_RL[:, :, None] * count_RL[:, None, :]
         own = np.eye(L)
-        whole_RLL = whole_RLL - own * square_RL[:, :, None]
-        pairs_RLL = pairs_RLL - own * count_RL[:, :, None]
-        return cls(tuple(sums), square_RL / count_RL, whole_RLL / pairs_RLL)
+        whole_RLL -= own * square_RL[:, :, None]
+        pairs_RLL = count_RL[:, :, None] * count_RL[:, None, :] - own * count_RL[:, :, None]
+        return cls(tuple(batches), square_RL / count_RL, whole_RLL / pairs_RLL)
 
     def G(self, language: str) -> Measured:  # noqa: N802 — the papers' symbol
         """Second moment of a language's single-sequence gradients."""
@@ -267,45 +294,43 @@ def _error(value_R: np.ndarray) -> float:
 
 def _variance_of(sums: Sums) -> np.ndarray:
     """``(Σ‖g‖² - ‖Σg‖² / n) / (n - 1)`` of all draws, and without each block."""
-    gram_BB = _gram(sums.matrix())
+    vectors = sums.vectors()
+    gram_BB = _products(vectors, vectors)
     keep_RB = np.vstack([np.ones(len(gram_BB)), 1 - np.eye(len(gram_BB))])
     n_R, square_R = keep_RB @ sums.count_B, keep_RB @ sums.square_B
     return np.asarray((square_R - np.einsum("rb,bc,rc->r", keep_RB, gram_BB, keep_RB) / n_R) / (n_R - 1))
 
 
-def _gram(vectors: Tensor) -> np.ndarray:
-    """Inner products of rows, in fp64 by blocks of columns."""
-    parts = [part.double() @ part.double().T for part in vectors.split(COLUMNS, 1)]
-    found: np.ndarray = torch.stack(parts).sum(0).cpu().numpy()
+def _products(one: Sequence[Tensor], other: Sequence[Tensor]) -> np.ndarray:
+    """Inner products of vectors [P], in fp64 by blocks of their entries."""
+    total = torch.zeros(len(one), len(other), dtype=torch.float64, device=one[0].device)
+    for start in range(0, len(one[0]), COLUMNS):
+        rows, columns = (
+            torch.stack([vector[start : start + COLUMNS].double() for vector in side]) for side in (one, other)
+        )
+        total += rows @ columns.T
+    found: np.ndarray = total.cpu().numpy()
     return found
 
 
-def footprint(stage: str, shape: Shape, languages: int, sequences: int, blocks: int = BLOCKS) -> Footprint:
-    """What :class:`Moments` of a proxy's gradients hold, and compute: a sum for every language and block, with two
-    copies of them while they are multiplied.
+def footprint(stage: str, shape: Shape, languages: int, sequences: int) -> Footprint:
+    """What :class:`Moments` of a proxy's gradients hold, and compute: of every language two sums, its own and that of
+    the block that is left out.
 
     Args:
         stage: what it is called.
         shape: of the proxy; sequences are as long as its context.
         languages: that are told apart.
         sequences: of each.
-        blocks: of the jackknife.
     """
-    P, rows = shape.parameters, languages * blocks
-    together = min(TOGETHER, sequences)
-    sums = 4 * P * rows
-    computed = languages * sequences * shape.context * flops.per_token(shape, shape.context)
-    smaller = "probe.sequences: 0, or a smaller vocabulary or proxy"
-    added = Footprint(
+    P, together = shape.parameters, min(TOGETHER, sequences)
+    return Footprint(
         stage,
         weights=4 * P * (1 + together),
         gradients=4 * P * together * 2 + 8 * P * together,  # by tensor, in a row, and in fp64
         activations=together * held.of_proxy(shape, 1, shape.context),
         logits=3 * 4 * min(together * shape.context, kernels.CHUNK_ROWS) * shape.vocab,
-        kept=sums,
-        flops=computed,
-        smaller=smaller,
+        kept=4 * P * (2 * languages - 1),  # the last sum begins with a gradient
+        flops=2 * languages * sequences * shape.context * flops.per_token(shape, shape.context),
+        smaller="probe.sequences: 0, or a smaller vocabulary or proxy",
     )
-    copies = sums + max(sums, 2 * 8 * rows * min(P, COLUMNS))
-    multiplied = Footprint(stage, weights=4 * P, kept=sums + copies, flops=computed, smaller=smaller)
-    return max(added, multiplied, key=lambda one: one.bytes)

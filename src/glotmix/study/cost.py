@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING
 
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.errors import BadInput, MissingExtra
+from glotmix.proxy.config import ProxyConfig
+from glotmix.study import rehearsal
 from glotmix.study.config import TrainedBy
 from glotmix.study.kind import Stage
+from glotmix.tokens.config import TokensConfig
 
 if TYPE_CHECKING:
+    from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import Packing
 
 STARTING = 2.2
@@ -28,6 +32,8 @@ READING = 1.3e-6
 """Processor seconds of a byte of text: read, split, tokenised, joined, counted; the tokenizer's training included."""
 BYTES_PER_TOKEN = 3.0
 """Of text that is not there yet; about."""
+FLOPS_OF_A_STEP = 5e10
+"""Work of a step whose speed is measured: about a second of a core."""
 OPENING = 3.0
 """Processor seconds of the driver before and after everything: imports, tables, the page."""
 
@@ -55,6 +61,31 @@ def held_out_tokens(training: TrainedBy, base: Path) -> float:
         min(most, share * sizes[name]) if sizes.get(name) else most for name in [*training.languages, *training.outside]
     )
     return training.proxy.evaluations * once
+
+
+def vocabulary(tokens: TokensConfig, base: Path) -> tuple[int, dict[str, str]]:
+    """Ids of a study's tokenizer, and a line that says so where they can only be assumed."""
+    try:
+        return rehearsal.vocabulary(tokens, base), {}
+    except BadInput as error:
+        return tokens.vocab_size, {"vocabulary": f"{tokens.vocab_size:,} ids assumed: {error}"}
+
+
+def packing(
+    shape: Shape, proxy: ProxyConfig, runs: int, *, device: str, stack: int | None, processes: int | None
+) -> Packing:
+    """How so many runs would be packed here, and their speed, from a few measured steps.
+
+    A whole batch of a large proxy takes a CPU minutes, and its speed is that of a part; stacks add nothing to it.
+    """
+    from glotmix.proxy import flops
+    from glotmix.proxy.pack import choose
+
+    sequence = flops.per_token(shape, proxy.context) * proxy.context
+    if device == "cpu" and sequence * proxy.batch > FLOPS_OF_A_STEP:
+        proxy = proxy.model_copy(update={"batch": max(1, round(FLOPS_OF_A_STEP / sequence))})
+        stack = stack or 1
+    return choose(shape, proxy, runs, device=device, stack=stack, processes=processes)
 
 
 def sweep(name: str, packing: Packing, *, tokens: float, runs: int, evaluated: float, jobs: int | None = None) -> Stage:

@@ -36,9 +36,6 @@ from glotmix.wording import counted
 if TYPE_CHECKING:
     from glotmix.probe.alignment import Alignment
 
-FLOPS_OF_A_STEP = 5e10
-"""Work of a step whose speed is measured for a price: about a second of a core."""
-
 
 @dataclass(frozen=True)
 class Laboratory:
@@ -234,32 +231,30 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
         """Runs, tokens, FLOPs, and the time here by a measurement of a few steps."""
         from glotmix.proxy import flops
         from glotmix.proxy.model import Shape
-        from glotmix.proxy.pack import choose
 
         runs = tokens = 0
         compute = 0.0
         planned = arms(config)
         laboratory = Laboratory(config, StudyDirectory(Path("unused"), base))
         for arm in planned:
-            per_token = flops.per_token(Shape.of(arm.proxy, arm.ids(arm.tokens.vocab_size)), arm.proxy.context)
+            vocab, _ = cost.vocabulary(arm.tokens, base)
+            per_token = flops.per_token(Shape.of(arm.proxy, arm.ids(vocab)), arm.proxy.context)
             trained = sum(run.tokens for run in arm.runs)
             runs, tokens, compute = runs + len(arm.runs), tokens + trained, compute + trained * per_token
         main = planned[0]
-        shape = Shape.of(main.proxy, main.ids(main.tokens.vocab_size))
+        vocab, assumed = cost.vocabulary(main.tokens, base)
+        shape = Shape.of(main.proxy, main.ids(vocab))
         study = laboratory.study(main)
         workers = study.processes_here()
-        measured, stack = main.proxy, config.sweep.stack
-        if study.device() == "cpu":  # a whole batch of a large proxy would take minutes, and stacks add little
-            sequence = flops.per_token(shape, main.proxy.context) * main.proxy.context
-            batch = max(1, min(main.proxy.batch, round(FLOPS_OF_A_STEP / sequence)))
-            measured, stack = main.proxy.model_copy(update={"batch": batch}), stack or 1
-        packing = choose(shape, measured, runs, device=study.device(), stack=stack, processes=workers, seconds=1.0)
+        device, stack = study.device(), config.sweep.stack
+        packing = cost.packing(shape, main.proxy, runs, device=device, stack=stack, processes=workers)
         told = ", ".join(dict.fromkeys(arm.about for arm in planned))
         lines = {
             "proxies": f"{runs} in {counted(len(planned), 'arm')}: {told}",
             "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
             "training tokens": f"{tokens:,.0f}",
             "training compute": f"{compute:.3g} FLOP",
+            **assumed,
         }
         equal = compute / flops.per_token(shape, main.proxy.context)
         jobs = sum(len(pack(arm.runs, packing.stack)) for arm in planned)

@@ -26,8 +26,9 @@ from glotmix.study.preflight import Trained, noting
 from glotmix.study.rehearsal import Stages
 from glotmix.study.training import Training
 
-PAGE, GRADIENT = 3.0, 0.06
-"""Processor seconds of testing all pairs and writing the page, and of a sequence's gradient where they are probed."""
+PAGE, GRADIENT = 3.0, 0.12
+"""Processor seconds of testing all pairs and writing the page, and of a sequence's gradient, computed twice, where they
+are probed."""
 
 
 class CompareKind(StudyKind[CompareConfig]):
@@ -67,11 +68,11 @@ class CompareKind(StudyKind[CompareConfig]):
         """Counted, and the time by a measurement of a few steps; nothing is read or trained."""
         from glotmix.proxy import flops
         from glotmix.proxy.model import Shape
-        from glotmix.proxy.pack import choose
 
         study = config.as_training()
         training = Training(study, base, Path("unused"), Narrator())
-        shape = Shape.of(study.proxy, study.tokens.vocab_size)
+        vocab, assumed = cost.vocabulary(study.tokens, base)
+        shape = Shape.of(study.proxy, vocab)
         runs = runs_of(config)
         tokens = runs * study.proxy.tokens
         compute = tokens * flops.per_token(shape, study.proxy.context)
@@ -80,9 +81,10 @@ class CompareKind(StudyKind[CompareConfig]):
             "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
             "training tokens": f"{tokens:,.0f}",
             "training compute": f"{compute:.3g} FLOP",
+            **assumed,
         }
         device, stack, processes = training.device(), study.sweep.stack, training.processes_here()
-        packing = choose(shape, study.proxy, runs, device=device, stack=stack, processes=processes)
+        packing = cost.packing(shape, study.proxy, runs, device=device, stack=stack, processes=processes)
         evaluated = 2 * cost.held_out_tokens(study, base)  # on held-out text and on text that was trained on
         timed = [
             cost.reading(study, base),

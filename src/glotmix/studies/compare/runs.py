@@ -152,7 +152,8 @@ class MethodRuns:
         from glotmix.proxy.run import StackRun
 
         unique, proxy = self.situation.unique, self.study.config.proxy
-        shape, parameters = load_checkpoint(
+        device = self.study.device()
+        shape, stored = load_checkpoint(
             self.study.directory / "runs" / run / "checkpoints" / f"step-{self.situation.steps}"
         )
         reader = StackRun(run, Schedule.constant(balancing.proportional(unique)), round(self.situation.D), 0)
@@ -165,7 +166,8 @@ class MethodRuns:
             name: np.array_split(batches.first_sequences(name, count).astype(np.int64), max(blocks, count // TOGETHER))
             for name, count in counts.items()
         }
-        tokens = {name: [from_numpy(part) for part in some] for name, some in parts.items()}
+        parameters = {name: tensor.to(device) for name, tensor in stored.items()}
+        tokens = {name: [from_numpy(part).to(device) for part in some] for name, some in parts.items()}
         moments = Moments.measure(of_proxy(parameters, shape), tokens, blocks=blocks)
         natural, target = balancing.proportional(unique), balancing.temperature(unique, tau)
         weights = Weighting.between(natural, target)

@@ -57,7 +57,8 @@ def planned(study: MixtureStudy) -> Planned:
     from glotmix.proxy import flops
     from glotmix.proxy.model import Shape
 
-    config, vocab, context = study.config, study.config.tokens.vocab_size, study.config.proxy.context
+    config, context = study.config, study.config.proxy.context
+    vocab, _ = cost.vocabulary(config.tokens, study.base)
     natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
     runs = plan(config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()})
     loop = closing_runs(config)
@@ -76,18 +77,16 @@ def price(study: MixtureStudy) -> Price:
     side, by a measurement of a few steps, and ``target_flops`` (6 N D of the target run, where the study tells its
     size).
     """
-    from glotmix.proxy.pack import choose
-
     config, design, found = study.config, study.config.design, planned(study)
     shape, proxy, runs = found.shape, config.proxy, found.runs
     packing = None
     if not study.is_elsewhere:  # of another's trainer nothing is known
         device, stack, processes = study.device(), config.sweep.stack, study.processes_here()
-        packing = choose(shape, proxy, len(runs), device=device, stack=stack, processes=processes)
+        packing = cost.packing(shape, proxy, len(runs), device=device, stack=stack, processes=processes)
     more = 0
     if design.active is not None:
         begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
-        more = max(affordable(study, design.active, runs, config.tokens.vocab_size, begun)[0], 0)
+        more = max(affordable(study, design.active, runs, shape.vocab, begun)[0], 0)
     if design.passes is not None:  # of every language at most; which ones are scarce is known with the corpus
         more += design.beyond * len(config.languages)
     tokens = float(sum(run.tokens for run in runs)) + (found.loop + more) * proxy.tokens
@@ -100,6 +99,7 @@ def price(study: MixtureStudy) -> Price:
         "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
         "training tokens": f"{tokens:,.0f}",
         "training compute": f"{compute:.3g} FLOP",
+        **cost.vocabulary(config.tokens, study.base)[1],
     }
     if target_flops:
         lines["share of the target run"] = f"{100 * compute / target_flops:.2g} %"
