@@ -7,13 +7,14 @@ from glotmix.artifact import creating
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import drawable
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
 from glotmix.studies.mixture.closed_loop import compare, labelled, planned, trained_before
 
 LANGUAGES = ("a", "b")
 MIXTURES = {
-    "optimum": Mixture({"a": 0.6, "b": 0.4}),
-    "uniform": Mixture({"a": 0.5, "b": 0.5}),
-    "natural": Mixture({"a": 0.9, "b": 0.1}),
+    "optimum": Schedule.constant(Mixture({"a": 0.6, "b": 0.4})),
+    "uniform": Schedule.constant(Mixture({"a": 0.5, "b": 0.5})),
+    "natural": Schedule.constant(Mixture({"a": 0.9, "b": 0.1})),
 }
 
 
@@ -91,8 +92,8 @@ def test_a_share_too_small_to_be_drawn_is_left_out_and_the_rest_is_kept_in_propo
 
 def test_a_mixture_that_differs_by_rounding_is_the_one_that_was_trained():
     """Another objective with the same optimum but for the last digits must not strand the study."""
-    before = Mixture({"a": 0.00999999999999979, "b": 0.99000000000000021})
-    now = Mixture({"a": 0.010000000000000552, "b": 0.989999999999999448})
+    before = Schedule.constant(Mixture({"a": 0.00999999999999979, "b": 0.99000000000000021}))
+    now = Schedule.constant(Mixture({"a": 0.010000000000000552, "b": 0.989999999999999448}))
     assert labelled({"optimum": now}, {"optimum": before}) == {"optimum": ("optimum", before)}
     runs = planned({"optimum": before}, 1, 1000, study_seed=0)
     found = compare({"optimum": before}, measured({run.run: [1.0, 2.0] for run in runs}), runs, np.mean)
@@ -100,7 +101,7 @@ def test_a_mixture_that_differs_by_rounding_is_the_one_that_was_trained():
 
 
 def test_a_mixture_that_changed_is_trained_under_a_label_of_its_own_and_changed_back_not_again():
-    other = Mixture({"a": 0.2, "b": 0.8})
+    other = Schedule.constant(Mixture({"a": 0.2, "b": 0.8}))
     first = labelled(MIXTURES, {})
     assert {name: label for name, (label, _) in first.items()} == {name: name for name in MIXTURES}
     known = dict(first.values())

@@ -81,6 +81,15 @@ def check_law(name: str, *, where: object = None) -> str:
     raise BadInput(f"no law {name!r}{near(name, LAWS)}", where=where, expected=expected)
 
 
+def with_order(name: str) -> str | None:
+    """The name of the same law with its shares weighted by when they are read; None for one that has no shares of its
+    own, or is so already."""
+    base, *more = name.split("+")
+    if base == "null" or base in RESIDUALS or ORDER in more:
+        return None
+    return "+".join([base, ORDER, *more])
+
+
 def find_law(name: str) -> Law:
     """The law of that name.
 

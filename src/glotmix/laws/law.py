@@ -123,6 +123,11 @@ class Law(ABC):
     finite_at_zero: ClassVar[bool] = True
     """Whether a share of zero is allowed; where the paper's form is infinite there, the docstring says what we do."""
 
+    @property
+    def inside(self) -> Law:
+        """The law of shares that others stand on, where it is wrapped; else itself."""
+        return self
+
     @abstractmethod
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         """Names of θ, [P]."""

@@ -52,6 +52,10 @@ class Ordered(Law):
     def finite_at_zero(self) -> bool:  # type: ignore[override]
         return self.law.finite_at_zero
 
+    @property
+    def inside(self) -> Law:
+        return self.law.inside
+
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return (*self.law.parameters(problem), *self._names(problem))
 

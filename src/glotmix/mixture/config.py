@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from glotmix.config import Section
+from glotmix.mixture.phases import MOST_PHASES, check_boundaries
 
 
 class ActiveConfig(Section):
@@ -64,6 +65,14 @@ class DesignConfig(Section):
     proxies repeat text as the target would, mixtures far beyond what it may do tell nothing of the optimum."""
     beyond: int = Field(1, ge=0)
     """With ``passes``: runs per language that read it 2, 4, … times as often, to see where its loss turns."""
+    schedules: int = Field(0, ge=0)
+    """Runs whose mixture changes, drawn for all phases together, so that laws can tell when a language is best read;
+    fitted to. Default 24 where ``optimize.phases`` asks for more than one."""
+    phases: int = Field(2, ge=2, le=MOST_PHASES)
+    """Phases of these runs; default those of ``optimize.phases``."""
+    boundaries: list[Annotated[float, Field(gt=0, lt=1)]] | None = None
+    """Shares of the run after which their mixture changes; default where the learning rate's decay (``proxy.decay``)
+    begins, else 0.8, the phases before being equal."""
     swarm_roles: Literal["fit", "held_out"] = "held_out"
     """Whether the swarm is fitted to or held out to judge the laws."""
     anchors: int = Field(2, ge=0)
@@ -81,3 +90,8 @@ class DesignConfig(Section):
     """How many mixtures at each of these sizes: the full coalition first, then those of the swarm."""
     active: ActiveConfig | None = None
     """Further runs, chosen by what the runs above leave open."""
+
+    @model_validator(mode="after")
+    def _one_boundary_per_change(self) -> DesignConfig:
+        check_boundaries(self.boundaries, self.phases)
+        return self

@@ -19,6 +19,16 @@ SMALL = 1e-4
 """|λ Δ| below which the Langevin function is its series, exact to rounding."""
 
 
+def check_boundaries(boundaries: Sequence[float] | None, phases: int) -> None:
+    """Whether there is one boundary between any two phases, in their order.
+
+    Raises:
+        ValueError: there is not.
+    """
+    if boundaries is not None and (len(boundaries) != phases - 1 or sorted(set(boundaries)) != list(boundaries)):
+        raise ValueError(f"boundaries {list(boundaries)} of {phases} phases; expected {phases - 1} that increase")
+
+
 @dataclass(frozen=True, repr=False)
 class Phases(Brief):
     """Runs by phase. A run with fewer phases than others has phases of length zero."""

@@ -27,6 +27,7 @@ from glotmix.mixture.design import (
 from glotmix.mixture.groups import Groups, coalitions_of_groups
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.schedule_swarm import default_boundaries, schedule_swarm
 from glotmix.notebook import Shown
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def design_of(
     sizes: Mapping[str, float] | None = None,
     caps: Mapping[str, float] | None = None,
     groups: Groups | None = None,
+    decay: float | None = None,
 ) -> Design:
     """All runs of a design, without duplicates.
 
@@ -83,6 +85,7 @@ def design_of(
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
         caps: share of each language at which it is read ``design.passes`` times; None for no limit.
         groups: the players, where they are groups of languages.
+        decay: share of a run in which its learning rate falls at last, where schedules begin their last phase.
 
     Raises:
         Infeasible: no mixture of the swarm meets the caps.
@@ -108,11 +111,12 @@ def design_of(
     runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget)
     swarm_rng = np.random.default_rng([seed, 1])
     swarm = dirichlet_swarm(languages, design.swarm, design.swarm_concentration, D, swarm_rng, caps, least)
-    runs += [
-        PlannedRun(run.run.replace("-s0", f"-s{again}"), run.role, run.schedule, run.tokens, again)
-        for again in seeds
-        for run in swarm
-    ]
+    runs += _repeated(swarm, seeds)
+    ends = design.boundaries or default_boundaries(design.phases, decay)
+    drawn = schedule_swarm(
+        languages, design.schedules, ends, design.swarm_concentration, D, np.random.default_rng([seed, 2]), caps, least
+    )
+    runs += _repeated(drawn, seeds)
     runs += turning(languages, Mixture(natural).over(languages), caps or {}, D, design.beyond)
     climbed = [Schedule.constant(base), *(run.schedule for run in swarm)][: design.ladder_mixtures]
     runs += ladder(climbed, sizes or {})
@@ -128,3 +132,12 @@ def design_of(
             expected="at least 2: more languages, coalitions, or a swarm with swarm_roles: fit",
         )
     return Design(tuple(without_duplicates([dataclasses.replace(run, seed=first + run.seed) for run in runs])))
+
+
+def _repeated(runs: Sequence[PlannedRun], seeds: Sequence[int]) -> list[PlannedRun]:
+    """Every run once per seed."""
+    return [
+        dataclasses.replace(run, run=run.run.replace("-s0", f"-s{again}"), seed=again)
+        for again in seeds
+        for run in runs
+    ]

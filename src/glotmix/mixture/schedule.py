@@ -75,6 +75,11 @@ class Schedule(Shown):
                 current = stage.mixture
         return current
 
+    def total_variation(self, other: Schedule) -> float:
+        """Share of tokens in which two schedules differ; for constant ones that of their mixtures."""
+        edges = sorted({stage.start for one in (self, other) for stage in one.stages} | {1.0})
+        return math.fsum((b - a) * self.at(a).total_variation(other.at(a)) for a, b in itertools.pairwise(edges))
+
     def lengths(self) -> tuple[float, ...]:
         """Share of all tokens that each stage covers; sums to one."""
         starts = [stage.start for stage in self.stages] + [1.0]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from glotmix.config import Section
-from glotmix.mixture.phases import MOST_PHASES
+from glotmix.mixture.phases import MOST_PHASES, check_boundaries
 
 
 class OptimizeConfig(Section):
@@ -51,12 +51,7 @@ class OptimizeConfig(Section):
     def _one_boundary_per_change(self) -> OptimizeConfig:
         if self.boundaries == "free" and self.phases != 2:
             raise ValueError(f"boundaries: free, and {self.phases} phases; expected phases: 2")
-        if isinstance(self.boundaries, list) and (
-            len(self.boundaries) != self.phases - 1 or sorted(set(self.boundaries)) != self.boundaries
-        ):
-            raise ValueError(
-                f"boundaries {self.boundaries} of {self.phases} phases; expected {self.phases - 1} that increase"
-            )
+        check_boundaries(self.boundaries if isinstance(self.boundaries, list) else None, self.phases)
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.laws.repetition import Repeated
-from glotmix.laws.residual import Corrected
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.wording import rounded_up
@@ -89,8 +88,7 @@ def _assumed(config: OptimizeConfig, languages: Sequence[str], unique: Mapping[s
 
 
 def _judges(fitted: Fit) -> bool:
-    law = fitted.law.law if isinstance(fitted.law, Corrected) else fitted.law
     runs = fitted.measured
-    if not isinstance(law, Repeated) or runs is None or fitted.unique_L is None:
+    if not isinstance(fitted.law.inside, Repeated) or runs is None or fitted.unique_L is None:
         return False
     return bool((runs.p_RL * runs.D_R[:, None] > ASSUMED * fitted.unique_L).any())

@@ -27,7 +27,7 @@ from glotmix.optimize.solve import compared, nearest_of
 
 FREE = tuple(k / 10 for k in range(1, 10))
 """Ends of the first of two phases among which a free one is sought."""
-STATIC, COOLDOWN, LAST = "static", "cooldown", "targets_last"
+SCHEDULES = STATIC, COOLDOWN, LAST = ("static", "cooldown", "targets_last")
 """Schedules that an optimised one is compared with: the best single mixture; temperature 5 and then proportional to
 sizes (Li et al., arXiv 2410.04579); and the best single mixture with the languages that count alone at the end."""
 
@@ -119,7 +119,7 @@ def minimise_schedule(
     told = compared(composite, x_X, others, resamples)
     spread = None if told.chosen is None else uncertainty.spread(composite, x_X, told.chosen.indifference)
     schedule = course.schedule(x_X, languages)
-    average = schedule.average()
+    average, tokens = schedule.average(), constraints.D if static.D is None else static.D
     return Optimum(
         mixture=average,
         predicted=told.predicted,
@@ -131,7 +131,7 @@ def minimise_schedule(
         prices={},
         spread=None if spread is None else _in_phases(spread, course),
         nearest=_nearest(fitted, course, x_X),
-        epochs={} if not static.epochs or static.D is None else average.epochs(static.D, constraints.unique),
+        epochs={} if not static.epochs or tokens is None else average.epochs(tokens, constraints.unique),
         status=ended.status,
         gap=ended.certificate.gap,
         agreeing=ended.agreeing,

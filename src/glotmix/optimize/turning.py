@@ -51,7 +51,7 @@ def turning_of(fitted: Fit, p_L: np.ndarray) -> tuple[Turning, ...]:
         p_L: the recommended mixture.
     """
     unique_L, runs = fitted.unique_L, fitted.measured
-    if not isinstance(fitted.law, Repeated) or unique_L is None or runs is None or not np.isfinite(fitted.D):
+    if not isinstance(fitted.law.inside, Repeated) or unique_L is None or runs is None or not np.isfinite(fitted.D):
         return ()
     found = []
     for own, language in enumerate(fitted.languages):

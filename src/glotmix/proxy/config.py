@@ -34,9 +34,12 @@ class ProxyConfig(Section):
     learning_rate: float = Field(4e-3, gt=0)
     """Peak of AdamW's learning rate."""
     final_learning_rate: float = Field(0.1, ge=0, le=1)
-    """Learning rate at the end of the cosine, as a share of the peak."""
+    """Learning rate at the end of the run, as a share of the peak."""
     warmup: float = Field(0.05, ge=0, lt=1)
     """Share of steps in linear warm-up."""
+    decay: float | None = Field(None, gt=0, lt=1)
+    """Share of steps in which the learning rate falls, in a line, after being constant; default a cosine from the end
+    of the warm-up on."""
     weight_decay: float = Field(0.1, ge=0)
     """AdamW's decoupled weight decay, on matrices only."""
     clip: float = Field(1.0, gt=0)

@@ -112,10 +112,14 @@ def steps_of(tokens: float, training: ProxyConfig) -> int:
 
 
 def learning_rate(step: int, steps: int, training: ProxyConfig) -> float:
-    """Rate of update ``step`` (from 0): linear warm-up, then a cosine to ``final_learning_rate`` of the peak."""
+    """Rate of update ``step`` (from 0): linear warm-up, then a cosine to ``final_learning_rate`` of the peak; or, with
+    ``decay``, the peak until a line to it in the last steps."""
     warmup = math.ceil(training.warmup * steps)
     if step < warmup:
         return training.learning_rate * (step + 1) / warmup
     progress = (step - warmup + 1) / max(1, steps - warmup)
     low = training.final_learning_rate
+    if training.decay is not None:
+        falling = min(math.ceil(training.decay * steps), steps - warmup)
+        return training.learning_rate * (1 - (1 - low) * max(0, step + 1 - (steps - falling)) / falling)
     return training.learning_rate * (low + (1 - low) * 0.5 * (1 + math.cos(math.pi * progress)))

@@ -139,6 +139,22 @@ class Advice:
 
 
 @dataclass(frozen=True)
+class Order:
+    """When each language is read in the recommended run, and what the law says of early and late text."""
+
+    ends: tuple[float, ...]
+    """Shares of the run's tokens after which its mixture changes."""
+    phases: tuple[Mapping[str, float], ...]
+    """Language to share, phase after phase."""
+    static: Mapping[str, float]
+    """The best single mixture on the same law."""
+    gain: Estimate
+    """Its objective minus that of the schedule: positive, the schedule is better."""
+    late: Mapping[str, tuple[Estimate | None, Estimate | None]]
+    """Target to λ of its own text and of that of others; above zero late text counts more."""
+
+
+@dataclass(frozen=True)
 class Repeats:
     """What a law of text that is read again needs to know in the page."""
 
@@ -334,6 +350,8 @@ class Evidence:
     """The optimum."""
     turning: tuple[Turning, ...] = ()
     """Loss of each language against passes over its text; empty where the law knows no repetition."""
+    order: Order | None = None
+    """When each language is read; None for a single mixture."""
     trained: tuple[Trained, ...] = ()
     """The closed loop."""
     noise: Mapping[str, float] = field(default_factory=dict)

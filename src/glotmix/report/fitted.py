@@ -8,7 +8,7 @@ import numpy as np
 
 from glotmix.fit.fit import Fit, TargetFit
 from glotmix.laws.gaussian_process import TrainedProcess
-from glotmix.laws.law import Inputs, Law
+from glotmix.laws.law import Inputs
 from glotmix.laws.repetition import Repeated
 from glotmix.laws.residual import Corrected
 from glotmix.laws.shapley_law import ShapleyLawFixed, _gaps
@@ -39,7 +39,7 @@ def law_fit(fitted: Fit) -> LawFit | None:
     The ShapleyLaws get a column per language and ν: the target's own weight is one, a target outside the mixture has
     ν = 1 (neither is used), and where the Shapley values fix the weights they are written out.
     """
-    form = FORMS.get(_base(fitted.law).name)
+    form = FORMS.get(fitted.law.inside.name)
     told = [target for target in fitted.targets if fitted.fits[target].usable]
     if form is None or not told:
         return None
@@ -72,10 +72,6 @@ def law_fit(fitted: Fit) -> LawFit | None:
     )
 
 
-def _base(law: Law) -> Law:
-    return law.law if isinstance(law, Corrected) else law
-
-
 def _draws(fitted: Fit, told: Sequence[str], resamples: int) -> FormDraws | None:
     if fitted.form is None or not resamples:
         return None
@@ -91,7 +87,7 @@ def _looked_at(fitted: Fit) -> Inputs:
 
 
 def _repeats(fitted: Fit, at: TargetFit) -> Repeats | None:
-    if not isinstance(law := _base(fitted.law), Repeated):
+    if not isinstance(law := fitted.law.inside, Repeated):
         return None
     known = "unique" in at.problem.varies
     unique = fitted.unique_L.tolist() if known and fitted.unique_L is not None else None
@@ -100,7 +96,7 @@ def _repeats(fitted: Fit, at: TargetFit) -> Repeats | None:
 
 def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.ndarray]:
     """Parameter name to its values [B], weights last and complete."""
-    columns, law = dict(zip(at.names, theta_BP.T, strict=True)), _base(fitted.law)
+    columns, law = dict(zip(at.names, theta_BP.T, strict=True)), fitted.law.inside
     if isinstance(law, ShapleyLawFixed):
         others = [language for language in fitted.languages if language != at.problem.target]
         for source, gap in zip(others, _gaps(at.problem), strict=True):

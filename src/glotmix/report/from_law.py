@@ -21,9 +21,10 @@ from glotmix.optimize.constraint import Constraints, groups_from
 from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
+from glotmix.optimize.schedules import STATIC
 from glotmix.optimize.search import search, starting_points, with_own_bests
 from glotmix.optimize.uncertainty import estimate
-from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions
+from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions, Order
 from glotmix.report.frames.answer import OBJECTIVES
 from glotmix.version import __version__
 
@@ -42,6 +43,26 @@ def about(name: str, tag: str | None = None, group: str = "") -> About:
     if name == language.tag:
         return About(language.name, language.family, language.script, group=group)
     return About(name, language.family, language.script, language.name, group)
+
+
+def order_of(fitted: Fit, optimum: Optimum) -> Order | None:
+    """When each language is read in the recommended run; None for a single mixture."""
+    if optimum.schedule is None:
+        return None
+    stages = optimum.schedule.stages
+    late = {}
+    for target, at in fitted.fits.items():
+        told = {row["parameter"]: Estimate(row["value"], row["low"], row["high"]) for row in at.to_polars().to_dicts()}
+        late[target] = (told.get("late"), told.get("late_others"))
+    static = next(row.mixture for row in optimum.baselines if row.name == STATIC)
+    gain = optimum.gains[STATIC]
+    return Order(
+        tuple(stage.start for stage in stages[1:]),
+        tuple(stage.mixture for stage in stages),
+        static,
+        Estimate(gain.value, gain.low, gain.high),
+        late,
+    )
 
 
 def front_of(

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from glotmix.artifact import canonical_json, fingerprint, open_artifact, put, read_json, write_json
@@ -25,7 +26,9 @@ from glotmix.artifact import failure_of as note_of_failure
 from glotmix.errors import Corrupt, GlotmixError, Waiting
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.phases import MOST_PHASES
 from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.run import learning_rate, steps_of
 from glotmix.sweep.executors.executor import Executor, Job
 
 RUN = "run.json"
@@ -101,13 +104,20 @@ class SweepSpec:
         """What determines a run's numbers, for its artifact."""
         return {
             "tokens": self.store_fingerprint,
-            "proxy": self.proxy_of(run).model_dump(mode="json", exclude=NO_MATTER),
+            "proxy": _numbers_of(self.proxy_of(run)),
             "available": dict(self.available_to(run)),
             "targets": list(self.targets),
             "run": run.to_json(),
             **({"watch": True} if self.watch else {}),
             **({"trainer": self.trainer} if self.trainer else {}),
         }
+
+
+def _numbers_of(proxy: ProxyConfig) -> dict[str, Any]:
+    """The fields of a proxy that determine a run's numbers. One that is newer than the runs of earlier studies is left
+    out where it is not used, so that these are still theirs."""
+    unused = {"decay"} if proxy.decay is None else set()
+    return proxy.model_dump(mode="json", exclude=NO_MATTER | unused)
 
 
 def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]:
@@ -312,6 +322,8 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
             if result["status"] == "complete":
                 losses += [{"run": planned.run, **loss} for loss in result["losses"]]
         row["schedule"] = "" if planned.schedule.is_constant else canonical_json(planned.schedule.to_json())
+        if planned.run not in realised:
+            row |= _phases(planned, spec.proxy_of(planned), languages)
         row |= {f"p/{language}": mixture.get(language, 0.0) for language in languages}
         context = spec.proxy_of(planned).context
         row |= {f"unique/{language}": float(n * context) for language, n in spec.available_to(planned).items()}
@@ -322,6 +334,22 @@ def tables(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str
         pl.DataFrame(runs, schema_overrides=floats | {"reason": pl.String}, infer_schema_length=None),
         pl.DataFrame(losses, schema=schema | {"value": pl.Float64}),
     )
+
+
+def _phases(planned: PlannedRun, proxy: ProxyConfig, languages: Sequence[str]) -> dict[str, float]:
+    """Columns of the phases of a run whose mixture changed a few times and whose learning rate did not begin anew."""
+    stages = planned.schedule.stages
+    if not 2 <= len(stages) <= MOST_PHASES or any(stage.restart for stage in stages):
+        return {}
+    steps = steps_of(planned.tokens, proxy)
+    rate_N = np.array([learning_rate(step, steps, proxy) for step in range(steps)])
+    edges = [round(stage.start * steps) for stage in stages] + [steps]
+    row: dict[str, float] = {}
+    for k, (stage, length) in enumerate(zip(stages, planned.schedule.lengths(), strict=True)):
+        row[f"phase{k + 1}/tokens"] = length
+        row[f"phase{k + 1}/lr"] = float(rate_N[edges[k] : max(edges[k + 1], edges[k] + 1)].mean())
+        row |= {f"phase{k + 1}/p/{name}": stage.mixture.get(name, 0.0) for name in languages}
+    return row
 
 
 def _realised(plan: Sequence[PlannedRun], spec: SweepSpec, failed: Mapping[str, str]) -> dict[str, Mixture]:

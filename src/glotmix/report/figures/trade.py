@@ -22,7 +22,7 @@ from glotmix.report.frames.timeline import lanes
 from glotmix.report.frames.trade import TradeRow, trade_finding, trade_rows
 from glotmix.wording import NBSP, counted, duration, interval, number, share
 
-ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation", "turn")
+ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation", "turn", "schedule")
 """Roles of runs in the order in which they take the colours."""
 
 

@@ -5,6 +5,7 @@ SECTIONS = {
     "sure": ("How sure", "glotmix.report.sections.answer:how_sure"),
     "cost": ("What it cost", "glotmix.report.sections.answer:what_it_cost"),
     "why": ("Why", "glotmix.report.sections.why:why"),
+    "order": ("When each language is read", "glotmix.report.sections.order:when"),
     "passes": ("How often a language may be read", "glotmix.report.sections.passes:how_often"),
     "doubts": ("What could be wrong", "glotmix.report.sections.why:what_could_be_wrong"),
     "explore": ("Try it yourself", "glotmix.report.sections.why:explore"),

@@ -99,10 +99,10 @@ def train_chosen(
         runs, failed = [*runs, *batch], failed | study.run(batch, spec, f"Training batch {number + 1}")
     while not stopped:
         measured = study.measure(runs, spec, failed).with_role(
-            "coalition", "anchor", "swarm", "ladder", "active", "turn"
+            "coalition", "anchor", "swarm", "schedule", "ladder", "active", "turn"
         )
         if study.config.design.swarm_roles == "held_out":
-            measured = measured.with_role("coalition", "anchor", "ladder", "active", "turn")
+            measured = measured.with_role("coalition", "anchor", "schedule", "ladder", "active", "turn")
         fitted = _law(study, measured, store)
         state = _open(study, asked, fitted, store)
         left, spent = affordable(study, asked, runs, store.vocab_size, seconds())

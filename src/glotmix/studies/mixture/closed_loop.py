@@ -14,11 +14,10 @@ from glotmix.artifact import MANIFEST, read_manifest
 from glotmix.estimate import Estimate, Outcome, PairedLayout, verdict
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
-from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 
 SAME = 1e-6
-"""Mixtures closer than this (total variation) are trained once."""
+"""Schedules closer than this (total variation) are trained once."""
 PREFIX = "validation-"
 """How the names of the runs of a closed loop begin; a label and a seed follow."""
 FIRST_SEED = 1000
@@ -44,8 +43,8 @@ class BaselineDifference:
 class ClosedLoop:
     """Measured losses of the optimum and the baselines."""
 
-    mixtures: Mapping[str, Mixture]
-    """Name ("optimum", "natural", ...) to mixture."""
+    schedules: Mapping[str, Schedule]
+    """Name ("optimum", "natural", ...) to what was trained, most of them one mixture."""
     measured: Mapping[str, Mapping[str, tuple[float, ...]]]
     """Name to target to losses, one per seed that is complete."""
     objective: Mapping[str, tuple[float, ...]]
@@ -58,7 +57,8 @@ class ClosedLoop:
     def to_json(self) -> dict[str, Any]:
         """A plain dict; NaN becomes None."""
         return {
-            "mixtures": {name: mixture.to_json() for name, mixture in self.mixtures.items()},
+            "mixtures": {name: schedule.average().to_json() for name, schedule in self.schedules.items()},
+            "schedules": {name: one.to_json() for name, one in self.schedules.items() if not one.is_constant},
             "measured": {name: {t: list(v) for t, v in losses.items()} for name, losses in self.measured.items()},
             "objective": {name: list(values) for name, values in self.objective.items()},
             "differences": [
@@ -71,8 +71,8 @@ class ClosedLoop:
         }
 
 
-def trained_before(runs: Path) -> dict[str, Mixture]:
-    """Label to mixture of the closed loops that earlier calls trained, or asked somebody else's trainer for.
+def trained_before(runs: Path) -> dict[str, Schedule]:
+    """Label to schedule of the closed loops that earlier calls trained, or asked somebody else's trainer for.
 
     Args:
         runs: directory of a study's runs, or of those that were handed off.
@@ -80,46 +80,46 @@ def trained_before(runs: Path) -> dict[str, Mixture]:
     found = {}
     for path in sorted(runs.glob(f"{PREFIX}*-s*/{MANIFEST}")):
         planned = PlannedRun.from_json(read_manifest(path.parent).made_from["run"], where=path)
-        found[planned.run.removeprefix(PREFIX).rpartition("-s")[0]] = planned.schedule.average()
+        found[planned.run.removeprefix(PREFIX).rpartition("-s")[0]] = planned.schedule
     return found
 
 
-def labelled(mixtures: Mapping[str, Mixture], known: Mapping[str, Mixture]) -> dict[str, tuple[str, Mixture]]:
-    """Name to the label and the mixture that it is trained as: those of an earlier call where that was the same but for
-    rounding. A mixture that changed with its objective or its limits gets a label of its own.
+def labelled(schedules: Mapping[str, Schedule], known: Mapping[str, Schedule]) -> dict[str, tuple[str, Schedule]]:
+    """Name to the label and the schedule that it is trained as: those of an earlier call where that was the same but
+    for rounding. One that changed with its objective or its limits gets a label of its own.
 
     Args:
-        mixtures: name to what is to be trained.
+        schedules: name to what is to be trained.
         known: label to what was trained before.
     """
-    found: dict[str, tuple[str, Mixture]] = {}
+    found: dict[str, tuple[str, Schedule]] = {}
     taken: set[str] = set()
-    for name, mixture in mixtures.items():
-        same = (label for label, one in known.items() if label not in taken and one.total_variation(mixture) < SAME)
+    for name, schedule in schedules.items():
+        same = (label for label, one in known.items() if label not in taken and one.total_variation(schedule) < SAME)
         fresh = (label for label in chain([name], (f"{name}.{k}" for k in count(2))) if label not in known)
         label = next(same, None) or next(fresh)
-        found[name] = (label, known.get(label, mixture))
+        found[name] = (label, known.get(label, schedule))
         taken.add(label)
     return found
 
 
-def planned(mixtures: Mapping[str, Mixture], seeds: int, tokens: int, study_seed: int) -> list[PlannedRun]:
-    """One run per mixture, by its label, and seed. The same seeds for all mixtures: the differences are paired."""
+def planned(schedules: Mapping[str, Schedule], seeds: int, tokens: int, study_seed: int) -> list[PlannedRun]:
+    """One run per schedule, by its label, and seed. The same seeds for all: the differences are paired."""
     return [
         PlannedRun(
             run=f"{PREFIX}{name}-s{seed}",
             role="validation",
-            schedule=Schedule.constant(mixture),
+            schedule=schedule,
             tokens=tokens,
             seed=SEEDS_PER_STUDY * study_seed + FIRST_SEED + seed,
         )
-        for name, mixture in mixtures.items()
+        for name, schedule in schedules.items()
         for seed in range(seeds)
     ]
 
 
 def compare(
-    mixtures: Mapping[str, Mixture],
+    schedules: Mapping[str, Schedule],
     measurements: Measurements,
     runs: Sequence[PlannedRun],
     value: Any,
@@ -127,14 +127,14 @@ def compare(
     """Put the measurements of the closed loop side by side.
 
     Args:
-        mixtures: what was trained, "optimum" among them.
+        schedules: what was trained, "optimum" among them.
         measurements: complete runs, with those of the closed loop among them.
         runs: what :func:`planned` returned.
         value: objective: losses [T] to a number.
     """
     row = {name: r for r, name in enumerate(measurements.runs)}
-    name_of = {Schedule.constant(mixture): name for name, mixture in mixtures.items()}
-    by_mixture: dict[str, dict[int, int]] = {name: {} for name in mixtures}
+    name_of = {schedule: name for name, schedule in schedules.items()}
+    by_mixture: dict[str, dict[int, int]] = {name: {} for name in schedules}
     for run in runs:
         if run.run in row:
             by_mixture[name_of[run.schedule]][run.seed] = row[run.run]
@@ -149,7 +149,7 @@ def compare(
         }
         for name, rows in by_mixture.items()
     }
-    by_target: dict[str, dict[str, Estimate]] = {name: {} for name in mixtures if name != "optimum"}
+    by_target: dict[str, dict[str, Estimate]] = {name: {} for name in schedules if name != "optimum"}
     for t, target in enumerate(measurements.targets):
         losses = {
             name: {seed: float(measurements.loss_RT[r, t]) for seed, r in rows.items()}
@@ -158,7 +158,7 @@ def compare(
         for one in _differences(losses):
             by_target[one.baseline][target] = one.estimate
     values = {name: tuple(of.values()) for name, of in objective.items()}
-    return ClosedLoop(mixtures, measured, values, _differences(objective), by_target)
+    return ClosedLoop(schedules, measured, values, _differences(objective), by_target)
 
 
 def _differences(values: Mapping[str, Mapping[int, float]]) -> tuple[BaselineDifference, ...]:

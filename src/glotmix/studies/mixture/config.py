@@ -37,6 +37,8 @@ class ValidateConfig(Section):
     """τ of the temperature baseline (XLM-R and mT5 use α = 0.3, τ = 3.33)."""
 
 
+SCHEDULES_DRAWN = 24
+"""Runs whose mixture changes in a study that asks for several phases: twice the swarm of a study that does not."""
 LANGUAGE_KEYS = {
     "corpus": ("sources", "bytes_per_language"),
     "target": ("unique_tokens",),
@@ -221,6 +223,18 @@ class StudyConfig(Section):
         if wrong:
             raise FieldErrors(wrong)
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_for_phases(cls, data: Any) -> Any:
+        """A schedule is sought from runs whose mixture changes as the target's will, unless the design says other."""
+        limits, design = (data.get(name, {}) if isinstance(data, dict) else None for name in ("optimize", "design"))
+        if not isinstance(limits, dict) or not isinstance(design, dict) or limits.get("phases", 1) == 1:
+            return data
+        wanted = {"schedules": SCHEDULES_DRAWN, "phases": limits["phases"]}
+        if isinstance(limits.get("boundaries"), list) and "phases" not in design:
+            wanted["boundaries"] = limits["boundaries"]
+        return {**data, "design": wanted | design}
 
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:

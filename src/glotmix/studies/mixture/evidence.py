@@ -27,7 +27,7 @@ from glotmix.report.evidence import (
     Trained,
 )
 from glotmix.report.fitted import law_fit
-from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, versions
+from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, order_of, versions
 from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.config import StudyConfig
@@ -99,6 +99,7 @@ def evidence_of(found: Findings) -> Evidence:
         turning=turning_of(
             found.judgement.fits[found.judgement.law], found.optimum.mixture.vector(tuple(config.languages))
         ),
+        order=order_of(found.judgement.fits[found.judgement.law], found.optimum),
         trained=_trained(found),
         noise=study.noise(found.measurements),
         cost=_cost(found),
@@ -153,6 +154,8 @@ def _interactions(found: Findings) -> Interactions | None:
 
 
 def _front(found: Findings) -> Front | None:
+    if found.optimum.schedule is not None:  # a front is one of single mixtures
+        return None
     study, fitted = found.study, found.judgement.fits[found.judgement.law]
     D = study.target_tokens()
     limits = study.passes(fitted, found.store).limits
@@ -196,7 +199,7 @@ def _advice(found: Findings) -> Advice:
     config = study.passes(fitted, store).limits
     given = advice(found.judgement.law, found.optimum, config, D=D, unique=unique)
     limits = constraints_from(config, fitted.languages, unique=unique, D=D)
-    flips = flips_of(fitted, found.optimum, limits)
+    flips = () if found.optimum.schedule is not None else flips_of(fitted, found.optimum, limits)
     return replace(given, flips=flips, least_gain=study.config.validation.least_gain)
 
 

@@ -16,14 +16,16 @@ from glotmix.exporters.exporter import ExportRequest, Realised
 from glotmix.exporters.exporter import export as write_export
 from glotmix.fit.fit import Fit
 from glotmix.measurements import Measurements
-from glotmix.mixture.design import PlannedRun, drawable
-from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.schedule import Schedule
+from glotmix.mixture.schedule_swarm import drawable_schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import Constraints, constraints_from
 from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
+from glotmix.optimize.request import in_phases
 from glotmix.optimize.scale import Scaling, along
+from glotmix.optimize.schedules import SCHEDULES
 from glotmix.optimize.solve import minimise
 from glotmix.studies.mixture import closed_loop
 from glotmix.studies.mixture.active import train_chosen, with_active
@@ -81,7 +83,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
         except Waiting:
             if train:
                 raise
-    exports = export_all(study, store, optimum.mixture)
+    exports = export_all(study, store, optimum)
     seconds = _seconds(study, time.monotonic() - began if train else 0.0)
     return Findings(study, store, census, measurements, transfer, between, judgement, optimum, loop, exports, seconds)
 
@@ -148,6 +150,11 @@ def best_mixture(
         seed=study.config.fit.seed,
         measured=measured.p_RL,
     )
+    if config.phases > 1:
+        static, seed = dataclasses.replace(optimum, unique=unique), study.config.fit.seed
+        optimum = in_phases(static, chosen, config, aim, constraints, seed)
+        for warning in optimum.warnings:
+            study.narrator.say(f"  {warning}")
     write_json(study.directory / "optimum.json", optimum.to_json())
     if climbed:
         write_scaling(study, chosen, aim, constraints)
@@ -184,8 +191,9 @@ def close_loop(
     Without ``train`` None, and a word on it, where the optimum is another than the one that was trained.
     """
     config = study.config.validation
-    known = {baseline.name: baseline.mixture for baseline in optimum.baselines}
-    wanted = [name for name in config.baselines if name in known]
+    known = {row.name: row.schedule or Schedule.constant(row.mixture) for row in optimum.baselines}
+    beside = [name for name in SCHEDULES if name in known]
+    wanted = [*beside, *(name for name in config.baselines if name in known and name not in beside)]
     for name in config.baselines:
         if name not in known:
             study.narrator.say(
@@ -193,20 +201,21 @@ def close_loop(
             )
     proxy = study.config.proxy
     sequences = round(proxy.tokens / proxy.context)
-    known = {name: drawable(mixture, sequences) for name, mixture in known.items()}
-    mixtures = {"optimum": drawable(optimum.mixture, sequences)}
+    known = {name: drawable_schedule(schedule, sequences) for name, schedule in known.items()}
+    best = optimum.schedule or Schedule.constant(optimum.mixture)
+    schedules = {"optimum": drawable_schedule(best, sequences)}
     for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
-        near = (other for other, one in mixtures.items() if one.total_variation(known[name]) < closed_loop.SAME)
+        near = (other for other, one in schedules.items() if one.total_variation(known[name]) < closed_loop.SAME)
         twin = next(near, None)
         if twin is None:
-            mixtures[name] = known[name]
+            schedules[name] = known[name]
         else:
             study.narrator.say(f"  {name} is the same mixture as {twin} and is not trained again")
     tokens = round(proxy.tokens)
     places = (study.directory / "runs", study.directory / HANDOFF / "runs")
     before = {label: one for place in places for label, one in closed_loop.trained_before(place).items()}
-    labels = closed_loop.labelled(mixtures, before)
-    mixtures = {name: mixture for name, (_, mixture) in labels.items()}
+    labels = closed_loop.labelled(schedules, before)
+    schedules = {name: schedule for name, (_, schedule) in labels.items()}
     loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
     spec = study.sweep_spec(store, len(runs))
     if not train and not study.is_elsewhere and not all(is_complete(run, spec) for run in loop_runs):
@@ -220,7 +229,7 @@ def close_loop(
     def value(loss_T: np.ndarray) -> float:
         return aim(dict(zip(measurements.targets, loss_T.tolist(), strict=True)))
 
-    loop = closed_loop.compare(mixtures, measurements, loop_runs, value)
+    loop = closed_loop.compare(schedules, measurements, loop_runs, value)
     write_json(study.directory / "closed_loop.json", loop.to_json())
     for difference in loop.differences:
         gap = difference.estimate
@@ -230,18 +239,18 @@ def close_loop(
     return loop, measurements
 
 
-def export_all(study: MixtureStudy, store: TokenStore, mixture: Mixture) -> dict[str, Realised]:
+def export_all(study: MixtureStudy, store: TokenStore, optimum: Optimum) -> dict[str, Realised]:
     """Every export that the study names; one that its trainer cannot be given is told, and the others are written."""
     exporters = all_exporters()
     realised = {}
     for name in study.config.export:
         if name not in exporters:
             raise BadInput(f"export: no exporter {name!r}", expected=" | ".join(exporters))
-        totals = {language: store.totals(language, "train") for language in mixture.support}
+        totals = {language: store.totals(language, "train") for language in optimum.mixture.support}
         described = study.config.corpus.described
         told = {n: x for n in totals if n in described and (x := described[n].tokens_per_document) is not None}
         request = ExportRequest(
-            schedule=Schedule.constant(mixture),
+            schedule=optimum.schedule or Schedule.constant(optimum.mixture),
             tokens=study.target_tokens(),
             sequence_length=min(2048, study.config.proxy.context if study.config.target.tokens is None else 2048),
             batch=64,

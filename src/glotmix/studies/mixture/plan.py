@@ -41,5 +41,6 @@ def plan(
         sizes=sizes,
         caps=caps,
         groups=config.groups,
+        decay=config.proxy.decay,
     )
     return list(found.runs)

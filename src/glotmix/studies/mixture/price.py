@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.schedules import SCHEDULES
 from glotmix.studies.mixture.active import affordable
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
@@ -46,10 +47,9 @@ class Planned:
 
 def closing_runs(config: StudyConfig) -> int:
     """Runs that close the loop: the optimum and every baseline, with all seeds."""
-    baselines = config.validation.baselines
-    return config.validation.seeds * (
-        1 + len(baselines) + ("current" not in baselines and bool(config.optimize.current))
-    )
+    beside = {*config.validation.baselines, *(SCHEDULES if config.optimize.phases > 1 else ())}
+    beside |= {"current"} if config.optimize.current else set()
+    return config.validation.seeds * (1 + len(beside))
 
 
 def planned(study: MixtureStudy) -> Planned:
@@ -118,7 +118,8 @@ def price(study: MixtureStudy) -> Price:
     evaluated = cost.held_out_tokens(config, study.base)
     # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
     equal = (compute - found.flops_of_loop) / found.per_token
-    fits = len(config.fit.laws) * (len(config.languages) + len(config.outside)) * len(runs)
+    laws = len(config.fit.laws) * (2 if config.design.schedules else 1)  # once more with order
+    fits = laws * (len(config.languages) + len(config.outside)) * len(runs)
     stages = [
         cost.reading(config, study.base),
         cost.sweep("training proxies", packing, tokens=equal, runs=len(runs) + more, evaluated=evaluated),

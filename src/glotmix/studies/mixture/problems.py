@@ -7,11 +7,13 @@ from pathlib import Path
 
 from glotmix.corpus.census import Census
 from glotmix.errors import BadInput
+from glotmix.laws import with_order
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import least_passes
+from glotmix.optimize.schedules import SCHEDULES
 from glotmix.registry import near
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
@@ -35,8 +37,11 @@ def problems(config: StudyConfig) -> list[BadInput]:
         plan(config, uniform, {size: proxy.tokens for size, proxy in sizes.items()})
         for proxy in sizes.values():
             found += problems_of_proxies(proxy, config.sweep)
-    found += _unknown("fit.choose", [config.fit.choose], ["auto", *config.fit.laws])
-    found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *config.fit.laws])
+    ordered = [one for one in map(with_order, config.fit.laws) if one] if config.design.schedules else []
+    laws = list(dict.fromkeys([*config.fit.laws, *ordered]))
+    found += _unknown("fit.choose", [config.fit.choose], ["auto", *laws])
+    found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *SCHEDULES, *laws])
+    found += _without_schedules(config)
     with noting(found, "optimize"):
         targets = (*config.languages, *config.outside)
         objective_from(config.optimize, targets, config.languages)
@@ -113,6 +118,17 @@ def _unknown(where: str, names: list[str], known: list[str]) -> list[BadInput]:
         for name in names
         if name not in known
     ]
+
+
+def _without_schedules(config: StudyConfig) -> list[BadInput]:
+    """What is wrong with a study that asks for a schedule, or whose learning rate no other trainer is told."""
+    found = []
+    if config.optimize.phases > 1 and not config.design.schedules:
+        untold, expected = "several phases, and no run's mixture changes", "design.schedules: 24, or some other number"
+        found.append(BadInput(untold, where="optimize.phases", expected=expected))
+    if config.proxy.decay is not None and config.sweep.executor == "external":
+        found.append(BadInput("a line, and your trainer is told a cosine", where="proxy.decay", expected="no decay"))
+    return found
 
 
 def _without_a_trainer(config: StudyConfig) -> list[BadInput]:

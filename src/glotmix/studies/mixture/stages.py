@@ -14,7 +14,7 @@ from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import Holdout, cross_validate, judge
 from glotmix.fit.selection import choose
 from glotmix.fit.splits import mixtures_of
-from glotmix.laws import find_law
+from glotmix.laws import find_law, with_order
 from glotmix.laws.repetition import OF_REPETITION
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import PlannedRun
@@ -148,17 +148,20 @@ class MixtureStudy(Training):
         errors of a held-out swarm are those of laws that have not seen it. The laws returned are fitted to everything.
         """
         config = self.config
-        known = measurements.with_role("coalition", "anchor", "swarm", "ladder", "active", "turn")
+        known = measurements.with_role("coalition", "anchor", "swarm", "schedule", "ladder", "active", "turn")
         swarm = known.with_role("swarm")
         held = len(swarm) > 0 and config.design.swarm_roles == "held_out"
-        fit_on = known.with_role("coalition", "anchor", "ladder", "active", "turn") if held else known
+        fit_on = known.where(np.array([role != "swarm" for role in known.role_R])) if held else known
         fresh = not repeated(known)  # a law of repetition says nothing more there than the one that it stands on
         idle = [name for name in config.fit.laws if fresh and name in OF_REPETITION and name != config.fit.choose]
-        laws = [find_law(name) for name in config.fit.laws if name not in idle]
+        names = [name for name in config.fit.laws if name not in idle]
+        if known.changes_R.any():
+            names = [*names, *(one for one in map(with_order, names) if one is not None and one not in names)]
+        laws = [find_law(name) for name in names]
         seed, weights = config.fit.seed, config.fit.weights
         with self.narrator.bar("Judging laws") as tell:
             folds, values = config.fit.folds, self._values_in_fold(transfer)
-            inside_R = np.array([role == "swarm" for role in known.role_R])
+            inside_R = np.array([role in ("swarm", "schedule") for role in known.role_R])
             judged_R = inside_R if len(swarm) > 1 and mixtures_of(swarm).max() > 0 else None
             crossed = cross_validate(
                 laws,
@@ -176,8 +179,8 @@ class MixtureStudy(Training):
         aim = objective_from(config.optimize, known.targets, known.languages)
         counted = [aim.targets[t] for t in aim.members]
         name = choose(crossed, counted) if config.fit.choose == "auto" else config.fit.choose
-        if name not in config.fit.laws:
-            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *config.fit.laws]))
+        if name not in names:
+            raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *names]))
         fits = {}
         for law in laws:
             resamples = config.fit.bootstrap if law.name == name else 0

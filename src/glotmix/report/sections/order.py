@@ -1,0 +1,38 @@
+"""When each language is read."""
+
+from __future__ import annotations
+
+from glotmix.estimate import Estimate
+from glotmix.report.components import Column, cell, named, table
+from glotmix.report.evidence import Evidence
+from glotmix.report.html import Html, el, join
+from glotmix.wording import NBSP, interval, share
+
+LATE = "above 0 its own text counts more when it is read late, below 0 when it is read early"
+OTHERS = "the same of the text of all other languages"
+
+
+def when(evidence: Evidence) -> Html:
+    """The recommended schedule beside the best single mixture, and what the law says of early and late text."""
+    order = evidence.order
+    if order is None:
+        return Html("")
+    phases = [f"phase {k + 1}" for k in range(len(order.phases))]
+    columns = [Column("language"), *[Column(phase, True) for phase in phases], Column("best single mixture", True)]
+    columns += [Column("λ own", True, LATE), Column("λ others", True, OTHERS)]
+    rows = []
+    for language in order.static:
+        own, others = order.late.get(language, (None, None))
+        shares = [one[language] for one in (*order.phases, order.static)]
+        line = [named(evidence.name_of(language), language), *[cell(share(x), x) for x in shares]]
+        rows.append([*line, _late(own), _late(others)])
+    ends = " and ".join(share(end) for end in order.ends)
+    words = (
+        f"The mixture changes after {ends} of the run's tokens. By the law the best single mixture is "
+        f"{interval(order.gain)} worse; only a closed loop measures it. Intervals are 95{NBSP}%."
+    )
+    return join(el("p", words), table("The schedule: share of each phase's tokens", columns, rows))
+
+
+def _late(late: Estimate | None) -> Html:
+    return cell("–", numeric=True) if late is None else cell(interval(late, 1), late.value)
