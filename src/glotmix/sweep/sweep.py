@@ -342,12 +342,12 @@ def _phases(planned: PlannedRun, proxy: ProxyConfig, languages: Sequence[str]) -
     if not 2 <= len(stages) <= MOST_PHASES or any(stage.restart for stage in stages):
         return {}
     steps = steps_of(planned.tokens, proxy)
-    rate_N = np.array([learning_rate(step, steps, proxy) for step in range(steps)])
+    rates = np.array([learning_rate(step, steps, proxy) for step in range(steps)])
     edges = [round(stage.start * steps) for stage in stages] + [steps]
     row: dict[str, float] = {}
     for k, (stage, length) in enumerate(zip(stages, planned.schedule.lengths(), strict=True)):
         row[f"phase{k + 1}/tokens"] = length
-        row[f"phase{k + 1}/lr"] = float(rate_N[edges[k] : max(edges[k + 1], edges[k] + 1)].mean())
+        row[f"phase{k + 1}/lr"] = float(rates[edges[k] : max(edges[k + 1], edges[k] + 1)].mean())
         row |= {f"phase{k + 1}/p/{name}": stage.mixture.get(name, 0.0) for name in languages}
     return row
 
