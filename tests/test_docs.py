@@ -56,6 +56,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/engine.md", ["benchmarks/engine.py", "--show", "--out", "benchmarks/results/engine_bf16.json"]),
         ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/climb.py", "--show"]),
+        ("docs/methods/laws.md", ["benchmarks/values.py", "--show"]),
         ("docs/methods/repetition.md", ["benchmarks/repetition.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/fit_speed.py", "--show"]),
         ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),

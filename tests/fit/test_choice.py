@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from glotmix.fit import choose, cross_validate, fit
-from glotmix.fit.choice import fit_measurements, out_of_question
+from glotmix.fit.choice import VALUED_LAWS, fit_measurements, out_of_question, usual
 from glotmix.fit.jackknife import jackknife
 from glotmix.fit.several import fit_all
 from glotmix.fit.splits import by_size, mixtures_of
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
+from glotmix.transfer.game import members
 from tests.fit.planted import LANGUAGES, noisy, swarm, table, truth
 
 UNIQUE = np.array([5e9, 2e9, 3e8, 1e8])
@@ -152,3 +153,14 @@ def test_where_nothing_can_be_told_the_mixture_in_use_is_kept_and_it_is_said(cur
     assert best.status.startswith("the runs tell no mixture from another")
     assert ("in use" in best.status) == bool(current)
     assert best.gains["uniform"].certain in (None, False)
+
+
+def test_values_are_a_prior_of_the_usual_laws_where_few_runs_tell_them() -> None:
+    inside = members(4)[1:].astype(float)
+    even = inside / inside.sum(axis=1, keepdims=True)
+    drawn = np.random.default_rng(0).dirichlet(np.ones(4), 20)
+    few, none, many = even, drawn, np.vstack([even, drawn])
+    tables = [table(p_RL, truth(p_RL)) for p_RL in (few, none, many)]
+    assert ["shapley_law_prior" in usual(one) for one in tables] == [True, False, False]
+    found = fit_measurements(tables[0], laws=["shapley_law", *VALUED_LAWS], folds=5, bootstrap=0, seed=0)
+    assert np.isfinite(found.holdout.mean("shapley_law_prior"))

@@ -21,11 +21,13 @@ from glotmix.fit.holdout import Holdout, cross_validate, extrapolate, judge
 from glotmix.fit.parallel import processes
 from glotmix.fit.selection import choose
 from glotmix.fit.several import STARTS, Repeats, fit_all
+from glotmix.fit.splits import mixtures_of
 from glotmix.laws import find_law
 from glotmix.laws.residual import Corrected
 from glotmix.measurements import Measurements, read_runs, same_names
 from glotmix.notebook import Shown
 from glotmix.progress import Advance, Stages
+from glotmix.transfer.coalitions import plays_coalition
 from glotmix.transfer.measured import values_for_laws
 from glotmix.wording import listed
 
@@ -48,6 +50,12 @@ JOINT_LAWS = ("shapley_law_joint", "shukor_joint", "shukor_additive", "capacity"
 ORDERED_LAWS = ("own_ratio_floored+order", "shapley_law+order", "shapley_law_data+order")
 """What it compares beside these where mixtures change within runs; and one more each where text is repeated, and where
 N or D varies."""
+VALUED_LAWS = ("shapley_law_prior",)
+"""What it compares beside these where the runs are few and coalitions among them tell Shapley values."""
+FEW_MIXTURES = 32
+"""Mixtures up to which they are few (benchmarks/values.py)."""
+LEFT_IN_A_FOLD = 0.7
+"""Of the coalitions, at the least."""
 CORRECTED_LAWS = ("shapley_law+gaussian_process",)
 """What it compares beside these where neither varies and there are runs enough to learn what the law leaves over."""
 HOPELESS, FAR_BEHIND = 2.5, 1.6
@@ -215,12 +223,22 @@ def usual(measurements: Measurements) -> tuple[str, ...]:
         ordered.append("shapley_law_repeated+order")
     elif rising(measurements):
         found += TURNING_LAWS
+    if not varies and tells_values(measurements):
+        found += VALUED_LAWS
     if varies & {"N", "D"}:
         found += JOINT_LAWS
         ordered.append("shapley_law_joint+order")
     elif len(measurements) >= ENOUGH_TO_CORRECT:
         found += CORRECTED_LAWS
     return (*found, *ordered) if "order" in varies else tuple(found)
+
+
+def tells_values(measurements: Measurements) -> bool:
+    """Whether the runs are few, and enough of them coalitions that every fold tells Shapley values."""
+    if mixtures_of(measurements).max() >= FEW_MIXTURES:
+        return False
+    inside_RL = measurements.p_RL[plays_coalition(measurements)] > 0
+    return LEFT_IN_A_FOLD * len(np.unique(inside_RL, axis=0)) >= len(measurements.languages) + 1
 
 
 def judged_targets(measurements: Measurements) -> tuple[str, ...]:

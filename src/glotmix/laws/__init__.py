@@ -21,6 +21,7 @@ LAWS = Registry(
         "shapley_law": "glotmix.laws.shapley_law:ShapleyLaw",
         "shapley_law_prior": "glotmix.laws.shapley_law:ShapleyLawPrior",
         "shapley_law_fixed": "glotmix.laws.shapley_law:ShapleyLawFixed",
+        "shapley_law_signed": "glotmix.laws.shapley_law:ShapleyLawSigned",
         "shapley_law_data": "glotmix.laws.shapley_law:ShapleyLawData",
         "shapley_law_joint": "glotmix.laws.shapley_law_joint:ShapleyLawJoint",
         "shapley_law_repeated": "glotmix.laws.repetition:ShapleyLawRepeated",

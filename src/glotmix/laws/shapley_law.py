@@ -29,6 +29,9 @@ WEIGHT_PRIOR = (0.005, 4.0)
 """Median of a weight and standard deviation of ln w when nothing is known of transfer: from useless to a twin."""
 VALUE_SPREAD = 1.0
 """Standard deviation of ln w around what the Shapley values say, where they are a prior."""
+HARM_SPREAD = 1.0
+"""Standard deviation of a signed weight: text of one other language alone takes an e-fold of the effective share, or
+adds one."""
 SLOPE_PRIOR = (0.3, 2.0)
 """Median of b and standard deviation of ln b: wide enough for losses in bits per byte and in nats per token."""
 EXPONENT_PRIOR = (0.35, 0.5)
@@ -75,11 +78,17 @@ class ShapleyLaw(Law):
         return np.hstack([theta, _share_starts(problem, n, rng), scale.starts(problem, float(loss_R.std()), n, rng)])
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
+        return self._at(problem, theta_P, inputs)[0]
+
+    def _at(
+        self, problem: Problem, theta_P: np.ndarray, inputs: Inputs, harm_R: np.ndarray | float = 0.0
+    ) -> tuple[LawValue, np.ndarray]:
+        """The law where ln p̃ is less by ``harm_R``, and dL / d ln p̃."""
         E, c, gamma = theta_P[:3]
         end = 3 + _share_size(problem)
         share = _share(problem, theta_P[3:end], inputs)
         rest_R, rest_RP = scale.terms(problem, theta_P[end:], inputs)
-        curve_R, by_log_R, by_gamma_R = box_cox(share.log_R, gamma)
+        curve_R, by_log_R, by_gamma_R = box_cox(share.log_R - harm_R, gamma)
         s_R, shape_R = E + rest_R, 1 + c * curve_R
         slope_R = s_R * c * by_log_R
         theta_RP = np.column_stack(
@@ -91,7 +100,7 @@ class ShapleyLaw(Law):
                 rest_RP * shape_R[:, None],
             ]
         )
-        return LawValue(s_R * shape_R, theta_RP, lambda: slope_R[:, None] * share.by_p())
+        return LawValue(s_R * shape_R, theta_RP, lambda: slope_R[:, None] * share.by_p()), slope_R
 
     def known(self, problem: Problem) -> list[Told]:
         """Priors of single parameters."""
@@ -111,6 +120,9 @@ class ShapleyLawPrior(ShapleyLaw):
     the law, where b is the loss per e-fold; so the values say what the weights are up to b, which is fitted. For a
     target outside the mixture the best source takes the target's place.
     """
+
+    spread: float = VALUE_SPREAD
+    """Standard deviation of ln w around what the values say: the smaller, the more they count."""
 
     name: ClassVar[str] = "shapley_law_prior"
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945; the form is ours; Shapley values as prior of w"
@@ -143,10 +155,10 @@ class ShapleyLawPrior(ShapleyLaw):
         distance, rows = priors_of(self, problem).at(theta_P)
         gap_S, b = _gaps(problem), theta_P[-1]
         w = np.array([i for name, i in at.items() if name.startswith("w/")], dtype=int)
-        around = (np.log(theta_P[w]) + gap_S / b) / VALUE_SPREAD
+        around = (np.log(theta_P[w]) + gap_S / b) / self.spread
         around_rows = np.zeros((len(w), len(theta_P)))
-        around_rows[np.arange(len(w)), w] = 1 / (VALUE_SPREAD * theta_P[w])
-        around_rows[:, -1] = -gap_S / b**2 / VALUE_SPREAD
+        around_rows[np.arange(len(w)), w] = 1 / (self.spread * theta_P[w])
+        around_rows[:, -1] = -gap_S / b**2 / self.spread
         return np.concatenate([distance, around]), np.vstack([rows, around_rows])
 
 
@@ -198,6 +210,45 @@ class ShapleyLawFixed(Law):
 
     def _kept(self, problem: Problem) -> np.ndarray:
         return np.array([not name.startswith("w/") for name in ShapleyLaw().parameters(problem)])
+
+
+@dataclass(frozen=True)
+class ShapleyLawSigned(ShapleyLaw):
+    """ShapleyLaw that allows interference: ``ln p̃`` falls by ``Σ_{l≠t} v_l p_l``, v of either sign.
+
+    Shares are at most 1, so the effective share is never less than ``e^-v`` of what it would be without harm, and
+    losses stay finite.
+    """
+
+    name: ClassVar[str] = "shapley_law_signed"
+    source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945; the form is ours; interference allowed"
+    formula: ClassVar[str] = ShapleyLaw.formula + ", p̃ times exp(-Σ_{l≠t} v_l p_l)"
+
+    def parameters(self, problem: Problem) -> tuple[str, ...]:
+        return (*super().parameters(problem), *[f"v/{name}" for name in problem.languages if name != problem.target])
+
+    def bounds(self, problem: Problem) -> tuple[np.ndarray, np.ndarray]:
+        low_P, high_P = super().bounds(problem)
+        harm = len(self.parameters(problem)) - len(low_P)
+        return np.append(low_P, [-10.0] * harm), np.append(high_P, [10.0] * harm)
+
+    def starts(
+        self, problem: Problem, inputs: Inputs, loss_R: np.ndarray, n: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        theta = super().starts(problem, inputs, loss_R, n, rng)
+        return np.hstack([theta, np.zeros((n, len(self.parameters(problem)) - theta.shape[1]))])
+
+    def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
+        before = len(super().parameters(problem))
+        other_RS = inputs.p_RL if problem.own is None else np.delete(inputs.p_RL, problem.own, axis=1)
+        at, slope_R = self._at(problem, theta_P[:before], inputs, other_RS @ theta_P[before:])
+        harm_L = theta_P[before:] if problem.own is None else np.insert(theta_P[before:], problem.own, 0.0)
+        columns = np.column_stack([at.gradient_theta_RP, -slope_R[:, None] * other_RS])
+        return LawValue(at.loss_R, columns, lambda: at.gradient_p_RL - slope_R[:, None] * harm_L)
+
+    def known(self, problem: Problem) -> list[Told]:
+        at = {name: i for i, name in enumerate(self.parameters(problem))}
+        return super().known(problem) + [normal(at[name], (0.0, HARM_SPREAD)) for name in at if name.startswith("v/")]
 
 
 @dataclass(frozen=True)
