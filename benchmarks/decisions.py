@@ -193,7 +193,9 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def shown(kept: dict[str, Any]) -> str:
     """Families in rows."""
-    head = "family | tables | regret (uniform) | new runs (worst target) | objective | gain | false claims | width (noise)"
+    head = (
+        "family | tables | regret (uniform) | new runs (worst target) | objective | gain | false claims | width (noise)"
+    )
     lines = [f"| {head} |", "|" + "---|" * 8]
     for family in kept.values():
         s = summary(family["rows"])
