@@ -1,6 +1,7 @@
 """When a language is read: laws that know order, on planted truths and on man pages.
 
     python benchmarks/order.py planted     four truths of order; regret of the optimised schedule, parameters recovered
+    python benchmarks/order.py real DIR    man pages of four languages (`make corpora`); DIR keeps the runs
     python benchmarks/order.py --show      the tables of docs/methods/order.md from what is kept
 
 Each planted table has 12 runs of one mixture and 28 of two phases, whose learning rate falls by 5 in the last fifth;
@@ -19,14 +20,19 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from glotmix.artifact import write_json
+from glotmix.artifact import read_json, write_json
 from glotmix.fit import fit
 from glotmix.measurements import Measurements
 from glotmix.mixture.phases import Course, Phases
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
+from glotmix.studies import KINDS
+from glotmix.studies.mixture.config import check
+from glotmix.study.directory import StudyDirectory
+from glotmix.study.kind import run_study
 
 RESULTS = Path(__file__).parent / "results" / "order.json"
+MAN_PAGES = Path(__file__).parents[1] / ".cache" / "manpages" / "man"
 LANGUAGES = ("deu", "ukr", "nld", "ces")
 COURSE = Course(np.array([0.8, 0.2]), np.array([1.0, 0.2]))
 HELP = np.array([[1, 0.02, 0.1, 0.05], [0.03, 1, 0.02, 0.12], [0.15, 0.02, 1, 0.04], [0.1, 0.15, 0.05, 1]])
@@ -139,6 +145,47 @@ def planted(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield found
 
 
+def study(objective: str) -> dict[str, Any]:
+    """A long tail of four languages that proxies repeat as a run of 12 million tokens would, two phases."""
+    return {
+        "name": "Order",
+        "languages": ["deu_Latn", "ukr_Cyrl", "nld_Latn", "ces_Latn"],
+        "corpus": {"reader": "manpages", "path": str(MAN_PAGES), "held_out": 0.15},
+        "tokens": {"vocab_size": 1024, "held_out_tokens": 20000},
+        "design": {"coalitions": "none", "swarm": 10, "swarm_roles": "fit", "anchors": 1, "anchor_seeds": 2,
+                   "schedules": 24, "passes": 12.0, "beyond": 0},
+        "proxy": {"width": 32, "layers": 2, "heads": 2, "tokens": 300_000, "context": 64, "batch": 8,
+                  "learning_rate": 8e-3, "precision": "float32", "decay": 0.2},
+        "target": {"tokens": 1.2e7},
+        "sweep": {"workers": 1, "stack": 8},
+        "fit": {"laws": ["null", "own_ratio_floored", "shapley_law", "shapley_law_repeated"], "bootstrap": 100},
+        "optimize": {"objective": objective, "phases": 2, "max_epochs": 8.0},
+        "validation": {"seeds": 6, "baselines": ["unimax"]},
+    }  # fmt: skip
+
+
+def real(directory: Path) -> dict[str, Any]:
+    """What the closed loop measured, for the mean loss and for the worst language; six seeds a schedule."""
+    found = {}
+    for objective in ("mean", "worst"):
+        run_study(KINDS.find("mixture")(), check(study(objective)), StudyDirectory(directory, Path()))
+        told = {name: read_json(directory / f"{name}.json") for name in ("optimum", "closed_loop")}
+        judged = read_json(directory / "fits" / "holdout.json")
+        fitted = read_json(directory / "fits" / f"{judged['chosen']}.json")["fits"]
+        late = {t: {k: x for k, x in at["theta"].items() if k.startswith("late")} for t, at in fitted.items()}
+        errors = {
+            law: {t: one["error"] for t, one in of.items()} for law, of in judged["cross_validated"]["scores"].items()
+        }
+        loop = told["closed_loop"]
+        found[objective] = {
+            "law": judged["chosen"], "late": late, "errors": errors,
+            "schedule": told["optimum"].get("schedule"), "mixtures": loop["mixtures"],
+            "schedules": loop["schedules"], "objective": loop["objective"], "differences": loop["differences"],
+            "predicted": {row["name"]: row["gain"] for row in told["optimum"]["baselines"]},
+        }  # fmt: skip
+    return found
+
+
 def show(kept: Mapping[str, Any]) -> None:
     """Tables as they stand in the docs."""
 
@@ -173,13 +220,17 @@ def show(kept: Mapping[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="?", choices=("planted",))
+    arguments.add_argument("what", nargs="?", choices=("planted", "real"))
+    arguments.add_argument("directory", nargs="?", type=Path)
     arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     if asked.what == "planted":
         for found in planted(kept.setdefault("planted", {})):
             write_json(RESULTS, kept | {"planted": found})
+    if asked.what == "real":
+        kept["real"] = real(asked.directory)
+        write_json(RESULTS, kept)
     if asked.show:
         show(kept)
 

@@ -128,6 +128,11 @@ class Law(ABC):
         """The law of shares that others stand on, where it is wrapped; else itself."""
         return self
 
+    @property
+    def knows_order(self) -> bool:
+        """Whether shares count by when they are read."""
+        return False
+
     @abstractmethod
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         """Names of θ, [P]."""

@@ -56,6 +56,10 @@ class Ordered(Law):
     def inside(self) -> Law:
         return self.law.inside
 
+    @property
+    def knows_order(self) -> bool:
+        return True
+
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return (*self.law.parameters(problem), *self._names(problem))
 

@@ -93,6 +93,10 @@ class Corrected(Law):
     def inside(self) -> Law:
         return self.law.inside
 
+    @property
+    def knows_order(self) -> bool:
+        return self.law.knows_order
+
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return self.law.parameters(problem)
 

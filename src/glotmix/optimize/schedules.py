@@ -10,8 +10,6 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.laws.law import Inputs
-from glotmix.laws.order import Ordered
-from glotmix.laws.residual import Corrected
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.phases import Course
 from glotmix.mixture.schedule import Schedule, Stage, cooldown
@@ -34,8 +32,7 @@ sizes (Li et al., arXiv 2410.04579); and the best single mixture with the langua
 
 def knows_order(fitted: Fit) -> bool:
     """Whether a law was fitted to runs whose mixtures changed, and can tell what that does."""
-    law = fitted.law.law if isinstance(fitted.law, Corrected) else fitted.law
-    return isinstance(law, Ordered) and fitted.measured is not None and fitted.measured.phases is not None
+    return fitted.law.knows_order and fitted.measured is not None and fitted.measured.phases is not None
 
 
 def course_for(measured: Inputs | None, phases: int, boundaries: Sequence[float] | None) -> Course:

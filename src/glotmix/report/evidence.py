@@ -142,12 +142,12 @@ class Advice:
 class Order:
     """When each language is read in the recommended run, and what the law says of early and late text."""
 
-    ends: tuple[float, ...]
-    """Shares of the run's tokens after which its mixture changes."""
-    phases: tuple[Mapping[str, float], ...]
-    """Language to share, phase after phase."""
-    static: Mapping[str, float]
-    """The best single mixture on the same law."""
+    lengths: tuple[float, ...]
+    """Shares of the run's tokens that its phases have."""
+    rates: tuple[float, ...]
+    """Their mean learning rates, in any unit."""
+    schedules: Mapping[str, tuple[Mapping[str, float], ...]]
+    """"optimum", "static", ... to language to share, phase after phase."""
     gain: Estimate
     """Its objective minus that of the schedule: positive, the schedule is better."""
     late: Mapping[str, tuple[Estimate | None, Estimate | None]]

@@ -57,6 +57,16 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         ],
         "quantile": advice.quantile if advice else 0.75,
         "penalty": _penalty(advice, languages),
+        "order": None
+        if evidence.order is None
+        else {
+            "lengths": list(evidence.order.lengths),
+            "rates": list(evidence.order.rates),
+            "schedules": {
+                name: [[phase[language] for language in languages] for phase in phases]
+                for name, phases in evidence.order.schedules.items()
+            },
+        },
         "runs": [i for i, role in enumerate(runs.role_R) if role != "validation"] if same and runs is not None else [],
     }
 

@@ -109,5 +109,7 @@ def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.n
     if isinstance(law, Repeated):  # a target outside the mixture has no text to learn by heart
         further = {name: np.ones(len(theta_BP)) for name in law.of_own_text(at.problem)}
         columns = further | columns
+    if fitted.law.knows_order:  # a target outside the mixture has no text of its own, one alone no others
+        columns = {"late": np.zeros(len(theta_BP)), "late_others": np.zeros(len(theta_BP))} | columns
     weights = [f"{kind}/{language}" for kind in "aw" for language in fitted.languages]
     return {name: columns[name] for name in (*sorted(set(columns) - set(weights)), *weights) if name in columns}

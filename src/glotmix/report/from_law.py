@@ -15,13 +15,14 @@ from glotmix.fit.fit import Fit
 from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints, groups_from
 from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
-from glotmix.optimize.schedules import STATIC
+from glotmix.optimize.schedules import STATIC, course_for
 from glotmix.optimize.search import search, starting_points, with_own_bests
 from glotmix.optimize.uncertainty import estimate
 from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions, Order
@@ -49,20 +50,20 @@ def order_of(fitted: Fit, optimum: Optimum) -> Order | None:
     """When each language is read in the recommended run; None for a single mixture."""
     if optimum.schedule is None:
         return None
-    stages = optimum.schedule.stages
+    languages, ends = fitted.languages, [stage.start for stage in optimum.schedule.stages[1:]]
+    course = course_for(fitted.measured, len(ends) + 1, ends)
+    told = {row.name: row.schedule or Schedule.constant(row.mixture) for row in optimum.baselines}
+    schedules = {
+        name: tuple(stage.mixture for stage in course.schedule(course.of_schedule(one, languages), languages).stages)
+        for name, one in ({"optimum": optimum.schedule} | told).items()
+    }
     late = {}
     for target, at in fitted.fits.items():
-        told = {row["parameter"]: Estimate(row["value"], row["low"], row["high"]) for row in at.to_polars().to_dicts()}
-        late[target] = (told.get("late"), told.get("late_others"))
-    static = next(row.mixture for row in optimum.baselines if row.name == STATIC)
+        found = {row["parameter"]: Estimate(row["value"], row["low"], row["high"]) for row in at.to_polars().to_dicts()}
+        late[target] = (found.get("late"), found.get("late_others"))
     gain = optimum.gains[STATIC]
-    return Order(
-        tuple(stage.start for stage in stages[1:]),
-        tuple(stage.mixture for stage in stages),
-        static,
-        Estimate(gain.value, gain.low, gain.high),
-        late,
-    )
+    lengths, rates = tuple(course.length_K.tolist()), tuple(course.rate_K.tolist())
+    return Order(lengths, rates, schedules, Estimate(gain.value, gain.low, gain.high), late)
 
 
 def front_of(

@@ -20,7 +20,7 @@ from glotmix.report.sections import COMPARED, SECTIONS
 
 LAW_SCRIPTS = ("process.js", "law.js", "solve.js")
 """Evaluating and solving a law, which the explorer hands to a worker too: a script of its own."""
-SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js")
+SCRIPTS = ("page.js", "take.js", "address.js", "explorer.js", "phases.js")
 
 
 def write_report(evidence: Evidence, path: Path, card: Path | None = None) -> Path:

@@ -2,7 +2,7 @@
 // Laws in the page, with the formulas of src/glotmix/laws. All have the form L_t = f(x_t; theta, N, D) in one number x_t
 // per target: the target's own share, a weighted sum of shares, or the log of the effective share. So a loss, its interval
 // and its slope by every share come from x_t and its own slopes. Laws of text that is read again take what the shares are
-// worth after all passes in their place.
+// worth after all passes in their place, laws that know order what they count in the phases of a run.
 
 const expm1Over = (y, gamma) => {
   // (e^(gamma y) - 1) / gamma, the Box-Cox curve of e^-y; y itself at gamma = 0
@@ -58,6 +58,19 @@ const FORMULAS = {
     slope: (x, q, s, d) => -q.β * q.B * Math.exp(-q.β * (x + d)),
   },
 };
+
+// what each phase of a run weighs: the integral of e^(late c) over it, c the cumulative learning rate, as a share of all
+function phaseWeights({ lengths, rates }, late) {
+  const logs = [], whole = lengths.reduce((sum, f, k) => sum + f * rates[k], 0);
+  let done = 0;
+  lengths.forEach((f, k) => {
+    const from = done / whole, to = (done += f * rates[k]) / whole, y = (late * (to - from)) / 2, size = Math.abs(y);
+    logs.push((late * (from + to)) / 2 + (size > 1e-4 ? size + Math.log1p(-Math.exp(-2 * size)) - Math.log(2 * size) : (y * y) / 6));
+  });
+  const top = Math.max(...logs), weights = logs.map((x, k) => lengths[k] * Math.exp(x - top)), sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((w) => w / sum);
+}
+
 const TINY = 1e-9, NOTHING = 1e-200, LEFT = 1e-3;
 
 class Law {
@@ -81,6 +94,7 @@ class Law {
     this.own = data.targets.map((name) => (index.has(name) ? index.get(name) : -1));
     this.logs = new Float64Array(this.L);
     this.worth = new Float64Array(this.L);
+    this.counted = new Float64Array(this.L);
     this.again = { slope: new Float64Array(this.L), byMean: new Float64Array(this.L), h: 0 };
     this.scratch = {};
   }
@@ -95,7 +109,9 @@ class Law {
     return theta;
   }
 
-  take(p) {
+  // a mixture, or the average of phases (their mixtures, and the lengths and learning rates of the run's)
+  take(p, run = null) {
+    this.run = run;
     this.given = p;
     this.p = p;
     this.takeLogs();
@@ -104,6 +120,14 @@ class Law {
 
   takeLogs() {
     for (let l = 0; l < this.L; l++) this.logs[l] = this.p[l] > 0 ? Math.log(Math.max(this.p[l], TINY)) : -Infinity;
+  }
+
+  // shares of phases as target t counts them: its own text by one weight of the phases, that of all others by another
+  count(q, t) {
+    const own = phaseWeights(this.run, q.late ?? 0), others = phaseWeights(this.run, q.late_others ?? 0);
+    for (let l = 0; l < this.L; l++) this.counted[l] = this.run.phases.reduce((sum, p, k) => sum + (l === this.own[t] ? own : others)[k] * p[l], 0);
+    this.given = this.p = this.counted;
+    this.takeLogs();
   }
 
   // what the shares given are worth to target t after all passes, and h, how far its text is learned by heart
@@ -158,6 +182,7 @@ class Law {
   // x of target t under the mixture taken last
   effective(theta, row, t, q) {
     const kind = this.form.kind, end = row + this.P;
+    if (this.run) this.count(q, t);
     if (this.repeats) this.readAgain(q, t);
     if (kind === "own") return this.own[t] < 0 ? 0 : this.p[this.own[t]];
     let x = 0;
@@ -179,8 +204,8 @@ class Law {
   }
 
   // losses [T]; only of some targets (the others stay 0), where these are told
-  predict(p, members = null) {
-    this.take(p);
+  predict(p, members = null, run = null) {
+    this.take(p, run);
     if (!members) return Float64Array.from({ length: this.T }, (_, t) => this.at(this.theta, t * this.P, t));
     const loss = new Float64Array(this.T);
     for (const t of members) loss[t] = this.at(this.theta, t * this.P, t);
@@ -188,8 +213,8 @@ class Law {
   }
 
   // losses of every resample, [B * T]; only of the targets wanted, where these are told
-  predictResamples(p, wanted = null) {
-    this.take(p);
+  predictResamples(p, wanted = null, run = null) {
+    this.take(p, run);
     const loss = new Float64Array(this.B * this.T);
     for (let b = 0, i = 0; b < this.B; b++) {
       for (let t = 0; t < this.T; t++, i++) if (!wanted || wanted[t]) loss[i] = this.at(this.resamples, i * this.P, t);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from glotmix.estimate import Estimate
 from glotmix.report.components import Column, cell, named, table
 from glotmix.report.evidence import Evidence
@@ -17,16 +19,17 @@ def when(evidence: Evidence) -> Html:
     order = evidence.order
     if order is None:
         return Html("")
-    phases = [f"phase {k + 1}" for k in range(len(order.phases))]
+    best, (static, *_) = order.schedules["optimum"], order.schedules["static"]
+    phases = [f"phase {k + 1}" for k in range(len(best))]
     columns = [Column("language"), *[Column(phase, True) for phase in phases], Column("best single mixture", True)]
     columns += [Column("λ own", True, LATE), Column("λ others", True, OTHERS)]
     rows = []
-    for language in order.static:
+    for language in static:
         own, others = order.late.get(language, (None, None))
-        shares = [one[language] for one in (*order.phases, order.static)]
+        shares = [one[language] for one in (*best, static)]
         line = [named(evidence.name_of(language), language), *[cell(share(x), x) for x in shares]]
         rows.append([*line, _late(own), _late(others)])
-    ends = " and ".join(share(end) for end in order.ends)
+    ends = " and ".join(share(end) for end in accumulate(order.lengths[:-1]))
     words = (
         f"The mixture changes after {ends} of the run's tokens. By the law the best single mixture is "
         f"{interval(order.gain)} worse; only a closed loop measures it. Intervals are 95{NBSP}%."

@@ -74,6 +74,7 @@ def explore(evidence: Evidence) -> Html:
         if evidence.advice is not None and (kept := evidence.advice.kept)
         else None,
         el("div", el("noscript", el("p", "The explorer needs JavaScript.")), id="explorer"),
+        el("div", id="phases") if value["order"] else None,
         data(value, "explorer-data"),
         front,
     )
