@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,18 @@ def test_an_average_that_is_not_that_of_the_phases_is_told() -> None:
     off = table().with_columns(pl.lit(0.9).alias("p/est"), pl.lit(0.1).alias("p/swh"))
     with pytest.raises(BadInput, match=r"p/est is 0.9 \(expected the phases' average"):
         from_wide(off)
+
+
+def test_a_faulty_phase_blames_no_other_run_and_hides_no_other_fault() -> None:
+    """Runs of phases have no shares but theirs; a wrong average in another run is told beside it."""
+    rows = table().with_row_index("row")
+    bare, wrong = pl.col("row") < 3, (pl.col("row") == 4)
+    given = [pl.when(bare).then(None).when(wrong).then(x).otherwise(pl.col(n)).alias(n) for n, x in (("p/est", 0.9), ("p/swh", 0.1))]  # fmt: skip
+    off = rows.with_columns(*given, pl.when(pl.col("row") == 1).then(-0.2).otherwise(pl.col("phase2/p/est")).alias("phase2/p/est"))  # fmt: skip
+    for read in (lambda: from_wide(off.drop("row")), lambda: read_mixtures(off.drop("row"), ("est", "swh"))):
+        with pytest.raises(BadInput) as told:
+            read()
+        assert re.findall(r"(?:run|row) (r\d)", str(told.value)) == ["r1", "r4"]
 
 
 def test_phases_are_numbered_from_one() -> None:

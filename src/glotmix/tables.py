@@ -15,7 +15,11 @@ EDGE, GAP = 1, 3
 
 
 def by_group(
-    title: str, groups: Sequence[str], columns: Sequence[tuple[str, Sequence[str]]], width: int = WIDTH
+    title: str,
+    groups: Sequence[str],
+    columns: Sequence[tuple[str, Sequence[str]]],
+    width: int = WIDTH,
+    sections: Sequence[int] = (),
 ) -> list[Table]:
     """One row per group; as many columns beside each other as fit, the others in further tables with the same rows.
 
@@ -24,6 +28,7 @@ def by_group(
         groups: labels of the rows.
         columns: header and cells, one per group.
         width: what there is room for; a column that is wider on its own is folded by the terminal.
+        sections: rows before which a line is drawn.
     """
     from rich.table import Table
 
@@ -44,6 +49,6 @@ def by_group(
         for header, _ in part:
             table.add_column(header, justify="right", no_wrap=True)
         for row, group in enumerate(groups):
-            table.add_row(group, *[cells[row] for _, cells in part])
+            table.add_row(group, *[cells[row] for _, cells in part], end_section=row + 1 in sections)
         tables.append(table)
     return tables

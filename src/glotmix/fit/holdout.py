@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,11 @@ from glotmix.laws.law import Law
 from glotmix.measurements import Measurements
 from glotmix.notebook import Brief, Shown
 from glotmix.progress import Advance
+from glotmix.tables import by_group
 from glotmix.transfer.matrix import TransferMatrix
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,34 +124,27 @@ class Holdout(Shown):
         ]
         return pl.DataFrame(rows, infer_schema_length=None).fill_nan(None)
 
-    def table(self) -> Any:
-        """A rich table: targets as rows, laws as columns, relative error in percent; mean, MAE and Spearman below.
+    def table(self) -> RenderableType:
+        """For 80 characters: targets as rows, laws as columns, relative error in percent; mean, MAE, Spearman below.
 
         The last column is the noise: how much runs of one mixture differ. No law can be expected to do better.
         """
-        from rich.table import Table
+        from rich.console import Group
 
-        table = Table(title=f"held-out relative error, % ({self.split})", title_justify="left")
-        table.add_column("target")
-        for law in self.scores:
-            table.add_column(law, justify="right")
-        noisy = any(np.isfinite(x) for x in self.noise.values())
-        if noisy:
-            table.add_column("noise", justify="right")
-        for target in self.targets:
-            cells = [f"{100 * of[target].error:.2f}" if target in of else "–" for of in self.scores.values()]
-            outside = "" if target in self.languages else " (outside)"
-            table.add_row(target + outside, *cells, *([f"{100 * self.noise[target]:.2f}"] if noisy else []))
-        table.add_section()
-        for label, what, form in (("mean, %", "error", ".2f"), ("MAE", "mae", ".4f"), ("Spearman", "spearman", ".3f")):
-            factor = 100 if what == "error" else 1
-            means = [factor * self.mean(law, what=what) for law in self.scores]
-            table.add_row(label, *["–" if np.isnan(mean) else format(mean, form) for mean in means])
+        rows = [target + ("" if target in self.languages else " (outside)") for target in self.targets]
+        columns = []
+        for law, of in self.scores.items():
+            cells = [f"{100 * of[target].error:.2f}" if target in of else "–" for target in self.targets]
+            for what, factor, form in (("error", 100, ".2f"), ("mae", 1, ".4f"), ("spearman", 1, ".3f")):
+                mean = factor * self.mean(law, what=what)
+                cells.append("–" if np.isnan(mean) else format(mean, form))
+            columns.append((law, cells))
+        if any(np.isfinite(x) for x in self.noise.values()):
+            columns.append(("noise", [*[f"{100 * self.noise[target]:.2f}" for target in self.targets], "", "", ""]))
+        title = f"held-out relative error, % ({self.split})"
         told = [f"{law}: {problem}" for law, problem in self.problems.items()]
         told += [f"{law}: {100 * share:.0f} % of its fits did not converge" for law, share in self.unconverged.items()]
-        if told:
-            table.caption = "\n".join(told)
-        return table
+        return Group(*by_group(title, [*rows, "mean, %", "MAE", "Spearman"], columns, sections=[len(rows)]), *told)
 
 
 def cross_validate(

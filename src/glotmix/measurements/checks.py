@@ -43,9 +43,11 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
     languages, targets = tuple(draft.shares), tuple(draft.losses)
     phases, told, wrong = phases_of(draft, as_shares)
     remarks, faults = [*remarks, *told], [*faults, *wrong]
-    p_RL, share_remarks, share_faults = as_shares(
-        np.column_stack(list(draft.shares.values())), draft.names, list(languages), draft.percent
-    )
+    p_RL = np.column_stack(list(draft.shares.values()))
+    share_remarks: list[str] = []
+    share_faults: list[str] = []
+    if not wrong:  # else shares were looked at phase by phase, and runs of phases have no others
+        p_RL, share_remarks, share_faults = as_shares(p_RL, draft.names, list(languages), draft.percent)
     loss_RT = np.column_stack(list(draft.losses.values()))
     faults += [*share_faults, *_losses_at_most_zero(draft, loss_RT), *_sizes_at_most_zero(draft)]
     if not study:

@@ -46,17 +46,18 @@ def phases_of(draft: Draft, as_shares: AsShares, what: str = "run") -> tuple[Pha
         named = [draft.names[r] + of for r in np.flatnonzero(rows_R).tolist()]
         p_RL[rows_R], told, wrong = as_shares(p_RL[rows_R], named, languages, draft.percent, what)
         remarks, faults = [*remarks, *told], [*faults, *wrong]
-    if faults:
-        return None, remarks, faults
-    length_RK = np.where(there_RK, length_RK, 0.0)
-    length_RK /= np.where(several_R, length_RK.sum(axis=1), 1.0)[:, None]
+    sound_R = (~there_RK | (length_RK > 0)).all(axis=1)
+    length_RK = np.where(there_RK & sound_R[:, None], length_RK, 0.0)
+    length_RK /= np.where(several_R & sound_R, length_RK.sum(axis=1), 1.0)[:, None]
     average_RL = np.einsum("rk,rkl->rl", length_RK, np.where(there_RK[:, :, None], p_RKL, 0.0))
-    for r in np.flatnonzero(several_R & np.isfinite(constant_RL).any(axis=1)).tolist():
+    for r in np.flatnonzero(several_R & sound_R & np.isfinite(constant_RL).any(axis=1)).tolist():
         off_L = np.abs(np.nan_to_num(constant_RL[r]) / max(np.nansum(constant_RL[r]), 1e-300) - average_RL[r])
         if off_L.max() > AVERAGE_TOLERANCE:
             l = int(off_L.argmax())  # noqa: E741
             share = f"p/{languages[l]} is {constant_RL[r, l]:g}"
             faults.append(f"{what} {draft.names[r]}: {share} (expected the phases' average, {average_RL[r, l]:.4g})")
+    if faults:
+        return None, remarks, faults
     average_RL = np.where(several_R[:, None], average_RL, constant_RL)
     draft.shares, draft.percent = dict(zip(languages, average_RL.T, strict=True)), False
     p_RKL = np.where(there_RK[:, :, None], p_RKL, average_RL[:, None])

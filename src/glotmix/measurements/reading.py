@@ -164,8 +164,10 @@ def read_mixtures(source: Path | pl.DataFrame, languages: Sequence[str]) -> Mixt
             expected=", ".join(f"p/{language}" for language in languages),
         )
     p_RL = np.column_stack([drawn[language] for language in languages])
-    p_RL, remarks, faults = as_shares(p_RL, draft.names, list(languages), draft.percent, what="row")
-    if faults := [*draft.faults, *wrong, *faults]:
+    remarks: list[str] = []
+    if not wrong:  # else shares were looked at phase by phase
+        p_RL, remarks, wrong = as_shares(p_RL, draft.names, list(languages), draft.percent, what="row")
+    if faults := [*draft.faults, *wrong]:
         raise BadInput("; ".join(faults), where=path)
     unique_RL = None
     if draft.unique:
