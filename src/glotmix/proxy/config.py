@@ -48,6 +48,9 @@ class ProxyConfig(Section):
     """How many times in a run held-out losses are measured (the last one at the end)."""
     simulate_epochs: bool = True
     """Give a proxy so little of each language that it repeats it as often as the target run would."""
+    draws: Literal["exact", "independent"] = "exact"
+    """How the languages of a batch's sequences come about. ``exact``: shares hold to a sequence in every 1,024;
+    ``independent``: each is drawn by itself, as trainers that mix at random do, and batches are noisier."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the matrix products. ``auto``: decided by the kind of machine when a study begins, and kept."""
     recompute_activations: bool = False

@@ -10,6 +10,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.mixture.samplers.adaptive import AdaptiveSampler
 from glotmix.mixture.samplers.clones import CloneSampler
+from glotmix.mixture.samplers.independent import IndependentSampler
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.proxy.config import ProxyConfig
@@ -58,7 +59,10 @@ class MixtureBatches:
             for language, tokens in self._tokens.items()
         }
         self._text = getattr(store, "text", None)
-        self._samplers = [_order(store, run, steps_of(run.tokens, training) * self._B, available) for run in runs]
+        independent = training.draws == "independent"
+        self._samplers = [
+            _order(store, run, steps_of(run.tokens, training) * self._B, available, independent) for run in runs
+        ]
         # An adaptive method decides from step to step, so no step of its run is drawn before its turn.
         self._at_once = [1 if run.adaptive else STEPS_AT_ONCE for run in runs]
         self._seeds = [run.seed for run in runs]
@@ -136,7 +140,7 @@ class MixtureBatches:
 
 
 def _order(
-    store: Tokens, run: StackRun, total: int, available: Mapping[str, int]
+    store: Tokens, run: StackRun, total: int, available: Mapping[str, int], independent: bool
 ) -> Sampler | AdaptiveSampler | CloneSampler:
     """What decides which sequences a run reads; clones (:mod:`glotmix.tokens.clone`) read one text."""
     text = getattr(store, "text", None)
@@ -146,10 +150,9 @@ def _order(
             raise BadInput(f"an adaptive method on clones of {text}", where=run.run, expected="a schedule")
         return AdaptiveSampler(run.adaptive, total, there, run.seed)
     if text is not None:
-        return CloneSampler(
-            run.schedule, total, min(available.values()), run.seed, text, getattr(store, "parallel", 0.0)
-        )
-    return Sampler(run.schedule, total, there, run.seed)
+        parallel = getattr(store, "parallel", 0.0)
+        return CloneSampler(run.schedule, total, min(available.values()), run.seed, text, parallel, independent)
+    return (IndependentSampler if independent else Sampler)(run.schedule, total, there, run.seed)
 
 
 def _available(language: str, tokens: int, T: int, limits: Mapping[str, int] | None) -> int:

@@ -116,7 +116,7 @@ class SweepSpec:
 def _numbers_of(proxy: ProxyConfig) -> dict[str, Any]:
     """The fields of a proxy that determine a run's numbers. One that is newer than the runs of earlier studies is left
     out where it is not used, so that these are still theirs."""
-    unused = {"decay"} if proxy.decay is None else set()
+    unused = ({"decay"} if proxy.decay is None else set()) | ({"draws"} if proxy.draws == "exact" else set())
     return proxy.model_dump(mode="json", exclude=NO_MATTER | unused)
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.mixture.samplers.independent import IndependentSampler
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
-from glotmix.mixture.samplers.scheduled import Sampler
+from glotmix.mixture.samplers.scheduled import Sampler, ordinals
 from glotmix.mixture.schedule import Schedule
 
 
@@ -45,13 +46,16 @@ class CloneSampler:
     """Name of the text; a run on the language of that name alone reads it in the same order."""
     parallel: float = 0.0
     """Share of the text that every language reads."""
+    independent: bool = False
+    """Whether the language of every sequence is drawn by itself."""
     _sampler: Sampler = field(init=False, repr=False, compare=False)
     _key: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 <= self.parallel <= 1:
             raise BadInput(f"parallel = {self.parallel}", where="clones", expected="a share from 0 to 1")
-        sampler = Sampler(self.schedule, self.total, dict.fromkeys(self.languages, self.available), self.seed)
+        kind = IndependentSampler if self.independent else Sampler
+        sampler = kind(self.schedule, self.total, dict.fromkeys(self.languages, self.available), self.seed)
         object.__setattr__(self, "_sampler", sampler)
         object.__setattr__(self, "_key", key_of(self.seed, "sequence", self.text))
         count_L = np.array(list(sampler.counts(0, self.total).values()))
@@ -78,7 +82,7 @@ class CloneSampler:
         """Language index and sequence index of the draws ``start … start + count - 1``, two integer arrays."""
         language, _ = self._sampler.draw(start, count)
         before_L = np.array(list(self._sampler.counts(0, start).values()))
-        ordinal = _ordinals(language, before_L)
+        ordinal = ordinals(language, before_L)
         parallel = self._parallel_before(ordinal + 1) > self._parallel_before(ordinal)
         joint = int((before_L - self._parallel_before(before_L)).sum()) + np.cumsum(~parallel) - 1
         sequence = np.empty(count, dtype=np.int64)
@@ -101,12 +105,3 @@ class CloneSampler:
         epoch, place = np.divmod(ordinal, size)
         first = int(epoch.min())
         return permuted(place, size, hashed(self._key, np.arange(first, epoch.max() + 1)), epoch - first)
-
-
-def _ordinals(language: np.ndarray, before_L: np.ndarray) -> np.ndarray:
-    """How many draws of its own language came before each."""
-    order = np.argsort(language, kind="stable")
-    count_L = np.bincount(language, minlength=len(before_L))
-    ordinal = np.empty(len(language), dtype=np.int64)
-    ordinal[order] = np.arange(len(language)) + np.repeat(before_L - (np.cumsum(count_L) - count_L), count_L)
-    return ordinal

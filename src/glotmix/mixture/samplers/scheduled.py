@@ -175,3 +175,12 @@ class Sampler:
                 keys = hashed(key, np.arange(first, last + 1))
                 sequence[chosen] = permuted(place, size, keys, None if first == last else epoch - first)
         return sequence
+
+
+def ordinals(language: np.ndarray, before_L: np.ndarray) -> np.ndarray:
+    """How many draws of its own language came before each, ``before_L`` of them before the first."""
+    order = np.argsort(language, kind="stable")
+    count_L = np.bincount(language, minlength=len(before_L))
+    ordinal = np.empty(len(language), dtype=np.int64)
+    ordinal[order] = np.arange(len(language)) + np.repeat(before_L - (np.cumsum(count_L) - count_L), count_L)
+    return ordinal
