@@ -38,7 +38,7 @@ from glotmix.tokens.build import build_store
 from glotmix.tokens.config import TokensConfig
 
 RESULTS = Path(__file__).parent / "results"
-SIZES = {"0.16M": (64, 2), "4M": (256, 4)}
+SIZES = {"0.2M": (64, 2), "1M": (128, 4)}
 """Width and layers."""
 T, BATCH, STEPS, EVERY = 128, 32, 40, 10
 EIGHT = tuple("abcdefgh")
@@ -100,7 +100,7 @@ def cost(pairs: int) -> None:
         added = {"added": round(float(np.median(by_pair)), 4), "added_by_pair": [round(x, 4) for x in by_pair]}
         found[size] = setting | {"batch": BATCH, "context": T, "cpu_seconds": seconds} | added
         print(size, added, flush=True)
-    write("cost", found)
+        write("cost", found)
 
 
 class Plain(InRunShapleyCallback):

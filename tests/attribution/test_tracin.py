@@ -3,9 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from glotmix.attribution.gradients import PerSampleGradients
+from glotmix.attribution import tracin
+from glotmix.attribution.gradients import PerSampleGradients, chosen_parameters, held_whole
+from glotmix.attribution.parts import device_of, free_bytes, placed
 from glotmix.attribution.samples import Samples, classification_loss, next_token_loss
-from glotmix.attribution.tracin import Checkpoint, gradient_products
+from glotmix.attribution.tracin import Checkpoint, gradient_products, queries_at_once
 from glotmix.errors import BadInput
 from tests.attribution.conftest import autograd_gradients, classified, xlmr
 
@@ -161,7 +163,7 @@ def test_the_ghost_form_is_exact_for_matrices_lookups_and_both_at_once():
 
 def test_little_memory_for_queries_changes_no_score(classifier):
     test, train = classified(7, 1), classified(6, 2)
-    matrices = PerSampleGradients(classifier, classification_loss).matrices
+    matrices = held_whole(classifier, chosen_parameters(classifier))
     size = sum(p.numel() for p in matrices.values())
     told: list[tuple[int, int]] = []
     options = {"query_bytes": 3 * 4 * size, "on_progress": lambda done, of: told.append((done, of))}
@@ -173,7 +175,27 @@ def test_little_memory_for_queries_changes_no_score(classifier):
 def test_tables_that_are_only_looked_up_take_no_memory_for_queries(tied, tmp_path):
     model = llama(tied, tmp_path)
     embedding = next(name for name, _ in model.named_parameters() if "embed" in name)
-    assert (embedding in PerSampleGradients(model, next_token_loss).matrices) == tied
+    assert (embedding in held_whole(model, chosen_parameters(model))) == tied
+
+
+def test_test_gradients_take_half_of_the_memory_that_is_free(classifier, monkeypatch):
+    size = sum(p.numel() for p in held_whole(classifier, chosen_parameters(classifier)).values())
+    monkeypatch.setattr(tracin, "free_bytes", lambda device: 10 * 4 * size)
+    assert queries_at_once(classifier, "all", 100) == 5
+    assert queries_at_once(classifier, "all", 100, processes=2) == 2
+    assert queries_at_once(classifier, "all", 4) == 4
+    assert queries_at_once(classifier, "all", 100, query_bytes=1) == 1
+    assert free_bytes(torch.device("cpu")) > 1 << 20
+
+
+def test_a_device_that_is_not_here_is_named(classifier):
+    assert device_of(placed(classifier, "cpu")).type == "cpu"
+    with pytest.raises(BadInput, match="device = 'tpu'"):
+        placed(classifier, "tpu")
+    if not torch.cuda.is_available():
+        assert device_of(placed(classifier, "auto")).type == "cpu"
+        with pytest.raises(BadInput, match="no GPU that torch sees"):
+            placed(classifier, "cuda")
 
 
 def test_checkpoints_are_weighted_and_the_model_keeps_its_weights(classifier):
@@ -276,10 +298,11 @@ def test_processes_side_by_side_give_the_same_scores(classifier):
     test, train = classified(4, 1), classified(11, 2)
     kept = [Checkpoint("one", state(classifier)), Checkpoint("two", moved(classifier, 1))]
     told = []
-    alone = gradient_products(classifier, classification_loss, kept, test, train)
+    alone = gradient_products(classifier, classification_loss, kept, test, train, batch=2)
     both = gradient_products(
-        classifier, classification_loss, kept, test, train, processes=2, on_progress=lambda *at: told.append(at)
-    )
+        classifier, classification_loss, kept, test, train, batch=2, processes=2,
+        on_progress=lambda *at: told.append(at),
+    )  # fmt: skip
     np.testing.assert_allclose(both.dot_EQN, alone.dot_EQN, rtol=1e-5, atol=1e-6 * np.abs(alone.dot_EQN).max())
     np.testing.assert_allclose(both.train_norm_EN, alone.train_norm_EN, rtol=1e-5)
     assert told == [(6, 11), (11, 11)]

@@ -19,6 +19,7 @@ from tests.study.shell import kind_of, ran
 
 pytest.importorskip("transformers")
 
+RECIPES = Path(__file__).parents[2] / "recipes"
 FILE = """
 kind: influence
 name: Smallest
@@ -146,6 +147,67 @@ def test_an_index_gives_nearly_the_same_and_tells_its_error(done):
     broken.write_bytes(broken.read_bytes()[:-8])
     with pytest.raises(Corrupt, match=r"gradients-0\.bin"):
         influence_of([run], InfluenceRequest(index=folder / "index"), folder / "near", Narrator())
+
+
+def test_test_gradients_that_do_not_fit_together_are_projected_and_the_page_tells_the_error(
+    done, tmp_path, monkeypatch
+):
+    from glotmix.attribution import tracin
+
+    folder, _, config, _ = done
+    shutil.copytree(folder / "out", tmp_path / "out")
+    for _ in range(2):
+        shutil.rmtree(tmp_path / "out" / "scores")
+        (tmp_path / "out" / "scoring.json").unlink(missing_ok=True)
+        with monkeypatch.context() as little:
+            little.setattr(tracin, "free_bytes", lambda device: 10_000)
+            page = ran("influence", config, folder, tmp_path / "out").read_text()
+        assert "projected, 16 × 16 of a matrix; projected cosines are off by 0.0" in page
+    assert "projected" not in done[3].read_text()
+    kept = {p.name for p in (tmp_path / "out" / "runs").iterdir()}
+    assert {p.name for p in (tmp_path / "out" / "indices").iterdir()} == kept
+    # What was decided stays, whatever memory is free when the study goes on.
+    shutil.rmtree(tmp_path / "out" / "scores")
+    assert "projected, 16 × 16 of a matrix" in ran("influence", config, folder, tmp_path / "out").read_text()
+    # Unless the study says how much there is.
+    shutil.rmtree(tmp_path / "out" / "scores")
+    told = config.model_copy(update={"scores": config.scores.model_copy(update={"query_gb": 1.0})})
+    assert "projected" not in ran("influence", told, folder, tmp_path / "out").read_text()
+
+
+def test_the_gradients_of_a_first_run_are_computed_once_for_both_similarities(done, tmp_path, monkeypatch):
+    from glotmix.attribution.gradients import PerSampleGradients
+
+    folder, _, config, _ = done
+    shutil.copytree(folder / "out", tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / "scores")
+    counted = []
+    caught = PerSampleGradients.__call__
+    monkeypatch.setattr(
+        PerSampleGradients,
+        "__call__",
+        lambda self, batch: counted.append(len(batch["input_ids"])) or caught(self, batch),
+    )
+    ran("influence", config, folder, tmp_path / "out")
+    assert sum(counted) == kind_of("influence").price(config, folder).amounts["gradients"]
+
+
+def test_a_large_model_is_priced_by_its_architecture(tmp_path):
+    """The paper's plan: 10,000 × 2,500 samples at five checkpoints of each run, whose test gradients fit nowhere."""
+    experiment = kind_of("influence")
+    config = experiment.load(RECIPES / "tracin.yaml", scale="paper", overrides=["zero_shot=[]", "seeds=1"])
+    price = experiment.price(config, tmp_path)
+    assert 62_500 <= price.amounts["gradients"] <= 1.03 * 62_500
+    assert price.amounts["checkpoint_bytes"] == pytest.approx(4 * 278e6 * 5, rel=0.01)
+    assert 0 < price.amounts["index_bytes"] < 1.2e10
+    assert price.amounts["seconds"] > 0
+    exact = experiment.load(
+        RECIPES / "tracin.yaml",
+        scale="paper",
+        overrides=["zero_shot=[]", "seeds=1", "scores.method=exact", "scores.query_gb=2.147483648"],
+    )
+    # Six test gradients fit into 2 GiB: the training samples' are computed 417 times.
+    assert experiment.price(exact, tmp_path).amounts["gradients"] == 5 * (417 * 10_000 + 2500)
 
 
 def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(done, tmp_path):

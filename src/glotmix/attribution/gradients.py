@@ -69,6 +69,12 @@ def _held_by(model: nn.Module, kind: type[nn.Module]) -> set[int]:
     return {id(p) for module in model.modules() if isinstance(module, kind) for p in module.parameters(recurse=False)}
 
 
+def held_whole(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> dict[str, nn.Parameter]:
+    """Parameters whose gradients are held whole: not of tables that are only looked up, of which a few rows are."""
+    tables = _held_by(model, nn.Embedding) - _held_by(model, nn.Linear)
+    return {name: p for name, p in parameters.items() if id(p) not in tables}
+
+
 class PerSampleGradients:
     """``gradients(batch)``: name to :class:`Gradient` of every chosen parameter, for each sample of the batch.
 
@@ -85,12 +91,6 @@ class PerSampleGradients:
                 raise BadInput(f"is in {kind}", where=f"parameter {name}", expected="float32, as model.float() gives")
         self._owned = owned(model, self.parameters)
         self._checked = False
-
-    @property
-    def matrices(self) -> dict[str, nn.Parameter]:
-        """Parameters whose gradients are held whole: not of tables that are only looked up, of which a few rows are."""
-        tables = _held_by(self.model, nn.Embedding) - _held_by(self.model, nn.Linear)
-        return {name: p for name, p in self.parameters.items() if id(p) not in tables}
 
     def __call__(self, batch: Batch) -> dict[str, Gradient]:
         """

@@ -8,14 +8,16 @@ projections does not have.
 
 A projection is an approximation, and one that is silent about it is worse than none (512 directions are off by 5 to 9
 per cent of the largest product even for models of 0.2M parameters). So the error is measured while the index is made:
-some training samples play queries, and their exact products with all others stand beside the projected ones.
+some training samples play queries, and their exact products with some others stand beside the projected ones.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +29,34 @@ from scipy import stats
 from torch import Tensor, nn
 
 from glotmix.artifact import MANIFEST, creating, open_artifact, read_json, write_json
-from glotmix.attribution.factors import Factor, Gradient, Outer, Rows, gathered, total
-from glotmix.attribution.gradients import Loss, PerSampleGradients
+from glotmix.attribution.factors import Factor, Gradient, Outer, Rows, total
+from glotmix.attribution.gradients import Loss, PerSampleGradients, chosen_parameters
 from glotmix.attribution.influence import Described
-from glotmix.attribution.queries import queries_of
+from glotmix.attribution.modules import size_of
+from glotmix.attribution.parts import Told, device_of, in_parts
 from glotmix.attribution.samples import Samples
-from glotmix.attribution.tracin import Checkpoint, GradientProducts, keeping_weights, load_weights
+from glotmix.attribution.tracin import (
+    Checkpoint,
+    GradientProducts,
+    gradient_products,
+    keeping_weights,
+    load_weights,
+    passes_footprint,
+    queries_at_once,
+)
 from glotmix.errors import BadInput, Corrupt
+from glotmix.footprint import Footprint
+from glotmix.proxy.architecture import Architecture
 
 KIND = "influence index"
 ROWS = 4096
 """Rows of the index that are in memory at once."""
+DIMENSIONS = 16
+"""Sides of a projected matrix."""
+PROBES = 16
+"""Training samples that play queries where the error is measured."""
+COMPARED = 256
+"""Training samples that probes are multiplied with exactly: pairs enough for an error, and gradients few enough."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +92,14 @@ class Projection:
         """Projected gradients of a batch, parameters side by side, [B, K]."""
         return torch.cat([self._projected(name, g) for name, g in gradients.items()], 1)
 
+    def width(self, size: tuple[int, int]) -> int:
+        """Entries that are kept of a parameter's gradient."""
+        return math.prod(min(n, k) for n, k in zip(size, self._most(size), strict=True))
+
+    def _most(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Sides of a projection; a vector has one side only, which then gets the entries of both."""
+        return (1, self.dimensions**2) if size[0] == 1 else (self.dimensions, self.dimensions)
+
     def _projected(self, name: str, gradient: Gradient) -> Tensor:
         left, right = self._of(name, gradient.size)
         return total([_projected(factor, gradient.size, left, right) for factor in gradient.factors]).flatten(1)
@@ -80,11 +107,9 @@ class Projection:
     def _of(self, name: str, size: tuple[int, int]) -> tuple[Tensor | None, Tensor | None]:
         if name not in self._sides:
             generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) ^ self.seed)
-            # A vector has one side only, which then gets the entries of both.
-            most = (1, self.dimensions**2) if size[0] == 1 else (self.dimensions, self.dimensions)
             left, right = (
                 None if n <= k else torch.randn(k, n, generator=generator) / k**0.5
-                for n, k in zip(size, most, strict=True)
+                for n, k in zip(size, self._most(size), strict=True)
             )
             self._sides[name] = left, right
         return self._sides[name]
@@ -157,8 +182,8 @@ class InfluenceIndex:
         with keeping_weights(model):
             for e, checkpoint in enumerate(checkpoints):
                 load_weights(model, checkpoint)
-                found = [gradients(inputs) for _, inputs in test.batches(batch, _device(model))]
-                query_QK = torch.cat([project(g) for g in found]).cpu()
+                batches = test.batches(batch, device_of(model))
+                query_QK = torch.cat([project(gradients(inputs)).cpu() for _, inputs in batches])
                 test_EQ[e] = _norms(query_QK)
                 rows = self.rows(e)
                 for start in range(0, N, ROWS):
@@ -176,11 +201,12 @@ def build_index(
     train: Samples,
     *,
     parameters: str | Sequence[str] = "all",
-    dimensions: int = 16,
+    dimensions: int = DIMENSIONS,
     seed: int = 0,
     batch: int = 32,
-    probes: int = 16,
-    on_progress: Callable[[int, int], None] | None = None,
+    probes: int = PROBES,
+    processes: int = 1,
+    on_progress: Told = None,
 ) -> InfluenceIndex:
     """Project every training gradient once and write them to ``directory``; memory holds a batch.
 
@@ -194,7 +220,8 @@ def build_index(
         dimensions: k; a matrix keeps at most k × k entries.
         seed: of the projections and of the choice of probes.
         batch: samples of one pass.
-        probes: training samples that the error is measured with.
+        probes: training samples that play queries where the error is measured, if their gradients fit into memory.
+        processes: side by side over the training samples, as in ``gradient_products``.
         on_progress: called with (training samples done, in all).
 
     Raises:
@@ -203,46 +230,143 @@ def build_index(
     if not checkpoints or len(train) < 3:
         raise BadInput(f"{len(checkpoints)} checkpoints and {len(train)} training samples", expected="1 and 3 or more")
     train.check_fit(model, "train")
-    gradients, project = PerSampleGradients(model, loss, parameters), Projection(dimensions, seed)
-    probe = np.sort(np.random.default_rng(seed).choice(len(train), min(probes, len(train)), replace=False))
+    names = list(chosen_parameters(model, parameters))
+    Projection(dimensions, seed)
     made_from = {"dimensions": dimensions, "seed": seed, "checkpoints": [c.name for c in checkpoints]}
-    E, N = len(checkpoints), len(train)
-    norm_EN, exact_EN = np.zeros((E, N)), np.zeros((E, N))
-    exact_EPN, near_EPN = np.zeros((E, len(probe), N)), np.zeros((E, len(probe), N))
-    width = 0
-    with creating(directory, KIND, made_from) as part, keeping_weights(model):
-        for e, checkpoint in enumerate(checkpoints):
-            load_weights(model, checkpoint)
-            asked = [gradients(inputs) for _, inputs in train.take(probe.tolist()).batches(batch, _device(model))]
-            queries = queries_of({name: gathered([g[name] for g in asked]) for name in asked[0]})
-            near_PK = torch.cat([project(g) for g in asked])
-            with open(part / f"gradients-{e}.bin", "wb") as file:
-                for columns, inputs in train.batches(batch, _device(model)):
-                    found = gradients(inputs)
-                    both = [query.products(found) for query in queries]
-                    exact_EPN[e][:, columns] = total([dot for dot, _ in both]).cpu().numpy()
-                    exact_EN[e, columns] = total([square for _, square in both]).sqrt().cpu().numpy()
-                    rows_BK = project(found)
-                    norm_EN[e, columns] = _norms(rows_BK)
-                    near_EPN[e][:, columns] = (near_PK @ rows_BK.T).cpu().numpy()
-                    file.write(rows_BK.float().cpu().numpy().tobytes())
-                    width = rows_BK.shape[1]
-                    if on_progress is not None:
-                        on_progress(e * N + columns.start + len(rows_BK), E * N)
-        error = _error(_cosines(exact_EPN, exact_EN, probe), _cosines(near_EPN, norm_EN, probe), probe)
+    with creating(directory, KIND, made_from) as part:
+        options = (list(checkpoints), names, dimensions, seed, batch, part)
+        parts = in_parts(_project, processes, model, loss, train, batch, on_progress, *options)
+        for e in range(len(checkpoints)):
+            _joined(part, e, len(parts))
+        norm_EN = np.concatenate([norms for norms, _ in parts], 1)
+        error = _measured(part, model, loss, checkpoints, train, names, parts[0][1], dimensions, seed, batch, probes)
         save_file({"train_norm_EN": norm_EN}, part / "norms.safetensors")
         meta = {
             "train": asdict(Described.of(train)),
             "checkpoints": [c.name for c in checkpoints],
             "learning_rates": [c.learning_rate for c in checkpoints],
-            "parameters": list(gradients.parameters),
-            "width": width,
+            "parameters": names,
+            "width": parts[0][1],
             "dimensions": dimensions,
             "seed": seed,
             "error": asdict(error),
         }
         write_json(part / "index.json", meta)
     return open_index(directory)
+
+
+def _project(
+    number: int,
+    model: nn.Module,
+    loss: Loss,
+    train: Samples,
+    on_progress: Told,
+    checkpoints: list[Checkpoint],
+    parameters: list[str],
+    dimensions: int,
+    seed: int,
+    batch: int,
+    folder: Path,
+) -> tuple[np.ndarray, int]:
+    """One part's projected gradients, a file for each checkpoint, with their norms [E, N] and their width K."""
+    gradients, project = PerSampleGradients(model, loss, parameters), Projection(dimensions, seed)
+    E, N = len(checkpoints), len(train)
+    norm_EN, width = np.zeros((E, N)), 0
+    with keeping_weights(model):
+        for e, checkpoint in enumerate(checkpoints):
+            load_weights(model, checkpoint)
+            with open(_file(folder, e, number), "wb") as file:
+                for columns, inputs in train.batches(batch, device_of(model)):
+                    rows_BK = project(gradients(inputs))
+                    norm_EN[e, columns], width = _norms(rows_BK), rows_BK.shape[1]
+                    file.write(rows_BK.float().cpu().numpy().tobytes())
+                    if on_progress is not None:
+                        on_progress(e * N + columns.start + len(rows_BK), E * N)
+    return norm_EN, width
+
+
+def _file(folder: Path, e: int, number: int = 0) -> Path:
+    """Rows of a checkpoint; those of later parts until they are put behind the first's."""
+    return folder / (f"gradients-{e}.bin" if number == 0 else f"gradients-{e}.{number}.bin")
+
+
+def _joined(folder: Path, e: int, parts: int) -> None:
+    with open(_file(folder, e), "ab") as whole:
+        for number in range(1, parts):
+            with open(_file(folder, e, number), "rb") as part:
+                shutil.copyfileobj(part, whole)
+            _file(folder, e, number).unlink()
+
+
+def _measured(
+    folder: Path,
+    model: nn.Module,
+    loss: Loss,
+    checkpoints: Sequence[Checkpoint],
+    train: Samples,
+    parameters: list[str],
+    width: int,
+    dimensions: int,
+    seed: int,
+    batch: int,
+    probes: int,
+) -> ProjectionError:
+    """Exact and projected cosines of probes with other training samples, drawn once for all checkpoints."""
+    rng = np.random.default_rng(seed)
+    probes = queries_at_once(model, parameters, min(probes, len(train)))
+    probe = np.sort(rng.choice(len(train), probes, replace=False))
+    other = np.sort(rng.choice(len(train), min(COMPARED, len(train)), replace=False))
+    asked, compared = (train.take(places.tolist()) for places in (probe, other))
+    exact = gradient_products(model, loss, checkpoints, asked, compared, parameters=parameters, batch=batch)
+    near_EPN = np.zeros_like(exact.dot_EQN)
+    norms = []
+    for e in range(len(checkpoints)):
+        rows = np.memmap(_file(folder, e), np.float32, "r", shape=(len(train), width))
+        asked_PK, compared_NK = (torch.from_numpy(np.array(rows[places])) for places in (probe, other))
+        near_EPN[e] = (asked_PK @ compared_NK.T).numpy()
+        norms.append((_norms(asked_PK), _norms(compared_NK)))
+    near = [np.stack(side) for side in zip(*norms, strict=True)]
+    return _error(
+        _cosines(exact.dot_EQN, exact.test_norm_EQ, exact.train_norm_EN), _cosines(near_EPN, *near), probe, other
+    )
+
+
+def index_gradients(tests: int, trained: int) -> int:
+    """Gradients that are computed at a checkpoint to make an index and to ask it of so many test samples."""
+    return tests + trained + min(PROBES, trained) + min(COMPARED, trained)
+
+
+def index_footprint(
+    stage: str,
+    architecture: Architecture,
+    *,
+    length: int,
+    tests: int,
+    trained: int,
+    checkpoints: int,
+    dimensions: int = DIMENSIONS,
+    batch: int = 32,
+) -> tuple[Footprint, float]:
+    """What :func:`build_index` and its products hold and compute, and the bytes that indices take on disk.
+
+    Args:
+        stage: what it is called.
+        architecture: of the model.
+        length: tokens of a sample.
+        tests: test samples.
+        trained: training samples.
+        checkpoints: moments of the run, those of several runs together.
+        dimensions: k.
+        batch: samples of one pass.
+    """
+    one = passes_footprint(stage, architecture, length, min(batch, max(tests, trained)))
+    width = architecture.summed(lambda parameter: Projection(dimensions, 0).width(size_of(parameter)))
+    sides = architecture.summed(lambda parameter: dimensions * sum(size_of(parameter)))
+    exact = min(COMPARED, trained) * architecture.in_products * (2.0 * length + 2.0 * PROBES)
+    passes = index_gradients(tests, trained) * length * 3 * architecture.forward_flops(length)
+    kept = 4 * (PROBES * architecture.in_products + sides + (tests + ROWS) * width)
+    flops = checkpoints * (passes + exact + 2.0 * tests * trained * width)
+    return replace(one, kept=kept, flops=flops), 4 * width * trained * checkpoints
 
 
 def open_index(directory: Path, *, verify: bool = False) -> InfluenceIndex:
@@ -277,17 +401,17 @@ def open_index(directory: Path, *, verify: bool = False) -> InfluenceIndex:
         raise Corrupt(f"{directory}: {broken}; make the index again") from None
 
 
-def _cosines(dot_EPN: np.ndarray, norm_EN: np.ndarray, probe: np.ndarray) -> np.ndarray:
+def _cosines(dot_EPN: np.ndarray, probe_EP: np.ndarray, norm_EN: np.ndarray) -> np.ndarray:
     """Mean over checkpoints, [P, N]."""
-    norms_EPN = norm_EN[:, probe, None] * norm_EN[:, None, :]
+    norms_EPN = probe_EP[:, :, None] * norm_EN[:, None, :]
     mean_PN: np.ndarray = np.divide(dot_EPN, norms_EPN, out=np.zeros_like(dot_EPN), where=norms_EPN > 0).mean(0)
     return mean_PN
 
 
-def _error(exact_PN: np.ndarray, near_PN: np.ndarray, probe: np.ndarray) -> ProjectionError:
+def _error(exact_PN: np.ndarray, near_PN: np.ndarray, probe: np.ndarray, other: np.ndarray) -> ProjectionError:
     """A probe with itself is left out."""
-    others = np.arange(exact_PN.shape[1])[None, :] != probe[:, None]
-    top = max(1, min(100, int(others[0].sum()) // 10))
+    others = other[None, :] != probe[:, None]
+    top = max(1, min(100, int(others.sum(1).min()) // 10))
     correlations, overlaps = [], []
     for exact, near, mask in zip(exact_PN, near_PN, others, strict=True):
         a, b = exact[mask], near[mask]
@@ -309,7 +433,3 @@ def _error(exact_PN: np.ndarray, near_PN: np.ndarray, probe: np.ndarray) -> Proj
 
 def _norms(value_NK: Tensor) -> np.ndarray:
     return np.asarray(torch.linalg.vector_norm(value_NK, dim=1).double().cpu().numpy())
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device

@@ -10,15 +10,10 @@ Shape letters here: E checkpoints, Q test samples, N training samples.
 
 from __future__ import annotations
 
-import copy
-import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,18 +22,21 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glotmix.attribution.factors import Gradient, gathered, total
-from glotmix.attribution.gradients import Loss, PerSampleGradients
+from glotmix.attribution.gradients import Loss, PerSampleGradients, chosen_parameters, held_whole
+from glotmix.attribution.parts import Told, device_of, free_bytes, in_parts
 from glotmix.attribution.queries import Queries, queries_of
 from glotmix.attribution.samples import Samples
 from glotmix.errors import BadInput, Corrupt
 from glotmix.footprint import Footprint
 from glotmix.proxy.architecture import Architecture
 
-QUERY_BYTES = 1 << 31
-"""Memory that test gradients may take together; more test samples are done in several passes over the training data."""
+FREE = 0.5
+"""Part of the free memory that test gradients may take together, where nothing else is said."""
 
 BATCH = 32
 """Samples of one pass."""
+DEVICE_BYTES = 80e9
+"""Memory of the device that is planned for where no other is told."""
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,16 @@ def gradient_products(
     *,
     parameters: str | Sequence[str] = "all",
     batch: int = BATCH,
-    query_bytes: int = QUERY_BYTES,
+    query_bytes: int | None = None,
     processes: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Told = None,
 ) -> GradientProducts:
     """Exact products between the gradients of all test and all training samples, at every checkpoint.
 
-    Test gradients are computed once per checkpoint (once in all, if they fit in ``query_bytes``, which is what bounds
-    the memory together with one batch); no training gradient outlives its batch. The model is left with its weights.
+    Test gradients are computed once per checkpoint, training gradients as many times as the test gradients take to fit
+    into ``query_bytes``, which is what bounds the memory together with one batch; where that is more than once, an
+    :mod:`~glotmix.attribution.index` costs less. No training gradient outlives its batch. The model is left with its
+    weights.
 
     Args:
         model: any torch model; it is run without dropout.
@@ -133,7 +133,7 @@ def gradient_products(
         train: samples that were trained on.
         parameters: see :func:`glotmix.attribution.gradients.chosen_parameters`.
         batch: samples of one pass.
-        query_bytes: memory for test gradients.
+        query_bytes: memory for test gradients; default half of what is free where the model lies.
         processes: work on so many parts of the training samples side by side; model and loss are sent to each, which
             computes the test gradients for itself. On a machine with several GPUs each takes its own.
         on_progress: called with (training samples done, in all).
@@ -146,12 +146,48 @@ def gradient_products(
         raise BadInput("no checkpoints")
     test.check_fit(model, "test")
     train.check_fit(model, "train")
-    if processes > 1:
-        options = {"parameters": parameters, "batch": batch, "query_bytes": query_bytes}
-        return in_processes(processes, model, loss, checkpoints, test, train, options, on_progress)
+    at_once = queries_at_once(model, parameters, len(test), query_bytes, processes)
+    options = (list(checkpoints), test, parameters, batch, at_once)
+    parts = in_parts(_products_of_part, processes, model, loss, train, batch, on_progress, *options)
+    return replace(
+        parts[0],
+        dot_EQN=np.concatenate([part.dot_EQN for part in parts], 2),
+        train_norm_EN=np.concatenate([part.train_norm_EN for part in parts], 1),
+    )
+
+
+def queries_at_once(
+    model: nn.Module, parameters: str | Sequence[str], tests: int, query_bytes: int | None = None, processes: int = 1
+) -> int:
+    """How many of so many test samples have their gradients in memory together.
+
+    Args:
+        model: where it lies.
+        parameters: whose gradients.
+        tests: Q.
+        query_bytes: for all of them; default half of what is free, of the processor's shared by all processes.
+        processes: that hold them.
+    """
+    if query_bytes is None:
+        device = device_of(model)
+        query_bytes = int(FREE * free_bytes(device)) // (processes if device.type == "cpu" else 1)
+    size = sum(p.numel() for p in held_whole(model, chosen_parameters(model, parameters)).values())
+    return max(1, min(tests, query_bytes // (4 * max(1, size))))
+
+
+def _products_of_part(
+    number: int,
+    model: nn.Module,
+    loss: Loss,
+    train: Samples,
+    on_progress: Told,
+    checkpoints: list[Checkpoint],
+    test: Samples,
+    parameters: str | Sequence[str],
+    batch: int,
+    at_once: int,
+) -> GradientProducts:
     gradients = PerSampleGradients(model, loss, parameters)
-    size = sum(p.numel() for p in gradients.matrices.values())
-    at_once = max(1, min(len(test), query_bytes // (4 * max(1, size))))
     E, Q, N = len(checkpoints), len(test), len(train)
     dot_EQN, test_EQ, train_EN = np.zeros((E, Q, N)), np.zeros((E, Q)), np.zeros((E, N))
     passes = E * -(-Q // at_once) * N
@@ -161,10 +197,10 @@ def gradient_products(
             load_weights(model, checkpoint)
             for start in range(0, Q, at_once):
                 some = slice(start, min(Q, start + at_once))
-                queries = _queries(gradients, test.take(range(Q)[some]), batch)
+                queries = queries_for(gradients, test.take(range(Q)[some]), batch)
                 test_EQ[e, some] = np.sqrt(total([query.square_norm_Q for query in queries]).cpu().numpy())
-                for columns, inputs in train.batches(batch, _device(model)):
-                    dot_QB, square_B = _products(queries, gradients(inputs))
+                for columns, inputs in train.batches(batch, device_of(model)):
+                    dot_QB, square_B = products_with(queries, gradients(inputs))
                     dot_EQN[e, some, columns], train_EN[e, columns] = dot_QB, np.sqrt(square_B)
                     done += len(square_B)
                     if on_progress is not None:
@@ -174,76 +210,16 @@ def gradient_products(
     return GradientProducts(names, dot_EQN, test_EQ, train_EN, rates, tuple(gradients.parameters))
 
 
-def in_processes(
-    processes: int,
-    model: nn.Module,
-    loss: Loss,
-    checkpoints: Sequence[Checkpoint],
-    test: Samples,
-    train: Samples,
-    options: Mapping[str, Any],
-    on_progress: Callable[[int, int], None] | None,
-) -> GradientProducts:
-    """Products of the parts of the training samples, each from a process of its own, put together."""
-    try:
-        ForkingPickler.dumps((model, loss))
-    except Exception as error:  # whatever a model's parts raise that cannot be sent
-        raise BadInput(
-            f"model or loss cannot be sent to other processes: {error}", expected="a loss that is a module's function"
-        ) from None
-    places = np.array_split(np.arange(len(train)), min(processes, len(train)))
-    threads = max(1, torch.get_num_threads() // len(places))
-    parts: list[GradientProducts] = []
-    with ProcessPoolExecutor(len(places), multiprocessing.get_context("spawn")) as pool:
-        some = [train.take(place.tolist()) for place in places]
-        futures = [
-            pool.submit(_part, i, threads, model, loss, list(checkpoints), test, part, dict(options))
-            for i, part in enumerate(some)
-        ]
-        for place, future in zip(places, futures, strict=True):
-            parts.append(future.result())
-            if on_progress is not None:
-                on_progress(int(place[-1]) + 1, len(train))
-    return replace(
-        parts[0],
-        dot_EQN=np.concatenate([part.dot_EQN for part in parts], 2),
-        train_norm_EN=np.concatenate([part.train_norm_EN for part in parts], 1),
-    )
-
-
-def _part(
-    index: int,
-    threads: int,
-    model: nn.Module,
-    loss: Loss,
-    checkpoints: list[Checkpoint],
-    test: Samples,
-    train: Samples,
-    options: dict[str, Any],
-) -> GradientProducts:
-    torch.set_num_threads(threads)
-    model = copy.deepcopy(
-        model
-    )  # what was sent lies in memory that all processes share, and weights are loaded into it
-    if _device(model).type == "cuda":
-        model.to(f"cuda:{index % torch.cuda.device_count()}")
-    return gradient_products(model, loss, checkpoints, test, train, **options)
-
-
-def _device(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
-
-
-def _queries(gradients: PerSampleGradients, test: Samples, batch: int) -> list[Queries]:
+def queries_for(gradients: PerSampleGradients, test: Samples, batch: int) -> list[Queries]:
     """The test samples' gradients, in the form that training batches are multiplied with."""
     parts: dict[str, list[Gradient]] = {}
-    for _, inputs in test.batches(batch, _device(gradients.model)):
+    for _, inputs in test.batches(batch, device_of(gradients.model)):
         for name, gradient in gradients(inputs).items():
             parts.setdefault(name, []).append(gradient)
     return queries_of({name: gathered(found) for name, found in parts.items()})
 
 
-def _products(queries: Sequence[Queries], training: Mapping[str, Gradient]) -> tuple[np.ndarray, np.ndarray]:
+def products_with(queries: Sequence[Queries], training: Mapping[str, Gradient]) -> tuple[np.ndarray, np.ndarray]:
     """``⟨g_q, g_b⟩`` [Q, B] and ``‖g_b‖²`` [B] over all parameters."""
     dots, squares = zip(*(query.products(training) for query in queries), strict=True)
     return total(dots).cpu().numpy(), total(squares).cpu().numpy()
@@ -308,7 +284,8 @@ def footprint(
     trained: int,
     checkpoints: int,
     batch: int = BATCH,
-    query_bytes: int = QUERY_BYTES,
+    query_bytes: float | None = None,
+    device_bytes: float = DEVICE_BYTES,
 ) -> Footprint:
     """What :func:`gradient_products` holds, and computes: training gradients anew for as many passes as queries take.
 
@@ -320,18 +297,28 @@ def footprint(
         trained: training samples.
         checkpoints: moments of the run, those of several runs together.
         batch: samples of one pass.
-        query_bytes: memory for test gradients.
+        query_bytes: memory for test gradients; default half of what the rest leaves of the device.
+        device_bytes: memory of the device.
     """
-    matrices, together = architecture.in_products, min(batch, max(tests, trained))
-    at_once = max(1, min(tests, int(query_bytes // (4 * matrices))))
+    one = passes_footprint(stage, architecture, length, min(batch, max(tests, trained)))
+    matrices = architecture.in_products
+    room = FREE * max(0.0, device_bytes - one.bytes) if query_bytes is None else query_bytes
+    at_once = max(1, min(tests, int(room // (4 * matrices))))
     gradients = tests + -(-tests // at_once) * trained
     products = 2.0 * tests * trained * matrices
+    return replace(
+        one,
+        kept=4 * matrices * at_once,
+        flops=checkpoints * (gradients * length * 3 * architecture.forward_flops(length) + products),
+    )
+
+
+def passes_footprint(stage: str, architecture: Architecture, length: int, batch: int) -> Footprint:
+    """What passes over batches hold, for exact products and for projections: no FLOPs yet."""
     return Footprint(
         stage,
         weights=2 * 4 * architecture.parameters,  # the model's own are put back at the end
-        gradients=architecture.at_outputs(together, length),
-        activations=architecture.activations(together, length),
-        kept=4 * matrices * at_once,
-        flops=checkpoints * (gradients * length * 3 * architecture.forward_flops(length) + products),
+        gradients=architecture.at_outputs(batch, length),
+        activations=architecture.activations(batch, length),
         smaller="a smaller batch",
     )

@@ -35,6 +35,10 @@ def influence(
     checkpoint: Annotated[list[str] | None, typer.Option("--checkpoint", help="Checkpoint to use; several.")] = None,
     length: Annotated[int, typer.Option(min=4, help="Most tokens of a text.")] = 128,
     processes: Annotated[int, typer.Option(min=1, help="Processes side by side over the training samples.")] = 1,
+    device: Annotated[str, typer.Option(help="Where gradients are computed: auto, cpu or cuda.")] = "auto",
+    query_gb: Annotated[
+        float | None, typer.Option(min=1e-3, help="Memory for test gradients in GB; default half of what is free.")
+    ] = None,
     index: Annotated[
         Path | None, typer.Option(help="Score with a projected index kept here; its error is told.")
     ] = None,
@@ -64,6 +68,8 @@ def influence(
         top=top,
         length=length,
         processes=processes,
+        device=device,
+        query_gb=query_gb,
         index=index,
         dimensions=dimensions,
         lenses=lenses,

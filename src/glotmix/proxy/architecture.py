@@ -126,6 +126,15 @@ class Architecture:
 
         return Depth.of(at).bytes(self.layers)
 
+    def summed(self, count: Callable[[Any], float]) -> float:
+        """The sum of something over all parameters, tied ones once, which are shown without memory."""
+
+        def at(layers: int) -> float:
+            with without_memory():
+                return float(sum(map(count, self.cut(layers).parameters())))
+
+        return Depth.of(at).bytes(self.layers)
+
     @cached_property
     def parameters(self) -> float:
         """All parameters, tied ones once."""

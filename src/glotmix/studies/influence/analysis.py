@@ -45,7 +45,11 @@ def evidence_of(
         config.description,
         names_of(config.languages),
         tuple(_task(study, tested.get(study.task.name, {})) for study in studies),
-        method=method_of(config.scores.model_dump(mode="json"), config.tuning.model_dump(mode="json")),
+        method=method_of(
+            config.scores.model_dump(mode="json", exclude={"method", "query_gb", "dimensions"}),
+            {f"products of {study.task.name}": study.scores(0).method.get("products", "exact") for study in studies},
+            config.tuning.model_dump(mode="json"),
+        ),
     )
 
 

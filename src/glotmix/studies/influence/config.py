@@ -95,7 +95,15 @@ class ScoresConfig(Section):
     batch: int = Field(32, ge=1)
     """Samples of one pass."""
     processes: int = Field(1, ge=1)
-    """Processes side by side over the training samples."""
+    """Processes side by side over the training samples; each has a GPU of its own where there are GPUs."""
+    method: Literal["auto", "exact", "projected"] = "auto"
+    """Exact products, which pass over the training samples once for as many test gradients as fit into memory; or an
+    index of projected training gradients, computed once, whose error is measured and told. ``auto``: exact where all
+    test gradients fit together."""
+    query_gb: float | None = Field(None, gt=0)
+    """Memory for test gradients in 10⁹ bytes; default half of what is free when the study is first scored."""
+    dimensions: int = Field(16, ge=1)
+    """Projected: sides that a matrix keeps."""
 
 
 class RemovalConfig(Section):
@@ -138,6 +146,8 @@ class InfluenceConfig(Section):
     """Retrainings on half of the samples behind the linear datamodeling score; 0 leaves it out."""
     test_first: bool = True
     """Do removal and retraining on subsets for the first task alone."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where models are tuned and scored; auto is a GPU where there is one."""
     browse: int = Field(4, ge=0)
     """Test samples of each language that the report lets one open."""
     mirror: str | None = None

@@ -1,20 +1,29 @@
-"""What a study of influence on a proxy takes: processor seconds by stage."""
+"""What a study of influence takes: counts, and processor seconds by stage."""
 
 from __future__ import annotations
 
+import copy
+import itertools
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from glotmix.studies.influence.config import InfluenceConfig
+from glotmix.studies.influence.config import ClassificationTaskConfig, InfluenceConfig
 from glotmix.study import cost
 from glotmix.study.config import TrainingConfig
 from glotmix.study.kind import Stage
+
+if TYPE_CHECKING:
+    from glotmix.proxy.architecture import Architecture
 
 BATCH = 0.02
 """Processor seconds of a tuning step besides its arithmetic: the optimizer and the library around the model."""
 OPENED = 0.5
 """Processor seconds of opening the base model for a tuning, and of keeping what comes of it."""
+TRIED_TOKENS, TRIED_SECONDS = 512, 0.5
+"""Tokens of a step that is timed, and for how long steps are."""
 SCORED = 2.0
 """Time of a sample's gradient and of its products with all test samples', over that of training on the sample."""
 
@@ -37,21 +46,20 @@ class Counts:
     @classmethod
     def of(cls, config: InfluenceConfig) -> Counts:
         """Of a study."""
-        each = config.seeds * (1 + len(config.zero_shot))
-        tunings = {task.name: each for task in config.tasks}
+        tunings = {task.name: config.seeds * (1 + len(config.zero_shot)) for task in config.tasks}
         how = config.removal
         once = how.seeds * (1 + how.tests * len(how.kinds)) if how.tests else 0
         retrainings = (once + config.subsets) * (1 if config.test_first else len(config.tasks))
-        samples = {task.name: task.train * len(config.languages) for task in config.tasks}
-        tests = {task.name: task.test * len(config.languages) for task in config.tasks}
+        read = config.seeds * sum(sum(trained(config, task)) for task in config.tasks)
+        tests = sum(tunings[task.name] * task.test * len(config.languages) for task in config.tasks)
+        again = retrainings * trained(config, config.tasks[0])[0]
         epochs = config.tuning.epochs
-        return cls(
-            tunings,
-            retrainings,
-            each * sum(samples.values()) * epochs,
-            retrainings * samples[config.tasks[0].name] * epochs,
-            each * (sum(samples.values()) + sum(tests.values())) * epochs,
-        )
+        return cls(tunings, retrainings, read * epochs, again * epochs, (read + tests) * epochs)
+
+
+def trained(config: InfluenceConfig, task: ClassificationTaskConfig) -> list[int]:
+    """Training samples of each tuning of one seed: on all languages, then without each that is left out."""
+    return [task.train * L for L in (len(config.languages), *[len(config.languages) - 1] * len(config.zero_shot))]
 
 
 def stages(config: InfluenceConfig, base: Path, counts: Counts) -> list[Stage]:
@@ -84,3 +92,44 @@ def stages(config: InfluenceConfig, base: Path, counts: Counts) -> list[Stage]:
         ),
         Stage("training again", counts.again * (sample + step) + OPENED * counts.retrainings),
     ]
+
+
+def stages_of_a_model(
+    config: InfluenceConfig, model: Architecture, counts: Counts, scoring_flops: float
+) -> list[Stage]:
+    """The same of a model that is given, by the time of one of its layers here.
+
+    Args:
+        config: of the study.
+        model: that is tuned.
+        counts: what it does.
+        scoring_flops: of all scores.
+    """
+    second = _seconds_per_flop(model, config.tuning.length)
+    training = 3 * config.tuning.length * model.forward_flops(config.tuning.length) * second
+    return [
+        Stage("tuning", counts.passes * training),
+        Stage("scoring", scoring_flops * second),
+        Stage("training again", counts.again * training),
+    ]
+
+
+def _seconds_per_flop(model: Architecture, length: int) -> float:
+    """Processor seconds of a FLOP of training here: a step of one layer of the model, with a small vocabulary."""
+    import torch
+
+    settings = copy.deepcopy(model.config)
+    settings.vocab_size = 256  # rows that are looked up cost nothing, and memory
+    small = replace(model, config=settings)
+    layer, samples = small.cut(1), max(1, TRIED_TOKENS // length)
+    ids = torch.randint(2, 256, (samples, length), generator=torch.Generator().manual_seed(0))
+    steps, began = 0, 0.0
+    for step in itertools.count():
+        if step == 1:  # the first one warms up
+            began = time.process_time()
+        layer(input_ids=ids).logits.sum().backward()
+        steps = step
+        if steps and time.process_time() - began > TRIED_SECONDS:
+            break
+    one = replace(small, config=layer.config)
+    return (time.process_time() - began) / (steps * samples * length * 3 * one.forward_flops(length))

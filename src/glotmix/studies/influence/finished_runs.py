@@ -18,7 +18,9 @@ from rich.table import Table
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
+from glotmix.studies.influence.config import ScoresConfig
 from glotmix.studies.influence.lenses import game_values, in_run_values, law_weights, side_by_side
+from glotmix.studies.influence.scoring import error_of, products_of, query_bytes
 from glotmix.study.narrator import Narrator
 from glotmix.study.training import reopened
 from glotmix.tokens.opening import open_store
@@ -62,6 +64,11 @@ class InfluenceRequest:
     """Samples of one pass."""
     processes: int = 1
     """Processes side by side over the training samples."""
+    device: str = "auto"
+    """Where gradients are computed: ``auto``, ``cpu`` or ``cuda``."""
+    query_gb: float | None = None
+    """Memory for test gradients in 10⁹ bytes; default half of what is free. Where they do not fit together, training
+    gradients are computed once for each part of them."""
     index: Path | None = None
     """Directory of a projected index to score with; made if it is not there."""
     dimensions: int = 16
@@ -71,6 +78,17 @@ class InfluenceRequest:
     are trained again for that."""
     seed: int = 0
     """Seed of the choice of samples, of nulls, intervals and projections."""
+
+    @property
+    def how(self) -> ScoresConfig:
+        """How gradients are computed, as a study says it."""
+        return ScoresConfig(
+            parameters=self.parameters,
+            batch=self.batch,
+            processes=self.processes,
+            query_gb=self.query_gb,
+            dimensions=self.dimensions,
+        )
 
 
 @dataclass(frozen=True)
@@ -123,11 +141,7 @@ class InfluenceResult:
                 )
             tables.append(table)
         for run, error in zip(self.runs, self.errors, strict=False):
-            tables.append(
-                f"{run.name}: projected cosines are off by {error.rms:.3f} (root mean square; exact ones are "
-                f"{error.scale:.3f}), rank correlation {error.correlation:.2f}, {error.overlap:.0%} of the exact top "
-                f"{error.top} found ({error.chance:.0%} at random)"
-            )
+            tables.append(f"{run.name}: {error_of(error)}")
         if self.lenses is not None:
             table = Table(title="Rank correlations between lenses", title_justify="left")
             for column in ("lenses", "pairs of languages", "Spearman", "95 % interval", "shuffled"):
@@ -207,49 +221,30 @@ def _scores(
     run: Path, asking: InfluenceRequest, narrator: Narrator
 ) -> tuple[InfluenceScores, ProjectionError | None, tuple[Texts, Texts] | None]:
     from glotmix.attribution.finished import open_run
-    from glotmix.attribution.index import build_index, open_index
     from glotmix.attribution.influence import Described, InfluenceScores
-    from glotmix.attribution.tracin import gradient_products
+    from glotmix.attribution.parts import placed
+    from glotmix.attribution.tracin import queries_at_once
 
     finished = open_run(run, asking.checkpoints)
+    placed(finished.model, asking.device)
     train, test, texts = _samples(finished, asking)
-    parts = (finished.model, finished.loss, finished.checkpoints)
-    method = {"similarity": asking.similarity, "weighting": asking.weighting, "seed": asking.seed}
+    how = asking.how
+    at_once = queries_at_once(finished.model, how.parameters, len(test), query_bytes(how), how.processes)
+    if asking.index is None and at_once < len(test):
+        narrator.say(
+            f"Gradients of {at_once} of {len(test)} test samples fit into memory, so those of training samples are "
+            f"computed {-(-len(test) // at_once)} times; --index DIR computes them once"
+        )
+    index = None if asking.index is None else asking.index / run.resolve().name
     with narrator.bar(f"Influence in {run.name}") as advance:
 
         def progress(done: int, total: int) -> None:
             advance(f"Influence in {run.name}", done, total)
 
-        if asking.index is None:
-            products = gradient_products(
-                *parts,
-                test,
-                train,
-                parameters=asking.parameters,
-                batch=asking.batch,
-                processes=asking.processes,
-                on_progress=progress,
-            )
-            error = None
-        else:
-            place = asking.index / run.resolve().name
-            if (place / "artifact.json").is_file():
-                index = open_index(place)
-                if index.train != Described.of(train):
-                    raise BadInput("made of other training samples", where=place, expected="the same, or another index")
-            else:
-                index = build_index(
-                    place,
-                    *parts,
-                    train,
-                    parameters=asking.parameters,
-                    dimensions=asking.dimensions,
-                    seed=asking.seed,
-                    batch=asking.batch,
-                    on_progress=progress,
-                )
-            products, error = index.products(*parts, test, batch=asking.batch), index.error
-            method |= {"projection": f"{index.dimensions} × {index.dimensions} entries of a matrix"}
+        products, error = products_of(finished, test, train, how, index, asking.seed, progress)
+    method = {"similarity": asking.similarity, "weighting": asking.weighting, "seed": asking.seed}
+    if error is not None:
+        method |= {"projection": f"{asking.dimensions} × {asking.dimensions} entries of a matrix"}
     value_EQN = products.scores(asking.similarity, asking.weighting)
     method |= {"parameters": ", ".join(products.parameters) if len(products.parameters) < 9 else str(asking.parameters)}
     described = Described.of(test), Described.of(train)

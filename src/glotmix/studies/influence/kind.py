@@ -15,10 +15,10 @@ import numpy as np
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.studies.influence.config import InfluenceConfig
-from glotmix.studies.influence.cost import Counts
+from glotmix.studies.influence.cost import Counts, stages_of_a_model
 from glotmix.studies.influence.cost import stages as timed
 from glotmix.studies.influence.page import write_influence_report
-from glotmix.studies.influence.rehearsal import stages
+from glotmix.studies.influence.rehearsal import Scoring, architecture, stages
 from glotmix.studies.influence.task_runs import TaskStudy
 from glotmix.studies.influence.tasks import base_model, problems_with_texts
 from glotmix.study.config import TrainingConfig
@@ -64,25 +64,49 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
         return found
 
     def price(self, config: InfluenceConfig, base: Path) -> Price:
-        """Trainings and gradients, counted; the time of a proxy's by a measurement of a few steps."""
+        """Trainings, gradients and what lies on disk, counted; the time by a measurement of a few steps here."""
         counts = Counts.of(config)
         tunings = sum(counts.tunings.values())
         lines = {
             "tunings with checkpoints": f"{tunings}",
             "retrainings (removal, subsets)": f"{counts.retrainings}",
             "samples trained on": f"{counts.passes + counts.again:,}",
-            "gradients": f"{counts.scored:,}",
+            "gradients": f"{counts.scored:,}, or more",
             "base model": config.base.model or f"a proxy, {config.base.proxy.tokens:,.0f} tokens",
         }
-        amounts = {
+        amounts: dict[str, float | None] = {
             "tunings": float(tunings),
             "retrainings": float(counts.retrainings),
             "samples": float(counts.passes + counts.again),
             "gradients": float(counts.scored),
         }
-        if config.base.model is not None:  # its size is known when it is fetched
-            return Price(lines | {"time here": "not known for a model that is not trained here"}, amounts)
-        return Price.timed(lines, amounts, timed(config, base, counts))
+        try:
+            model = architecture(config, base)
+        except (BadInput, MissingExtra) as unknown:
+            return Price(lines | {"time here": f"not known: {unknown}"}, amounts)
+        import torch
+
+        from glotmix.attribution.parts import free_bytes
+
+        room = free_bytes(torch.device("cuda" if torch.cuda.is_available() and config.device != "cpu" else "cpu"))
+        scored = [Scoring.of(config, task, model, room) for task in config.tasks]
+        gradients, indices = sum(one.gradients for one in scored), sum(one.index_bytes for one in scored)
+        checkpoints = 4 * model.parameters * tunings * config.tuning.epochs
+        lines["gradients"] = f"{gradients:,}" + (
+            f", of {counts.scored:,} samples" + (", projected" if indices else ", in parts that fit into memory")
+            if gradients > counts.scored
+            else ""
+        )
+        lines["on disk"] = f"{checkpoints / 1e9:,.1f} GB of checkpoints, {indices / 1e9:,.1f} GB of projected gradients"
+        amounts |= {"gradients": float(gradients), "checkpoint_bytes": checkpoints, "index_bytes": indices}
+        flops = sum(one.footprint.flops for one in scored)
+        return Price.timed(
+            lines,
+            amounts,
+            timed(config, base, counts)
+            if config.base.model is None
+            else stages_of_a_model(config, model, counts, flops),
+        )
 
     def stages(self, config: InfluenceConfig, base: Path) -> Stages:
         return stages(config, base)

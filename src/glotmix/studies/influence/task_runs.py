@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ import numpy as np
 
 from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.errors import BadInput, MissingExtra
-from glotmix.studies.influence.config import ClassificationTaskConfig, InfluenceConfig
+from glotmix.studies.influence.config import ClassificationTaskConfig, InfluenceConfig, ScoresConfig
+from glotmix.studies.influence.scoring import error_of, is_projected, products_of
 from glotmix.studies.influence.tasks import texts_of
 
 if TYPE_CHECKING:
+    from glotmix.attribution.finished import FinishedRun
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.lds import LinearDatamodelingScore
     from glotmix.attribution.removal import Removal
@@ -64,21 +66,24 @@ class TaskStudy:
         from transformers import AutoModelForSequenceClassification
 
         from glotmix.attribution.finished import quiet
+        from glotmix.attribution.parts import placed
 
         torch.manual_seed(seed)
         names = dict(enumerate(self.classes))
         try:
             with quiet():
-                return AutoModelForSequenceClassification.from_pretrained(
+                model = AutoModelForSequenceClassification.from_pretrained(
                     self.base,
                     num_labels=len(names),
                     id2label=names,
                     label2id={name: i for i, name in names.items()},
                     pad_token_id=self.encoder.padding,
                     local_files_only=True,
+                    dtype=torch.float32,  # whatever it was saved in
                 )
         except (OSError, ValueError) as error:
             raise BadInput(f"cannot be opened: {str(error).splitlines()[0]}", where=self.base) from None
+        return placed(model, self.config.device)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -145,38 +150,49 @@ class TaskStudy:
         keys = ("languages", "seed", "base", "tuning")
         return {"task": self.task.model_dump(mode="json"), **{key: config[key] for key in keys}}
 
+    def opened(self, run: Path) -> FinishedRun:
+        """A tuned run, on the device of the study."""
+        from glotmix.attribution.finished import open_run
+        from glotmix.attribution.parts import placed
+
+        finished = open_run(run)
+        placed(finished.model, self.config.device)
+        return finished
+
     def scores(self, seed: int, without: str | None = None, **changes: str) -> InfluenceScores:
         """Influence in a run, computed if it is not; ``changes`` to how (similarity, weighting)."""
-        from glotmix.attribution.finished import open_run
         from glotmix.attribution.influence import InfluenceScores
-        from glotmix.attribution.tracin import gradient_products
 
-        run = self.run(seed, without)
         how = self.config.scores.model_copy(update=changes)
-        made_from = {
-            "run": run.name,
-            **self._made_from(),
-            "scores": how.model_dump(mode="json", exclude={"top", "processes", "batch"}),
-        }
-        place = self.directory / "scores" / f"{run.name}-{how.similarity}-{how.weighting}"
+        place, made_from = self._scored(seed, without, how)
         if open_artifact(place, "scores", made_from) is None:
-            finished = open_run(run)
+            finished = self.opened(self.run(seed, without))
             texts = self.texts[0] if without is None else self.texts[0].without(without)
             train = self.samples(texts)
-            products = gradient_products(
-                finished.model,
-                finished.loss,
-                finished.checkpoints,
-                self.test,
-                train,
-                parameters=how.parameters,
-                batch=how.batch,
-                processes=how.processes,
-            )
-            found = InfluenceScores.of(products, self.test, train, similarity=how.similarity, weighting=how.weighting)
-            with creating(place, "scores", made_from) as part:
-                found.save(part)
+            projected = is_projected(self.directory, self.task.name, how, finished.model, len(self.test))
+            index = self.directory / "indices" / finished.directory.name if projected else None
+            products, error = products_of(finished, self.test, train, how, index, self.config.seed)
+            k = how.dimensions
+            method = "exact" if error is None else f"projected, {k} × {k} of a matrix; {error_of(error)}"
+            # The linear datamodeling score wants both similarities of the first run; gradients are the dear part.
+            both = ("cosine", "dot") if (seed, without) == (0, None) and self.config.subsets else (how.similarity,)
+            for similarity in both:
+                found = InfluenceScores.of(products, self.test, train, similarity=similarity, weighting=how.weighting)
+                found = replace(found, method={**found.method, "products": method})
+                at, of = self._scored(seed, without, how.model_copy(update={"similarity": similarity}))
+                if open_artifact(at, "scores", of) is None:
+                    with creating(at, "scores", of) as part:
+                        found.save(part)
         return InfluenceScores.load(place)
+
+    def _scored(self, seed: int, without: str | None, how: ScoresConfig) -> tuple[Path, dict[str, Any]]:
+        """Where a run's scores are kept, and what they are made from."""
+        name = self.place(seed, without).name
+        apart = {"top", "processes", "batch", "query_gb", "method", "dimensions"}
+        made_from = {"run": name, **self._made_from(), "scores": how.model_dump(mode="json", exclude=apart)}
+        if how.method == "projected":
+            made_from["projected"] = how.dimensions
+        return self.directory / "scores" / f"{name}-{how.similarity}-{how.weighting}", made_from
 
     def retrained(self, kept: np.ndarray, seed: int) -> np.ndarray:
         """Confidence in every test sample's class after tuning on the training samples at these places."""
@@ -236,13 +252,12 @@ class TaskStudy:
 
     def _ekfac(self) -> np.ndarray | None:
         from glotmix.attribution.ekfac import ekfac_scores
-        from glotmix.attribution.finished import open_run
         from glotmix.attribution.influence import InfluenceScores
 
         run = self.run(0)
         place, made_from = self.directory / "scores" / f"{run.name}-ekfac", {"run": run.name, **self._made_from()}
         if open_artifact(place, "scores", made_from) is None:
-            finished = open_run(run)
+            finished = self.opened(run)
             try:
                 found = ekfac_scores(finished.model, finished.loss, self.test, self.train)
             except MissingExtra:
