@@ -1,7 +1,11 @@
 """When a language is read: laws that know order, on planted truths and on man pages.
 
+    python benchmarks/order.py runs DIR    trains 36 proxies on man pages of four languages (`make corpora`), 24 of them
+                                           in two phases, and writes benchmarks/data/order.csv; DIR keeps the runs
+    python benchmarks/order.py held-out    laws on these runs, five folds by schedule
     python benchmarks/order.py planted     four truths of order; regret of the optimised schedule, parameters recovered
-    python benchmarks/order.py real DIR    man pages of four languages (`make corpora`); DIR keeps the runs
+    python benchmarks/order.py real DIR    a study on the same text that seeks a schedule and trains it with 6 seeds
+    python benchmarks/order.py all DIR     runs, held-out and planted one after the other
     python benchmarks/order.py --show      the tables of docs/methods/order.md from what is kept
 
 Each planted table has 12 runs of one mixture and 28 of two phases, whose learning rate falls by 5 in the last fifth;
@@ -22,16 +26,24 @@ from scipy.optimize import minimize
 
 from glotmix.artifact import read_json, write_json
 from glotmix.fit import fit
-from glotmix.measurements import Measurements
+from glotmix.fit.holdout import cross_validate
+from glotmix.measurements import Measurements, read_runs, write_csv
+from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.phases import Course, Phases
+from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
 from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import check
+from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
+from glotmix.study.narrator import Narrator
+from glotmix.study.training import Training
 
 RESULTS = Path(__file__).parent / "results" / "order.json"
+RUNS = Path(__file__).parent / "data" / "order.csv"
 MAN_PAGES = Path(__file__).parents[1] / ".cache" / "manpages" / "man"
 LANGUAGES = ("deu", "ukr", "nld", "ces")
 COURSE = Course(np.array([0.8, 0.2]), np.array([1.0, 0.2]))
@@ -145,19 +157,73 @@ def planted(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield found
 
 
-def study(objective: str) -> dict[str, Any]:
-    """A long tail of four languages that proxies repeat as a run of 12 million tokens would, two phases."""
-    return {
-        "name": "Order",
-        "languages": ["deu_Latn", "ukr_Cyrl", "nld_Latn", "ces_Latn"],
-        "corpus": {"reader": "manpages", "path": str(MAN_PAGES), "held_out": 0.15},
+NAMES = ("deu_Latn", "ukr_Cyrl", "nld_Latn", "ces_Latn")
+TEXT = {"corpus": {"reader": "manpages", "path": str(MAN_PAGES), "held_out": 0.15},
         "tokens": {"vocab_size": 1024, "held_out_tokens": 20000},
+        "proxy": {"width": 32, "layers": 2, "heads": 2, "tokens": 500_000, "context": 64, "batch": 8,
+                  "learning_rate": 8e-3, "precision": "float32"},
+        "target": {"tokens": 1.2e7}, "sweep": {"workers": 1, "stack": 8}}  # fmt: skip
+"""A long tail (3.5, .87, .30 and .17 million tokens) that proxies repeat as a run of 12 million tokens would."""
+
+
+def trained(directory: Path) -> Measurements:
+    """Mixtures around sizes to the power .4; 8 single ones, one of them repeated with 4 seeds, and 24 schedules whose
+    last phase is the last fifth, both mixtures drawn apart."""
+    config = TrainingConfig(name="Order", languages=list(NAMES), **TEXT)
+    directory.mkdir(parents=True, exist_ok=True)
+    training = Training(config, Path(), directory, Narrator())
+    store, rng = training.tokens(), np.random.default_rng(0)
+    unique = training.unique(store)
+    natural_L = np.array([unique[name] for name in NAMES])
+    base_L = (natural_L / natural_L.sum()) ** 0.4
+    base_L /= base_L.sum()
+
+    def drawn() -> Mixture:
+        p_L = rng.dirichlet(4 * base_L)
+        p_L = np.where(p_L < 0.01, 0, p_L)
+        return Mixture.from_vector(NAMES, p_L / p_L.sum())
+
+    D = round(config.proxy.tokens)
+    runs = [PlannedRun(f"static-{k:02d}", "swarm", Schedule.constant(drawn()), D, 0) for k in range(8)]
+    for k in range(24):
+        runs.append(PlannedRun(f"two-{k:02d}", "swarm", Schedule((Stage(0, drawn()), Stage(0.8, drawn()))), D, 0))
+    base = Schedule.constant(Mixture.from_vector(NAMES, base_L))
+    runs += [PlannedRun(f"base-s{seed}", "anchor", base, D, seed) for seed in range(4)]
+    spec = training.sweep_spec(store, len(runs))
+    found = training.measure(runs, spec, training.run(runs, spec, "Training proxies"))
+    write_csv(found.to_polars(), RUNS)
+    return found
+
+
+FOLDINGS = 3
+JUDGED = ("own_ratio_floored", "shapley_law", "shapley_law_repeated")
+
+
+def held_out() -> dict[str, Any]:
+    """Mean relative errors of held-out runs with and without order, and λ fitted to all of them."""
+    runs = read_runs(RUNS)
+    laws = ["null", *(f"{law}{order}" for law in JUDGED for order in ("", "+order"))]
+    found: dict[str, Any] = {law: [] for law in laws}
+    for seed in range(FOLDINGS):
+        judged = cross_validate(laws, runs, folds=5, seed=seed)
+        for law in laws:
+            found[law].append({target: one.error for target, one in judged.scores[law].items()})
+    told = {}
+    for target, at in fit(f"{JUDGED[-1]}+order", runs, bootstrap=200).fits.items():
+        rows = at.to_polars()
+        told[target] = rows.filter(rows["parameter"].str.starts_with("late")).to_dicts()
+    spread = {target: float(np.std(np.log(runs.with_role("anchor").loss(target)), ddof=1)) for target in runs.targets}
+    return {"laws": found, "late": told, "noise": spread}
+
+
+def study(objective: str) -> dict[str, Any]:
+    """The same text in a study that asks for two phases; shorter proxies, a learning rate that falls at last."""
+    return TEXT | {
+        "name": "Order",
+        "languages": list(NAMES),
         "design": {"coalitions": "none", "swarm": 10, "swarm_roles": "fit", "anchors": 1, "anchor_seeds": 2,
                    "schedules": 24, "passes": 12.0, "beyond": 0},
-        "proxy": {"width": 32, "layers": 2, "heads": 2, "tokens": 300_000, "context": 64, "batch": 8,
-                  "learning_rate": 8e-3, "precision": "float32", "decay": 0.2},
-        "target": {"tokens": 1.2e7},
-        "sweep": {"workers": 1, "stack": 8},
+        "proxy": TEXT["proxy"] | {"tokens": 300_000, "decay": 0.2},
         "fit": {"laws": ["null", "own_ratio_floored", "shapley_law", "shapley_law_repeated"], "bootstrap": 100},
         "optimize": {"objective": objective, "phases": 2, "max_epochs": 8.0},
         "validation": {"seeds": 6, "baselines": ["unimax"]},
@@ -196,6 +262,18 @@ def show(kept: Mapping[str, Any]) -> None:
         line(*cells)
         print("|" + "---|" * len(cells))
 
+    if told := kept.get("held-out"):
+        head("law", *NAMES, "mean", "mean, other foldings")
+        for law, rows in told["laws"].items():
+            means = [float(np.mean([row[name] for name in NAMES])) for row in rows]
+            cells = [rows[0][name] for name in NAMES]
+            line(law, *(f"{100 * x:.2f}" for x in (*cells, means[0])), ", ".join(f"{100 * x:.2f}" for x in means[1:]))
+        line("between seeds", *(f"{100 * told['noise'][name]:.2f}" for name in NAMES), "", "")
+        print()
+        head(f"{JUDGED[-1]}+order", "λ of own text", "λ of others' text")
+        for name in NAMES:
+            line(name, *(f"{x['value']:.1f} [{x['low']:.1f}, {x['high']:.1f}]" for x in told["late"][name]))
+        print()
     if planted := kept.get("planted"):
         head("truth", "the best single mixture", f"optimum on {LAW}", f"two phases on {LAW}+order", "greatest")
         for name, of in planted.items():
@@ -220,12 +298,18 @@ def show(kept: Mapping[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="?", choices=("planted", "real"))
+    arguments.add_argument("what", nargs="?", choices=("runs", "held-out", "planted", "real", "all"))
     arguments.add_argument("directory", nargs="?", type=Path)
     arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    if asked.what == "planted":
+    if asked.what in ("runs", "all"):
+        trained(asked.directory)
+    if asked.what in ("held-out", "all"):
+        kept["held-out"] = held_out()
+        write_json(RESULTS, kept)
+        show(kept)
+    if asked.what in ("planted", "all"):
         for found in planted(kept.setdefault("planted", {})):
             write_json(RESULTS, kept | {"planted": found})
     if asked.what == "real":

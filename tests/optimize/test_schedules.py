@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import glotmix as gm
 from glotmix.errors import BadInput
 from glotmix.fit import Fit, fit
 from glotmix.measurements import Measurements
@@ -22,6 +23,8 @@ from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.predictor import OverPhases, resampled
 from glotmix.optimize.request import optimum_of
 from glotmix.optimize.schedules import constraints_by_phase, course_for
+from glotmix.report.page import page
+from glotmix.report.runs import Question, evidence_of_runs
 
 LANGUAGES, D = ("a", "b", "c"), 1e6
 UNIQUE = {"a": 1e6, "b": 1e5, "c": 3e4}
@@ -184,3 +187,21 @@ def test_limits_by_phase_are_those_of_the_run() -> None:
     kept = replace(limits, groups={"west": replace(group, within={"a": 0.5, "b": 0.5})}, max_epochs=None)
     with pytest.raises(BadInput, match="keep: within"):
         constraints_by_phase(kept, COURSE)
+
+
+def test_a_table_of_phases_becomes_a_page_and_a_prediction(tmp_path: Path) -> None:
+    runs = table().to_polars()
+    runs.write_csv(tmp_path / "runs.csv")
+    law = "own_ratio_floored+order"
+    question = Question(OptimizeConfig(phases=2, max_epochs=None), D=D)
+    evidence = evidence_of_runs(tmp_path / "runs.csv", laws=[law], folds=3, bootstrap=3, question=question)
+    assert len(evidence.order.schedules["optimum"]) == 2
+    assert evidence.order.late["a"][0].value > 0
+    assert "When each language is read" in page(evidence)
+    told = gm.predict(gm.fit(runs, laws=law, folds=3, bootstrap=0), runs).value_RT
+    assert np.abs(told / table().loss_RT - 1).mean() < 0.02
+
+
+def test_a_schedule_by_itself_has_a_page(tmp_path: Path) -> None:
+    (tmp_path / "mixture.json").write_text(json.dumps(best(plain()).to_json()))
+    assert "When each language is read" in page(evidence_of_runs(tmp_path / "mixture.json"))

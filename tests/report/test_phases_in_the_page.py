@@ -95,7 +95,7 @@ def test_sliders_of_every_phase_move_the_losses(browser, tmp_path):
     optimum = optimum_of(fit, config, unique=unique, D=3e8)
     about = {tag: About(tag.upper()) for tag in TARGETS}
     given = advice("own_ratio_floored+order", optimum, config, D=3e8, unique=unique)
-    evidence = Evidence("Order", about=about, law=law_fit(fit), advice=given, order=order_of(fit, optimum))
+    evidence = Evidence("Order", about=about, law=law_fit(fit), advice=given, order=order_of(optimum, fit))
     page = tmp_path / "page.html"
     page.write_text(page_of(evidence), encoding="utf-8")
     open_page(browser, page)

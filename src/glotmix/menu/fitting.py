@@ -32,6 +32,7 @@ from glotmix.menu.sources import (
     runs_of,
 )
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.phases import Phases
 from glotmix.notebook import Listing
 
 
@@ -146,7 +147,8 @@ def predict(
     Args:
         law: what :func:`fit` returned, a ``fit.json``, or a finished study.
         mixtures: one mixture as a dict of shares, or an optimum; a list of them; or a table with columns ``p/<group>``
-            (and ``N``, ``D`` where they differ from row to row), as a path or a data frame.
+            (and ``N``, ``D`` where they differ from row to row, and phases as in docs/tables.md), as a path or a data
+            frame.
         parameters: size N of the model, without embeddings; default the largest that was fitted to.
         tokens: training tokens D; default the most that was fitted to.
         unique: unique tokens of each group; default those of the runs that were fitted to.
@@ -160,16 +162,17 @@ def predict(
         BadInput: shares that are negative or do not sum to one, or of a group that the law does not know.
     """
     fitted = law_of(law)
-    asked, sizes = _asked(fitted, mixtures)
+    asked, sizes, phases = _asked(fitted, mixtures)
     N = sizes["N"] if parameters is None else parameters
     D = sizes["D"] if tokens is None else tokens
     if jackknife is not None:
         if unique is not None:
             raise BadInput("unique tokens with jackknife", expected="one of them")
-        found = intervals_from(fitted, same_names(runs_of(jackknife), fitted, where="jackknife")).predict(asked, N, D)
+        by = intervals_from(fitted, same_names(runs_of(jackknife), fitted, where="jackknife"))
+        found = by.predict(asked, N, D, phases=phases)
     else:
         known = None if unique is None else np.array([_known(unique, name) for name in fitted.languages])
-        found = fitted.predict(asked, N, D, known)
+        found = fitted.predict(asked, N, D, known, phases)
     p_RL = np.stack([mixture.vector(fitted.languages) for mixture in asked])
     N_R, D_R = (None if x is None else np.broadcast_to(x, len(asked)) for x in (N, D))
     return replace(found, mixtures=tuple(asked), beyond=tuple(rows_beyond(fitted, p_RL, N_R, D_R)))
@@ -177,8 +180,8 @@ def predict(
 
 def _asked(
     fitted: Fit, mixtures: MixtureLike | Iterable[MixtureLike] | Tabular
-) -> tuple[list[Mixture], dict[str, np.ndarray | None]]:
-    """Mixtures over the law's languages, and the sizes that a table gives them."""
+) -> tuple[list[Mixture], dict[str, np.ndarray | None], Phases | None]:
+    """Mixtures over the law's languages, and the sizes and phases that a table gives them."""
     nothing: dict[str, np.ndarray | None] = {"N": None, "D": None}
     if isinstance(mixtures, str | os.PathLike) and not str(mixtures).endswith(".json"):
         read = read_mixtures(Path(mixtures), fitted.languages)
@@ -188,9 +191,9 @@ def _asked(
         one = isinstance(mixtures, Mapping | str) or not isinstance(mixtures, Iterable)
         several = cast(Iterable[MixtureLike], [mixtures] if one else mixtures)
         given = [mixture_of(mixture) for mixture in several]
-        return [one.over(fitted.languages) for one in given], nothing
+        return [one.over(fitted.languages) for one in given], nothing, None
     sizes = {"N": read.N_R, "D": read.D_R}
-    return [Mixture.from_vector(fitted.languages, p_L) for p_L in read.p_RL], sizes
+    return [Mixture.from_vector(fitted.languages, p_L) for p_L in read.p_RL], sizes, read.phases
 
 
 def _known(unique: Mapping[str, float], name: str) -> float:

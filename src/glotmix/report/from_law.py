@@ -15,6 +15,7 @@ from glotmix.fit.fit import Fit
 from glotmix.fit.holdout import Holdout
 from glotmix.language import Language
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.phases import Course
 from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
@@ -46,24 +47,30 @@ def about(name: str, tag: str | None = None, group: str = "") -> About:
     return About(name, language.family, language.script, language.name, group)
 
 
-def order_of(fitted: Fit, optimum: Optimum) -> Order | None:
-    """When each language is read in the recommended run; None for a single mixture."""
+def order_of(optimum: Optimum, fitted: Fit | None = None) -> Order | None:
+    """When each language is read in the recommended run; None for a single mixture.
+
+    Args:
+        optimum: the recommended run.
+        fitted: the law that it was taken on, which knows the learning rate and what it says of early and late text.
+    """
     if optimum.schedule is None:
         return None
-    languages, ends = fitted.languages, [stage.start for stage in optimum.schedule.stages[1:]]
-    course = course_for(fitted.measured, len(ends) + 1, ends)
+    lengths, languages = optimum.schedule.lengths(), tuple(optimum.mixture)
+    course = Course(np.array(lengths), np.ones(len(lengths)))
+    if fitted is not None:
+        course = course_for(fitted.measured, len(lengths), course.ends)
     told = {row.name: row.schedule or Schedule.constant(row.mixture) for row in optimum.baselines}
     schedules = {
         name: tuple(stage.mixture for stage in course.schedule(course.of_schedule(one, languages), languages).stages)
         for name, one in ({"optimum": optimum.schedule} | told).items()
     }
     late = {}
-    for target, at in fitted.fits.items():
+    for target, at in ({} if fitted is None else fitted.fits).items():
         found = {row["parameter"]: Estimate(row["value"], row["low"], row["high"]) for row in at.to_polars().to_dicts()}
         late[target] = (found.get("late"), found.get("late_others"))
     gain = optimum.gains[STATIC]
-    lengths, rates = tuple(course.length_K.tolist()), tuple(course.rate_K.tolist())
-    return Order(lengths, rates, schedules, Estimate(gain.value, gain.low, gain.high), late)
+    return Order(lengths, tuple(course.rate_K.tolist()), schedules, Estimate(gain.value, gain.low, gain.high), late)
 
 
 def front_of(
@@ -77,8 +84,11 @@ def front_of(
     """What the stated objective costs in terms of one that it leaves out.
 
     That is the mean over every language trained on alike, where the objective is another; else the languages outside;
-    else the largest one. None where the law says nothing of one of them, or there is nothing left out.
+    else the largest one. None where the law says nothing of one of them, or there is nothing left out, and for a
+    schedule: a front is one of single mixtures.
     """
+    if optimum.schedule is not None:
+        return None
     aim = replace(optimum.aim, penalty=None)
     named = _left_out(aim, fitted, optimum, name_of)
     if named is None:

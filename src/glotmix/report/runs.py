@@ -25,7 +25,7 @@ from glotmix.optimize.turning import turning_of
 from glotmix.progress import Advance
 from glotmix.report.evidence import About, Evidence, Spending
 from glotmix.report.fitted import law_fit
-from glotmix.report.from_law import advice, front_of, held_out_of, versions
+from glotmix.report.from_law import advice, front_of, held_out_of, order_of, versions
 from glotmix.report.page import write_comparison, write_report
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import values_of_runs
@@ -157,6 +157,7 @@ def _of_law(title: str, law: Fit, question: Question, warnings: Sequence[str]) -
             D,
         ),
         law=law_fit(law),
+        order=order_of(optimum, law),
         turning=turning_of(law, optimum.mixture.vector(law.languages)),
         advice=advice(law.law.name, optimum, config, D=D, unique=unique),
         warnings=(*warnings, *optimum.warnings),
@@ -176,6 +177,7 @@ def _of_optimum(path: Path, data: Mapping[str, Any]) -> Evidence:
         description=f"A mixture of {len(optimum.mixture)} groups, as it was recommended.",
         about=about_groups([*optimum.mixture, *optimum.predicted]),
         advice=advice(str(data.get("law", "fitted")), optimum, config, D=optimum.D, unique=dict(optimum.unique)),
+        order=order_of(optimum),
         warnings=optimum.warnings,
         provenance=versions(),
         unit="loss",

@@ -99,7 +99,7 @@ def evidence_of(found: Findings) -> Evidence:
         turning=turning_of(
             found.judgement.fits[found.judgement.law], found.optimum.mixture.vector(tuple(config.languages))
         ),
-        order=order_of(found.judgement.fits[found.judgement.law], found.optimum),
+        order=order_of(found.optimum, found.judgement.fits[found.judgement.law]),
         trained=_trained(found),
         noise=study.noise(found.measurements),
         cost=_cost(found),
@@ -154,8 +154,6 @@ def _interactions(found: Findings) -> Interactions | None:
 
 
 def _front(found: Findings) -> Front | None:
-    if found.optimum.schedule is not None:  # a front is one of single mixtures
-        return None
     study, fitted = found.study, found.judgement.fits[found.judgement.law]
     D = study.target_tokens()
     limits = study.passes(fitted, found.store).limits
