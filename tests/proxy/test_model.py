@@ -143,9 +143,19 @@ def test_a_checkpoint_that_is_missing_truncated_or_of_another_kind_says_so(tmp_p
         load_checkpoint(tmp_path)
     save_checkpoint(tmp_path, init_parameters(SHAPE, [1]), SHAPE)
     config = (tmp_path / "config.json").read_text()
-    (tmp_path / "config.json").write_text(config.replace('"num_key_value_heads": 2', '"num_key_value_heads": 1'))
-    with pytest.raises(BadInput, match="num_key_value_heads = 1"):
-        load_checkpoint(tmp_path)
+    for told, other, error, words in (
+        ('"num_key_value_heads": 2', '"num_key_value_heads": 1', Corrupt, r"layers\.0\.qkv is \(32, 96\), \(32, 64\)"),
+        ('"model_type": "llama"', '"model_type": "gpt_neox"', BadInput, "model_type = 'gpt_neox'"),
+        ('"hidden_act": "silu"', '"hidden_act": "gelu"', BadInput, "hidden_act = 'gelu'"),
+        ('"mlp_bias": false', '"mlp_bias": true', BadInput, "mlp_bias = True"),
+        ('"attention_bias": false', '"attention_bias": true', BadInput, "attention_bias = True"),
+        ('"rope_theta": 10000.0', '"rope_theta": 10000.0, "rope_scaling": {"rope_type": "yarn"}', BadInput, "'yarn'"),
+        ('"rms_norm_eps": 1e-05', '"rms_norm_eps": 0', BadInput, "rms_norm_eps = 0"),
+    ):
+        assert told in config
+        (tmp_path / "config.json").write_text(config.replace(told, other))
+        with pytest.raises(error, match=words):
+            load_checkpoint(tmp_path)
     (tmp_path / "config.json").write_text(config)
     weights = (tmp_path / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors").write_bytes(weights[:-10])

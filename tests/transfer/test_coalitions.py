@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,16 @@ def test_a_run_that_diverged_gives_nobody_anything() -> None:
     assert runs.runs[5] in told
     assert "9" in told
     assert "a" in found.method.partition("for ")[2]
+
+
+@pytest.mark.parametrize(("at", "counts"), [((5, 0), True), ((5, 1), False)])
+def test_what_runs_forget_of_the_model_that_they_go_on_from_counts(at: tuple[int, int], counts: bool) -> None:
+    """Run 5 reads b and c: its loss of a says how much it forgets, one of b that it diverged."""
+    runs = replace(useless(), before_T=np.full(3, 1.5))
+    runs.loss_RT[at] = 9.0
+    found = coalitions_in(runs)
+    assert np.isfinite(found.runs.loss_RT[at]) == counts
+    assert ("diverged" in " ".join(found.remarks)) != counts
 
 
 @pytest.mark.parametrize("at", [(5, 0), (0, 1), (6, 2)])

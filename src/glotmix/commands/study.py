@@ -126,7 +126,7 @@ def census(
                 counted = take_census_of(whole)
     if unsound:
         refuse(asked.problems())
-    refused = [respelt(one, asked.spelt) for one in problems_with(whole.config, counted)]
+    refused = [respelt(one, asked.spelt) for one in problems_with(whole.config, counted, whole.base)]
     show(as_json, counted.to_json(), *counted.tables(), *(f"`glotmix run` would refuse: {one}" for one in refused))
 
 

@@ -29,6 +29,9 @@ class CorpusSource(Section):
     path: str | None = None
     """Directory, file or pattern of files, relative to the study file; default: ``<name>/**`` or ``<name>.<ending>`` in
     ``corpus.path``."""
+    of: dict[str, float] | list[str] | None = None
+    """Other sources or languages whose text it is a mixture of, in place of a path: their documents in turn, in the
+    shares told (of bytes; it ends with the first that ends), or all there are. A ``replay`` of what was read before."""
     hub: str | None = None
     """Name of a data set on the Hugging Face hub, in place of ``path``."""
     subset: str | None = None
@@ -82,7 +85,17 @@ class CorpusSource(Section):
     def _one_place(self) -> CorpusSource:
         if self.path is not None and (self.hub or self.subset) is not None:
             raise ValueError("path and hub at once; give one of them" if self.hub else "subset is of a hub data set")
+        if self.of is not None:
+            if self.path is not None or self.hub is not None or self.reader is not None:
+                raise ValueError("of and a place of its own at once; give one of them")
+            if not self.of or not all(0 < share < float("inf") for share in self.parts.values()):
+                raise ValueError("of: expected names, or names to shares above 0")
         return self
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """What it is a mixture of, with shares; all alike where none are told, and nothing where it is none."""
+        return dict(self.of) if isinstance(self.of, dict) else dict.fromkeys(self.of or (), 1.0)
 
 
 class CorpusConfig(Section):
@@ -181,10 +194,15 @@ class CorpusConfig(Section):
         source = self.described.get(name)
         return source is not None and source.measured == "all"
 
+    def is_blend_of(self, name: str, part: str) -> bool:
+        """Whether a source is a mixture of another one, whose text it then shares."""
+        source = self.described.get(name)
+        return source is not None and part in map(self.named, source.parts)
+
     def has_place(self, name: str) -> bool:
         """Whether a source says itself where it lies, and is not looked for in ``path``."""
         source = self.described.get(name)
-        return source is not None and (source.path or source.hub) is not None
+        return source is not None and (source.path or source.hub or source.of) is not None
 
     def alone(self, *names: str) -> CorpusConfig:
         """This section as a reader of these sources, which are read alike, needs it: their own fields and place in the
@@ -206,6 +224,9 @@ class CorpusConfig(Section):
                 own["path"], pattern = _root_of(source.path)
                 source = source.model_copy(update={"path": pattern})
             sources[name] = source
+        if isinstance(limits := self.bytes_per_language, dict):
+            elsewhere = set(self.described) - set(sources)
+            own["bytes_per_language"] = {name: limit for name, limit in limits.items() if name not in elsewhere}
         return self.model_copy(update={**own, "sources": sources})
 
 

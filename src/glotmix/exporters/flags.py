@@ -39,6 +39,8 @@ class RunSettings:
     """AdamW's."""
     clip: float
     """Largest norm of the gradient."""
+    base: str | None = None
+    """Where the trainer finds the model that it goes on from; None for random weights."""
 
 
 def arguments(flags: Sequence[str], settings: RunSettings, steps: int, seed: int) -> tuple[str, ...]:
@@ -47,7 +49,8 @@ def arguments(flags: Sequence[str], settings: RunSettings, steps: int, seed: int
     Args:
         flags: of an exporter: words with fields of :class:`RunSettings` in braces, and ``steps``, ``seed``,
             ``tokens``, ``sequences``, ``warmup_steps``, ``warmup_sequences``, ``least_learning_rate``, ``head_width``,
-            ``true_if_tied`` and ``true_if_untied``. A word that ends in ``?tied`` or ``?untied`` is for those alone.
+            ``true_if_tied`` and ``true_if_untied``. A word that ends in ``?tied`` or ``?untied`` is for those alone,
+            one in ``?base`` or ``?random`` for runs that go on from a model, or from random weights.
         settings: shape and training.
         steps: optimiser steps.
         seed: of initial weights and data.
@@ -66,11 +69,18 @@ def arguments(flags: Sequence[str], settings: RunSettings, steps: int, seed: int
         "least_learning_rate": settings.learning_rate * settings.final_learning_rate,
         "head_width": settings.width // settings.heads,
     }
-    texts = {name: number(value) for name, value in known.items() if not isinstance(value, bool)}
+    texts = {name: number(value) for name, value in known.items() if isinstance(value, int | float)}
+    texts["base"] = settings.base or ""
     texts |= {"true_if_tied": str(settings.tied).lower(), "true_if_untied": str(not settings.tied).lower()}
+    meant = {"", "tied" if settings.tied else "untied", "random" if settings.base is None else "base"}
     words = []
     for word in flags:
         text, _, only = word.partition("?")
-        if only in ("", "tied" if settings.tied else "untied"):
+        if only in meant:
             words.append(text.format(**texts))
     return tuple(words)
+
+
+def loads(flags: Sequence[str]) -> bool:
+    """Whether flags tell a trainer which model to go on from."""
+    return any(word.endswith("?base") for word in flags)

@@ -39,7 +39,7 @@ class GptNeox(Exporter):
         *("intermediate_size={feed_forward}", "seq_length={sequence_length}", "train_batch_size={batch}"),
         *("max_position_embeddings={sequence_length}", "optimizer.params.lr={learning_rate}"),
         *("min_lr={least_learning_rate}", "warmup={warmup}", "weight_decay={weight_decay}"),
-        *("gradient_clipping={clip}", "no_weight_tying={true_if_untied}"),
+        *("gradient_clipping={clip}", "no_weight_tying={true_if_untied}", "load={base}?base", "finetune=true?base"),
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

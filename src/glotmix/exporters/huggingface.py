@@ -83,8 +83,10 @@ class HuggingFace(Exporter):
         *("--learning_rate", "{learning_rate}", "--lr_scheduler_type", "cosine_with_min_lr"),
         *("--lr_scheduler_kwargs", '{{"min_lr_rate": {final_learning_rate}}}', "--warmup_steps", "{warmup_steps}"),
         *("--weight_decay", "{weight_decay}", "--max_grad_norm", "{clip}", "--block_size", "{sequence_length}"),
-        "--config_overrides",
-        "hidden_size={width},num_hidden_layers={layers},num_attention_heads={heads},intermediate_size={feed_forward}",
+        "--config_overrides?random",
+        "hidden_size={width},num_hidden_layers={layers},num_attention_heads={heads},"
+        "intermediate_size={feed_forward}?random",
+        *("--model_name_or_path?base", "{base}?base"),
     )
     from_document_lengths = "the probabilities and numbers of rows"
 

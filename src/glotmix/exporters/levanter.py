@@ -46,6 +46,7 @@ class Levanter(Exporter):
         *("--optimizer.learning_rate", "{learning_rate}", "--optimizer.min_lr_ratio", "{final_learning_rate}"),
         *("--optimizer.warmup", "{warmup_steps}", "--optimizer.weight_decay", "{weight_decay}"),
         *("--optimizer.max_grad_norm", "{clip}", "--optimizer.lr_schedule", "cosine"),
+        *("--initialize_from_hf?base", "{base}?base"),
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -70,6 +70,7 @@ class LitData(Exporter):
         *("--train.min_lr", "{least_learning_rate}", "--train.max_norm", "{clip}", "--seed", "{seed}"),
         "--optimizer",
         '{{"class_path": "torch.optim.AdamW", "init_args": {{"lr": {learning_rate}, "weight_decay": {weight_decay}}}}}',
+        *("--initial_checkpoint_dir?base", "{base}?base"),
     )
     from_unique = "where the stream starts over"
 

@@ -73,6 +73,7 @@ class MegatronLM(Exporter):
         "--untie-embeddings-and-output-weights?untied",
         *("--lr", "{learning_rate}", "--min-lr", "{least_learning_rate}", "--lr-decay-style", "cosine"),
         *("--lr-warmup-samples", "{warmup_sequences}", "--weight-decay", "{weight_decay}", "--clip-grad", "{clip}"),
+        *("--pretrained-checkpoint?base", "{base}?base"),
     )
     from_unique = "what is held out"
     from_document_lengths = "what is held out"

@@ -37,7 +37,7 @@ class Nanotron(Exporter):
         *("model.model_config.tie_word_embeddings={true_if_tied}", "optimizer.clip_grad={clip}"),
         *("optimizer.learning_rate_scheduler.learning_rate={learning_rate}", "optimizer.weight_decay={weight_decay}"),
         *("optimizer.learning_rate_scheduler.lr_warmup_steps={warmup_steps}",),
-        "optimizer.learning_rate_scheduler.min_decay_lr={least_learning_rate}",
+        *("optimizer.learning_rate_scheduler.min_decay_lr={least_learning_rate}", "model.init_method.path={base}?base"),
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

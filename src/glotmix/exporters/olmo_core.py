@@ -87,7 +87,8 @@ class OlmoCore(Exporter):
         *("--train_module.max_sequence_length={sequence_length}", "--train_module.optim.lr={learning_rate}"),
         *("--train_module.optim.weight_decay={weight_decay}", "--train_module.max_grad_norm={clip}"),
         *("--train_module.scheduler.warmup_steps={warmup_steps}", "--trainer.max_duration.value={steps}"),
-        "--trainer.max_duration.unit=steps",
+        *("--trainer.max_duration.unit=steps", "--trainer.load_path={base}?base"),
+        *("--trainer.load_trainer_state=false?base", "--trainer.load_optim_state=false?base"),
     )
     from_unique = "the limits on repetition"
 

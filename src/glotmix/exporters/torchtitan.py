@@ -81,6 +81,7 @@ class TorchTitan(Exporter):
         *("--optimizer.lr", "{learning_rate}", "--optimizer.weight_decay", "{weight_decay}"),
         *("--lr_scheduler.warmup_steps", "{warmup_steps}", "--lr_scheduler.decay_type", "cosine"),
         *("--lr_scheduler.min_lr_factor", "{final_learning_rate}"),
+        *("--checkpoint.initial_load_path?base", "{base}?base", "--checkpoint.initial_load_in_hf?base"),
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

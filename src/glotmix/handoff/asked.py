@@ -100,6 +100,8 @@ class About:
     """Target to the UTF-8 bytes of its held-out text by its tokens, an end-of-text token per document included."""
     unigram: Mapping[str, float]
     """Target to the loss, in bits per byte, of a model that knows nothing but how frequent tokens are."""
+    base: str | None = None
+    """Where the trainer finds the model that all runs go on from; None for random weights."""
 
     def write(self, folder: Path) -> None:
         """Write ``handoff.json``."""
@@ -117,8 +119,11 @@ class About:
             raise BadInput(f"no {ABOUT} in it", where=folder, expected="the folder `handoff` of a study")
         value = read_json(path)
         try:
-            numbers = [{str(k): float(v) for k, v in value[key].items()} for key in ("bytes_per_token", "unigram")]
-            return cls(str(value["trainer"]), tuple(value["sources"]), tuple(value["targets"]), *numbers)
+            sizes, unigram = (
+                {str(k): float(v) for k, v in value[key].items()} for key in ("bytes_per_token", "unigram")
+            )
+            names = tuple(value["sources"]), tuple(value["targets"])
+            return cls(str(value["trainer"]), *names, sizes, unigram, value.get("base"))
         except (KeyError, TypeError, ValueError, AttributeError):
             raise BadInput("does not tell sources, targets and bytes per token", where=path) from None
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glotmix.exporters import EXPORTERS
+from glotmix.exporters.flags import loads
+from glotmix.handoff.asked import About
 from glotmix.handoff.check import Collection
 from glotmix.wording import counted
 
@@ -44,6 +47,8 @@ def guide(collection: Collection, waiting: Sequence[str], command: str | None) -
             f"```sh\nbash loop.sh                     # one after the other, here\nsbatch slurm.sh    "
             f"              # or a SLURM array, from this folder\nbash commands/{example}.sh\n```\n"
         )
+    if about.base is not None:
+        parts += _start(about)
     remarks = list(dict.fromkeys(text for name in waiting for text in collection.asked[name].remarks))
     if remarks:
         parts.append("The trainer's own rule, in words:\n")
@@ -75,3 +80,19 @@ def guide(collection: Collection, waiting: Sequence[str], command: str | None) -
         rest = len(waiting) - MOST_LISTED
         parts.append(f"## Waiting\n\n{shown}{f'- and {rest} more' + chr(10) if rest > 0 else ''}")
     return "\n".join(parts)
+
+
+def _start(about: About) -> list[str]:
+    """What all runs go on from, and what is to be measured before they do."""
+    known = loads(EXPORTERS.find(about.trainer).flags)
+    how = (
+        "the flags of every run say so"
+        if known
+        else f"the flag by which {about.trainer} loads a model is not known here, so load it by your own"
+    )
+    return [
+        "## What to start from\n",
+        f"All runs go on from one model, `{about.base}`, with new optimiser states and a new learning-rate schedule: "
+        f"{how}. Report its losses before the first step of at least one run as well (`step=0`): they tell what "
+        "is gained and forgotten.\n",
+    ]

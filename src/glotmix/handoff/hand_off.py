@@ -42,6 +42,8 @@ class Trainer:
     """Options of ``sbatch`` for the array script."""
     at_once: int | None = None
     """Most tasks of the array that run at the same time."""
+    load: str | None = None
+    """Where it finds the model that runs go on from; None for the folder that proxies would."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,10 @@ class RunToAsk:
         return f"{self.planned.run}.{checksum_of(self.made_from)}"
 
 
-def about_of(trainer: Trainer, store: TokenStore, sources: Sequence[str], targets: Sequence[str]) -> About:
-    """What losses are converted by, measured on the held-out text."""
+def about_of(
+    trainer: Trainer, store: TokenStore, sources: Sequence[str], targets: Sequence[str], base: str | None = None
+) -> About:
+    """What losses are converted by, measured on the held-out text, and what runs go on from."""
     held = {target: store.held_out(target) for target in targets}
     tokens = {name: len(one.tokens) if one.scored is None else int(one.scored.sum()) for name, one in held.items()}
     return About(
@@ -77,6 +81,7 @@ def about_of(trainer: Trainer, store: TokenStore, sources: Sequence[str], target
         tuple(targets),
         {target: one.bytes / tokens[target] for target, one in held.items()},
         {target: store.unigram_bits_per_byte(target) for target in targets},
+        base,
     )
 
 

@@ -100,7 +100,11 @@ def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -
     draft.sizes = {name: table.numbers(name).value_R for name in ("N", "D", "seed") if name in joined.columns}
     if "role" in joined.columns:
         draft.roles = [str(role or "") for role in joined["role"].to_list()]
-    return checked(draft, study=True)
+    found = checked(draft, study=True)
+    start = dict(losses.filter((pl.col("metric") == metric) & (pl.col("step") == 0)).select("language", "value").rows())
+    if any(target not in start for target in found.targets):
+        return found
+    return replace(found, before_T=np.array([start[target] for target in found.targets]))
 
 
 class Named(Protocol):

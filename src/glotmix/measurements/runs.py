@@ -43,6 +43,9 @@ class Measurements(Shown):
     phases: Phases | None = None
     """Mixtures by phase, of which ``p_RL`` is the average; None where no run's mixture changed."""
 
+    before_T: np.ndarray | None = None
+    """Losses before the first step, where runs go on from a trained model; None for random weights."""
+
     def __len__(self) -> int:
         return len(self.runs)
 
@@ -63,6 +66,7 @@ class Measurements(Shown):
             self.unit,
             self.remarks,
             None if self.phases is None else self.phases.where(index),
+            self.before_T,
         )
 
     @property
@@ -90,6 +94,11 @@ class Measurements(Shown):
     def loss(self, target: str) -> np.ndarray:
         """Losses of one target, [R]."""
         return self.loss_RT[:, self.targets.index(target)]
+
+    @property
+    def before(self) -> dict[str, float]:
+        """Losses before the first step by target; nothing where runs start from random weights."""
+        return {} if self.before_T is None else dict(zip(self.targets, self.before_T.tolist(), strict=True))
 
     def to_polars(self) -> pl.DataFrame:
         """One wide table, which :func:`read_runs` reads back: ``run``, ``role``, ``N`` (parameters without embeddings),

@@ -55,7 +55,8 @@ class DesignConfig(Section):
     base: Literal["uniform", "natural"] = "uniform"
     """Mixture of the full coalition, from which the others are cut."""
     empty: Literal["uniform_tokens", "unigram"] = "unigram"
-    """Loss of the empty coalition: ln V per token (what an untrained proxy scores), or a unigram over all languages."""
+    """Loss of the empty coalition: ln V per token (what an untrained proxy scores), or a unigram over all languages.
+    Where proxies start from a model it is that model's."""
     swarm: int = Field(12, ge=0)
     """Mixtures drawn from a Dirichlet distribution."""
     swarm_concentration: float = Field(1.0, gt=0)

@@ -19,7 +19,7 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 
-Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active", "turn", "schedule"]
+Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active", "turn", "schedule", "base"]
 Budget = Literal["fixed", "own"]
 
 MOST_ENUMERATED = 127

@@ -15,6 +15,8 @@ from glotmix.optimize.objective import Objective
 from glotmix.optimize.predictor import Predictor
 from glotmix.optimize.search import search, starting_points, with_own_bests
 
+NEW_ONLY = "new_only"
+"""Baseline of a model that is trained further: what joins alone, and nothing of what it has read."""
 TAU = 3.33
 """Temperature of XLM-R and mT5 (α = 0.3)."""
 
@@ -30,9 +32,10 @@ def baselines_for(
     others: Mapping[str, Predictor] | None = None,
     objective: Objective | None = None,
     constraints: Constraints | None = None,
+    joining: Iterable[str] = (),
     seed: int = 0,
 ) -> dict[str, Mixture]:
-    """Name to mixture: "natural", "uniform", "temperature", "unimax", "current", and one per other law.
+    """Name to mixture: "natural", "uniform", "temperature", "unimax", "current", "new_only", and one per other law.
 
     What cannot be formed is left out: natural and temperature need every language's unique tokens, UniMax also D and
     ``max_epochs``. A law that says nothing of a target that counts, or whose losses do not depend on the mixture, has
@@ -48,6 +51,7 @@ def baselines_for(
         others: other laws; their optima are named after them.
         objective: what the other laws' optima minimise.
         constraints: the limits that they are taken under.
+        joining: languages of which the model that is trained further has read nothing.
         seed: of their searches.
     """
     languages = tuple(languages)
@@ -58,6 +62,10 @@ def baselines_for(
         found["temperature"] = balancing.temperature(sizes, tau)
         if D is not None and max_epochs is not None and max_epochs * sum(sizes.values()) >= D:
             found["unimax"] = balancing.unimax(sizes, D, max_epochs)
+    if new := [language for language in languages if language in set(joining)]:
+        sizes = {language: float((unique or {}).get(language, 0)) for language in new}
+        some = balancing.proportional(sizes) if min(sizes.values()) > 0 else balancing.uniform(new)
+        found[NEW_ONLY] = some.over(languages)
     if current:
         found["current"] = Mixture(current, where="optimize.current").over(languages)
     if others and objective is not None and constraints is not None:
@@ -65,7 +73,7 @@ def baselines_for(
             mixture = _optimum_of(predictor, objective, constraints, seed)
             if mixture is not None:
                 found[name] = mixture
-    order = ["natural", "uniform", "temperature", "unimax", "current"]
+    order = ["natural", "uniform", "temperature", "unimax", "current", NEW_ONLY]
     return {name: found[name] for name in (*order, *(others or {})) if name in found}
 
 

@@ -104,7 +104,7 @@ def _few_threads(parameters: Parameters) -> AbstractContextManager[None]:
 def hidden_states(parameters: Parameters, tokens_BT: Tensor, shape: Shape) -> Iterator[Tensor]:
     """Residual stream behind every block, before the final norm: layer after layer, [B, T, D] in fp64."""
     B, T = tokens_BT.shape
-    tables = model.rotary(T, shape.head_width, tokens_BT.device)
+    tables = shape.tables(T, tokens_BT.device)
     x_KND = kernels.embed(parameters["embedding"], tokens_BT.reshape(1, B * T))
     for i in range(shape.layers):
         x_KND = model.block(parameters, i, x_KND, B, tables, shape)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput, Corrupt, GlotmixError
-from glotmix.proxy.model import NORM_EPSILON, ROPE_BASE, Parameters, Shape
+from glotmix.proxy.model import ROPE_BASE, Parameters, Shape
 from glotmix.proxy.stack import Stack
 
 WEIGHTS = "model.safetensors"
@@ -30,22 +30,28 @@ DIGEST = "sha256"
 """Field of a file's metadata."""
 
 
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+"""Kinds of models that a :class:`Shape` can describe, by the ``model_type`` of their ``config.json``."""
+
+
 def to_llama_config(shape: Shape, *, end_of_document: int | None = None) -> dict[str, Any]:
-    """The ``config.json`` of a transformers ``LlamaForCausalLM`` of this shape."""
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+    """The ``config.json`` with which transformers opens a model of this shape: a ``LlamaForCausalLM``, or where it has
+    biases or norms of heads a ``Qwen2ForCausalLM`` or ``Qwen3ForCausalLM``."""
+    kind, name = ("qwen3", "Qwen3") if shape.head_norms else ("qwen2", "Qwen2") if shape.biases else ("llama", "Llama")
+    config = {
+        "architectures": [f"{name}ForCausalLM"],
+        "model_type": kind,
         "vocab_size": shape.vocab,
         "hidden_size": shape.width,
         "intermediate_size": shape.feed_forward,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.heads,
+        "num_key_value_heads": shape.groups,
         "head_dim": shape.head_width,
         "hidden_act": "silu",
         "max_position_embeddings": shape.context,
-        "rms_norm_eps": NORM_EPSILON,
-        "rope_theta": ROPE_BASE,
+        "rms_norm_eps": shape.epsilon,
+        "rope_theta": shape.rope_base,
         "tie_word_embeddings": shape.tied,
         "attention_bias": False,
         "mlp_bias": False,
@@ -54,6 +60,9 @@ def to_llama_config(shape: Shape, *, end_of_document: int | None = None) -> dict
         "eos_token_id": end_of_document,
         "torch_dtype": "float32",
     }
+    if shape.rope_scaling is not None:
+        config["rope_scaling"] = {"rope_type": "llama3", **dict(zip(_SCALING, shape.rope_scaling, strict=True))}
+    return config
 
 
 def to_llama_state_dict(parameters: Parameters, shape: Shape, k: int = 0) -> dict[str, Tensor]:
@@ -62,12 +71,15 @@ def to_llama_state_dict(parameters: Parameters, shape: Shape, k: int = 0) -> dic
     state = {"model.embed_tokens.weight": model_k["embedding"], "model.norm.weight": model_k["norm"]}
     if not shape.tied:
         state["lm_head.weight"] = model_k["head"]
+    widths = [shape.query_width, *2 * [shape.groups * shape.head_width]]
     for i in range(shape.layers):
         ours, theirs = f"layers.{i}.", f"model.layers.{i}."
-        state[theirs + "input_layernorm.weight"] = model_k[ours + "attention_norm"]
-        state[theirs + "post_attention_layernorm.weight"] = model_k[ours + "feed_forward_norm"]
-        for name, matrix in zip("qkv", model_k[ours + "qkv"].chunk(3, -1), strict=True):
+        state |= {theirs + name: model_k[ours + own] for name, own in _vectors(shape).items()}
+        for name, matrix in zip("qkv", model_k[ours + "qkv"].split(widths, -1), strict=True):
             state[f"{theirs}self_attn.{name}_proj.weight"] = matrix.T
+        if shape.biases:
+            for name, bias in zip("qkv", model_k[ours + "qkv_bias"].split(widths, -1), strict=True):
+                state[f"{theirs}self_attn.{name}_proj.bias"] = bias
         state[theirs + "self_attn.o_proj.weight"] = model_k[ours + "out"].T
         gate, up = model_k[ours + "gate_up"].chunk(2, -1)
         state[theirs + "mlp.gate_proj.weight"], state[theirs + "mlp.up_proj.weight"] = gate.T, up.T
@@ -82,13 +94,21 @@ def from_llama_state_dict(state: Mapping[str, Tensor], shape: Shape) -> dict[str
         parameters["head"] = state["lm_head.weight"]
     for i in range(shape.layers):
         ours, theirs = f"layers.{i}.", f"model.layers.{i}."
-        parameters[ours + "attention_norm"] = state[theirs + "input_layernorm.weight"]
-        parameters[ours + "feed_forward_norm"] = state[theirs + "post_attention_layernorm.weight"]
+        parameters |= {ours + own: state[theirs + name] for name, own in _vectors(shape).items()}
         parameters[ours + "qkv"] = torch.cat([state[f"{theirs}self_attn.{name}_proj.weight"].T for name in "qkv"], -1)
+        if shape.biases:
+            parameters[ours + "qkv_bias"] = torch.cat([state[f"{theirs}self_attn.{n}_proj.bias"] for n in "qkv"])
         parameters[ours + "out"] = state[theirs + "self_attn.o_proj.weight"].T
         parameters[ours + "gate_up"] = torch.cat([state[f"{theirs}mlp.{n}_proj.weight"].T for n in ("gate", "up")], -1)
         parameters[ours + "down"] = state[theirs + "mlp.down_proj.weight"].T
     return {name: parameters[name].float().contiguous().unsqueeze(0) for name in shape.tensors()}
+
+
+def _vectors(shape: Shape) -> dict[str, str]:
+    """Norms of a layer: transformers' name to ours."""
+    norms = {"input_layernorm.weight": "attention_norm", "post_attention_layernorm.weight": "feed_forward_norm"}
+    heads = {"self_attn.q_norm.weight": "query_norm", "self_attn.k_norm.weight": "key_norm"}
+    return norms | (heads if shape.head_norms else {})
 
 
 def save_checkpoint(
@@ -101,20 +121,15 @@ def save_checkpoint(
 
 
 def load_checkpoint(directory: Path) -> tuple[Shape, dict[str, Tensor]]:
-    """Shape and parameters (K = 1) of what :func:`save_checkpoint` wrote.
+    """Shape and parameters (K = 1, fp32) of a model on disk: what :func:`save_checkpoint` wrote, or anybody's Llama, in
+    one file or several.
 
     Raises:
-        BadInput: no checkpoint there, or a Llama that differs from a proxy in kind (grouped queries, biases, ...).
+        BadInput: no checkpoint there, or of a model that a :class:`Shape` does not describe.
         Corrupt: the weights are truncated or do not fit the configuration.
     """
-    config = read_json(directory / CONFIG)
-    shape = _shape(config, directory / CONFIG)
-    for name, expected in to_llama_config(shape).items():
-        if name in ("bos_token_id", "eos_token_id", "torch_dtype"):
-            continue
-        if config.get(name, expected) != expected:
-            raise BadInput(f"{name} = {config[name]!r}", where=directory / CONFIG, expected=repr(expected))
-    state = _load(directory / WEIGHTS)
+    shape = load_shape(directory)
+    state = _load_all(directory)
     try:
         parameters = from_llama_state_dict(state, shape)
     except (KeyError, RuntimeError, IndexError) as error:
@@ -123,6 +138,85 @@ def load_checkpoint(directory: Path) -> tuple[Shape, dict[str, Tensor]]:
         if tuple(parameters[name].shape[1:]) != size:
             raise Corrupt(f"{directory / WEIGHTS}: {name} is {tuple(parameters[name].shape[1:])}, {size} by {CONFIG}")
     return shape, parameters
+
+
+def load_shape(directory: Path) -> Shape:
+    """Shape of a model on disk, from its ``config.json`` alone; its context is the longest that the model knows.
+
+    Raises:
+        BadInput: there is none, or it is that of a model that a :class:`Shape` does not describe.
+    """
+    where = directory / CONFIG
+    config = read_json(where)
+    if not isinstance(config, dict):
+        raise BadInput(f"holds a {type(config).__name__}", where=where, expected="the configuration of a Llama")
+    for name in _FIELDS.values():
+        if name not in config:
+            raise BadInput(f"no field {name!r}", where=where, expected="the configuration of a Llama")
+    kind = config.get("model_type", "llama")
+    if kind not in MODEL_TYPES:
+        raise BadInput(f"model_type = {kind!r}", where=where, expected=" | ".join(MODEL_TYPES))
+    sizes = {ours: config[theirs] for ours, theirs in _FIELDS.items()}
+    more = {ours: config[name] for ours, name in _OPTIONAL.items() if config.get(name) is not None}
+    for name, size in (sizes | more).items():
+        if type(size) is not int or not 1 <= size < 1 << 31:
+            field = {**_FIELDS, **_OPTIONAL}[name]
+            raise BadInput(f"{field} = {size!r}", where=where, expected="a whole number from 1")
+    tied = config.get("tie_word_embeddings", False)
+    if type(tied) is not bool:
+        raise BadInput("tie_word_embeddings is no truth value", where=where, expected="true or false")
+    _check_details(config, kind, where)
+    if kind == "mistral" and isinstance(window := config.get("sliding_window"), int):
+        sizes["context"] = min(sizes["context"], window)  # within it every token is seen
+    try:
+        shape = Shape(
+            **sizes,
+            tied=tied,
+            epsilon=_positive(config, "rms_norm_eps", 1e-6, where),
+            biases=kind == "qwen2",
+            head_norms=kind == "qwen3",
+            **_rope(config, where),
+            **more,
+        )
+    except BadInput as error:
+        raise BadInput(error.message, where=error.where or where) from None
+    return replace(
+        shape,
+        kv_heads=None if shape.groups == shape.heads else shape.groups,
+        head_size=None if shape.query_width == shape.width else shape.head_width,
+    )
+
+
+def _check_details(config: Mapping[str, Any], kind: str, where: Path) -> None:
+    """What would make another model of it, and is told nowhere else."""
+    expected: dict[str, tuple[Any, ...]] = {"hidden_act": ("silu",), "mlp_bias": (False, None)}
+    expected |= {"attention_bias": (False, None)}  # its output matrix would have one too
+    if kind == "qwen2":
+        expected["use_sliding_window"] = (False, None)
+    for name, values in expected.items():
+        if name in config and config[name] not in values:
+            raise BadInput(f"{name} = {config[name]!r}", where=where, expected=repr(values[0]))
+
+
+def _rope(config: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """Base and scaling of the rotary frequencies, as older and newer versions of transformers write them."""
+    told = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(told, dict):
+        raise BadInput(f"rope_scaling = {told!r}", where=where, expected="a mapping")
+    base = _positive({**config, **told}, "rope_theta", ROPE_BASE, where)
+    kind = told.get("rope_type", told.get("type", "default"))
+    if kind == "default":
+        return {"rope_base": base}
+    if kind != "llama3":
+        raise BadInput(f"rope_type = {kind!r}", where=where, expected="default | llama3")
+    return {"rope_base": base, "rope_scaling": tuple(_positive(told, name, None, where) for name in _SCALING)}
+
+
+def _positive(config: Mapping[str, Any], name: str, default: float | None, where: Path) -> float:
+    value = config.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise BadInput(f"{name} = {value!r}", where=where, expected="a number above 0")
+    return float(value)
 
 
 _FIELDS = {
@@ -134,25 +228,25 @@ _FIELDS = {
     "context": "max_position_embeddings",
 }
 """Ours to transformers' name."""
+_OPTIONAL = {"kv_heads": "num_key_value_heads", "head_size": "head_dim"}
+"""The same where a configuration may leave them out."""
+_SCALING = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+"""Fields of Llama 3.1's scaling."""
 
 
-def _shape(config: object, where: Path) -> Shape:
-    """The shape that a Llama's configuration describes."""
-    if not isinstance(config, dict):
-        raise BadInput(f"holds a {type(config).__name__}", where=where, expected="the configuration of a Llama")
-    for name in (*_FIELDS.values(), "tie_word_embeddings"):
-        if name not in config:
-            raise BadInput(f"no field {name!r}", where=where, expected="the configuration of a Llama")
-    sizes = {ours: config[theirs] for ours, theirs in _FIELDS.items()}
-    for name, size in sizes.items():
-        if type(size) is not int or not 1 <= size < 1 << 31:
-            raise BadInput(f"{_FIELDS[name]} = {size!r}", where=where, expected="a whole number from 1")
-    if type(config["tie_word_embeddings"]) is not bool:
-        raise BadInput("tie_word_embeddings is no truth value", where=where, expected="true or false")
-    try:
-        return Shape(**sizes, tied=config["tie_word_embeddings"])
-    except BadInput as error:
-        raise BadInput(error.message, where=where) from None
+def _load_all(directory: Path) -> dict[str, Tensor]:
+    """The tensors of a model, whether they lie in one file or in those that an index names."""
+    index = directory / f"{WEIGHTS}.index.json"
+    if not index.is_file():
+        return _load(directory / WEIGHTS)
+    told = read_json(index)
+    names = told.get("weight_map") if isinstance(told, dict) else None
+    if not isinstance(names, dict) or any(Path(str(name)).name != name for name in names.values()):
+        raise BadInput("names no files beside it", where=index, expected="weight_map: tensors to files")
+    tensors: dict[str, Tensor] = {}
+    for name in sorted(set(names.values())):
+        tensors |= _load(directory / name)
+    return tensors
 
 
 def _load(path: Path) -> dict[str, Tensor]:
@@ -165,24 +259,33 @@ def _load(path: Path) -> dict[str, Tensor]:
         raise BadInput("no such file", where=path) from None
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise Corrupt(f"{path}: not readable as safetensors: {_first_line(error)}") from None
-    if told is not None and told != _digest(tensors):
+    if told is not None and told != digest(tensors):
         raise Corrupt(f"{path}: weights changed since they were written (digest differs)")
     if any(tensor.ndim not in (1, 2) for tensor in tensors.values()):
         raise Corrupt(f"{path}: holds a tensor that is neither vector nor matrix")
     return tensors
 
 
+def told_digest(path: Path) -> str | None:
+    """The digest of its tensors that a file of ours holds; None in one of somebody else's, or one that is damaged."""
+    try:
+        with safe_open(path, "pt") as file:
+            return (file.metadata() or {}).get(DIGEST)
+    except (SafetensorError, OSError):
+        return None
+
+
 def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).splitlines()[0]
 
 
-def _digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+def digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
     """SHA-256 of tensors and of ``text``."""
-    digest = hashlib.sha256(text.encode())
+    hashed = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        hashed.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return hashed.hexdigest()
 
 
 def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress: Mapping[str, Any]) -> None:
@@ -222,7 +325,7 @@ def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[s
             _check_precision(path, description.get("precision"), stack)
             tensors = {name: file.get_tensor(name) for name in ("master", "first", "second")}
             updates = int(description["updates"])
-        if metadata[DIGEST] != _digest(tensors, metadata["state"]):
+        if metadata[DIGEST] != digest(tensors, metadata["state"]):
             raise ValueError("changed since it was written (digest differs)")
         if any(tensor.shape != stack.master_KP.shape for tensor in tensors.values()):
             raise ValueError("holds the state of another stack")
@@ -245,7 +348,7 @@ def _check_precision(path: Path, saved: object, stack: Stack) -> None:
 def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     try:
-        save_file(tensors, part, metadata | {DIGEST: _digest(tensors, metadata.get("state", ""))})
+        save_file(tensors, part, metadata | {DIGEST: digest(tensors, metadata.get("state", ""))})
         os.replace(part, path)
     except (OSError, SafetensorError) as error:
         part.unlink(missing_ok=True)

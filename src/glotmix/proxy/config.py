@@ -9,9 +9,36 @@ from pydantic import Field, model_validator
 from glotmix.config import Section
 
 
+class Architecture(Section):
+    """What a model that proxies start from has in other ways than a proxy of our own; read from its ``config.json``."""
+
+    vocabulary: int | None = Field(None, ge=1)
+    """Rows of the embedding, where there are more than the tokenizer has ids."""
+    kv_heads: int | None = Field(None, ge=1)
+    """Heads of keys and values, shared by the heads of queries."""
+    head_size: int | None = Field(None, ge=2)
+    """Width of an attention head, where it is not the width by the heads."""
+    rope_base: float = Field(10_000.0, gt=1)
+    """Base of the rotary frequencies."""
+    rope_scaling: tuple[float, float, float, float] | None = None
+    """Llama 3.1's stretching of low frequencies: factor, low and high frequency factor, original context."""
+    epsilon: float = Field(1e-5, gt=0)
+    """ε of the norms."""
+    biases: bool = False
+    """Whether queries, keys and values have biases."""
+    head_norms: bool = False
+    """Whether queries and keys are normalised head by head."""
+
+
 class ProxyConfig(Section):
     """The small models that stand in for the target."""
 
+    base: str | None = None
+    """Model that proxies go on from, in place of random weights: a folder with ``config.json``, safetensors and the
+    tokenizer, relative to the study file, or a name on the Hugging Face hub, which uses the network. Llama and what
+    differs from it in details (Mistral, Qwen 2 and 3). Its shape and tokenizer are theirs."""
+    architecture: Architecture | None = None
+    """Where the shape of ``base`` is not that of a proxy of our own; worked out from it."""
     size: str | None = None
     """Non-embedding parameters ("1M"): width, layers, heads, batch, learning rate and tokens follow from it by the
     ladder's published rules, except those that the file sets itself."""
@@ -61,6 +88,7 @@ class ProxyConfig(Section):
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> ProxyConfig:
-        if self.width % (2 * self.heads):
+        own = self.architecture
+        if (own is None or own.head_size is None) and self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is no multiple of twice the heads ({self.heads})")
         return self

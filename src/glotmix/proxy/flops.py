@@ -21,11 +21,13 @@ def parameter_groups(shape: Shape) -> dict[str, int]:
     d, f, layers = shape.width, shape.feed_forward, shape.layers
     groups = {
         "embedding": shape.vocab * d,
-        "attention": layers * 4 * d * d,
+        "attention": layers * d * (shape.qkv_width + shape.query_width),
         "feed_forward": layers * 3 * d * f,
-        "norms": (2 * layers + 1) * d,
+        "norms": (2 * layers + 1) * d + layers * shape.head_norms * 2 * shape.head_width,
         "output": 0 if shape.tied else shape.vocab * d,
     }
+    if shape.biases:
+        groups["biases"] = layers * shape.qkv_width
     assert sum(groups.values()) == shape.parameters
     assert shape.parameters - groups["embedding"] - groups["output"] == shape.N
     return groups
@@ -36,13 +38,13 @@ def forward_per_token(shape: Shape, context: int) -> dict[str, float]:
     groups = parameter_groups(shape)
     parts = {
         "attention": 2.0 * groups["attention"],
-        "scores": shape.layers * 2.0 * context * shape.width,
-        "mixing": shape.layers * 2.0 * context * shape.width,
+        "scores": shape.layers * 2.0 * context * shape.query_width,
+        "mixing": shape.layers * 2.0 * context * shape.query_width,
         "feed_forward": 2.0 * groups["feed_forward"],
         "output": 2.0 * shape.vocab * shape.width,
     }
-    in_matrices = shape.N - groups["norms"] + shape.vocab * shape.width
-    assert sum(parts.values()) == 2.0 * in_matrices + 4.0 * shape.layers * context * shape.width
+    in_matrices = shape.N - groups["norms"] - groups.get("biases", 0) + shape.vocab * shape.width
+    assert sum(parts.values()) == 2.0 * in_matrices + 4.0 * shape.layers * context * shape.query_width
     return parts
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -43,21 +44,62 @@ class Shape:
     """Whether the output matrix is the input embedding."""
     context: int = 128
     """Longest sequence T."""
+    kv_heads: int | None = None
+    """Heads of keys and values, each shared by as many heads of queries (Ainslie et al. 2023); None for one each."""
+    head_size: int | None = None
+    """Width of an attention head, where it is not the width by the heads."""
+    rope_base: float = ROPE_BASE
+    """Base of the rotary frequencies."""
+    rope_scaling: tuple[float, float, float, float] | None = None
+    """Llama 3.1's stretching of low frequencies: factor, low and high frequency factor, original context."""
+    epsilon: float = NORM_EPSILON
+    """ε of the norms."""
+    biases: bool = False
+    """Whether queries, keys and values have biases (Qwen 2)."""
+    head_norms: bool = False
+    """Whether queries and keys are normalised head by head (Qwen 3)."""
 
     def __post_init__(self) -> None:
-        if self.width % (2 * self.heads):
+        if self.rope_scaling is not None:
+            object.__setattr__(self, "rope_scaling", tuple(self.rope_scaling))  # a list, where it was JSON
+        if self.head_size is None and self.width % (2 * self.heads):
             raise BadInput(f"width {self.width} is no multiple of twice the heads ({self.heads})")
+        if self.head_width % 2 or self.heads % self.groups:
+            raise BadInput(f"{self.heads} heads of {self.head_width} over {self.groups} heads of keys and values")
 
     @classmethod
     def of(cls, proxy: ProxyConfig, vocab: int) -> Shape:
         """The shape that a study's ``proxy`` section asks for; the SwiGLU width defaults to 8/3 d, up to 16s."""
         feed_forward = proxy.feed_forward or 16 * math.ceil(proxy.width * 8 / 3 / 16)
-        return cls(proxy.width, proxy.layers, proxy.heads, feed_forward, vocab, proxy.tied, proxy.context)
+        own: dict[str, Any] = {} if proxy.architecture is None else proxy.architecture.model_dump()
+        rows = own.pop("vocabulary", None) or vocab
+        if rows < vocab:
+            raise BadInput(
+                f"the tokenizer has {vocab} ids, the model that proxies start from {rows}",
+                where="tokens.tokenizer",
+                expected="the tokenizer of that model",
+            )
+        return cls(proxy.width, proxy.layers, proxy.heads, feed_forward, rows, proxy.tied, proxy.context, **own)
 
     @property
     def head_width(self) -> int:
         """Width of one attention head."""
-        return self.width // self.heads
+        return self.head_size or self.width // self.heads
+
+    @property
+    def groups(self) -> int:
+        """Heads of keys and values."""
+        return self.kv_heads or self.heads
+
+    @property
+    def query_width(self) -> int:
+        """Width of all queries of a token together."""
+        return self.heads * self.head_width
+
+    @property
+    def qkv_width(self) -> int:
+        """Width of its queries, keys and values together."""
+        return (self.heads + 2 * self.groups) * self.head_width
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Name to shape (without K) of every parameter: matrices first, then the vectors of the norms."""
@@ -66,15 +108,28 @@ class Shape:
         vectors: dict[str, tuple[int, ...]] = {}
         for i in range(self.layers):
             matrices |= {
-                f"layers.{i}.qkv": (d, 3 * d),
-                f"layers.{i}.out": (d, d),
+                f"layers.{i}.qkv": (d, self.qkv_width),
+                f"layers.{i}.out": (self.query_width, d),
                 f"layers.{i}.gate_up": (d, 2 * f),
                 f"layers.{i}.down": (f, d),
             }
             vectors |= {f"layers.{i}.attention_norm": (d,), f"layers.{i}.feed_forward_norm": (d,)}
+            if self.biases:
+                vectors[f"layers.{i}.qkv_bias"] = (self.qkv_width,)
+            if self.head_norms:
+                vectors |= {f"layers.{i}.{name}_norm": (self.head_width,) for name in ("query", "key")}
         if not self.tied:
             matrices["head"] = (self.vocab, d)
         return matrices | vectors | {"norm": (d,)}
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether queries, keys and values have as many heads each, and nothing between product and attention."""
+        return self.groups == self.heads and not self.biases and not self.head_norms
+
+    def tables(self, T: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+        """:func:`rotary` of its heads."""
+        return rotary(T, self.head_width, device, base=self.rope_base, scaling=self.rope_scaling)
 
     @property
     def parameters(self) -> int:
@@ -101,16 +156,31 @@ def init_parameters(shape: Shape, seeds_K: Sequence[int]) -> dict[str, Tensor]:
     for k, seed in enumerate(seeds_K):
         generator = torch.Generator().manual_seed(seed)
         for name, tensor in parameters.items():
-            if name.endswith("norm"):
-                tensor[k].fill_(1.0)
+            if name.endswith(("norm", "bias")):
+                tensor[k].fill_(1.0 if name.endswith("norm") else 0.0)
             else:
                 tensor[k].normal_(0, deviations.get(name.rpartition(".")[2], deviation), generator=generator)
     return parameters
 
 
-def rotary(T: int, head_width: int, device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
-    """Cosines and sines of rotary positions, each [T, head_width / 2], in fp32."""
-    frequency = ROPE_BASE ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float64) / head_width)
+def rotary(
+    T: int,
+    head_width: int,
+    device: torch.device | str = "cpu",
+    *,
+    base: float = ROPE_BASE,
+    scaling: tuple[float, float, float, float] | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary positions, each [T, head_width / 2], in fp32.
+
+    With ``scaling`` low frequencies are divided by a factor, high ones kept, and those between blended (Llama 3.1).
+    """
+    frequency = base ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float64) / head_width)
+    if scaling is not None:
+        factor, low, high, context = scaling
+        turns = context * frequency / (2 * math.pi)  # of a frequency over the original context
+        kept = ((turns - low) / (high - low)).clamp(0, 1)
+        frequency = kept * frequency + (1 - kept) * frequency / factor
     angle = torch.outer(torch.arange(T, device=device, dtype=torch.float64), frequency)
     return angle.cos().float(), angle.sin().float()
 
@@ -120,13 +190,30 @@ def block(
 ) -> Tensor:
     """Residual stream behind transformer block i, [K, B·T, D]."""
     K, layer = x_KND.shape[0], f"layers.{i}."
-    h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+    h_KND = kernels.rms_norm(x_KND, shape.epsilon)
     qkv = torch.bmm(h_KND, scaled(parameters, layer + "qkv", layer + "attention_norm"))
-    a_KND = kernels.attention(qkv.view(K, batch, -1, 3, shape.heads, shape.head_width), *tables)
-    x_KND = torch.baddbmm(x_KND, a_KND.view(x_KND.shape), parameters[layer + "out"])
-    h_KND = kernels.rms_norm(x_KND, NORM_EPSILON)
+    if shape.is_plain:
+        qkv = qkv.view(K, batch, -1, 3, shape.heads, shape.head_width)
+    else:
+        qkv = _heads(parameters, layer, qkv, batch, shape)
+    a_KND = kernels.attention(qkv, *tables).view(K, -1, shape.query_width)
+    x_KND = torch.baddbmm(x_KND, a_KND, parameters[layer + "out"])
+    h_KND = kernels.rms_norm(x_KND, shape.epsilon)
     gate_up = torch.bmm(h_KND, scaled(parameters, layer + "gate_up", layer + "feed_forward_norm"))
     return torch.baddbmm(x_KND, kernels.swiglu(gate_up), parameters[layer + "down"])
+
+
+def _heads(parameters: Parameters, layer: str, qkv: Tensor, batch: int, shape: Shape) -> Tensor:
+    """Queries, keys and values [K, B, T, 3, H, W] of models whose keys are shared, or that have biases or norms."""
+    K, H, G, W = qkv.shape[0], shape.heads, shape.groups, shape.head_width
+    if shape.biases:
+        qkv = qkv + parameters[layer + "qkv_bias"].unsqueeze(1)
+    q, k, v = qkv.view(K, batch, -1, H + 2 * G, W).split([H, G, G], -2)
+    if shape.head_norms:
+        gains = (parameters[f"{layer}{name}_norm"].view(K, 1, 1, 1, W) for name in ("query", "key"))
+        q, k = (kernels.rms_norm(x.contiguous(), shape.epsilon) * gain for x, gain in zip((q, k), gains, strict=True))
+    k, v = (x.repeat_interleave(H // G, -2) for x in (k, v))
+    return torch.stack([q, k, v], 3)
 
 
 def hidden(parameters: Parameters, tokens_KBT: Tensor, shape: Shape, recompute: bool = False) -> Tensor:
@@ -135,14 +222,14 @@ def hidden(parameters: Parameters, tokens_KBT: Tensor, shape: Shape, recompute: 
     With ``recompute`` a block keeps its input only and is computed again in the backward pass.
     """
     K, B, T = tokens_KBT.shape
-    tables = rotary(T, shape.head_width, tokens_KBT.device)
+    tables = shape.tables(T, tokens_KBT.device)
     x_KND = kernels.embed(parameters["embedding"], tokens_KBT.reshape(K, B * T))
     for i in range(shape.layers):
         if recompute:
             x_KND = checkpoint(block, parameters, i, x_KND, B, tables, shape, use_reentrant=False)
         else:
             x_KND = block(parameters, i, x_KND, B, tables, shape)
-    return kernels.rms_norm(x_KND, NORM_EPSILON) * parameters["norm"].unsqueeze(1)
+    return kernels.rms_norm(x_KND, shape.epsilon) * parameters["norm"].unsqueeze(1)
 
 
 def scaled(parameters: Parameters, matrix: str, norm: str) -> Tensor:

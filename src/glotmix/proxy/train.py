@@ -16,7 +16,7 @@ import torch
 
 from glotmix.errors import BadInput, Stopped
 from glotmix.proxy import flops, precision
-from glotmix.proxy.checkpoint import load_state, save_checkpoint, save_state
+from glotmix.proxy.checkpoint import digest, load_state, save_checkpoint, save_state
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.evaluate import Evaluation, EvaluationText
 from glotmix.proxy.model import Shape
@@ -45,6 +45,7 @@ def train_stack(
     *,
     held_out: Mapping[str, EvaluationText] | None = None,
     trained_on: Mapping[str, EvaluationText] | None = None,
+    base: Mapping[str, torch.Tensor] | None = None,
     guide: MixtureController | None = None,
     end_of_document: int = 0,
     device: str = "cpu",
@@ -66,6 +67,8 @@ def train_stack(
         training: batch, context, learning rate and the rest.
         held_out: language to held-out text; None measures nothing.
         trained_on: language to training text that is measured beside it, for the gap between the two.
+        base: parameters, [1, ...], that all runs go on from; held-out losses are then measured before the first step
+            too. None for random weights.
         guide: steers the runs that have loss weights or an adaptive method (:mod:`glotmix.proxy.controller`).
         end_of_document: token that each held-out stream is predicted from.
         device: torch device.
@@ -110,8 +113,12 @@ def train_stack(
     )
     members = [_Member() for _ in runs]
     clock = _Clock()
-    made_from = _made_from(runs, batches, training, held_out)
+    made_from = _made_from(runs, batches, training, held_out, base)
     first = _resume(state, stack, members, clock, made_from, guide)
+    if base is not None and first == 0:
+        stack.set({name: tensor.expand(stack.K, *tensor.shape[1:]) for name, tensor in base.items()})
+        if evaluation is not None:
+            _measure_base(evaluation, stack, members)
     if on_start is not None and first == 0:
         on_start(stack)
         stack.cast()
@@ -289,16 +296,20 @@ def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None) -> 
 
 
 def _made_from(
-    runs: Sequence[StackRun], batches: Batches, training: ProxyConfig, held_out: Mapping[str, EvaluationText] | None
+    runs: Sequence[StackRun],
+    batches: Batches,
+    training: ProxyConfig,
+    held_out: Mapping[str, EvaluationText] | None,
+    base: Mapping[str, torch.Tensor] | None,
 ) -> dict[str, Any]:
     """What a state in mid-run must agree on for training to resume from it."""
-    return {
+    return ({} if base is None else {"base": digest(base)}) | {
         "runs": [
             [run.run, run.schedule.to_json(), run.tokens, run.seed]
             + ([dict(run.weighting or {}), run.adaptive.name if run.adaptive else ""] if run.is_guided else [])
             for run in runs
         ],
-        "training": training.model_dump(exclude={"size", "recompute_activations", "precision"}),
+        "training": training.model_dump(exclude={"base", "size", "recompute_activations", "precision"}),
         "data": getattr(batches, "fingerprint", None),
         "held_out": {language: [len(text.tokens), text.bytes] for language, text in (held_out or {}).items()},
     }
@@ -327,7 +338,6 @@ def _resume(
 
 def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step: int, per_step: int) -> None:
     nats_KL = evaluation.losses(stack.master, stack.shape)
-    bpb_KL = evaluation.bits_per_byte(nats_KL)
     for k, member in enumerate(members):
         if member.reason:
             continue
@@ -335,9 +345,25 @@ def _measure(evaluation: Evaluation, stack: Stack, members: list[_Member], step:
             member.reason = f"held-out loss not finite at step {step}"
             stack.freeze(k)
             continue
-        for i, language in enumerate(evaluation.languages):
-            for metric, values_KL in (("nats", nats_KL), ("bpb", bpb_KL)):
-                member.losses.append(LossRow(step, step * per_step, language, metric, float(values_KL[k, i])))
+        member.losses += _rows(evaluation, nats_KL[k], step, step * per_step)
+
+
+def _measure_base(evaluation: Evaluation, stack: Stack, members: list[_Member]) -> None:
+    """Losses of what all members go on from: measured once, so that they are the same in any company."""
+    nats_KL = evaluation.losses({name: tensor[:1] for name, tensor in stack.master.items()}, stack.shape)
+    if not np.isfinite(nats_KL).all():
+        raise BadInput("its held-out losses are not finite", where="proxy.base")
+    for member in members:
+        member.losses += _rows(evaluation, nats_KL[0], 0, 0)
+
+
+def _rows(evaluation: Evaluation, nats_L: np.ndarray, step: int, tokens: int) -> list[LossRow]:
+    bpb_L = evaluation.bits_per_byte(nats_L)
+    return [
+        LossRow(step, tokens, language, metric, float(values_L[i]))
+        for i, language in enumerate(evaluation.languages)
+        for metric, values_L in (("nats", nats_L), ("bpb", bpb_L))
+    ]
 
 
 def _watch_training(

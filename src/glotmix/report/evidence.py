@@ -250,6 +250,22 @@ class Trained:
 
 
 @dataclass(frozen=True)
+class BaseModel:
+    """The model that proxies went on from."""
+
+    losses: Mapping[str, float]
+    """Target to its loss before any further training."""
+    languages: tuple[str, ...] = ()
+    """What it was trained on; empty where that is not known."""
+    tokens: float | None = None
+    """Tokens that it was trained on."""
+    N: float | None = None
+    """Parameters without embeddings."""
+    name: str = ""
+    """Where it comes from, in words."""
+
+
+@dataclass(frozen=True)
 class Spending:
     """What the study took."""
 
@@ -354,6 +370,8 @@ class Evidence:
     """When each language is read; None for a single mixture."""
     trained: tuple[Trained, ...] = ()
     """The closed loop."""
+    base: BaseModel | None = None
+    """What proxies went on from; None for random weights, or where its losses are not known."""
     noise: Mapping[str, float] = field(default_factory=dict)
     """Target to the standard deviation between seeds of one mixture."""
     cost: Spending | None = None

@@ -113,6 +113,8 @@ class StudyKind(ABC, Generic[C]):
     """Fields that determine what is trained: a directory belongs to one value of them."""
     hands_off: ClassVar[bool] = False
     """Whether its runs may be trained by somebody else's trainer (``sweep.executor: external``)."""
+    starts_from_models: ClassVar[bool] = False
+    """Whether its proxies may start from a model (``proxy.base``)."""
 
     def read(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
         """The fields of a study file of this kind, not yet checked.
@@ -130,8 +132,13 @@ class StudyKind(ABC, Generic[C]):
         """
         return checked(self.config, self.read(path, scale=scale, overrides=overrides), where=path)
 
-    def resolved(self, config: C) -> C:
-        """The configuration with everything worked out that the file leaves to rules."""
+    def resolved(self, config: C, base: Path = Path()) -> C:
+        """The configuration with everything worked out that the file leaves to rules.
+
+        Args:
+            config: as the file has it.
+            base: directory that relative paths start from.
+        """
         return config
 
     def mirror(self, config: C) -> str | None:
@@ -196,7 +203,7 @@ def run_study(kind: StudyKind[C], config: C, directory: StudyDirectory) -> Finis
     with held(directory.path):
         if there and not (directory.path / CONFIGURATION).is_file():  # what was begun has passed
             refuse(preflight(kind, config, directory.base, directory.path))
-        config = kind.resolved(config)
+        config = kind.resolved(config, directory.base)
         url = kind.mirror(config)
         directory = directory.mirrored(url)
         if (mirror := directory.mirror) is not None and (fetched := mirror.pull()):

@@ -58,7 +58,9 @@ class Checks(Protocol):
 
     @property
     def hands_off(self) -> bool: ...
-    def resolved(self, config: Any) -> Any: ...
+    @property
+    def starts_from_models(self) -> bool: ...
+    def resolved(self, config: Any, base: Path) -> Any: ...
     def trained(self, config: Any) -> list[Trained]: ...
     def problems(self, config: Any, base: Path) -> list[BadInput]: ...
     def problems_of_tokens(self, config: Any, unique: Mapping[str, int]) -> list[BadInput]: ...
@@ -79,7 +81,7 @@ def preflight(
     """
     found: list[BadInput] = []
     with noting(found, where):
-        config = kind.resolved(config)
+        config = kind.resolved(config, base)
     with noting(found, where):
         found += kind.problems(config, base)
     executor = getattr(getattr(config, "sweep", None), "executor", "local")
@@ -92,6 +94,9 @@ def preflight(
             certain = not lost & {"tokens", PROXY}
             unique, problems = corpus_problems(trained.by, base, out, count=certain)
             problems += problems_of_proxies(trained.by.proxy, trained.by.sweep)
+            if trained.by.proxy.base is not None and not kind.starts_from_models:
+                message = "proxies of studies of this kind start from random weights"
+                problems.append(BadInput(message, where=f"{PROXY}.base", expected="none, or a mixture study"))
             problems += kind.problems_of_tokens(config, unique) if unique else []
             found += [_placed(one, trained) for one in problems]
     told = [one for one in found if str(one.where).partition(".")[0] not in lost]

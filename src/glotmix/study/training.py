@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +32,13 @@ from glotmix.study.status import Progress
 from glotmix.sweep.executors import EXECUTORS
 from glotmix.sweep.executors.executor import Executor, open_executor
 from glotmix.sweep.loggers import LOGGERS
-from glotmix.sweep.sweep import SweepSpec, SweepTally, run_sweep, tables, write_tables
+from glotmix.sweep.sweep import StartingModel, SweepSpec, SweepTally, run_sweep, tables, write_tables
 from glotmix.sweep.tokenising import ExecutorTokenizer
 from glotmix.sweep.tracking import RunTracker
 from glotmix.tokens.build import build_store
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
+from glotmix.tokens.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from glotmix.proxy.precision import Decision
@@ -105,6 +106,14 @@ class Training:
         """Whether somebody else's trainer trains the runs, so that nothing is known or measured of this machine."""
         return bool(EXECUTORS.find(self.config.sweep.executor).elsewhere)
 
+    def tokenizer(self) -> Tokenizer | None:
+        """The tokenizer, where it is that of a model that proxies start from; None for the configuration's."""
+        return None
+
+    def starting(self) -> StartingModel | None:
+        """The model that proxies start from; None for random weights."""
+        return None
+
     def tokens(self) -> TokenStore:
         """Read, split and tokenise the corpus, or open the store that is there."""
         config = self.config
@@ -112,6 +121,7 @@ class Training:
         reader = open_reader(config.corpus, languages, self.base)
         scatter = ExecutorTokenizer(lambda: open_executor(config.sweep), self.directory / "jobs", config.sweep.retries)
         alone = self.is_elsewhere or (config.sweep.executor == "local" and config.sweep.workers == 1)
+        tokenizer = self.tokenizer()
         with self.narrator.bar("Reading the corpus") as advance:
             return build_store(
                 self.directory / "tokens",
@@ -121,6 +131,7 @@ class Training:
                 held_out=config.corpus.held_out,
                 min_tokens=config.proxy.context + 1,
                 base=self.base,
+                tokenizer=tokenizer,
                 progress=advance,
                 scatter=None if alone else scatter,
             )
@@ -195,6 +206,7 @@ class Training:
             trainer=(config.sweep.trainer or "") if self.is_elsewhere else "",
             devices_per_run=config.sweep.devices_per_run,
             nodes_per_run=config.sweep.nodes_per_run,
+            base=self.starting(),
             sizes=dict(self.sizes),
             available_at={size: self.available(store, proxy) for size, proxy in self.sizes.items()},
         )
@@ -305,7 +317,9 @@ class Training:
             self.narrator.say(f"  {row['run']} is left out: {row['status']} ({row['reason']})")
         if lost.height == table.height:
             raise GlotmixError(f"no run of {self.directory} is complete; the logs are in {self.directory}/jobs")
-        return from_tables(table, losses)
+        found = from_tables(table, losses)
+        # A trainer may measure random weights too, of which nothing is forgotten.
+        return found if spec.base is not None else replace(found, before_T=None)
 
 
 def reopened(directory: Path) -> Training:

@@ -40,6 +40,8 @@ class SweepConfig(Section):
     run, arguments, seed, steps, tokens, N, batch, sequence_length and learning_rate."""
     data: str | dict[str, str] | None = None
     """External: where your data lies for the trainer, ``{language}`` in it, or a path per language."""
+    load: str | None = None
+    """External: where your trainer finds the model that runs go on from, in its own format; default ``proxy.base``."""
     results: list[str] = Field(default_factory=list)
     """External: files or folders in which results are looked for, beside ``handoff/results``."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -32,8 +32,9 @@ from glotmix.proxy.run import learning_rate, steps_of
 from glotmix.sweep.executors.executor import Executor, Job
 
 RUN = "run.json"
-NO_MATTER = {"size", "recompute_activations"}
-"""Fields of a proxy that change nothing about its numbers: the first is a name for others, the second trades time."""
+NO_MATTER = {"size", "recompute_activations", "base"}
+"""Fields of a proxy that change nothing about its numbers: the first is a name for others, the second trades time, the
+third is where weights lie that are known by their digest."""
 SCAN_EVERY = 1.0
 """Seconds between two looks at what running jobs tell."""
 Progress = Callable[["SweepTally"], None]
@@ -53,6 +54,16 @@ class SweepTally:
     """Training tokens behind us, those of running proxies included."""
     tokens_total: float
     """Training tokens of all runs."""
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """The model that proxies go on from."""
+
+    place: Path
+    """Folder with ``config.json`` and safetensors."""
+    digest: str
+    """Changes when its weights do."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,8 @@ class SweepSpec:
     """Rung of the ladder to ``available`` of its proxies."""
     trainer: str = ""
     """Whose trainer trains the runs: an exporter's name; empty for glotmix's own engine."""
+    base: StartingModel | None = None
+    """Model that all runs go on from; None for random weights."""
     watch: bool = False
     """Whether losses on training text are measured too; the last quarter of the held-out text is then kept for methods
     that learn from held-out text, and losses are measured on the rest."""
@@ -108,6 +121,7 @@ class SweepSpec:
             "available": dict(self.available_to(run)),
             "targets": list(self.targets),
             "run": run.to_json(),
+            **({"base": self.base.digest} if self.base is not None else {}),
             **({"watch": True} if self.watch else {}),
             **({"trainer": self.trainer} if self.trainer else {}),
         }
@@ -116,7 +130,8 @@ class SweepSpec:
 def _numbers_of(proxy: ProxyConfig) -> dict[str, Any]:
     """The fields of a proxy that determine a run's numbers. One that is newer than the runs of earlier studies is left
     out where it is not used, so that these are still theirs."""
-    unused = ({"decay"} if proxy.decay is None else set()) | ({"draws"} if proxy.draws == "exact" else set())
+    unused = {name for name in ("decay", "architecture") if getattr(proxy, name) is None}
+    unused |= {"draws"} if proxy.draws == "exact" else set()
     return proxy.model_dump(mode="json", exclude=NO_MATTER | unused)
 
 
@@ -237,6 +252,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
             "runs": [run.to_json() for run in group],
             "watch": spec.watch,
             "trainer": spec.trainer,
+            "base": None if spec.base is None else str(spec.base.place.resolve()),
             "made_from": {run.run: spec.made_from(run) for run in group},
         },
         durable=False,

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glotmix.artifact import creating, open_artifact, write_json, write_text
-from glotmix.errors import GlotmixError
+from glotmix.errors import BadInput, GlotmixError
 from glotmix.mixture.design import PlannedRun
 from glotmix.proxy.config import ProxyConfig
 from glotmix.sweep.order import follow
@@ -111,6 +111,7 @@ def _train(
         checkpoint=checkpoint,
         held_out=watched.held_out if watched else held_out,
         trained_on=watched.trained_on if watched else None,
+        base=_base(order, shape, team.device),
         guide=_guide(planned, runs, batches, shape, proxy, runs_directory, watched, team.device),
         end_of_document=store.end_of_document,
         stopping=_Stop.asked if team.size == 1 else None,
@@ -129,6 +130,18 @@ def _train(
         told = speed(result, shape, proxy, team) | {"began": began, "ended": ended}
         print(f"{result.run}: {told['tokens_per_second']:,.0f} tokens/s, {told['mfu']:.0%} of the measured peak")
         write_json(progress.parent / "timings" / f"{result.run}.json", told)
+
+
+def _base(order: Mapping[str, Any], shape: Shape, device: str) -> dict[str, Any] | None:
+    """Parameters that an order's runs go on from; None for random weights."""
+    from glotmix.proxy.checkpoint import load_checkpoint
+
+    if order.get("base") is None:
+        return None
+    theirs, parameters = load_checkpoint(Path(order["base"]))
+    if dataclasses.replace(theirs, context=shape.context) != shape:
+        raise BadInput(f"is of shape {theirs}", where=order["base"], expected=f"that of the proxies, {shape}")
+    return {name: tensor.to(device) for name, tensor in parameters.items()}
 
 
 def _is_done(order: Mapping[str, Any], run: str) -> bool:

@@ -48,6 +48,7 @@ def build_store(
     held_out: float,
     *,
     base: Path = Path(),
+    tokenizer: Tokenizer | None = None,
     min_tokens: int = 2,
     progress: Advance | None = None,
     scatter: Scatter | None = None,
@@ -65,6 +66,7 @@ def build_store(
         tokens_config: the ``tokens`` section of a study.
         held_out: share of documents that is measured on.
         base: directory that a tokenizer's relative path starts from.
+        tokenizer: takes the place of the one that ``tokens_config`` names.
         min_tokens: fewest tokens, in training and held out, that are of any use (one sequence and one token more).
         progress: told the language, the bytes of text read so far and, where known, the bytes there will be.
         scatter: makes pieces in other processes, where there are several of them and much text.
@@ -75,7 +77,9 @@ def build_store(
         GlotmixError: the disk is full; nothing is left under ``directory``.
     """
     languages = tuple(languages)
-    given = None if tokens_config.tokenizer == "train" else load_tokenizer(tokens_config.tokenizer, base)
+    given = tokenizer
+    if given is None and tokens_config.tokenizer != "train":
+        given = load_tokenizer(tokens_config.tokenizer, base)
     made_from = {
         "corpus": reader.inputs(),
         "languages": list(languages),
@@ -123,6 +127,15 @@ def build_store(
         elsewhere = held_out_elsewhere(held)
         (texts, shared), (counts, leaks) = shared_texts(every), leaks_of(every, held)
         del hashes, held, every
+        shared = {
+            one: {
+                other: n
+                for other, n in row.items()
+                if not (reader.config.is_blend_of(one, other) or reader.config.is_blend_of(other, one))
+            }
+            for one, row in shared.items()
+        }
+        shared = {one: row for one, row in shared.items() if row}
         near = None if (share := reader.config.near_duplicates) is None else nearly_held_out(own, share)
         reading, problems = {}, []
         for language, places in own.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -94,20 +95,32 @@ def numbers(inside_RL: np.ndarray) -> np.ndarray:
     return np.asarray(inside_RL @ (1 << np.arange(inside_RL.shape[1])))
 
 
+def present(players: Sequence[str], targets: Sequence[str], inside_CL: np.ndarray) -> np.ndarray:
+    """Whether a coalition holds the target, [C, T]; never for a target outside the mixture."""
+    columns = [
+        inside_CL[:, players.index(t)] if t in players else np.zeros(len(inside_CL), dtype=bool) for t in targets
+    ]
+    return np.column_stack(columns)
+
+
 def without_diverged(runs: Measurements) -> tuple[Measurements, tuple[str, ...]]:
     """Losses far above all others of their target are left out (NaN), each told with its run and value.
 
     One diverged coalition moves the values of every language, and its loss says nothing of who was in it. A loss counts
-    as diverged where the sorted losses of the target tear: see ``DIVERGED_GAP``.
+    as diverged where the sorted losses of the target tear: see ``DIVERGED_GAP``. Runs that go on from a trained model
+    forget what they do not read, and may tear apart there: only what a run reads tells whether it diverged.
     """
     loss_RT, remarks = runs.loss_RT.copy(), []
+    reads_RT = np.ones(loss_RT.shape, dtype=bool)
+    if runs.before_T is not None:
+        reads_RT = present(runs.languages, runs.targets, runs.p_RL > 0)
     for t, target in enumerate(runs.targets):
         known = np.sort(loss_RT[np.isfinite(loss_RT[:, t]), t])
         few = int(DIVERGED_PART * len(known))
         for last in range(len(known) - 2, len(known) - 2 - few, -1):  # the largest loss that is still sound
             gap, spread = known[last + 1] - known[last], known[last] - known[0]
             if gap > DIVERGED_GAP * spread and gap > DIVERGED_LOSS * known[last]:
-                for r in np.flatnonzero(loss_RT[:, t] > known[last]):
+                for r in np.flatnonzero((loss_RT[:, t] > known[last]) & reads_RT[:, t]):
                     remarks.append(
                         f"run {runs.runs[r]}, loss of {target}: {loss_RT[r, t]:.4g}, where all others are at most "
                         f"{known[last]:.4g}; it diverged"

@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.mixture.groups import MOST_PLAYERS
-from glotmix.transfer.coalitions import Played, coalitions_in, numbers
+from glotmix.transfer.coalitions import Played, coalitions_in, numbers, present
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.noise import LEVEL, PayoffErrors, noise_of
 
@@ -130,14 +130,6 @@ def game_from(
         errors = PayoffErrors(deviation_CT, kind_CT.astype(int), noise, empty_TC)
     notes = played.notes | empty_notes(played.runs.targets, empty_loss, empty_T) | (noise.notes if errors else {})
     return Game(players, played.runs.targets, empty_T - loss_CT, errors, notes, measurements.unit)
-
-
-def present(players: Sequence[str], targets: Sequence[str], inside_CL: np.ndarray) -> np.ndarray:
-    """Whether a coalition holds the target, [C, T]; never for a target outside the mixture."""
-    columns = [
-        inside_CL[:, players.index(t)] if t in players else np.zeros(len(inside_CL), dtype=bool) for t in targets
-    ]
-    return np.column_stack(columns)
 
 
 def check_empty(empty_loss: Mapping[str, float | None], targets: Sequence[str]) -> None:

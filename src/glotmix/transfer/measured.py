@@ -10,7 +10,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.mixture.groups import MOST_PLAYERS, Groups
-from glotmix.transfer.coalitions import Played, coalitions_in
+from glotmix.transfer.coalitions import Played, coalitions_in, present
 from glotmix.transfer.estimate import Payoff, SampledValues
 from glotmix.transfer.game import (
     check_empty,
@@ -18,7 +18,6 @@ from glotmix.transfer.game import (
     empty_notes,
     empty_weights,
     game_from,
-    present,
 )
 from glotmix.transfer.groups import owen_weights
 from glotmix.transfer.matrix import TransferMatrix

@@ -17,7 +17,10 @@ from glotmix.errors import BadInput, MissingExtra, refuse
 from glotmix.language import Language
 from glotmix.reading.files import OTHER_ENDING, Listing, children, list_files
 from glotmix.reading.tally import ReadTally
+from glotmix.registry import load
 
+BLENDED = "glotmix.corpus.readers.blended:BlendedReader"
+"""Reader of sources that are mixtures of others, which it opens by this module's own function."""
 PART_BYTES = 64 << 20
 """Files are read together until they hold so much: a part is worth a process, and little is lost with one."""
 
@@ -291,8 +294,12 @@ class SourcesReader(Reader):
     def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
         super().__init__(config, languages, base)
         alike: dict[str, list[str]] = {}
+        blended = [name for name in self.languages if name in config.described and config.described[name].of]
         for name in self.languages:
-            alike.setdefault(config.alone(name).model_dump_json(exclude={"sources"}), []).append(name)
+            if name in blended:
+                continue
+            like = config.alone(name).model_dump_json(exclude={"sources", "bytes_per_language"})
+            alike.setdefault(like, []).append(name)
         self._readers: dict[str, Reader] = {}
         problems = []
         for names in alike.values():
@@ -302,6 +309,11 @@ class SourcesReader(Reader):
             except BadInput as error:
                 where = f"sources.{names[0]}" if names[0] in config.described else None
                 problems.append(BadInput(error.message, where=error.where or where, expected=error.expected))
+        for name in blended:
+            try:
+                self._readers[name] = load(BLENDED)(config, [name], base)
+            except BadInput as error:
+                problems.append(error)
         refuse(problems)
 
     def bytes_wanted(self, language: str) -> int | None:

@@ -28,6 +28,7 @@ BUDGETS = {
 """What readers must know of the tokens that groups had."""
 EMPTY = {
     "unigram": "Without any language a target's loss is that of guessing tokens by how often they occur",
+    "base": "Without any language a target's loss is that of the model that proxies start from",
     "uniform_tokens": "Without any language a target's loss is that of guessing all tokens alike",
 }
 """Loss of the empty coalition, as :class:`glotmix.mixture.config.DesignConfig` names it, in words."""

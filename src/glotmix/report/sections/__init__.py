@@ -3,6 +3,7 @@
 SECTIONS = {
     "do": ("What to do", "glotmix.report.sections.answer:what_to_do"),
     "sure": ("How sure", "glotmix.report.sections.answer:how_sure"),
+    "kept": ("Gained and forgotten", "glotmix.report.sections.kept:gained_and_forgotten"),
     "cost": ("What it cost", "glotmix.report.sections.answer:what_it_cost"),
     "why": ("Why", "glotmix.report.sections.why:why"),
     "order": ("When each language is read", "glotmix.report.sections.order:when"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from glotmix.exporters import EXPORTERS
 from glotmix.fit.config import FitConfig
 from glotmix.language import Language
 from glotmix.mixture.config import DesignConfig
+from glotmix.optimize.baselines import NEW_ONLY
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.proxy.config import ProxyConfig
 from glotmix.source import named_as, named_twice, source_name
@@ -39,10 +41,49 @@ class ValidateConfig(Section):
 
 SCHEDULES_DRAWN = 24
 """Runs whose mixture changes in a study that asks for several phases: twice the swarm of a study that does not."""
+
+REPLAY = "replay"
+"""Source of the text that a base was trained on."""
+
+
+class BaseConfig(Section):
+    """What the model was trained on that proxies go on from: ``proxy.base``, or without it one that the study first
+    trains itself, of the proxies' shape."""
+
+    languages: list[str] = Field(min_length=1)
+    """Its languages. Those whose share is not sought are measured, to see what is forgotten, and their text is a
+    source, ``replay``."""
+    mixture: dict[str, float] = Field(default_factory=dict)
+    """Shares of its languages, in its training and in ``replay``; default: in proportion to their text."""
+    tokens: float | None = Field(None, gt=0)
+    """Tokens that it was trained on, or will be where the study trains it."""
+    learning_rate: float | None = Field(None, gt=0)
+    """Peak of the learning rate with which the study trains it; default that of the proxies."""
+    replay: bool = True
+    """Whether ``replay`` is among the sources whose shares are sought."""
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def _resolve(cls, tags: Any) -> Any:
+        try:
+            return [Language.resolve(tag).tag for tag in tags] if isinstance(tags, list | tuple) else tags
+        except BadInput as error:  # pydantic adds the field, the caller the file
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _shares_of_its_languages(self) -> BaseConfig:
+        if self.mixture and set(self.mixture) != set(self.languages):
+            raise ValueError(f"mixture: expected a share of each of {', '.join(self.languages)}")
+        if any(not 0 < share < float("inf") for share in self.mixture.values()):
+            raise ValueError("mixture: expected shares above 0")
+        return self
+
+
 LANGUAGE_KEYS = {
     "corpus": ("sources", "bytes_per_language"),
     "target": ("unique_tokens",),
     "optimize": ("weights", "floors", "ceilings", "current"),
+    "base": ("mixture",),
 }
 """Fields of a study whose keys are languages."""
 
@@ -145,6 +186,37 @@ def _as_target(data: dict[str, Any], name: str, told: Any) -> Any:
     return told
 
 
+def _with_base(data: dict[str, Any]) -> dict[str, Any]:
+    """The file with what its base was trained on: measured, replayed, and left out by a baseline."""
+    base = data.get("base")
+    if not isinstance(base, dict) or not isinstance(base.get("languages"), list | tuple):
+        return data
+    sought = _tags([*(data.get("languages") or []), *(data.get("sources") or {})])
+    old = [name for name in dict.fromkeys(_tags(base["languages"])) if name not in sought]
+    outside = list(data.get("outside") or [])
+    data["outside"] = [*outside, *(name for name in old if name not in _tags(outside))]
+    described = {**((data.get("corpus") or {}).get("sources") or {}), **(data.get("sources") or {})}
+    if old and base.get("replay", True) is True and REPLAY not in described:
+        told = base.get("mixture")
+        shares = told if isinstance(told, dict) else {}
+        of = {name: share for name, share in shares.items() if set(_tags([name])) & set(old)}
+        of = of if all(isinstance(share, int | float) and share > 0 for share in of.values()) else {}  # told of `base`
+        data["sources"] = {**(data.get("sources") or {}), REPLAY: {"of": of or old}}
+    validation = data.get("validation") or {}
+    if isinstance(validation, dict) and "baselines" not in validation:
+        data["validation"] = {**validation, "baselines": ["natural", "uniform", NEW_ONLY]}
+    return data
+
+
+def _tags(names: Sequence[Any]) -> list[str]:
+    """Languages as tags, without what is none, which is told where the names stand."""
+    found = []
+    for name in names:
+        with suppress(BadInput):
+            found.append(Language.resolve(str(name)).tag)
+    return found
+
+
 class StudyConfig(Section):
     """A whole study: corpus → … → report."""
 
@@ -169,6 +241,8 @@ class StudyConfig(Section):
     tokens: TokensConfig = TokensConfig()
     design: DesignConfig = DesignConfig()
     proxy: ProxyConfig = ProxyConfig()
+    base: BaseConfig | None = None
+    """What proxies that start from a model go on from; None for random weights, or where nothing is known of it."""
     target: TargetConfig = TargetConfig()
     sweep: SweepConfig = SweepConfig()
     fit: FitConfig = FitConfig()
@@ -198,7 +272,7 @@ class StudyConfig(Section):
         """Sources are among the languages, and languages as keys ("sw", "swh") are the same as in the list of them."""
         if not isinstance(data, dict):
             return data
-        data, known = _with_sources(dict(data))
+        data, known = _with_sources(_with_base(dict(data)))
         wrong: dict[Place, str] = {}
         for field in ("languages", "outside"):
             if known and isinstance(data.get(field), list | tuple):
@@ -249,12 +323,32 @@ class StudyConfig(Section):
             if one.group in names and one.group != name:
                 message = f"{one.group} is a source itself; give the group another name"
                 wrong["sources", name, "group"] = message
+        if self.base is not None and self.base.tokens is None and self.proxy.base is None:
+            wrong["base", "tokens"] = (
+                "expected the tokens that the base is to be trained on, or its place in proxy.base"
+            )
         for field in ("floors", "ceilings", "current"):
             if others := [name for name in getattr(self.optimize, field) if name not in self.languages]:
                 wrong["optimize", field] = f"{listed(others)} is none of the languages whose share is sought"
         if wrong:
             raise FieldErrors(wrong)
         return self
+
+    @property
+    def starts_from_a_model(self) -> bool:
+        """Whether proxies go on from a model's weights."""
+        return self.base is not None or self.proxy.base is not None
+
+    @property
+    def makes_its_base(self) -> bool:
+        """Whether that is a model which the study first trains."""
+        return self.base is not None and self.proxy.base is None
+
+    @property
+    def joining(self) -> tuple[str, ...]:
+        """Sources of which a base has read nothing; none where nothing is known of it."""
+        old = {REPLAY, *(() if self.base is None else self.base.languages)}
+        return () if self.base is None else tuple(name for name in self.languages if name not in old)
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]] | None:

@@ -22,7 +22,7 @@ def designed(asked: StudyToRun) -> Design:
     assert isinstance(config, StudyConfig)
     study = MixtureStudy.of(config, asked.directory)
     told = study.config.target.unique_tokens
-    refuse(problems(study.config))
+    refuse(problems(study.config, study.base))
     if config.design.base == "uniform":
         natural = uniform(config.languages)
     elif all(name in told for name in config.languages):

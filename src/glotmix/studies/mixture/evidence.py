@@ -18,6 +18,7 @@ from glotmix.report.evidence import (
     INSIDE,
     About,
     Advice,
+    BaseModel,
     CorpusRow,
     Evidence,
     Front,
@@ -29,8 +30,9 @@ from glotmix.report.evidence import (
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import about, advice, flips_of, front_of, held_out_of, order_of, versions
 from glotmix.studies.mixture.active import stopped_because
+from glotmix.studies.mixture.base import NOTE
 from glotmix.studies.mixture.closed_loop import ClosedLoop
-from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.config import REPLAY, StudyConfig
 from glotmix.studies.mixture.stages import WAITS, Judgement, MixtureStudy
 from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
@@ -101,6 +103,7 @@ def evidence_of(found: Findings) -> Evidence:
         ),
         order=order_of(found.optimum, found.judgement.fits[found.judgement.law]),
         trained=_trained(found),
+        base=_base(found),
         noise=study.noise(found.measurements),
         cost=_cost(found),
         simulated_epochs=None if config.target.tokens is None else bool(config.proxy.simulate_epochs),
@@ -219,6 +222,16 @@ def _trained(found: Findings) -> tuple[Trained, ...]:
         )
         for name, losses in found.loop.measured.items()
     )
+
+
+def _base(found: Findings) -> BaseModel | None:
+    """The model that proxies went on from, where its losses are known."""
+    if not found.measurements.before:
+        return None
+    note, config = read_json(found.study.directory / NOTE), found.study.config
+    name = "made by this study" if config.proxy.base is None else config.proxy.base
+    old = (*note["languages"], *(name for name in found.measurements.targets if name == REPLAY))
+    return BaseModel(found.measurements.before, old, note["tokens"], note["N"], name)
 
 
 def _cost(found: Findings) -> Spending:

@@ -22,6 +22,7 @@ from glotmix.study.directory import REPORT, StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
 from glotmix.study.rehearsal import Stages
+from glotmix.study.starting import place_of_base, starting_from
 from glotmix.study.training import sized
 from glotmix.sweep.lock import held
 from glotmix.tokens.opening import open_store
@@ -36,22 +37,32 @@ class MixtureKind(StudyKind[StudyConfig]):
 
     kind = "mixture"
     config = StudyConfig
-    fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "target")
+    fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "base", "target")
     hands_off = True
+    starts_from_models = True
 
     def read(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
         """The fields of a study file, in which ``kind`` may stand."""
         return read_mixture_study(path, scale=scale, overrides=overrides)
 
-    def resolved(self, config: StudyConfig) -> StudyConfig:
-        """With the proxy's size worked out."""
-        return config.model_copy(update={"proxy": sized(config.proxy, config.tokens.vocab_size)})
+    def resolved(self, config: StudyConfig, base: Path = Path()) -> StudyConfig:
+        """With the proxy's shape worked out, from its size or from the model that it starts from."""
+        if config.proxy.base is None:
+            return config.model_copy(update={"proxy": sized(config.proxy, config.tokens.vocab_size)})
+        place = place_of_base(config.proxy.base, base)
+        if config.tokens.tokenizer not in ("train", str(place)):
+            what = f"tokenizer and proxy.base at once: {config.tokens.tokenizer}"
+            raise BadInput(what, where="tokens.tokenizer", expected="none: it is that of the model")
+        proxy = starting_from(config.proxy, place)
+        assert proxy.architecture is not None
+        vocabulary = {"vocab_size": proxy.architecture.vocabulary}
+        return config.model_copy(update={"proxy": proxy, "tokens": config.tokens.model_copy(update=vocabulary)})
 
     def trained(self, config: StudyConfig) -> list[Trained]:
         return [Trained(config)]
 
     def problems(self, config: StudyConfig, base: Path) -> list[BadInput]:
-        return problems(config)
+        return problems(config, base)
 
     def problems_of_tokens(self, config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
         return problems_of_tokens(config, unique)

@@ -67,6 +67,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
         worked = _worked(study)
         runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
     measurements = study.measure(runs, spec, failed)
+    study.note_base(store, measurements)
     transfer = study.transfer(measurements, store)
     between = study.between(measurements, transfer, store)
     judgement = study.laws(measurements, transfer)
@@ -137,6 +138,7 @@ def best_mixture(
         others=others,
         objective=aim,
         constraints=constraints,
+        joining=study.config.joining,
     )
     # With a ladder the law knows N and D, and the optimum is that of the target; else it is that of the proxies.
     climbed = bool(study.config.design.ladder)

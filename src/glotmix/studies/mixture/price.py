@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.schedules import SCHEDULES
+from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.mixture.active import affordable
+from glotmix.studies.mixture.base import base_proxy
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study import cost
 from glotmix.study.kind import Price, Stage
+from glotmix.wording import listed
 
 if TYPE_CHECKING:
     from glotmix.proxy.model import Shape
@@ -94,7 +97,11 @@ def price(study: MixtureStudy) -> Price:
     target = config.target
     target_flops = 6 * target.parameters * target.tokens if target.parameters and target.tokens else None
     loop = found.loop
-    lines = {
+    made = base_proxy(config) if config.makes_its_base else None
+    if made is not None:
+        tokens, compute = tokens + made.tokens, compute + made.tokens * found.per_token
+    lines = {} if not config.starts_from_a_model else {"proxies start from": _start(config, made)}
+    lines |= {
         "proxies": f"{len(runs) + more} of the design, {loop} to close the loop",
         "size of one": f"{shape.N:,} parameters without embedding, {shape.parameters:,} with it",
         "training tokens": f"{tokens:,.0f}",
@@ -103,7 +110,7 @@ def price(study: MixtureStudy) -> Price:
     }
     if target_flops:
         lines["share of the target run"] = f"{100 * compute / target_flops:.2g} %"
-    amounts = {
+    amounts: dict[str, float | None] = {
         "runs": len(runs) + more,
         "closed_loop_runs": loop,
         "tokens": tokens,
@@ -117,11 +124,12 @@ def price(study: MixtureStudy) -> Price:
         return Price(lines, amounts | {"seconds": None, "workers": study.processes_here()})
     evaluated = cost.held_out_tokens(config, study.base)
     # Larger proxies are nearer to the peak than this one, so the time of a ladder is rather less than told.
-    equal = (compute - found.flops_of_loop) / found.per_token
+    equal = (compute - found.flops_of_loop) / found.per_token - (made.tokens if made is not None else 0)
     laws = len(config.fit.laws) * (2 if config.design.schedules else 1)  # once more with order
     fits = laws * (len(config.languages) + len(config.outside)) * len(runs)
     stages = [
         cost.reading(config, study.base),
+        *([] if made is None else [cost.sweep("training the base", packing, tokens=made.tokens, runs=1, evaluated=0)]),
         cost.sweep("training proxies", packing, tokens=equal, runs=len(runs) + more, evaluated=evaluated),
         Stage("laws, optimum and page", FITTING * fits),
     ]
@@ -129,3 +137,11 @@ def price(study: MixtureStudy) -> Price:
         closing = cost.sweep("closing the loop", packing, tokens=loop * proxy.tokens, runs=loop, evaluated=evaluated)
         stages.append(closing)
     return Price.timed(lines, amounts, stages)
+
+
+def _start(config: StudyConfig, made: ProxyConfig | None) -> str:
+    """What proxies go on from, in words."""
+    told = config.base
+    tokens = "" if told is None or told.tokens is None else f"{told.tokens:,.0f} tokens"
+    read = "" if told is None else f" of {tokens or 'text'} in {listed(told.languages, most=8)}"
+    return f"a base{read}, trained first" if made is not None else f"{config.proxy.base}{read and ', a model'}{read}"

@@ -9,12 +9,14 @@ from glotmix.corpus.census import Census
 from glotmix.errors import BadInput
 from glotmix.laws import with_order
 from glotmix.mixture.mixture import Mixture
+from glotmix.optimize.baselines import NEW_ONLY
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import least_passes
 from glotmix.optimize.schedules import SCHEDULES
 from glotmix.registry import near
+from glotmix.studies.mixture.base import base_proxy, problems_of_base
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
@@ -24,19 +26,25 @@ from glotmix.study.preflight import noting, problems_of_proxies
 from glotmix.sweep.executors.executor import open_executor
 from glotmix.wording import rounded_down, rounded_up
 
-BASELINES = ("natural", "uniform", "temperature", "unimax", "current")
+BASELINES = ("natural", "uniform", "temperature", "unimax", "current", NEW_ONLY)
 """Mixtures that every study can be compared with; those of other laws are called after them."""
 
 
-def problems(config: StudyConfig) -> list[BadInput]:
+def problems(config: StudyConfig, base: Path) -> list[BadInput]:
     """What is wrong with the file, whatever the corpus holds."""
     found: list[BadInput] = []
+    with noting(found, "proxy.base"):
+        found += problems_of_base(config, base)
     uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
     with noting(found, "study"):
         sizes = MixtureStudy.of(config, StudyDirectory(Path("unused"))).sizes
         plan(config, uniform, {size: proxy.tokens for size, proxy in sizes.items()})
-        for proxy in sizes.values():
+        made = [base_proxy(config)] if config.makes_its_base else []
+        for proxy in (*sizes.values(), *made):
             found += problems_of_proxies(proxy, config.sweep)
+    if config.design.ladder and config.starts_from_a_model:
+        message = "a model that proxies start from has one size"
+        found.append(BadInput(message, where="design.ladder", expected="none, with a base"))
     ordered = [one for one in map(with_order, config.fit.laws) if one] if config.design.schedules else []
     laws = list(dict.fromkeys([*config.fit.laws, *ordered]))
     found += _unknown("fit.choose", [config.fit.choose], ["auto", *laws])
@@ -51,11 +59,11 @@ def problems(config: StudyConfig) -> list[BadInput]:
     return found + _without_a_trainer(config)
 
 
-def problems_with(config: StudyConfig, census: Census) -> list[BadInput]:
+def problems_with(config: StudyConfig, census: Census, base: Path) -> list[BadInput]:
     """What is wrong with the file and with what its corpus holds."""
     unique = {row.language: row.unique_tokens for row in census.rows if row.language in config.languages}
     proxies = problems_of_proxies(config.proxy, config.sweep)
-    return [*problems(config), *proxies, *problems_of_tokens(config, unique)]
+    return [*problems(config, base), *proxies, *problems_of_tokens(config, unique)]
 
 
 def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from glotmix.errors import refuse
 from glotmix.footprint import Footprint
 from glotmix.mixture.mixture import Mixture
+from glotmix.studies.mixture.base import base_proxy
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.price import closing_runs
 from glotmix.studies.mixture.problems import problems
@@ -18,7 +19,7 @@ def stages(study: MixtureStudy) -> Stages:
     config = study.config
 
     def design() -> list[Footprint]:
-        refuse(problems(config))
+        refuse(problems(config, study.base))
         if study.is_elsewhere:
             return []
         uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
@@ -26,6 +27,10 @@ def stages(study: MixtureStudy) -> Stages:
         vocab = rehearsal.vocabulary(config.tokens, study.base)
         evaluated = (len(config.languages) + len(config.outside)) * config.tokens.held_out_tokens
         found = []
+        if config.makes_its_base:
+            proxy = base_proxy(config)
+            own = rehearsal.training("training the base", proxy, config.sweep, vocab, tokens=proxy.tokens)
+            found.append(own)
         for size, proxy in {"": config.proxy, **study.sizes}.items():
             tokens = 0.0 if size else closing_runs(config) * proxy.tokens
             tokens += sum(run.tokens for run in runs if run.size == size)

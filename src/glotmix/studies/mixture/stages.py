@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from glotmix.artifact import write_json
+from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.fit.choice import repeated
 from glotmix.fit.fit import Fit, fit
@@ -21,11 +22,14 @@ from glotmix.mixture.design import PlannedRun
 from glotmix.mixture.groups import Groups, coalitions_of_groups
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import Passes, passes_for
+from glotmix.studies.mixture.base import NOTE, note_base, open_base, tokenizer_of_base
 from glotmix.studies.mixture.config import StudyConfig
 from glotmix.studies.mixture.plan import plan
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.training import Training, on_rung, sized
+from glotmix.sweep.sweep import StartingModel
 from glotmix.tokens.store import TokenStore
+from glotmix.tokens.tokenizer import Tokenizer
 from glotmix.transfer.game import Game, game_from
 from glotmix.transfer.groups import between, by_group, folded, owen, summed
 from glotmix.transfer.matrix import TransferMatrix
@@ -69,6 +73,26 @@ class MixtureStudy(Training):
         rungs = {size: on_rung(config.proxy, size, vocab, tokens_per_parameter=per) for size in config.design.ladder}
         return cls(config, directory.base, directory.path, directory.narrator, directory.mirror, rungs)
 
+    def tokenizer(self) -> Tokenizer | None:
+        return tokenizer_of_base(self, self.config)
+
+    def starting(self) -> StartingModel | None:
+        return self._start
+
+    @cached_property
+    def _start(self) -> StartingModel | None:
+        return open_base(self, self.config)
+
+    def note_base(self, store: TokenStore, measurements: Measurements) -> None:
+        """Write ``base.json``, where proxies start from a model: what it is, and its losses before further training."""
+        if (start := self.starting()) is not None:
+            note_base(self, self.config, start, store, measurements.before)
+
+    def base_losses(self) -> dict[str, float]:
+        """Losses of the base by target, bits per byte; nothing where there is none, or they are not known."""
+        path = self.directory / NOTE
+        return dict(read_json(path)["losses"]) if self.config.starts_from_a_model and path.is_file() else {}
+
     def plan(self, store: TokenStore) -> list[PlannedRun]:
         """The planned runs, also written to ``plan.json``."""
         sizes = {size: proxy.tokens for size, proxy in self.sizes.items()}
@@ -77,7 +101,9 @@ class MixtureStudy(Training):
         return runs
 
     def empty_loss(self, store: TokenStore) -> dict[str, float]:
-        """Loss of the empty coalition per target, bits per byte."""
+        """Loss of the empty coalition per target, bits per byte: that of the base, where proxies start from one."""
+        if before := self.base_losses():
+            return before
         targets = (*self.config.languages, *self.config.outside)
         if self.config.design.empty == "unigram":
             return {target: store.unigram_bits_per_byte(target) for target in targets}
@@ -102,7 +128,8 @@ class MixtureStudy(Training):
                 raise
             self.narrator.say(f"  Shapley values are estimated: {error.message}")
             matrix = estimated(played, empty, self.config.seed, groups=groups)
-        notes = {**matrix.notes, "budget": self.config.design.budget, "empty": self.config.design.empty}
+        origin = "base" if self.base_losses() else self.config.design.empty
+        notes = {**matrix.notes, "budget": self.config.design.budget, "empty": origin}
         matrix = TransferMatrix(
             matrix.targets,
             matrix.sources,

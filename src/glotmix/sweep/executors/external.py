@@ -48,7 +48,7 @@ class ExternalExecutor(Executor):
         if config.trainer is None:
             raise BadInput("no trainer", where="sweep.trainer", expected="an exporter (see `glotmix exporters`)")
         command = None if config.command is None else check_command(config.command)
-        trainer = Trainer(config.trainer, command, config.data, config.slurm, config.workers)
+        trainer = Trainer(config.trainer, command, config.data, config.slurm, config.workers, config.load)
         return cls(trainer, [Path(place) for place in config.results])
 
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
@@ -59,9 +59,10 @@ class ExternalExecutor(Executor):
         first = next(iter(orders.values()))
         folder = Path(first["runs_directory"]).parent / FOLDER
         store = open_store(Path(first["store"]))
-        runs = {name: [_to_ask(order, run, store) for run in order["runs"]] for name, order in orders.items()}
+        base = first.get("base") and (self.trainer.load or first["base"])
+        runs = {name: [_to_ask(order, run, store, base) for run in order["runs"]] for name, order in orders.items()}
         wanted = [run for several in runs.values() for run in several]
-        about_of(self.trainer, store, list(first["available"]), first["targets"]).write(folder)
+        about_of(self.trainer, store, list(first["available"]), first["targets"], base).write(folder)
         ask(folder, wanted, self.trainer, store)
         write_held_out(folder, store, first["targets"])
         places = [folder / "results", *self.results]
@@ -86,7 +87,7 @@ class ExternalExecutor(Executor):
         tick()
 
 
-def _to_ask(order: Mapping[str, Any], run: Mapping[str, Any], store: TokenStore) -> RunToAsk:
+def _to_ask(order: Mapping[str, Any], run: Mapping[str, Any], store: TokenStore, base: str | None) -> RunToAsk:
     """What is asked of one run of an order."""
     from glotmix.proxy import flops
     from glotmix.proxy.model import Shape
@@ -107,6 +108,7 @@ def _to_ask(order: Mapping[str, Any], run: Mapping[str, Any], store: TokenStore)
         warmup=proxy.warmup,
         weight_decay=proxy.weight_decay,
         clip=proxy.clip,
+        base=base,
     )
     unique = {name: float(count * proxy.context) for name, count in order["available"].items()}
     per_token = float(flops.per_token(shape, proxy.context))
