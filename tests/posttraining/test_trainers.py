@@ -8,12 +8,14 @@ from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.posttraining.answer import answers, load_model
-from glotmix.posttraining.chat import encode
+from glotmix.posttraining.chat import Encoded, encode
 from glotmix.posttraining.engine import Proxy, finetune_proxy
 from glotmix.posttraining.finetune import Finetuning, learning_rate
 from glotmix.posttraining.order import reading_order, steps_of
 from glotmix.posttraining.tasks import find_task
-from glotmix.posttraining.trainer import finetune_with_trl, validation_loss
+from glotmix.posttraining.trainer import finetune_with_trl, footprint, validation_loss
+from glotmix.proxy.architecture import Architecture
+from tests.measured_bytes import peak
 
 LANGUAGES = ("eng_Latn", "spa_Latn", "rus_Cyrl")
 
@@ -36,6 +38,7 @@ def settings(**changes):
 def both(proxy, data, tmp_path, chosen, weights=None):
     directory, tokenizer = proxy
     train, validation = data
+    tmp_path.mkdir(exist_ok=True)
     order = reading_order([s.language for s in train], None, chosen.steps, chosen.batch, 0)
     pad = tokenizer.pad_token_id
     ours = finetune_proxy(directory, train, validation, order, chosen, tmp_path / "own", weights=weights, pad=pad)
@@ -70,6 +73,44 @@ def test_loss_weights_are_the_same_in_both_and_change_the_losses(proxy, data, tm
     assert abs(np.array(plain.losses) - ours.losses).max() > 0.05
 
 
+@pytest.mark.parametrize(
+    "weights", [None, {"eng_Latn": 0.5, "spa_Latn": 2.0, "rus_Cyrl": 1.0}], ids=["plain", "weighted"]
+)
+def test_passes_of_a_few_samples_give_what_the_whole_batch_gives(proxy, data, tmp_path, weights):
+    """Samples differ in length, so a mean of the passes' means would be another number."""
+    whole = both(proxy, data, tmp_path / "whole", settings(), weights)
+    parted = both(proxy, data, tmp_path / "parts", settings(micro_batch=1), weights)
+    for one, other in zip(whole, parted, strict=True):
+        np.testing.assert_allclose(one.losses, other.losses, rtol=2e-5)
+        np.testing.assert_allclose([v for _, v in one.validations], [v for _, v in other.validations], rtol=2e-5)
+    with pytest.raises(ValueError, match="a batch of 4 does not part into passes of 3"):
+        settings(micro_batch=3)
+
+
+def test_how_samples_go_through_the_model_does_not_part_cells_and_adapters_do():
+    plain = settings().determining()
+    assert settings(micro_batch=2, recompute_activations=False).determining() == plain
+    assert settings(lora_alpha=8).determining() != plain
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_the_bytes_of_fine_tuning_are_those_that_are_allocated(proxy, tmp_path, method, monkeypatch):
+    """With narrow tiles: without a GPU's kernels TRL copies a tile several times."""
+    monkeypatch.setattr("trl.trainer.utils._CHUNKED_LOGPROB_CHUNK_SIZE", 8)
+    monkeypatch.setattr("glotmix.posttraining.trainer.TILE", (4096, 8))
+    directory, tokenizer = proxy
+    length, batch = 192, 6
+    train = [Encoded(np.arange(length) % 500, np.arange(length) >= 8, "eng_Latn") for _ in range(batch)]
+    chosen = Finetuning(batch=batch, steps=2, context=length, method=method, recompute_activations=False, save_every=9)
+    architecture = Architecture.of(str(directory), {}, directory, where="base")
+    planned = footprint("", architecture, chosen, tokens=1.0)
+    order = np.tile(np.arange(batch), (2, 1))
+    with peak() as measured:
+        finetune_with_trl(directory, tokenizer, train, [], order, chosen, tmp_path / "out", device="cpu")
+    assert planned.bytes == pytest.approx(measured.most, rel=0.1)
+
+
 def test_the_checkpoint_with_the_least_validation_loss_is_kept(proxy, data, tmp_path):
     """Trained so hot that later checkpoints are worse than some earlier one."""
     directory, tokenizer = proxy
@@ -101,6 +142,25 @@ def test_adapters_train_little_and_are_merged(proxy, data, tmp_path):
     assert all("proj" in name for name in changed)  # linear layers only: no embedding, no norm
     difference = after["model.layers.0.self_attn.q_proj.weight"] - before["model.layers.0.self_attn.q_proj.weight"]
     assert torch.linalg.matrix_rank(difference.double(), rtol=1e-4) <= 4
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
+def test_adapters_go_where_they_are_asked_for_and_as_strongly(proxy, data, tmp_path):
+    directory, tokenizer = proxy
+    order = reading_order([s.language for s in data[0]], None, 2, 4, 0)
+
+    def moved(name, **dials):
+        chosen = Finetuning(
+            batch=4, steps=2, learning_rate=1e-3, method="lora", lora_rank=4, lora_targets=["q_proj"], **dials
+        )
+        finetune_with_trl(directory, tokenizer, data[0], [], order, chosen, tmp_path / name, device="cpu")
+        before, after = load_model(directory).state_dict(), load_model(tmp_path / name).state_dict()
+        return {key: (after[key] - before[key]).norm() for key in before if not torch.equal(before[key], after[key])}
+
+    weak, strong = moved("weak", lora_alpha=4), moved("strong", lora_alpha=16)
+    assert weak.keys() == strong.keys()
+    assert all("q_proj" in name for name in weak)
+    assert all(strong[name] > 2 * weak[name] for name in weak)
 
 
 def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(proxy, tmp_path):

@@ -18,6 +18,7 @@ from glotmix.posttraining.cell import KIND, scored
 from glotmix.posttraining.judge import Unreachable
 from glotmix.studies.posttraining import cells as posttraining_cells
 from glotmix.studies.posttraining import kind as posttraining
+from glotmix.studies.start import open_study
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.contracts.kind import KindContract, Ran
 from tests.posttraining.toy import chat_model
@@ -86,6 +87,31 @@ def run(data, base, directory):
 
 def scores(directory):
     return {path.parent.name: path.read_bytes() for path in sorted((directory / "cells").glob("*/scores.parquet"))}
+
+
+def test_chats_without_one_right_answer_need_neither_a_judge_nor_ids(proxy, here, tmp_path):
+    """A user's own files: what most people have."""
+    for language in ("eng_Latn", "spa_Latn", "rus_Cyrl", "por_Latn"):
+        for split, numbers in (("train", range(12)), ("test", range(20, 26))):
+            rows = [
+                {"messages": [{"role": "user", "content": f"{language} {i} {'abc'[i % 3] * 9}"},
+                              {"role": "assistant", "content": f"so {i * 7} it is, {language}"}]}
+                for i in numbers
+            ]  # fmt: skip
+            (tmp_path / f"{language}.{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    files = {split: {"source": "chat", "path": f"{{language}}.{split}.jsonl"} for split in ("train", "test")}
+    task = {**files, "test_samples": 4, "validation_samples": 2}
+    asked = study(proxy, tasks={"chat": task}, grids=[{"samples": [0, 3], "pivot_samples": 3, "seeds": 2}])
+    path = tmp_path / "study.yaml"
+    path.write_text(json.dumps({"kind": "posttraining", **asked}))
+    opened = open_study(path, out=tmp_path / "out")
+    assert opened.problems() == []
+    opened.run()
+    table = pl.read_parquet(next((tmp_path / "out" / "cells").glob("chat*/scores.parquet")))
+    assert set(table["metric"]) == {"byte_likelihood", "bpb"}
+    assert set(table["language"]) == {"eng_Latn", "spa_Latn", "rus_Cyrl", "por_Latn"}
+    assert ((table["value"] > 0) & table["value"].is_finite()).all()
+    assert "chat" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_path):

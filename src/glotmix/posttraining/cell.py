@@ -22,6 +22,7 @@ from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning, History
 from glotmix.posttraining.grid import Cell, Selection
 from glotmix.posttraining.identify import LanguageIdentifier
+from glotmix.posttraining.likelihood import bits_per_byte
 from glotmix.posttraining.order import natural, reading_order, steps_of
 from glotmix.posttraining.sample import Sample, with_shots
 from glotmix.posttraining.tasks import find_task
@@ -218,10 +219,20 @@ def _answered(task_name: str, model: Any, tokenizer: Any, setting: Setting) -> l
         samples = setting.data.samples(task_name, "test", language)
         shots = setting.data.samples(task_name, "examples", language)
         asked = [with_shots(sample, shots) for sample in samples]
+        if task.by_likelihood:
+            for sample, bits in zip(samples, bits_per_byte(model, tokenizer, asked), strict=True):
+                row = _row(task_name, sample)
+                rows += [{**row, "metric": task.metric, "value": 2**-bits}, {**row, "metric": "bpb", "value": bits}]
+            continue
         said = answers(model, tokenizer, asked, config.answer_tokens or task.answer_tokens)
         for sample, answer in zip(samples, said, strict=True):
             rows += scored(task_name, sample, answer, setting)
     return rows
+
+
+def _row(task: str, sample: Sample, answer: str = "") -> dict[str, Any]:
+    row: dict[str, Any] = {"task": task, "language": sample.language, "id": sample.id, "answer": answer}
+    return row | {"answered_in": sample.language, "wrong_language": False}
 
 
 def scored(task_name: str, sample: Sample, answer: str, setting: Setting) -> list[dict[str, Any]]:
@@ -231,8 +242,7 @@ def scored(task_name: str, sample: Sample, answer: str, setting: Setting) -> lis
     if task.minds_language:
         verdict = _identifier(setting.data, task_name, setting.languages).judge(answer, sample.language)
         wrong, found = verdict.wrong, verdict.language
-    row: dict[str, Any] = {"task": task_name, "language": sample.language, "id": sample.id, "answer": answer}
-    row |= {"answered_in": found, "wrong_language": wrong}
+    row = _row(task_name, sample, answer) | {"answered_in": found, "wrong_language": wrong}
     scores = task.scores(sample, answer)
     if not scores:  # nothing but a judge can tell
         return [{**row, "metric": "judge", "value": 0.0 if wrong else None}]

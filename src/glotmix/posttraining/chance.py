@@ -11,12 +11,17 @@ from glotmix.posttraining.tasks.task import Task
 CANDIDATES = 20
 """Most frequent answers that are tried as the one constant answer."""
 SHIFTS = 10
+NO_MODEL = 1 / 256
+"""Probability of a byte to whoever knows nothing."""
 
 
 def chance(task: Task, test: Sequence[Sample]) -> float:
     """The greater of two blind scores on a language's test samples: the best constant answer, and answers dealt out
     at random among the questions. The constant is picked on the test samples themselves: it is no understatement.
+    Where answers are judged by their likelihood, the probability of a byte to whoever knows nothing.
     """
+    if task.by_likelihood:
+        return NO_MODEL
     common = [answer for answer, _ in Counter(sample.answer for sample in test).most_common(CANDIDATES)]
     constant = max(_mean(task, test, [answer] * len(test)) for answer in common)
     said = [sample.answer for sample in test]

@@ -21,17 +21,15 @@ from torch import Tensor
 from glotmix.errors import GlotmixError, MissingExtra
 from glotmix.footprint import Footprint
 from glotmix.posttraining.answer import load_model
-from glotmix.posttraining.chat import Encoded, padded
+from glotmix.posttraining.chat import Encoded
 from glotmix.posttraining.finetune import Finetuning, History, learning_rate
+from glotmix.posttraining.likelihood import nats_of
 from glotmix.proxy.architecture import Architecture, unchanged
 
 IGNORED = -100
 """Label of a token that is not learnt, by transformers' convention."""
-TOKENS_AT_ONCE = 8192
-LOGITS_BYTES = 1 << 31
-"""Logits of validation samples that go through together take no more, in fp32 and as the products give them."""
-TILE = 4096 * 32768
-"""Logits that TRL's loss holds at once, which goes over positions and vocabulary in tiles."""
+TILE = 4096, 32768
+"""Positions and words of the logits that TRL's loss holds at once, which goes over both in tiles."""
 
 
 def finetune_with_trl(
@@ -190,21 +188,11 @@ def _with_adapters(model: Any, settings: Finetuning) -> Any:
     return get_peft_model(model, wanted)
 
 
-@torch.no_grad()
 def validation_loss(model: Any, samples: Sequence[Encoded], pad: int, *, half: bool = False) -> float:
     """Mean loss per answer token, the matrix products in bf16 where ``half``."""
-    model.eval()
-    most = min(TOKENS_AT_ONCE, LOGITS_BYTES // (8 * model.config.vocab_size))
-    total, tokens, part = 0.0, 0, max(1, most // max(len(sample) for sample in samples))
-    for start in range(0, len(samples), part):
-        ids_BT, mask_BT = (torch.from_numpy(x).to(model.device) for x in padded(samples[start : start + part], pad))
-        with torch.autocast("cuda", torch.bfloat16, enabled=half):
-            logits = model(input_ids=ids_BT).logits[:, :-1].float()  # padding is on the right, behind every answer
-        learnt = mask_BT[:, 1:]
-        total += float(torch.nn.functional.cross_entropy(logits[learnt], ids_BT[:, 1:][learnt], reduction="sum"))
-        tokens += int(learnt.sum())
+    total = float(nats_of(model, samples, pad, half=half).sum())
     model.train()
-    return total / tokens
+    return total / sum(int(sample.mask[1:].sum()) for sample in samples)
 
 
 def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps: int, half: bool) -> Any:
@@ -262,7 +250,8 @@ def footprint(stage: str, architecture: Architecture, settings: Finetuning, *, t
     state = samples * length * architecture.width * (2 if dtype == torch.bfloat16 else 4)
     held = architecture.held(samples, length, dtype, change=change, autocast=half)
     copies = 2 * trained if half and again else 0  # of one layer at a time, all of which are cached until the loss is
-    by_loss = TILE * (2 if half else 4) + (0 if lora else 4 * architecture.vocab * architecture.width)
+    tile = min(samples * length, TILE[0]) * TILE[1] * (2 if half else 4)
+    by_loss = tile + (0 if lora else 4 * architecture.vocab * architecture.width)
     passes = (2 if lora else 3) + again
     return Footprint(
         stage,

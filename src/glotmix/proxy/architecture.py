@@ -103,7 +103,7 @@ class Architecture:
         return int(self.config.vocab_size)
 
     def cut(self, layers: int, dtype: torch.dtype = torch.float32) -> nn.Module:
-        """The model cut down to so many layers; to be called where tensors have no memory."""
+        """The model cut down to so many layers, on whatever device is torch's default."""
         from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
         config = copy.deepcopy(self.config)
@@ -116,13 +116,17 @@ class Architecture:
         model: nn.Module = kind.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
         return model.train()
 
+    def _empty(self, layers: int, dtype: torch.dtype = torch.float32, change: Change = unchanged) -> Any:
+        """The same after a change, on the device ``meta``."""
+        with torch.device("meta"):
+            return change(self.cut(layers, dtype))
+
     def counted(self, change: Change = unchanged, *, trained: bool = False) -> float:
         """Parameters after a change (adapters, say), tied ones once; with ``trained`` those that have gradients."""
 
         def at(layers: int) -> float:
-            with without_memory():
-                every = change(self.cut(layers)).parameters()
-                return float(sum(p.numel() for p in every if p.requires_grad or not trained))
+            every = self._empty(layers, change=change).parameters()
+            return float(sum(p.numel() for p in every if p.requires_grad or not trained))
 
         return Depth.of(at).bytes(self.layers)
 
@@ -148,19 +152,17 @@ class Architecture:
         """Bytes in fp32 of the gradients by the outputs of all modules that have parameters of their own."""
 
         def at(layers: int) -> float:
-            with without_memory():
-                return sum(map(_outputs, self.cut(layers).modules()))
+            return sum(map(_outputs, self._empty(layers).modules()))
 
         return 4 * samples * length * Depth.of(at).bytes(self.layers)
 
     @cached_property
     def in_products(self) -> float:
         """Parameters that every token is multiplied with: all but tables that are only looked up."""
-        with without_memory():
-            model: Any = self.cut(1)
-            tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
-            head = getattr(model, "lm_head", None)
-            tied = head is not None and head.weight is model.get_input_embeddings().weight
+        model = self._empty(1)
+        tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
+        head = getattr(model, "lm_head", None)
+        tied = head is not None and head.weight is model.get_input_embeddings().weight
         return self.parameters - tables + (self.vocab * self.width if tied else 0)
 
     def held(
@@ -184,7 +186,7 @@ class Architecture:
 
         def at(layers: int) -> float:
             with without_memory(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-                model = change(self.cut(layers, dtype))
+                model = with_fake_tensors(self._empty(layers, dtype, change))
                 body = model.base_model if self.head == "words" and change is unchanged else model
                 ids = torch.zeros(samples, length, dtype=torch.long)
                 return held.held(lambda: body(input_ids=ids), model.parameters())
@@ -209,3 +211,17 @@ def _outputs(module: nn.Module) -> int:
         return module.embedding_dim
     own = [p for _, p in module.named_parameters(recurse=False)]
     return int(own[0].shape[0]) if own else 0
+
+
+def with_fake_tensors(model: nn.Module) -> nn.Module:
+    """A model on ``meta`` with fake tensors on the CPU in place of its own (libraries that add adapters cannot move
+    fake ones); to be called where tensors have no memory."""
+    made: dict[int, nn.Parameter] = {}  # tied ones stay tied
+    for module in list(model.modules()):
+        for name, own in list(module.named_parameters(recurse=False)):
+            if id(own) not in made:
+                made[id(own)] = nn.Parameter(torch.zeros(own.shape, dtype=own.dtype), requires_grad=own.requires_grad)
+            setattr(module, name, made[id(own)])
+        for name, buffer in list(module.named_buffers(recurse=False)):
+            setattr(module, name, torch.zeros(buffer.shape, dtype=buffer.dtype))
+    return model

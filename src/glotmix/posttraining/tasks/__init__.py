@@ -15,6 +15,7 @@ TASKS = Registry(
         "mathematics": "glotmix.posttraining.tasks.mathematics:Mathematics",
         "instructions": "glotmix.posttraining.tasks.instructions:Instructions",
         "summarisation": "glotmix.posttraining.tasks.summarisation:Summarisation",
+        "chat": "glotmix.posttraining.tasks.chat:Chat",
     },
 )
 """Name in the configuration to the class."""

@@ -29,6 +29,9 @@ class Task(ABC):
     minds_language: ClassVar[bool] = False
     """Whether an answer in another language than the question's fails."""
 
+    by_likelihood: ClassVar[bool] = False
+    """Whether nothing is generated: the score is how probable the model finds the held-out answer."""
+
     @abstractmethod
     def draw(self, rng: random.Random) -> tuple[str, Mapping[str, Any]]:
         """A meaning: its id, and the values that :meth:`say` needs."""
@@ -43,7 +46,8 @@ class Task(ABC):
 
     @abstractmethod
     def scores(self, sample: Sample, answer: str) -> dict[str, float]:
-        """Scores of an answer by name, :attr:`metric` among them, each from 0 to 1. Language is judged elsewhere."""
+        """Scores of an answer by name, :attr:`metric` among them, each from 0 to 1. Language is judged elsewhere. None
+        where only a judge can tell, or likelihood (:attr:`by_likelihood`)."""
 
     def embedded(self, language: str, split: Split, count: int, seed: int = 0) -> list[Sample]:
         """``count`` samples of one split. Meanings and splits are the same in every language: the samples are parallel.

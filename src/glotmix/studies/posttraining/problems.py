@@ -25,9 +25,10 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
         tested: list[Sample] = []
         unread = list(_unread(config, name, task, base, tested))
         found += unread
-        if config.judge is None and any(not find_task(name).scores(sample, sample.answer) for sample in tested):
+        verified = find_task(name).by_likelihood or all(find_task(name).scores(one, one.answer) for one in tested)
+        if config.judge is None and not verified:
             message = f"the answers of {name} can be verified by nothing but a judge"
-            expected = "judge: {endpoint, model}, or test samples with a check"
+            expected = "judge: {endpoint, model}, test samples with a check, or the task chat"
             found.append(BadInput(message, where="judge", expected=expected))
         own = task.train.source != "embedded" and not unread
         if own and not any(one is not None and one.hub for one in (task.train, task.test, task.examples)):
