@@ -4,6 +4,7 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.posttraining.identify import LanguageIdentifier
+from glotmix.posttraining.metrics import words
 from glotmix.posttraining.tasks import TASKS, find_task
 from glotmix.posttraining.tasks.phrases import embedded_languages
 
@@ -54,6 +55,41 @@ def test_an_answer_in_another_script_fails_whatever_its_words(identifier):
     assert identifier.judge("hello", "rus_Cyrl").wrong
     assert identifier.judge("太阳", "arb_Arab").language == "cmn_Hans"
     assert identifier.judge("Ελλάδα", "eng_Latn").wrong  # a script that no candidate writes
+
+
+def paragraphs(tag, count, of=4):
+    """Texts of ``of`` lines each, sentences that the identifier has not seen."""
+    lines = [
+        line for s in find_task("summarisation").embedded(tag, "test", 100) for line in s.prompt[-1].content.split("\n")
+    ]
+    lines = [line for line in lines if len(words(line)) >= 5]
+    return [lines[i : i + of] for i in range(0, of * count, of)]
+
+
+def test_an_answer_three_quarters_of_which_are_in_another_language_fails(identifier):
+    """For every pair of languages, the right quarter in any place; lines or sentences. What is right in all lines passes."""
+    wrong = total = refused = 0
+    for asked in LANGUAGES:
+        mine = paragraphs(asked, 6)
+        refused += sum(identifier.judge("\n".join(lines), asked).wrong for lines in mine)
+        for other in LANGUAGES:
+            if other != asked:
+                for i, (own, foreign) in enumerate(zip(mine, paragraphs(other, 6), strict=True)):
+                    mixed = [own[j] if j == i % 4 else foreign[j] for j in range(4)]
+                    wrong += identifier.judge(("\n", " ")[i % 2].join(mixed), asked).wrong
+                    total += 1
+    assert wrong / total > 0.98
+    assert refused <= 1
+
+
+def test_names_code_and_short_exclamations_of_another_language_fail_nobody(identifier):
+    spanish = "\n".join(paragraphs("spa_Latn", 1)[0])
+    for other in (
+        "New York Times.",
+        "```\nfor the line in the file: print it and then go on with the next\n```",
+        "OK!",
+    ):
+        assert not identifier.judge(f"{spanish}\n{other}", "spa_Latn").wrong
 
 
 @pytest.mark.parametrize("answer", ["12", "[?!]", "", "7, 8"])

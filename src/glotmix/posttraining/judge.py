@@ -12,7 +12,9 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Lock
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -24,6 +26,9 @@ from glotmix.posttraining.sample import Sample
 LOWEST, HIGHEST = 1, 5
 RATING = re.compile(r"\[\[\s*([1-5])(?:\.0)?\s*\]\]")
 MOST_BYTES = 1 << 20
+BUSY = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+"""Codes of HTTP after which another try may succeed."""
+LONGEST_WAIT = 60.0
 PROMPT = """You are shown a request and an answer to it. Judge how helpful, correct and complete the answer is, and \
 whether it is written well in {language}, the language of the request. Do not let its length sway you.
 First give your reasons in a few sentences. Then end with the rating, from 1 (useless) to 5 (excellent), in exactly \
@@ -48,11 +53,19 @@ class JudgeConfig(Section):
     timeout: float = Field(60.0, gt=0)
     """Seconds to wait for one answer."""
     retries: int = Field(2, ge=0)
-    """How many times a request that failed is tried again."""
+    """How many times a request that failed is tried again; a server that is busy says for how long to wait."""
+    concurrent: int = Field(4, ge=1)
+    """Requests at a time."""
+    budget: int | None = Field(None, ge=1)
+    """Most requests of one call of the study, tries included; what is rated until then is kept. None: no limit."""
 
 
 class Unreachable(GlotmixError):
     """The judge does not answer. Answers that were generated are kept; the same command goes on with the judging."""
+
+
+class Spent(GlotmixError):
+    """As many requests were made as the study allows."""
 
 
 class Judge:
@@ -67,6 +80,7 @@ class Judge:
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise BadInput(f"endpoint = {config.endpoint!r}", where="judge", expected="http(s)://host[:port]/v1")
         self.config = config
+        self._requests, self._counting = 0, Lock()
         self._key = None
         if config.key_variable is not None:
             self._key = os.environ.get(config.key_variable)
@@ -90,9 +104,31 @@ class Judge:
                 return int(found[-1])
         raise GlotmixError(f"{self.config.endpoint}: the judge's reply has no rating: {reply[-200:]!r}")
 
-    def rate_all(self, samples: Sequence[Sample], answers: Sequence[str]) -> list[int]:
-        """Ratings in order."""
-        return [self.rate(sample, answer) for sample, answer in zip(samples, answers, strict=True)]
+    def rate_all(
+        self, asked: Sequence[tuple[Sample, str]], on_rating: Callable[[int, int], None] | None = None
+    ) -> list[int]:
+        """Ratings of samples' answers in their order, however many are asked for at a time.
+
+        Args:
+            asked: samples and answers.
+            on_rating: told the place of an answer and its rating as soon as it is there.
+
+        Raises:
+            Unreachable, GlotmixError: as :meth:`rate`; what was rated before has been told.
+        """
+        ratings = [0] * len(asked)
+        with ThreadPoolExecutor(self.config.concurrent) as pool:
+            places = {pool.submit(self.rate, sample, answer): place for place, (sample, answer) in enumerate(asked)}
+            try:
+                for future in as_completed(places):
+                    place = places[future]
+                    ratings[place] = future.result()
+                    if on_rating is not None:
+                        on_rating(place, ratings[place])
+            except GlotmixError:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return ratings
 
     def _asked(self, prompt: str) -> str:
         body = {"model": self.config.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}
@@ -100,17 +136,38 @@ class Judge:
         url = self.config.endpoint.rstrip("/") + "/chat/completions"
         reason = ""
         for attempt in range(self.config.retries + 1):
+            self._spend()
             request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - http(s) checked
+            wait = min(0.5 * 2**attempt, 8)
             try:
                 with urllib.request.urlopen(request, timeout=self.config.timeout) as reply:  # noqa: S310
                     return str(json.loads(reply.read(MOST_BYTES))["choices"][0]["message"]["content"])
+            except urllib.error.HTTPError as error:
+                reason = f"{error.code} {error.reason}"
+                if error.code not in BUSY:
+                    break
+                wait = _told(error) or wait
             except (urllib.error.URLError, OSError) as error:
                 reason = str(getattr(error, "reason", error))
             except (ValueError, KeyError, IndexError, TypeError) as error:
                 reason = f"its reply is no chat completion ({type(error).__name__})"
             if attempt < self.config.retries:
-                time.sleep(min(0.5 * 2**attempt, 8))
+                time.sleep(wait)
         raise Unreachable(f"{url}: {reason}; finished cells and ratings are kept, the same command goes on from here")
+
+    def _spend(self) -> None:
+        with self._counting:
+            if self._requests == self.config.budget:
+                raise Spent(
+                    f"judge.budget: {self._requests} requests are made; ratings are kept, and the same command goes on"
+                )
+            self._requests += 1
+
+
+def _told(error: urllib.error.HTTPError) -> float:
+    """Seconds that a busy server asks to wait; 0 where it says none."""
+    told = error.headers.get("Retry-After", "")
+    return min(float(told), LONGEST_WAIT) if told.isdecimal() else 0.0
 
 
 def as_score(rating: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,22 +54,46 @@ def judged(
             }
             folder = directory / "judged" / name
             if open_artifact(folder, KIND, made_from) is None:
-                rated = _rated(table, judge, plan)
+                begun = directory / "judged" / f"{name}.begun.jsonl"
+                rated = _rated(table, judge, plan, begun)
                 with creating(folder, KIND, made_from) as part:
                     rated.write_parquet(part / "scores.parquet")
+                begun.unlink(missing_ok=True)
             result[name] = pl.read_parquet(folder / "scores.parquet")
     return result
 
 
-def _rated(table: pl.DataFrame, judge: Judge, plan: Plan) -> pl.DataFrame:
+def _rated(table: pl.DataFrame, judge: Judge, plan: Plan, begun: Path) -> pl.DataFrame:
+    """The table with ratings; each is noted in ``begun`` as it comes, so that nothing is asked twice."""
     samples = {
         (task, language): {sample.id: sample for sample in plan.setting.data.samples(task, "test", language)}
         for task, language in table.select("task", "language").unique().iter_rows()
     }
-    values = [
-        row["value"]
-        if row["value"] is not None
-        else as_score(judge.rate(samples[row["task"], row["language"]][row["id"]], row["answer"]))
-        for row in table.iter_rows(named=True)
-    ]
+    rows = list(table.iter_rows(named=True))
+    asked = [(samples[row["task"], row["language"]][row["id"]], row["answer"]) for row in rows]
+    keys = [fingerprint([judge.config.model, sample.to_json(), answer]) for sample, answer in asked]
+    known = _noted(begun)
+    waiting = [i for i, row in enumerate(rows) if row["value"] is None and keys[i] not in known]
+    begun.parent.mkdir(parents=True, exist_ok=True)
+    with begun.open("a", encoding="utf-8") as notes:
+
+        def note(place: int, rating: int) -> None:
+            known[keys[waiting[place]]] = rating
+            notes.write(json.dumps([keys[waiting[place]], rating]) + "\n")
+            notes.flush()
+
+        judge.rate_all([asked[i] for i in waiting], note)
+    values = [as_score(known[keys[i]]) if row["value"] is None else row["value"] for i, row in enumerate(rows)]
     return table.with_columns(pl.Series("value", values, dtype=pl.Float64))
+
+
+def _noted(begun: Path) -> dict[str, int]:
+    """Ratings that an interrupted call left; a line that was cut off is asked for again."""
+    found: dict[str, int] = {}
+    for line in begun.read_text(encoding="utf-8").split("\n") if begun.is_file() else ():
+        try:
+            key, rating = json.loads(line)
+        except ValueError:
+            continue
+        found[str(key)] = int(rating)
+    return found
