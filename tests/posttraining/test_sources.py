@@ -55,6 +55,17 @@ def test_sharegpt(tmp_path):
     assert sample.answer == "buenos días"
 
 
+def test_examples_of_mgsm_are_worked_answers_and_its_tests_numbers(tmp_path):
+    """As the hub has them: a chain of thought before the number in ``train``, none in ``test``."""
+    worked = "Roger tenía 5 pelotas y compró 6. 5 + 6 = 11. La respuesta es 11."
+    lines(tmp_path / "es.jsonl", {"question": "¿Cuántas?", "answer": worked, "answer_number": 11},
+          {"question": "¿Y ahora?", "answer": None, "answer_number": 18})  # fmt: skip
+    example, test = read(tmp_path, source="mgsm", path="{short}.jsonl", task="mathematics")
+    assert example.answer == worked
+    assert test.answer == "18"
+    assert find_task("mathematics").scores(example, "Son 11.") == {"exact_match": 1.0}
+
+
 def test_mcot_math_and_mgsm(tmp_path):
     lines(tmp_path / "es.jsonl", {"question": "¿2+2?", "answer": "2+2 son 4. La respuesta es 4.", "lang": "Spanish"})
     (train,) = read(tmp_path, source="mcot_math", path="{short}.jsonl", task="mathematics")

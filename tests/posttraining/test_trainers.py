@@ -7,7 +7,7 @@ import torch
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
-from glotmix.posttraining.answer import answers, load_model
+from glotmix.posttraining.answer import answers, batches_of, load_model
 from glotmix.posttraining.chat import Encoded, encode
 from glotmix.posttraining.engine import Proxy, finetune_proxy
 from glotmix.posttraining.finetune import Finetuning, learning_rate
@@ -163,7 +163,7 @@ def test_adapters_go_where_they_are_asked_for_and_as_strongly(proxy, data, tmp_p
     assert all(strong[name] > 2 * weak[name] for name in weak)
 
 
-def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(proxy, tmp_path):
+def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(proxy, tmp_path, monkeypatch):
     directory, tokenizer = proxy
     samples = find_task("mathematics").embedded("eng_Latn", "train", 3)
     train = [encode(tokenizer, sample) for sample in samples]
@@ -174,7 +174,15 @@ def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(pro
     said = answers(model, tokenizer, samples, 4)
     assert said == [sample.answer for sample in samples]
     assert said == [answers(model, tokenizer, [sample], 4)[0] for sample in samples]
+    monkeypatch.setattr("glotmix.posttraining.answer.CACHE_BYTES", 1)
+    assert said == answers(model, tokenizer, samples, 4)
     assert answers(load_model(directory), tokenizer, samples, 4) != said
+
+
+def test_what_is_answered_together_is_bounded_by_number_and_by_tokens():
+    lengths = [2, 3, 3, 10, 50]
+    assert list(batches_of(lengths, "abcde", 20)) == [["a", "b", "c"], ["d"], ["e"]]
+    assert list(batches_of([1] * 300, range(300), 1e9)) == [list(range(a, min(a + 128, 300))) for a in (0, 128, 256)]
 
 
 def test_a_question_that_leaves_no_room_for_its_answer_is_a_named_error(proxy):

@@ -14,8 +14,11 @@ from typer.testing import CliRunner
 from glotmix.artifact import creating, write_json
 from glotmix.cli import app
 from glotmix.errors import BadInput, GlotmixError
+from glotmix.posttraining.answer import load_model
 from glotmix.posttraining.cell import KIND, scored
+from glotmix.posttraining.chat import encode
 from glotmix.posttraining.judge import Unreachable
+from glotmix.posttraining.sources import SourceConfig, read_source
 from glotmix.studies.posttraining import cells as posttraining_cells
 from glotmix.studies.posttraining import kind as posttraining
 from glotmix.studies.start import open_study
@@ -300,6 +303,27 @@ def test_bad_data_stop_the_study_before_anything_is_trained(proxy, here, tmp_pat
     with pytest.raises(BadInput, match=r"is in the training data"):
         run(leaky, tmp_path / "files", tmp_path / "leak")
     assert here.trained == []
+
+
+def test_a_dry_run_reads_the_files_and_tells_tokens_compute_and_memory(proxy, tmp_path):
+    """With the tokenizer of a model that lies here; parameters follow from its configuration."""
+    directory, tokenizer = chat_model(tmp_path / "base")
+    chat_files(tmp_path / "files")
+    files = {split: {"source": "chat", "path": f"files/{split}.{{language}}.jsonl"} for split in ("train", "test")}
+    asked = study(proxy, tasks={"chat": files | {"validation_samples": 0}}, bases={"toy": {"model": str(directory)}})
+    path = tmp_path / "study.yaml"
+    path.write_text(json.dumps({"kind": "posttraining", **asked}))
+    found = open_study(path).price()
+    lengths = [
+        len(encode(tokenizer, sample))
+        for language in ("eng_Latn", "spa_Latn", "rus_Cyrl")
+        for sample in read_source(SourceConfig(**files["train"]), "chat", language, tmp_path)
+    ]
+    assert found.amounts["tokens"] == pytest.approx(found.amounts["samples"] * np.mean(lengths))
+    parameters = sum(p.numel() for p in load_model(directory).parameters())
+    assert found.amounts["flops"] == pytest.approx(6 * parameters * found.amounts["tokens"])
+    assert found.amounts["device_bytes"] > 16 * parameters
+    assert "fine-tuning toy" in found.lines["memory of a device"]
 
 
 def test_a_model_without_a_chat_template_stops_the_study_before_anything_is_trained(proxy, here, tmp_path):

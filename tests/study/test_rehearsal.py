@@ -35,9 +35,6 @@ CANNOT = {
     ("post-training", "paper"): [
         "fine-tuning aya-7b",
         "fine-tuning aya-35b",
-        "answers of aya-35b: summarisation",
-        "answers of aya-35b: instructions",
-        "answers of aya-35b: mathematics",
         "fine-tuning llama-8b",
     ],
 }
@@ -49,6 +46,7 @@ def rehearsed(recipe, scale, *overrides, **options):
     return opened.rehearse(**options)
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
 @pytest.mark.parametrize(("recipe", "scale"), SCALES, ids=lambda text: text or "-")
 def test_every_recipe_at_every_scale_fits_a_device_or_says_what_does_not(recipe, scale):
     found = rehearsed(recipe, scale)

@@ -16,8 +16,8 @@ from glotmix.proxy.architecture import Architecture
 
 BATCH = 128
 """Prompts answered side by side, at most."""
-TOKENS_AT_ONCE = 65_536
-"""Tokens of prompts and answers, padding included, whose keys and values are held at once."""
+CACHE_BYTES = 1 << 32
+"""Keys and values of prompts and answers, padding included, that are held at once."""
 
 
 def load_model(
@@ -68,7 +68,8 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
     found = [""] * len(prompts)
     pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer)
-    for chosen in batches_of([len(prompts[i]) + most for i in order], order):
+    at_once = CACHE_BYTES / Architecture(model.config).cache_per_token(model.dtype)
+    for chosen in batches_of([len(prompts[i]) + most for i in order], order, at_once):
         T = len(prompts[chosen[-1]])
         ids_BT = torch.tensor([[pad] * (T - len(prompts[i])) + prompts[i] for i in chosen], device=model.device)
         mask_BT = torch.tensor([[0] * (T - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen]).to(model.device)
@@ -86,16 +87,17 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
     return found
 
 
-def batches_of(length_N: Sequence[int], order: Sequence[int]) -> Iterator[list[int]]:
-    """Parts of ``order`` that go together: at most ``BATCH``, and ``TOKENS_AT_ONCE`` tokens with their padding.
+def batches_of(length_N: Sequence[int], order: Sequence[int], at_once: float) -> Iterator[list[int]]:
+    """Parts of ``order`` that go together: at most ``BATCH``, and so many tokens with their padding.
 
     Args:
         length_N: tokens of each, growing.
         order: what they are.
+        at_once: tokens of a part; one that is longer goes alone.
     """
     part: list[int] = []
     for length, one in zip(length_N, order, strict=True):
-        if part and (len(part) == BATCH or (len(part) + 1) * length > TOKENS_AT_ONCE):
+        if part and (len(part) == BATCH or (len(part) + 1) * length > at_once):
             yield part
             part = []
         part.append(one)
@@ -114,14 +116,15 @@ def footprint(stage: str, architecture: Architecture, *, questions: int, tokens:
         half: whether the model is in bf16.
     """
     dtype = torch.bfloat16 if half else torch.float32
-    together = int(min(BATCH, questions, max(1, TOKENS_AT_ONCE // tokens)))
+    cache = architecture.cache_per_token(dtype)
+    together = int(min(BATCH, questions, max(1, CACHE_BYTES // (cache * tokens))))
     layer = architecture.held(together, int(tokens), dtype).layer
     return Footprint(
         stage,
         weights=dtype.itemsize * architecture.parameters,
         activations=layer,
         logits=together * architecture.vocab * (dtype.itemsize + 4),
-        kept=together * tokens * architecture.cache_per_token(dtype),
+        kept=together * tokens * cache,
         flops=questions * tokens * architecture.forward_flops(int(tokens)),
         smaller="fewer tasks.*.answer_tokens or shots",
     )

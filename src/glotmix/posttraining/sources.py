@@ -11,7 +11,7 @@ the network; no data set runs code. An answer that is a number stays as it is wr
 | ``aya_dolly`` | ``id, inputs, targets, language`` (``CohereLabs/aya_evaluation_suite``) | parallel |
 | ``sharegpt`` | ``conversations: [{from: human, value}, {from: gpt, value}]`` | as given |
 | ``mcot_math`` | mCoT-MATH: ``question`` and ``answer`` with its reasoning (``laihuiyuan/mCoT-MATH``) | per language |
-| ``mgsm`` | MGSM's ``mgsm_<lang>.tsv``: question, tab, number (``juletxara/mgsm``) | parallel, by row |
+| ``mgsm`` | MGSM's ``mgsm_<lang>.tsv``: question, tab, number or worked answer | parallel, by row |
 | ``chat`` | ``messages: [{role, content}]``, or ``prompt`` and ``completion`` | as given |
 """
 
@@ -189,7 +189,8 @@ def _question(record: Record, language: str, place: str) -> tuple[Message, ...]:
 
 
 def _mgsm(record: Record, language: str, place: str) -> tuple[Message, ...]:
-    return asked(_text(record, ("question",), place), _text(record, ("answer_number", "answer"), place))
+    # Its examples have worked answers, chains of thought that end with the number; its test samples the number alone.
+    return asked(_text(record, ("question",), place), _text(record, ("answer", "answer_number"), place))
 
 
 def _aya(record: Record, language: str, place: str) -> tuple[Message, ...]:

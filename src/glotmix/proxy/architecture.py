@@ -159,9 +159,9 @@ class Architecture:
     @cached_property
     def in_products(self) -> float:
         """Parameters that every token is multiplied with: all but tables that are only looked up."""
-        model = self._empty(1)
+        model: Any = self._empty(1)
         tables = sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Embedding))
-        head = getattr(model, "lm_head", None)
+        head: Any = getattr(model, "lm_head", None)
         tied = head is not None and head.weight is model.get_input_embeddings().weight
         return self.parameters - tables + (self.vocab * self.width if tied else 0)
 
@@ -213,7 +213,7 @@ def _outputs(module: nn.Module) -> int:
     return int(own[0].shape[0]) if own else 0
 
 
-def with_fake_tensors(model: nn.Module) -> nn.Module:
+def with_fake_tensors(model: nn.Module) -> Any:
     """A model on ``meta`` with fake tensors on the CPU in place of its own (libraries that add adapters cannot move
     fake ones); to be called where tensors have no memory."""
     made: dict[int, nn.Parameter] = {}  # tied ones stay tied

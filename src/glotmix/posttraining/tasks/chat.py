@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from glotmix.posttraining.sample import Sample
@@ -39,7 +38,8 @@ class Chat(Task):
         return f"{about}:{TALK[int(about)].held_together(rest)}"
 
     def say(self, id: str, meaning: Mapping[str, Any], language: str) -> Sample:
-        return replace(TALK[meaning["about"]].say(id, meaning["meaning"], language), id=id, task=self.name, check={})
+        said = TALK[meaning["about"]].say(id, meaning["meaning"], language)
+        return Sample(id, self.name, language, said.messages)
 
     def scores(self, sample: Sample, answer: str) -> dict[str, float]:
         return {}

@@ -9,8 +9,11 @@ from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
-from glotmix.study.rehearsal import Stages
+from glotmix.study.rehearsal import Stages, rehearse
 from glotmix.sweep.executors.executor import open_executor
+
+MOST_STAGES = 3
+"""Stages whose memory a dry run tells; ``--rehearse`` tells all."""
 
 
 class PosttrainingKind(StudyKind[PosttrainingConfig]):
@@ -35,10 +38,17 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
         return problems(config, base)
 
     def price(self, config: PosttrainingConfig, base: Path) -> Price:
-        """Models, samples, tokens, FLOPs and hours; nothing is read, downloaded or trained."""
+        """Models, samples, tokens, FLOPs and hours, and what a device must have room for; some samples are read,
+        nothing is downloaded or trained."""
         from glotmix.studies.posttraining.price import price
 
-        return price(config, base)
+        told, found = price(config, base), rehearse(lambda: self.stages(config, base))
+        largest = sorted(found.footprints, key=lambda one: -one.bytes)[:MOST_STAGES]
+        if not largest:
+            return told
+        memory = "; ".join(f"{one.stage} {one.bytes / 1e9:.3g} GB" for one in largest)
+        amounts = {**told.amounts, "device_bytes": largest[0].bytes}
+        return Price({**told.lines, "memory of a device": memory}, amounts, told.stages)
 
     def stages(self, config: PosttrainingConfig, base: Path) -> Stages:
         from glotmix.studies.posttraining.rehearsal import stages

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from glotmix.errors import BadInput, MissingExtra
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.order import steps_of
+from glotmix.posttraining.sample import Sample
+from glotmix.posttraining.sources import read_source
 from glotmix.posttraining.tasks import find_task
 from glotmix.proxy.config import ProxyConfig
 from glotmix.study import cost
@@ -18,13 +22,14 @@ if TYPE_CHECKING:
 
 BYTES_PER_TOKEN = 3.0
 """Of embedded samples whose tokenizer is not there yet; the price is told as "about"."""
-SAMPLED = 10
+SAMPLED = 40
+"""Samples of each language that are read for their length."""
 
 
 def price(config: PosttrainingConfig, base: Path) -> Price:
     """Models, samples, training tokens, compute, and hours of a GPU or of this machine."""
     planned = [cell for cell in config.cells() if cell.tasks]
-    lengths = {task: tokens_per_sample(config, task) for task in config.tasks}
+    lengths = {task: tokens_per_sample(config, task, base) for task in config.tasks}
     samples = sum(read(cell, config) for cell in planned)
     unknown = sorted({task for cell in planned for task in cell.tasks if lengths[task] is None})
     lines = {
@@ -35,14 +40,16 @@ def price(config: PosttrainingConfig, base: Path) -> Price:
     }
     amounts: dict[str, float] = {"models": len(planned), "samples": samples}
     if unknown:
-        lines["training tokens"] = f"not known: tasks.{unknown[0]}.tokens_per_sample is not told"
+        lines["training tokens"] = (
+            f"not known: tasks.{unknown[0]}.tokens_per_sample is not told and nothing can be read"
+        )
         return Price(lines, amounts)
     tokens = {cell.name: read(cell, config) * mean_tokens(cell, lengths) for cell in planned}
     amounts["tokens"] = sum(tokens.values())
     lines["training tokens"] = f"about {amounts['tokens']:,.0f}"
-    sizes = {name: _parameters(config, name) for name in config.bases}
+    sizes = {name: _parameters(config, name, base) for name in config.bases}
     if missing := [name for name, size in sizes.items() if size is None]:
-        lines["compute"] = f"not known: bases.{missing[0]}.parameters is not told"
+        lines["compute"] = f"not known: bases.{missing[0]}.parameters is not told, nor its architecture"
         return Price(lines, amounts)
     flops = sum(6.0 * (sizes[cell.base] or 0) * tokens[cell.name] for cell in planned)
     pretraining = sum(
@@ -73,17 +80,38 @@ def questions(config: PosttrainingConfig, planned: list[Cell]) -> int:
     )
 
 
-def tokens_per_sample(config: PosttrainingConfig, task: str) -> float | None:
-    """Mean length of a training sample: as told, or of a few embedded ones; None where neither is there."""
-    told = config.tasks[task].tokens_per_sample
-    if told is not None or config.tasks[task].train.source != "embedded":
-        return told
-    sizes = [
-        len(sample.text.encode()) / BYTES_PER_TOKEN + 3
-        for language in (config.pivot, *config.languages)
-        for sample in find_task(task).embedded(language, "train", SAMPLED, config.seed)
-    ]
-    return sum(sizes) / len(sizes)
+def tokens_per_sample(config: PosttrainingConfig, task: str, base: Path) -> float | None:
+    """Mean length of a training sample: as told, or of the first ones of every language; None where none can be read,
+    and of the hub, of which nothing is fetched.
+
+    Tokens are those of the first base model that lies here, else a third of the bytes.
+    """
+    own = config.tasks[task]
+    if own.tokens_per_sample is not None or own.train.hub:
+        return own.tokens_per_sample
+    length = _length(config, base)
+    sizes = []
+    try:
+        for language in (config.pivot, *config.languages):
+            if own.train.source == "embedded":
+                some = find_task(task).embedded(language, "train", SAMPLED, config.seed)
+            else:
+                some = list(islice(read_source(own.train, task, language, base), SAMPLED))
+            sizes += [length(sample) for sample in some]
+    except BadInput:  # pre-flight says so
+        return None
+    return sum(sizes) / len(sizes) if sizes else None
+
+
+def _length(config: PosttrainingConfig, base: Path) -> Callable[[Sample], float]:
+    for given in config.bases.values():
+        if given.model is not None and given.tokenizer is None and (base / given.model).is_dir():
+            from glotmix.posttraining.chat import encode, load_chat_tokenizer
+
+            template = None if given.chat_template is None else base / given.chat_template
+            tokenizer = load_chat_tokenizer(base / given.model, template)
+            return lambda sample: float(len(encode(tokenizer, sample)))
+    return lambda sample: len(sample.text.encode()) / BYTES_PER_TOKEN + 3
 
 
 def mean_tokens(cell: Cell, lengths: Mapping[str, float | None]) -> float:
@@ -91,13 +119,20 @@ def mean_tokens(cell: Cell, lengths: Mapping[str, float | None]) -> float:
     return sum(lengths[task] or 0.0 for task in cell.tasks) / len(cell.tasks)
 
 
-def _parameters(config: PosttrainingConfig, name: str) -> float | None:
+def _parameters(config: PosttrainingConfig, name: str, root: Path) -> float | None:
     base = config.bases[name]
-    if base.proxy is None:
-        return base.parameters
-    from glotmix.proxy.model import Shape
+    if base.proxy is not None:
+        from glotmix.proxy.model import Shape
 
-    return Shape.of(_sized(config, base.proxy), config.tokens.vocab_size).parameters
+        return Shape.of(_sized(config, base.proxy), config.tokens.vocab_size).parameters
+    if base.parameters is not None:
+        return base.parameters
+    from glotmix.proxy.architecture import Architecture
+
+    try:
+        return Architecture.of(str(base.model), base.architecture, root, where=f"bases.{name}").parameters
+    except (BadInput, MissingExtra):
+        return None
 
 
 def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:

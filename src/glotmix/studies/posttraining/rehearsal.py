@@ -40,7 +40,7 @@ def _of_base(name: str, given: ChatBaseConfig, config: PosttrainingConfig, base:
 
 
 def _tuning(name: str, cells: list[Cell], config: PosttrainingConfig, base: Path) -> list[Footprint]:
-    lengths = {task: _tokens(config, task) for task in config.tasks}
+    lengths = {task: _tokens(config, task, base) for task in config.tasks}
     tokens = sum(read(cell, config) * mean_tokens(cell, lengths) for cell in cells if cell.tasks)
     settings, stage = config.finetuning, f"fine-tuning {name}"
     given = config.bases[name]
@@ -66,7 +66,7 @@ def _answers(name: str, cells: list[Cell], config: PosttrainingConfig, base: Pat
     for task, how in config.tasks.items():
         asked = sum(not cell.tasks or task in cell.tasks for cell in cells) * how.test_samples * len(config.measured)
         said = how.answer_tokens or find_task(task).answer_tokens
-        tokens = _tokens(config, task) * (1 + how.shots) + said
+        tokens = _tokens(config, task, base) * (1 + how.shots) + said
         found.append(footprint(f"answers of {name}: {task}", model, questions=asked, tokens=tokens, half=half))
     return found
 
@@ -89,9 +89,9 @@ def _influence(config: PosttrainingConfig, base: Path) -> list[Footprint]:
     ]
 
 
-def _tokens(config: PosttrainingConfig, task: str) -> float:
+def _tokens(config: PosttrainingConfig, task: str, base: Path) -> float:
     """Mean length of a sample; as long as the longest may be where it is not told."""
-    return tokens_per_sample(config, task) or config.finetuning.context
+    return tokens_per_sample(config, task, base) or config.finetuning.context
 
 
 def _architecture(name: str, config: PosttrainingConfig, base: Path) -> Architecture:
