@@ -146,7 +146,7 @@ def planted(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 fitted = replace(
                     fitted, fits={t: replace(at, bootstrap_BP=at.bootstrap_BP[:0]) for t, at in fitted.fits.items()}
                 )
-                optimum = optimum_of(fitted, OptimizeConfig(phases=phases, max_epochs=None))
+                optimum = optimum_of(fitted, OptimizeConfig(phases=phases, max_epochs=None, rehearsal=0.0))
                 schedule = optimum.schedule
                 shares = [optimum.mixture] * 2 if schedule is None else [stage.mixture for stage in schedule.stages]
                 p_KL = np.array([[one[language] for language in LANGUAGES] for one in shares])

@@ -57,7 +57,7 @@ def test_order_is_recovered_and_the_schedule_is_worth_it(truth: str) -> None:
     found = fit("shapley_law+order", table(late, others), starts=2)
     told = [dict(zip(found.fits[t].names, found.fits[t].theta_P, strict=True)) for t in LANGUAGES]
     assert np.abs([one["late"] - x for one, x in zip(told, late, strict=True)]).max() < 0.8
-    optimum = optimum_of(found, OptimizeConfig(phases=2, max_epochs=None))
+    optimum = optimum_of(found, OptimizeConfig(phases=2, max_epochs=None, rehearsal=0.0))
 
     def value(p_RKL: np.ndarray) -> np.ndarray:
         return np.asarray(planted(runs_of(p_RKL), late, others).mean(axis=1))

@@ -69,7 +69,8 @@ def plain() -> Fit:
 
 
 def best(fit: Fit | None = None, **config: object) -> Optimum:
-    return optimum_of(fit or fitted(), OptimizeConfig(**({"max_epochs": None, "phases": 2} | config)), D=D)
+    asked = {"max_epochs": None, "phases": 2, "rehearsal": 0.0} | config
+    return optimum_of(fit or fitted(), OptimizeConfig(**asked), D=D)
 
 
 def true_value(schedule: Schedule, course: Course = COURSE) -> float:
@@ -100,6 +101,21 @@ def test_limits_hold_over_the_whole_run() -> None:
     assert max(stage.mixture["c"] * D / UNIQUE["c"] for stage in found.schedule.stages) > 4
     assert {"over the run" in one.limit for one in found.active} == {True}
     assert found.gains["static"].value > 0
+
+
+def test_no_language_is_left_out_of_a_phase_unless_that_is_asked_for() -> None:
+    free, held = best(), best(rehearsal=0.25)
+    static = next(row.mixture for row in held.baselines if row.name == "static")
+    least = [min(stage.mixture[one] / static[one] for one in LANGUAGES) for stage in held.schedule.stages]
+    assert min(least) == pytest.approx(0.25, abs=1e-6)
+    assert min(stage.mixture[one] for stage in free.schedule.stages for one in LANGUAGES) < 0.01
+    assert free.objective.value < held.objective.value < static_value(held)
+    assert any(one.limit.startswith("floor") for one in held.active)
+    assert OptimizeConfig().rehearsal == 0.1
+
+
+def static_value(found: Optimum) -> float:
+    return next(row.objective.value for row in found.baselines if row.name == "static")
 
 
 def test_relative_objectives_compare_schedules_and_mixtures_by_the_same_own_bests() -> None:

@@ -47,6 +47,10 @@ class OptimizeConfig(Section):
     """Shares of the run's tokens after which its mixture changes; default those of the runs. ``free`` seeks the end of
     the first of two phases as well."""
 
+    rehearsal: float = Field(0.1, ge=0, le=1)
+    """Least share of a language in every phase, as a part of its share in the best single mixture: models forget a
+    language that is not read for a while, and laws have no term for that."""
+
     @model_validator(mode="after")
     def _one_boundary_per_change(self) -> OptimizeConfig:
         if self.boundaries == "free" and self.phases != 2:

@@ -100,7 +100,7 @@ def in_phases(
         blind = f"the law {fitted.law.name} is blind to order: on it no schedule is better than the best single mixture"
         return replace(static, warnings=(*static.warnings, blind))
     courses = [course.cut([end]) for end in FREE] if free else [course]
-    return minimise_schedule(fitted, aim, limits, static, courses, seed=seed)
+    return minimise_schedule(fitted, aim, limits, static, courses, rehearsal=config.rehearsal, seed=seed)
 
 
 def kept_of(mixture: Path, languages: Sequence[str], affected: Sequence[str]) -> Reuse:

@@ -68,6 +68,7 @@ def minimise_schedule(
     static: Optimum,
     courses: Sequence[Course],
     *,
+    rehearsal: float = 0.0,
     starts: int = 8,
     seed: int = 0,
     resamples: int = 24,
@@ -84,6 +85,7 @@ def minimise_schedule(
         constraints: limits on the whole run.
         static: the best single mixture on the same law and limits, with its baselines.
         courses: phases that the run may have; those are taken whose best schedule near ``static`` is the best.
+        rehearsal: least share of a language in every phase, as a part of its share in ``static``.
         starts: starting points of the search.
         seed: of the random ones.
         resamples: on how many resampled fits the choice is repeated.
@@ -95,7 +97,7 @@ def minimise_schedule(
 
     def over(course: Course) -> Composite:
         aim = replace(objective, penalty=_penalty_by_phase(objective.penalty, course))
-        limits = constraints_by_phase(constraints, course)
+        limits = constraints_by_phase(constraints, course, least)
         return Composite(OverPhases(fitted, course), aim, limits, static.N, static.D)
 
     def near(course: Course) -> float:
@@ -104,6 +106,7 @@ def minimise_schedule(
         return search(composite, starting_points(composite, 2, np.random.default_rng(seed), [x_X]), rounds=1).value
 
     languages = fitted.languages
+    least = {one: rehearsal * share for one, share in static.mixture.items()}
     course = courses[0] if len(courses) == 1 else min(courses, key=near)
     composite, schedules = over(course), _schedules(static, objective, course)
     composite.check()
@@ -141,8 +144,13 @@ def minimise_schedule(
     )
 
 
-def constraints_by_phase(limits: Constraints, course: Course) -> Constraints:
+def constraints_by_phase(limits: Constraints, course: Course, least: Mapping[str, float] | None = None) -> Constraints:
     """Limits on the whole run as limits on sums over its phases.
+
+    Args:
+        limits: on the whole run.
+        course: its phases.
+        least: least share of a language in every phase.
 
     Raises:
         BadInput: relative shares inside a group are to be kept.
@@ -170,7 +178,13 @@ def constraints_by_phase(limits: Constraints, course: Course) -> Constraints:
         for one in languages
         if one in limits.unique
     }
-    return Constraints(over_run(languages), unique=unique, D=limits.D, groups=groups)
+    floors = {
+        f"phase{k + 1}/{one}": float(length) * share
+        for k, length in enumerate(course.length_K)
+        for one, share in (least or {}).items()
+        if share > 0
+    }
+    return Constraints(over_run(languages), floors, unique=unique, D=limits.D, groups=groups)
 
 
 def _schedules(static: Optimum, objective: Objective, course: Course) -> dict[str, Schedule]:
