@@ -15,6 +15,7 @@ import glotmix as gm
 from glotmix.errors import BadInput
 from glotmix.fit import Fit, fit
 from glotmix.measurements import Measurements
+from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.phases import Course, Phases
 from glotmix.mixture.schedule import Schedule, schedule_in
 from glotmix.optimize.config import OptimizeConfig
@@ -22,6 +23,7 @@ from glotmix.optimize.constraint import Constraints, Group
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.predictor import OverPhases, resampled
 from glotmix.optimize.request import optimum_of
+from glotmix.optimize.reuse import reuse
 from glotmix.optimize.schedules import constraints_by_phase, course_for
 from glotmix.report.page import page
 from glotmix.report.runs import Question, evidence_of_runs
@@ -167,6 +169,14 @@ def test_runs_without_phases_tell_nothing_of_order() -> None:
         best(fit("own_ratio_floored", replace(table(), phases=None), starts=2))
     with pytest.raises(BadInput, match="3 phases, and the runs have 2"):
         best(phases=3)
+
+
+def test_shares_that_are_kept_are_those_of_one_mixture() -> None:
+    """Said before anything is trained or searched."""
+    with pytest.raises(ValueError, match=r"groups.west keeps its shares within, and 2 phases"):
+        OptimizeConfig(phases=2, groups={"west": {"languages": ["a", "b"], "keep": "within"}})
+    with pytest.raises(BadInput, match="2 phases, and relative shares that are kept"):
+        optimum_of(plain(), OptimizeConfig(phases=2), D=D, keep=reuse(Mixture({"a": 0.5, "b": 0.5}), ["c"]))
 
 
 @pytest.mark.parametrize("wrong", [{"boundaries": [0.5, 0.8]}, {"boundaries": "free", "phases": 3}, {"phases": 0}])

@@ -56,6 +56,10 @@ class OptimizeConfig(Section):
         if self.boundaries == "free" and self.phases != 2:
             raise ValueError(f"boundaries: free, and {self.phases} phases; expected phases: 2")
         check_boundaries(self.boundaries if isinstance(self.boundaries, list) else None, self.phases)
+        if self.phases > 1 and (kept := [name for name, one in self.groups.items() if one.get("keep") == "within"]):
+            raise ValueError(
+                f"groups.{kept[0]} keeps its shares within, and {self.phases} phases; expected one of the two"
+            )
         return self
 
     @model_validator(mode="after")

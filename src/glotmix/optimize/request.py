@@ -70,6 +70,8 @@ def optimum_of(
     Raises:
         BadInput: a limit in epochs without unique tokens and D, or whatever else is wrong with the question.
     """
+    if keep is not None and config.phases > 1:
+        raise BadInput(f"{config.phases} phases, and relative shares that are kept", expected="one of the two")
     aim, limits, known = _question(fitted, config, unique, D)
     fitted = fitted.with_unique(known)
     warnings = (*beyond(fitted.measured, N, D), *ignored(fitted, N, D))
