@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
@@ -113,6 +114,15 @@ class Texts:
         columns = {"text": self.texts, "language": self.languages}
         more = {"pair": self.pairs, "id": self.ids, "label": self.labels}
         pl.DataFrame(columns | {k: v for k, v in more.items() if v is not None}).write_parquet(path)
+
+
+def drawn(keys: Sequence[str], most: int, seed: int) -> list[int]:
+    """Places of at most so many of them, drawn at random and in order; equal keys are drawn or left together.
+
+    By a hash of seed and key, not by their number: of other languages with the same keys the same are drawn.
+    """
+    rank = {key: blake2b(f"{seed} {key}".encode(), digest_size=8).digest() for key in set(keys)}
+    return sorted(sorted(range(len(keys)), key=lambda i: (rank[keys[i]], i))[:most])
 
 
 def in_one_spelling(*tables: Texts) -> tuple[Texts, ...]:

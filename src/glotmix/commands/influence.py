@@ -21,7 +21,7 @@ def influence(
         ),
     ],
     train: Annotated[
-        Path | None, typer.Option(help="Table of training texts: text, language, maybe id, label.")
+        Path | None, typer.Option(help="Table of training texts (text, language, maybe id, label) or chats (messages).")
     ] = None,
     test: Annotated[Path | None, typer.Option(help="Table of test texts.")] = None,
     train_samples: Annotated[int, typer.Option(min=1, help="Most training samples of each language.")] = 100,

@@ -49,8 +49,10 @@ class ClassificationTaskConfig(Section):
     id_field: str | None = None
     """Hub: field of the identity that translations share; default the row's place, which is right where the languages
     of a data set are row by row the same."""
+    train_split: str = "train"
+    """Hub: split of the training samples, which are drawn from all of it."""
     test_split: str = "test"
-    """Hub: split of the test samples; training samples are of ``train``."""
+    """Hub: split of the test samples."""
     classes: list[str] = Field(default_factory=list)
     """Classes that are kept, texts of others are left out; default all of them."""
     train: int = Field(2000, ge=2)

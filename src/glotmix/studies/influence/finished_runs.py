@@ -18,6 +18,7 @@ from rich.table import Table
 from glotmix.artifact import read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.design import PlannedRun
+from glotmix.studies.influence.chats import encoded, read_chats, turns_of
 from glotmix.studies.influence.config import ScoresConfig
 from glotmix.studies.influence.lenses import game_values, in_run_values, law_weights, side_by_side
 from glotmix.studies.influence.scoring import error_of, products_of, query_bytes
@@ -41,7 +42,8 @@ class InfluenceRequest:
     """What is asked of the runs."""
 
     train: Path | None = None
-    """Table of training texts; default what lies beside the run, or the sequences that a proxy was trained on."""
+    """Table of training texts, or of chats (``messages``); default what lies beside the run, or the sequences that a
+    proxy was trained on."""
     test: Path | None = None
     """Table of test texts; default as above, held-out text of a proxy."""
     train_samples: int = 100
@@ -268,27 +270,37 @@ def _samples(finished: FinishedRun, asking: InfluenceRequest) -> tuple[Samples, 
         raise BadInput(
             "nothing says what it was trained on",
             where=run,
-            expected="--train and --test: tables with columns text and language (and maybe id, label, pair)",
+            expected="--train and --test: tables with text (or turns of chats), language, and maybe id, label, pair",
         )
-    texts = in_one_spelling(*(read_texts(path) for path in paths))
-    rng = np.random.default_rng(asking.seed)
-    few = [_few(side, most, rng) for side, most in zip(texts, (asking.train_samples, asking.test_samples), strict=True)]
+    turns = [turns_of(path) for path in paths]
+    chats = [None if field is None else read_chats(path, field) for path, field in zip(paths, turns, strict=True)]
+    if any(chats) and finished.classes is not None:
+        raise BadInput("chats for a classifier", where=paths[0], expected="texts with labels")
+    read = [read_texts(path) if side is None else side[1] for path, side in zip(paths, chats, strict=True)]
     last = finished.checkpoints[-1].weights
-    encoder = TokenizerEncoder(last if isinstance(last, Path) else run)
+    beside = last if isinstance(last, Path) else run
     length = min(asking.length, finished.context or asking.length)
-    train, test = (side.encoded(encoder, length, finished.classes) for side in few)
-    return train, test, (few[0], few[1])
+    sides, few = [], []
+    for texts, side, most in zip(
+        in_one_spelling(*read), chats, (asking.train_samples, asking.test_samples), strict=True
+    ):
+        chosen = _few(texts, most, asking.seed)
+        some = texts.take(chosen)
+        few.append(some)
+        if side is None:
+            sides.append(some.encoded(TokenizerEncoder(beside), length, finished.classes))
+        else:
+            sides.append(encoded([side[0][i] for i in chosen], some, beside, length))
+    return sides[0], sides[1], (few[0], few[1])
 
 
-def _few(texts: Texts, most: int, rng: np.random.Generator) -> Texts:
-    """At most so many of each language, the same ids of all where there are ids."""
+def _few(texts: Texts, most: int, seed: int) -> list[int]:
+    """Places of at most so many of each language, the same ids of all where there are ids."""
+    from glotmix.attribution.texts import drawn
+
     keys = texts.ids or tuple(str(i) for i in range(len(texts)))
-    rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
-    chosen: list[int] = []
-    for language in dict.fromkeys(texts.languages):
-        mine = [i for i, name in enumerate(texts.languages) if name == language]
-        chosen += sorted(sorted(mine, key=lambda i: rank[keys[i]])[:most])
-    return texts.take(chosen)
+    mine = [[i for i, name in enumerate(texts.languages) if name == tag] for tag in dict.fromkeys(texts.languages)]
+    return [rows[k] for rows in mine for k in drawn([keys[i] for i in rows], most, seed)]
 
 
 def _windows(run: Path, directory: Path, asking: InfluenceRequest) -> tuple[Samples, Samples]:

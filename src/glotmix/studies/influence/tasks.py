@@ -8,8 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from glotmix.artifact import creating, open_artifact
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
@@ -37,9 +35,9 @@ def texts_of(task: ClassificationTaskConfig, config: InfluenceConfig, base: Path
     if task.source == "embedded":
         return _embedded(task, config.languages, config.seed)
     if task.source == "hub":
-        return _hub(task, config.languages, "train", task.train), _hub(
-            task, config.languages, task.test_split, task.test
-        )
+        sides = ((task.train_split, task.train), (task.test_split, task.test))
+        train, test = (_hub(task, config.languages, split, samples, config.seed) for split, samples in sides)
+        return train, test
     assert task.path is not None
     assert task.test_path is not None
     return (
@@ -106,8 +104,9 @@ def _joined(rows: Sequence[tuple[str, str, str, str]]) -> Texts:
     return Texts(texts, languages, None, ids, labels)
 
 
-def _hub(task: ClassificationTaskConfig, languages: Sequence[str], split: str, samples: int) -> Texts:
-    from glotmix.attribution.texts import Texts
+def _hub(task: ClassificationTaskConfig, languages: Sequence[str], split: str, samples: int, seed: int) -> Texts:
+    """Samples drawn from the whole split, in every language the same ids."""
+    from glotmix.attribution.texts import Texts, drawn
 
     try:
         from datasets import load_dataset
@@ -118,42 +117,43 @@ def _hub(task: ClassificationTaskConfig, languages: Sequence[str], split: str, s
         if language not in task.configurations:
             raise BadInput(f"no configuration of {language}", where=f"task {task.name}", expected="configurations")
         data = load_dataset(task.path, task.configurations[language], split=split)
-        found = 0
-        for place, row in enumerate(data):
-            if found == samples:
-                break
-            if row[task.label_field] == -1 or (task.classes and str(row[task.label_field]) not in task.classes):
-                continue
-            found += 1
+        fields = [name for name in (task.text_field, task.pair_field, task.label_field, task.id_field) if name]
+        if lacking := [name for name in fields if name not in data.column_names]:
+            expected = f"fields among {', '.join(data.column_names)}"
+            raise BadInput(f"no field {listed(lacking)}", where=f"{task.path}, {language}, {split}", expected=expected)
+        labels = data[task.label_field][:]
+        kept = [i for i, y in enumerate(labels) if y != -1 and (not task.classes or str(y) in task.classes)]
+        names = data[task.id_field][:] if task.id_field else None
+        keys = [f"{split} {i}" if names is None else str(names[i]) for i in kept]
+        if len(kept) < samples:
+            raise BadInput(f"{len(kept)} texts of {language} in {split}", where=task.path, expected=f"{samples}")
+        chosen = drawn(keys, samples, seed)
+        for place, row in zip(chosen, data.select([kept[i] for i in chosen]), strict=True):
             columns["text"].append(str(row[task.text_field]))
             columns["language"].append(language)
             columns["pair"].append(str(row[task.pair_field]) if task.pair_field else "")
-            columns["id"].append(str(row[task.id_field]) if task.id_field else f"{split} {place}")
+            columns["id"].append(keys[place])
             columns["label"].append(str(row[task.label_field]))
-        if found < samples:
-            raise BadInput(f"{found} texts of {language} in {split}", where=task.path, expected=f"{samples}")
-    texts, names, pairs, ids, labels = (tuple(columns[n]) for n in ("text", "language", "pair", "id", "label"))
-    return Texts(texts, names, pairs if task.pair_field else None, ids, labels)
+    texts, tags, pairs, ids, classes = (tuple(columns[n]) for n in ("text", "language", "pair", "id", "label"))
+    return Texts(texts, tags, pairs if task.pair_field else None, ids, classes)
 
 
 def _file(path: Path, task: ClassificationTaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
     """The same ids of every language, so far as there are any; else a random choice."""
-    from glotmix.attribution.texts import read_texts
+    from glotmix.attribution.texts import drawn, read_texts
 
     texts = read_texts(path)
     if texts.labels is None:
         raise BadInput("no column 'label'", where=path, expected="the class of every text")
     if task.classes:
         texts = texts.take([i for i, label in enumerate(texts.labels) if label in task.classes])
-    rng = np.random.default_rng(seed)
     keys = texts.ids or tuple(str(i) for i in range(len(texts)))
-    rank = dict(zip(dict.fromkeys(keys), rng.random(len(set(keys))), strict=True))
     mine = {name: [i for i, other in enumerate(texts.languages) if other == name] for name in languages}
     if few := {name: len(rows) for name, rows in mine.items() if len(rows) < samples}:
         message = "; ".join(f"{count} texts of {name}" for name, count in few.items())
         fewer = f", or {min(few.values())} of each in the task" if min(few.values()) else ""
         raise BadInput(message, where=path, expected=f"{samples}{fewer}")
-    return texts.take([i for rows in mine.values() for i in sorted(rows, key=lambda i: rank[keys[i]])[:samples]])
+    return texts.take([rows[k] for rows in mine.values() for k in drawn([keys[i] for i in rows], samples, seed)])
 
 
 def base_model(base: EncoderConfig, config: InfluenceConfig, root: Path, directory: Path, narrator: Narrator) -> Path:
