@@ -1,13 +1,13 @@
-"""In-run Shapley in transformers' Trainer: what it adds to a training, and how it differs from the official scripts.
+"""In-run Shapley in transformers' Trainer: what it adds to a training, and what its parts change.
 
     python benchmarks/in_run.py cost [--pairs 7]
-    python benchmarks/in_run.py official
+    python benchmarks/in_run.py forms
     python benchmarks/in_run.py --table
 
 ``cost``: processor seconds of the same training with and without the callback, one look in ten updates, in turns, on
-one thread (results/in_run_cost.json). ``official``: one training of a proxy's size on four languages that glotmix makes
-itself, watched four times over: as we do it, without Adam's preconditioning, without embeddings (and the head that is
-tied to them), and without both, as the scripts beside the paper do (results/in_run_official.json).
+one thread (results/in_run_cost.json). ``forms``: one training of a proxy's size on four languages that glotmix makes
+itself, watched four times over: as we do it, without Adam's preconditioning (as published), without embeddings (and
+the head that is tied to them), and without both (results/in_run_forms.json).
 """
 
 from __future__ import annotations
@@ -114,11 +114,11 @@ FORMS: dict[str, dict[str, Any]] = {
     "ours": {},
     "no preconditioning": {"preconditioned": False},
     "no embeddings, no head tied to them": {"parameters": ["model.layers.*", "model.norm.*"]},
-    "neither, as the official scripts": {"parameters": ["model.layers.*", "model.norm.*"], "preconditioned": False},
+    "neither": {"parameters": ["model.layers.*", "model.norm.*"], "preconditioned": False},
 }
 
 
-def official(steps: int = 200, seeds: int = 3) -> None:
+def forms(steps: int = 200, seeds: int = 3) -> None:
     """The same updates through four pairs of glasses."""
     proxy = ProxyConfig(width=64, layers=2, heads=2, context=64, batch=16, tokens=steps * 16 * 64, learning_rate=4e-3)
     corpus = CorpusConfig(reader="embedded", bytes_per_language=400_000)
@@ -176,7 +176,7 @@ def official(steps: int = 200, seeds: int = 3) -> None:
                     seed, name, {k: v for k, v in rows[-1].items() if k not in ("values", "seed", "form")}, flush=True
                 )
     setting = {"steps": steps, "every": 5, "languages": FOUR, "shares": shares, "parameters": model.num_parameters()}
-    write("official", setting | {"rows": rows})
+    write("forms", setting | {"rows": rows})
 
 
 def write(name: str, found: dict[str, Any]) -> None:
@@ -185,12 +185,15 @@ def write(name: str, found: dict[str, Any]) -> None:
 
 def markdown() -> list[str]:
     """The tables of docs/methods/influence.md."""
-    found = json.loads((RESULTS / "in_run_cost.json").read_text())
     lines = ["| parameters | added to a training | pairs |", "|---|---|---|"]
+    path = RESULTS / "in_run_cost.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
     for row in found.values():
         pairs = ", ".join(f"{100 * x:.1f}" for x in row["added_by_pair"])
         lines.append(f"| {row['parameters'] / 1e6:.2f}M | {row['added']:.1%} | {pairs} % |")
-    rows = json.loads((RESULTS / "in_run_official.json").read_text())["rows"]
+    if not found:
+        lines = [f"no {path.name} yet"]
+    rows = json.loads((RESULTS / "in_run_forms.json").read_text())["rows"]
     lines += ["", "| form | predicted over measured | rank correlation with ours | of different languages | own part |"]
     lines += ["|---|---|---|---|---|"]
     for name in FORMS:
@@ -206,7 +209,7 @@ def markdown() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="?", choices=["cost", "official"])
+    parser.add_argument("what", nargs="?", choices=["cost", "forms"])
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--table", action="store_true", help="print the kept results as Markdown")
     options = parser.parse_args()
@@ -214,8 +217,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     if options.what == "cost":
         cost(options.pairs)
-    elif options.what == "official":
-        official()
+    elif options.what == "forms":
+        forms()
     if options.table:
         print("\n".join(markdown()))
 
