@@ -6,12 +6,12 @@
 Part 1 simulates every exporter on corpora with Zipf sizes. Part 2 exports a schedule, hands the files to each trainer's
 own parser or loader (in its environment under .cache/exporter-envs), counts what it deals out, and compares that with
 ``realised.json``. Writes benchmarks/results/exporters.json. (benchmarks/trainer_paths.py goes on to the batch.) Part 3,
-``--check NEWEST``, makes the environments anew with the newest releases, beside the others, runs part 2 in them, and
-tells which trainers' formats have moved; meant to be run every month.
+``--check NEWEST``, asks which trainers have later releases, makes their environments anew with these, beside the
+others, runs part 2 in them, and tells which formats have moved; meant to be run every month.
 """
 
 import argparse
-import importlib.machinery
+import datetime
 import importlib.util
 import json
 import math
@@ -23,6 +23,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks" / "paths"))
 RESULTS = ROOT / "benchmarks" / "results" / "exporters.json"
 ENVS = Path(os.environ.get("GLOTMIX_EXPORTER_ENVS", ROOT / ".cache" / "exporter-envs"))
 
@@ -149,25 +150,14 @@ def olmo_core(folder, request):
     return counts
 
 
-def placeholder(attribute):
-    """Anything that is asked of a module that is not there."""
-    if attribute.startswith("__"):
-        raise AttributeError(attribute)
-    return type(attribute, (), {})
-
-
 def streaming(folder, request):
     """Stream.apply_weights of the installed library on the streams of the YAML."""
-    import types
-
     import numpy as np
     import yaml
+    from absent import absent
 
     # streaming imports torchvision for its image data sets, which no text needs and which wants a matching torch.
-    for name in ("torchvision", "torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional"):
-        sys.modules[name] = types.ModuleType(name)
-        sys.modules[name].__getattr__ = placeholder
-        sys.modules[name].__spec__ = importlib.machinery.ModuleSpec(name, None)
+    absent("torchvision", classes=True)
     from streaming.base.stream import Stream
 
     counts = []
@@ -254,13 +244,10 @@ def torchtitan(folder, request):
 
 def llamafactory(folder, request):
     """Fields of LLaMA-Factory's arguments and its list of data sets: all that is written is known to it."""
-    from importlib.machinery import ModuleSpec
-    from unittest.mock import MagicMock
-
     import yaml
+    from absent import absent
 
-    # Asked for by its multimodal plug-in, which mixes nothing; no build of it fits the pinned torch.
-    sys.modules["torchaudio"] = MagicMock(__spec__=ModuleSpec("torchaudio", None))
+    absent("torchaudio")  # of its multimodal plug-in, which mixes nothing; no build of it fits the pinned torch
     from llamafactory.data.parser import get_dataset_list
     from llamafactory.hparams import DataArguments, FinetuningArguments, TrainingArguments
 
@@ -377,7 +364,7 @@ CHECKS = {
     "megatron_lm": ("megatron", megatron, "megatron-core", "dealt"),
     "megatron_bridge": ("megatron", bridge, "megatron-core", "dealt"),
     "nemo2": ("megatron", nemo, "megatron-core", "dealt"),
-    "levanter": ("levanter", levanter, "levanter", "dealt"),
+    "levanter": ("levanter", levanter, "marin-levanter", "dealt"),
     "olmo_core": ("olmo_core", olmo_core, "ai2-olmo-core", "dealt"),
     "mosaicml_streaming": ("streaming", streaming, "mosaicml-streaming", "dealt"),
     "litdata": ("litdata", litdata, "litdata", "dealt"),
@@ -385,7 +372,7 @@ CHECKS = {
     "trl": ("trl", trl, "trl", "dealt"),
     "torchtitan": ("torchtitan", torchtitan, "grain", "dealt"),
     "torchtitan_0_3": ("torchtitan", torchtitan_0_3, "torchtitan", "dealt"),
-    "maxtext": ("torchtitan", maxtext, "grain", "dealt"),
+    "maxtext": ("maxtext", maxtext, "maxtext", "dealt"),
     "ms_swift": ("swift", ms_swift, "ms-swift", "dealt"),
     "nemo_automodel": ("automodel", nemo_automodel, "nemo-automodel", "keys"),
     "llama_factory": ("llamafactory", llamafactory, "llamafactory", "keys"),
@@ -563,23 +550,40 @@ def main():
 def newest(names):
     """Part 3: the round trips with the newest releases; 1 where a format has moved."""
     global ENVS
-    ENVS = ENVS.with_name(f"{ENVS.name}-newest")
     recorded = json.loads(RESULTS.read_text())["round_trip"]
-    environments = sorted({CHECKS[name][0] for name in names} - {""})
+    releases = {name: newest_release(CHECKS[name][2]) for name in names}
+    later = [name for name in names if CHECKS[name][0] and releases[name] != recorded.get(name, {}).get("version")]
+    ENVS = ENVS.with_name(f"{ENVS.name}-newest")
+    environments = sorted({CHECKS[name][0] for name in later})
     environ = {**os.environ, "GLOTMIX_EXPORTER_ENVS": str(ENVS), "NEWEST": "1"}
-    subprocess.run(["bash", str(ROOT / "scripts" / "exporter_envs.sh"), *environments], env=environ, check=False)
-    moved = []
+    if environments:
+        subprocess.run(["bash", str(ROOT / "scripts" / "exporter_envs.sh"), *environments], env=environ, check=False)
+    told, moved = {}, []
     for name in names:
-        trip, before = round_trip(name), recorded.get(name, {})
-        same = trip["status"] == before.get("status")
-        version = f"{before.get('version', '?')} -> {trip.get('version', '?')}"
-        print(
-            f"{name:20} {version:24} {'as before' if same else 'MOVED'}: {trip['status']} {trip.get('why', '')}",
-            flush=True,
-        )
-        moved += [] if same or trip["status"].startswith("no environment") else [name]
+        before = recorded.get(name, {})
+        if name not in later:
+            told[name] = f"no later release than {before.get('version', '?')}"
+        else:
+            trip = round_trip(name)
+            version = f"{before.get('version', '?')} -> {trip.get('version', releases[name])}"
+            same = trip["status"] == before.get("status")
+            told[name] = f"{version}: {'as before' if same else 'MOVED'}, {trip['status']} {trip.get('why', '')}"
+            moved += [] if same or trip["status"].startswith("no environment") else [name]
+        print(f"{name:20} {told[name]}", flush=True)
+    date = datetime.date.today().isoformat()
+    record(newest={"date": date, "told": told, "moved": moved})
     print(f"moved: {', '.join(moved) or 'none'}")
     return 1 if moved else 0
+
+
+def newest_release(distribution):
+    """The version that pip would install; empty where it cannot tell."""
+    command = [sys.executable, "-m", "pip", "index", "versions", "--disable-pip-version-check", distribution]
+    if distribution.startswith("marin-"):
+        command.append("--pre")  # there are no others
+    done = subprocess.run([*command, "--python-version", "3.13"], capture_output=True, text=True)
+    first = done.stdout.partition("\n")[0]
+    return first[first.find("(") + 1 : first.find(")")] if done.returncode == 0 else ""
 
 
 def record(**parts):

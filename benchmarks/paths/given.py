@@ -43,6 +43,55 @@ def counts(ids):
     return [found.get(i, 0) for i in range(FIRST_ID + len(LANGUAGES))]
 
 
-def answer(steps):
-    """Write one line per step (or per stage): {"stage" or "step", "counts", "rate"}."""
-    (FOLDER / "steps.json").write_text(json.dumps(steps))
+def rates(scheduler, rate, advance):
+    """Learning rates of every step of the stages and of a single run: the first from launches that hand their state on.
+
+    Args:
+        scheduler: stage (None for the single run) to the scheduler that the trainer builds for that launch.
+        rate: scheduler to its learning rate.
+        advance: moves a scheduler on by a step.
+    """
+    single, alone = [], scheduler(None)
+    for _ in range(FACTS["steps"]):
+        single.append(float(rate(alone)))
+        advance(alone)
+    staged, state = [], None
+    for stage, (_, length) in enumerate(FACTS["phases"]):
+        one = scheduler(stage)
+        if state is not None:
+            one.load_state_dict(state)
+        for _ in range(length):
+            staged.append(float(rate(one)))
+            advance(one)
+        state = one.state_dict()
+    return {"stages": staged, "single": single}
+
+
+class AtStep:
+    """A learning rate that is a function of the step alone, as a scheduler."""
+
+    def __init__(self, at):
+        self.at, self.step = at, 0
+
+    def rate(self):
+        return self.at(self.step)
+
+    def advance(self):
+        self.step += 1
+
+    def state_dict(self):
+        return {"step": self.step}
+
+    def load_state_dict(self, state):
+        self.step = state["step"]
+
+
+def answer(steps, ends=True, learning_rates=None):
+    """Write what was read, one entry per step or per stage: {"step" or "stage", "counts"}.
+
+    Args:
+        steps: the entries, counts by token id.
+        ends: whether a token per document, the end-of-text, is read beside those that tell their language.
+        learning_rates: of :func:`rates`.
+    """
+    (FOLDER / "steps.json").write_text(json.dumps({"steps": steps, "ends": ends, "rates": learning_rates}))

@@ -11,7 +11,8 @@ from marked import FIRST_ID
 
 for _, i, sizes, path in documents():
     Path(path).mkdir(parents=True, exist_ok=True)
-    cache = Cache(path, chunk_size=(LENGTH + 1) * 64, item_loader=TokensLoader(block_size=LENGTH + 1))
+    # As large as LitGPT makes them: of every chunk, what is left of the last block is never read.
+    cache = Cache(path, chunk_size=(LENGTH + 1) * 8021, item_loader=TokensLoader(block_size=LENGTH + 1))
     for k, size in enumerate(sizes):
         tokens = torch.full((size,), i + FIRST_ID, dtype=torch.int32)
         tokens[-1] = 1

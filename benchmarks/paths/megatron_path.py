@@ -2,25 +2,30 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
-from given import BATCH, FACTS, LENGTH, OUT, answer, array, counts, documents, module
+from given import BATCH, FACTS, LENGTH, OUT, answer, array, counts, documents, module, rates
 from marked import FIRST_ID
 
 kind = FACTS["exporter"]
-if kind == "nemo_automodel":
-    from nemo_automodel.components.datasets.llm.megatron import gpt_dataset as gpt
-    from nemo_automodel.components.datasets.llm.megatron.builder import BlendedMegatronDatasetBuilder
-    from nemo_automodel.components.datasets.llm.megatron.indexed_dataset import IndexedDatasetBuilder
-    from nemo_automodel.components.datasets.llm.megatron.megatron_utils import compile_helper, get_blend_from_list
+if kind == "megatron_bridge":
+    import typing
 
-    compile_helper()
-else:
-    from megatron.core.datasets import gpt_dataset as gpt
-    from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
-    from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder
-    from megatron.core.datasets.utils import get_blend_from_list
+    import typing_extensions
+    from absent import absent
+
+    typing.override = typing_extensions.override  # Bridge wants Python 3.12 and needs no more of it than this
+    absent("transformer_engine", "modelopt", "wandb", "timm", "apex", "flash_attn", "causal_conv1d", "mamba_ssm")
+    absent("nvdlfw_inspect", "megatron.energon", "open_clip", "flashinfer", "multistorageclient")
+    from megatron.bridge.training.config import ConfigContainer, SchedulerConfig
+    from megatron.bridge.training.optim import _get_scheduler
+from megatron.core.datasets import gpt_dataset as gpt  # noqa: E402
+from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder  # noqa: E402
+from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder  # noqa: E402
+from megatron.core.datasets.utils import get_blend_from_list  # noqa: E402
+from megatron.core.optimizer_param_scheduler import OptimizerParamScheduler  # noqa: E402
 
 torch.distributed.init_process_group("gloo", init_method=f"file://{OUT}/group{os.getpid()}", rank=0, world_size=1)
 for _, i, sizes, path in documents():
@@ -40,14 +45,9 @@ class Tokenizer:
     eos_token_id = 1
 
 
-def read(blend, samples, start, split, surplus, seed):
-    """Tokens of the samples ``start`` to ``samples`` of a blend."""
-    settings = {"mid_level_dataset_surplus": surplus} if surplus else {}
-    config = gpt.GPTDatasetConfig(
-        random_seed=seed, sequence_length=LENGTH, blend=blend, split=split, tokenizer=Tokenizer(),
-        path_to_cache=str(OUT / f"cache{samples}-{seed}"), reset_position_ids=False, reset_attention_mask=False,
-        eod_mask_loss=False, **settings,
-    )  # fmt: skip
+def read(config, samples, start):
+    """Tokens of the samples ``start`` to ``samples`` of a data set configuration."""
+    config.tokenizer = Tokenizer()
     evaluation = 32 * BATCH
     train, *_ = BlendedMegatronDatasetBuilder(
         gpt.GPTDataset, [samples, evaluation, evaluation], lambda: True, config
@@ -55,29 +55,55 @@ def read(blend, samples, start, split, surplus, seed):
     return [int(token) for k in range(start, samples) for token in train[k]["tokens"]]
 
 
+def arguments_of_launch():
+    """What launch.sh of Megatron-LM says, by name."""
+    words = array("ARGUMENTS")
+    return dict(zip(words[::2], words[1::2], strict=True))
+
+
 steps = []
 for stage, (first, length) in enumerate(FACTS["phases"]):
     if kind == "megatron_lm":
-        words = array("ARGUMENTS")
-        arguments = dict(zip(words[::2], words[1::2], strict=True))
+        arguments = arguments_of_launch()
         script = (OUT / "launch.sh").read_text()
         split = script.split("SPLIT=${SPLIT:-")[1].split("}")[0]
         blend = get_blend_from_list((OUT / f"blend-{stage + 1}.txt").read_text().split())
         surplus = float(arguments.get("--mid-level-dataset-surplus", 0.005))
-        ids = read(blend, length * BATCH, 0, split, surplus, int(array("SEEDS")[stage]))
-    elif kind == "megatron_bridge":
-        mixture = module()
-        paths, weights = mixture.BLENDS[stage]
-        samples = mixture.LAST_STEPS[stage] * BATCH
-        ids = read((list(paths), list(weights)), samples, first * BATCH, mixture.SPLIT, mixture.SURPLUS, mixture.SEED)
+        config = gpt.GPTDatasetConfig(
+            random_seed=int(array("SEEDS")[stage]), sequence_length=LENGTH, blend=blend, split=split,
+            mid_level_dataset_surplus=surplus, tokenizer=Tokenizer(), path_to_cache=str(OUT / f"cache{stage}"),
+            reset_position_ids=False, reset_attention_mask=False, eod_mask_loss=False,
+        )  # fmt: skip
+        ids = read(config, length * BATCH, 0)
     else:
-        import yaml
-
-        overlay = yaml.safe_load((OUT / f"mixture-{stage}.yaml").read_text())
-        dataset = overlay["dataset"]
-        samples = overlay["step_scheduler"]["max_steps"] * BATCH
-        ids = read(
-            get_blend_from_list(dataset["paths"]), samples, first * BATCH, dataset["split"], None, dataset["seed"]
-        )
+        mixture = module()
+        config = mixture.dataset(stage, path_to_cache=str(OUT / f"cache{stage}"))
+        config.finalize()
+        ids = read(config, mixture.LAST_STEPS[stage] * BATCH, first * BATCH)
     steps.append({"stage": stage, "counts": counts(ids)})
-answer(steps)
+
+
+def scheduler(stage):
+    """The scheduler of a launch, or of the single run, from the trainer's own configuration where it can be had."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    last = FACTS["steps"] if stage is None else sum(FACTS["phases"][stage])
+    if kind == "megatron_bridge":
+        told = {"lr_decay_style": "cosine", "lr_warmup_iters": 10, "start_weight_decay": 0.1, "end_weight_decay": 0.1}
+        one = SchedulerConfig(**told) if stage is None else module().scheduler(**told)
+        one.finalize()
+        train = SimpleNamespace(train_samples=None, train_iters=last, global_batch_size=BATCH)
+        ConfigContainer._calculate_scheduler_steps(SimpleNamespace(train=train, scheduler=one))
+        return _get_scheduler(SimpleNamespace(lr=1e-3, min_lr=0.0), one, optimizer)
+    # As megatron/training/training.py makes it: the wheel of Megatron-core has no training loop.
+    total = FACTS["steps"] * BATCH if stage is None else int(arguments_of_launch()["--train-samples"])
+    return OptimizerParamScheduler(
+        optimizer, init_lr=0.0, max_lr=1e-3, min_lr=0.0, lr_warmup_steps=10 * BATCH, lr_decay_steps=total,
+        lr_decay_style="cosine", start_wd=0.1, end_wd=0.1, wd_incr_steps=total, wd_incr_style="constant",
+        use_checkpoint_opt_param_scheduler=False,
+    )  # fmt: skip
+
+
+learning_rates = rates(
+    scheduler, lambda one: one.optimizer.param_groups[0]["lr"], lambda one: one.step(increment=BATCH)
+)
+answer(steps, learning_rates=learning_rates)

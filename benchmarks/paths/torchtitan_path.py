@@ -1,20 +1,48 @@
-"""torchtitan's own interleaved loader, built from the generated configuration, batch after batch."""
+"""torchtitan's own interleaved loader and learning rate, built from the generated configuration, batch after batch."""
 
-import json
-
-from given import BATCH, FACTS, FOLDER, LANGUAGES, LENGTH, answer, counts, module
+import torch
+from given import BATCH, FACTS, FOLDER, LANGUAGES, LENGTH, answer, counts, module, rates
 from marked import tokenizer
+from torchtitan.components.optimizer.lr_scheduler import LRSchedulersContainer
 from torchtitan.components.tokenizer import HuggingFaceTokenizer
 
 tokenizer(FOLDER / "tokenizer", len(LANGUAGES))
 words = HuggingFaceTokenizer.Config().build(tokenizer_path=str(FOLDER / "tokenizer"))
+
+
+def loader(stage):
+    """The loader of a stage: the main branch's over Grain, or the released one."""
+    if FACTS["exporter"] == "torchtitan":
+        from torchtitan.components.data import GrainDataLoader
+
+        config = GrainDataLoader.Config(dataset=mixture.dataset(stage), seed=mixture.SEED + stage, repeat=True)
+        size = {"max_context_length": LENGTH, "num_tokens_per_batch": BATCH * LENGTH}
+    else:
+        config = mixture.dataloader(stage)
+        size = {"seq_len": LENGTH, "local_batch_size": BATCH}
+    return config.build(dp_world_size=1, dp_rank=0, tokenizer=words, **size)
+
+
 mixture, steps = module(), []
-mixture.load_json = json
 for stage, (_, length) in enumerate(FACTS["phases"]):
-    config = mixture.dataloader(stage)
-    loader = config.build(dp_world_size=1, dp_rank=0, tokenizer=words, seq_len=LENGTH, local_batch_size=BATCH)
     ids = []
-    for _, (inputs, _) in zip(range(length), loader, strict=False):
+    for _, (inputs, _) in zip(range(length), loader(stage), strict=False):
         ids += inputs["input"].flatten().tolist()
     steps.append({"stage": stage, "counts": counts(ids)})
-answer(steps)
+
+
+def scheduler(stage):
+    """lr_scheduler.total_steps as launch.sh says it, beside training.steps of the stage; the single run has neither."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    total = None if stage is None else mixture.TRAINING_STEPS
+    config = LRSchedulersContainer.Config(warmup_steps=0, total_steps=total, decay_type="cosine")
+    last = FACTS["steps"] if stage is None else mixture.LAST_STEPS[stage]
+    return config.build(optimizers=[optimizer], training_steps=last)
+
+
+# The end-of-text token of a document stands among the labels only.
+answer(
+    steps,
+    ends=False,
+    learning_rates=rates(scheduler, lambda one: one.schedulers[0].get_last_lr()[0], lambda one: one.step()),
+)

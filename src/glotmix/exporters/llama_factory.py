@@ -11,7 +11,7 @@ import numpy as np
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
-from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.counted import chance_remark, counted_rows, fill
 from glotmix.exporters.exporter import (
     Exporter,
     ExportRequest,
@@ -111,11 +111,12 @@ class LlamaFactory(Exporter):
 
     def simulate(self, request: ExportRequest) -> Simulation:
         length_L = cut_lengths(request)
+        count_PL = [self._rows(request, phase) for phase in request.phases]
         tokens = tuple(
-            by_language(request, fill(request, phase, self._rows(request, phase) * length_L))
-            for phase in request.phases
+            by_language(request, fill(request, phase, count_L * length_L))
+            for phase, count_L in zip(request.phases, count_PL, strict=True)
         )
-        return Simulation(tokens)
+        return Simulation(tokens, chance_remark(request, count_PL, again=True))
 
     def launches(self, directory: Path) -> list[Launch]:
         ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from glotmix.artifact import read_json
-from glotmix.exporters.counted import counted_rows
+from glotmix.exporters.counted import chance_remark, counted_rows
 from glotmix.exporters.exporter import (
     Exporter,
     ExportRequest,
@@ -92,12 +92,13 @@ class MaxText(Exporter):
         return max(1000 if request.guessed else 1, math.ceil(1.5 * needed) + 1)
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        tokens, start = [], 0
+        count_PL, start = [], 0
         for phase in request.phases:
             stop = start + int(counted_rows(request, phase).sum())
-            tokens.append(by_language(request, dealt_records(request, phase, start, stop), request.lengths()))
+            count_PL.append(dealt_records(request, phase, start, stop))
             start = stop
-        return Simulation(tuple(tokens))
+        tokens = tuple(by_language(request, count_L, request.lengths()) for count_L in count_PL)
+        return Simulation(tokens, chance_remark(request, count_PL))
 
     def launches(self, directory: Path) -> list[Launch]:
         arrays = bash_arrays(directory / "launch.sh")

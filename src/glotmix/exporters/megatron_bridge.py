@@ -34,10 +34,15 @@ def dataset(stage=None, split=SPLIT, **options):
 
 
 def scheduler(**options):
-    """The learning-rate schedule of the whole run, whatever the stage; options as of SchedulerConfig."""
+    """Learning rate and weight decay of the whole run, whatever the stage; options as of SchedulerConfig."""
     from megatron.bridge.training.config import SchedulerConfig
 
-    return SchedulerConfig(**{"lr_decay_iters": TRAINING_STEPS, **options})
+    if "max_steps" in SchedulerConfig.__dataclass_fields__:
+        settings = {"max_steps": TRAINING_STEPS}
+    else:
+        # A stage is refused whose wd_incr_steps, which follow from train_iters, are not those of the checkpoint.
+        settings = {"lr_decay_iters": TRAINING_STEPS, "override_opt_param_scheduler": True}
+    return SchedulerConfig(**{**settings, **options})
 '''
 )
 SPLIT = "9999,8,2"
@@ -49,7 +54,7 @@ class MegatronBridge(Exporter):
 
     name = "megatron_bridge"
     title = "Megatron-Bridge"
-    target_version = "Megatron-Bridge of August 2026 (commit 067f987)"
+    target_version = "Megatron-Bridge of August 2026 (commit 067f987) to 0.6.2"
     unit = "sequences"
     schedule_support = "phases"
     path_template = "data/{language}_text_document"
@@ -59,7 +64,8 @@ class MegatronBridge(Exporter):
         "GPTDatasetConfig. There is no option for phases: each stage is a run that loads the checkpoint of the one "
         "before. It goes on in its own blend at the samples consumed so far, so that a language can skip or see "
         "again the part of its data that the other stages' blends would have given it. scheduler() spans the "
-        "learning rate over the whole run, where train_iters alone would end it with each stage. dataset() sets the "
+        "learning rate over the whole run, where train_iters alone would end it with each stage, and lets a stage "
+        "start from a checkpoint whose train_iters were fewer, which is an error otherwise. dataset() sets the "
         "three flags that finalize() wants told, and holds nothing out where a language has too few documents for it."
     )
     packing = "cut"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from glotmix.errors import BadInput
-from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.counted import chance_remark, counted_rows, fill
 from glotmix.exporters.exporter import (
     Exporter,
     ExportRequest,
@@ -75,12 +75,12 @@ class MsSwift(Exporter):
             raise BadInput(f"path of {language} {path!r} holds ::, at which ms-swift splits off the name of a hub")
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        return Simulation(
-            tuple(
-                by_language(request, fill(request, phase, counted_rows(request, phase) * request.lengths()))
-                for phase in request.phases
-            )
+        count_PL = [counted_rows(request, phase) for phase in request.phases]
+        tokens = tuple(
+            by_language(request, fill(request, phase, count_L * request.lengths()))
+            for phase, count_L in zip(request.phases, count_PL, strict=True)
         )
+        return Simulation(tokens, chance_remark(request, count_PL))
 
     def launches(self, directory: Path) -> list[Launch]:
         ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glotmix.exporters.counted import counted_rows, fill
+from glotmix.exporters.counted import chance_remark, counted_rows, fill
 from glotmix.exporters.exporter import (
     Exporter,
     ExportRequest,
@@ -76,9 +76,10 @@ class Trl(Exporter):
         return {**files, **launch_merged(list(files), command, ends=ends)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        tokens, remarks = [], []
+        tokens, remarks, kept_PL = [], [], []
         for i, phase in enumerate(request.phases):
             kept_L = kept_rows(request.documents(phase), np.array([rows for _, rows in splits(request, phase)]))
+            kept_PL.append(kept_L)
             token_L = kept_L * request.lengths()
             tokens.append(by_language(request, fill(request, phase, token_L)))
             wanted = phase.steps * request.batch * request.sequence_length
@@ -86,7 +87,7 @@ class Trl(Exporter):
                 remarks.append(
                     f"stage {i}: the mixture is {token_L.sum() / wanted:.3g} times what the stage reads of it"
                 )
-        return Simulation(tuple(tokens), tuple(remarks))
+        return Simulation(tuple(tokens), (*remarks, *chance_remark(request, kept_PL)))
 
     def launches(self, directory: Path) -> list[Launch]:
         ends = bash_arrays(directory / "launch.sh")["LAST_STEPS"]

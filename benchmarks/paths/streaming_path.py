@@ -1,0 +1,59 @@
+"""MosaicML's streams of fixed-length sequences through its data set and loader, and Composer's learning rate."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import yaml
+from absent import absent
+from given import BATCH, FACTS, LENGTH, OUT, AtStep, answer, documents, rates
+from marked import FIRST_ID
+
+absent("torchvision", classes=True)
+from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset  # noqa: E402
+
+for _, i, sizes, path in documents():
+    tokens = np.full(sum(sizes), i + FIRST_ID, dtype=np.int32)
+    tokens[np.cumsum(sizes) - 1] = 1
+    with MDSWriter(out=path, columns={"tokens": f"ndarray:int32:{LENGTH}"}) as writer:
+        for start in range(0, len(tokens) - LENGTH + 1, LENGTH):
+            writer.write({"tokens": tokens[start : start + LENGTH]})
+
+steps, overlays = [], []
+for stage, (_, length) in enumerate(FACTS["phases"]):
+    overlays.append(yaml.safe_load((OUT / f"mixture-{stage}.yaml").read_text()))
+    options = dict(overlays[-1]["train_loader"]["dataset"])
+    assert options.pop("max_seq_len") == LENGTH
+    streams = [Stream(**stream) for stream in options.pop("streams").values()]
+    data = StreamingDataset(streams=streams, batch_size=BATCH, num_canonical_nodes=1, **options)
+    found, batches = np.zeros(1000, dtype=int), 0
+    for batch in StreamingDataLoader(data, batch_size=BATCH, num_workers=0):
+        found += np.bincount(np.asarray(batch["tokens"]).ravel(), minlength=1000)
+        batches += 1
+    assert batches == length, f"stage {stage} has {batches} steps, not {length}"
+    steps.append({"stage": stage, "counts": found[: FIRST_ID + len(FACTS["languages"])].tolist()})
+
+
+def scheduler(stage):
+    """The cosine schedule with warm-up with the overlay's t_max; the single run's ends with max_duration."""
+    from composer.core import Time
+    from composer.optim import CosineAnnealingWithWarmupScheduler
+
+    last = f"{FACTS['steps']}ba" if stage is None else overlays[stage]["max_duration"]
+    t_max = "1dur" if stage is None else overlays[stage]["scheduler"]["t_max"]
+    schedule = CosineAnnealingWithWarmupScheduler(t_warmup="10ba", t_max=t_max)
+
+    def at(step):
+        state = SimpleNamespace(
+            timestamp=SimpleNamespace(
+                batch=Time.from_batch(step),
+                get=lambda unit: Time.from_batch(step),
+            ),
+            max_duration=Time.from_timestring(last),
+            dataloader_len=None,
+        )
+        return schedule(state, 1.0)
+
+    return AtStep(at)
+
+
+answer(steps, learning_rates=rates(scheduler, AtStep.rate, AtStep.advance))
