@@ -13,6 +13,7 @@ others, runs part 2 in them, and tells which formats have moved; meant to be run
 import argparse
 import datetime
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -189,11 +190,10 @@ def litdata(folder, request):
     for i, phase in enumerate(request["phases"]):
         dealt, combined, left = Counter(), module.dataset(i, make=Blocks), phase["sequences"]
         while left:
-            for path in combined:
-                dealt[path] += 1
-                left -= 1
-                if not left:
-                    break
+            stream = iter(combined)
+            while left and len(batch := list(itertools.islice(stream, request["batch"]))) == request["batch"]:
+                dealt.update(batch)
+                left -= len(batch)
         counts.append(dict(dealt))
     return counts
 
@@ -483,11 +483,16 @@ def round_trip(name):
         if name == "maxtext":
             rows = [int(counted_rows(request, phase).sum()) for phase in request.phases]
         facts = {
+            "batch": request.batch,
             "phases": [
                 {"sequences": phase.steps * request.batch, "rows": rows[i]} for i, phase in enumerate(request.phases)
             ],
             "files": {paths[n]: int(request.unique[n]) for n in paths},
-            "blocks": {paths[n]: int(request.unique[n] // (request.sequence_length + 1)) for n in paths},
+            # Of each language the loader reads whole batches.
+            "blocks": {
+                paths[n]: int(request.unique[n] // (request.sequence_length + 1)) // request.batch * request.batch
+                for n in paths
+            },
             "rows": {paths[n]: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
             "language_rows": {n: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
         }

@@ -68,13 +68,20 @@ def test_trl_keeps_what_the_scarcest_language_allows():
 
 def test_litdata_starts_over_with_the_same_draws_when_a_language_is_exhausted():
     schedule = Schedule.constant(Mixture({"a": 0.7, "b": 0.3}))
-    request = request_for(schedule, unique={"a": 33 * 1000, "b": 33 * 20}, seed=5)
+    request = request_for(schedule, unique={"a": 33 * 1000, "b": 33 * 70}, seed=5)
     simulation = LitData().simulate(request)
     draws = random.Random(5).choices([0, 1], weights=[0.7, 0.3], k=request.sequences)
-    length = [i for i, drawn in enumerate(draws) if drawn][20]
+    # Of the 70 blocks and of the draws up to the one that finds none left, whole batches of 32 are read.
+    length = [i for i, drawn in enumerate(draws) if drawn][64] // 32 * 32
     expected = sum(draws[i % length] for i in range(request.sequences))
     assert simulation.tokens[0]["b"] == 32 * expected
     assert "whenever b is exhausted" in simulation.remarks[0]
+
+
+def test_litdata_says_which_language_cannot_give_every_rank_a_block():
+    schedule = Schedule.constant(Mixture({"a": 0.7, "b": 0.3}))
+    (remark, _) = LitData().simulate(request_for(schedule, unique={"a": 33 * 1000, "b": 33 * 20})).remarks
+    assert remark.startswith("b has 20 blocks: ")
 
 
 def test_document_shares_give_token_shares_back():

@@ -60,8 +60,10 @@ class LitData(Exporter):
         "drawn at random by seed. The stream ends with the first exhausted language and starts over with the same "
         "draws and newly shuffled blocks, so a small language is repeated while the large ones are only partly "
         "read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True are "
-        "an error. Resuming replays every draw and wants the same world size, workers and batch. One run per "
-        "stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
+        "an error. Every worker of every rank draws the same languages, so that a small language is off by chance as "
+        "in a run that is shorter by their number; the simulation is that of one worker. Of each language a rank reads "
+        "whole batches of its own. Resuming replays every draw and wants the same world size, workers and batch. One "
+        "run per stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
     )
     packing = "cut"
     flags = (
@@ -86,16 +88,14 @@ class LitData(Exporter):
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
-        available_L = np.array([request.unique[n] // (request.sequence_length + 1) for n in request.languages])
-        for language, blocks in zip(request.languages, available_L, strict=True):
-            if blocks < 1:
-                raise BadInput(
-                    f"{language} has {request.unique[language]:g} unique tokens, less than a block, and would end the "
-                    "stream at its first draw",
-                    where="export to litdata",
-                    expected=f"at least {request.sequence_length + 1} tokens",
-                )
+        available_L = read_blocks(request)
         tokens, remarks = [], []
+        for language, blocks in zip(request.languages, available_L.tolist(), strict=True):
+            if blocks < request.batch:
+                remarks.append(
+                    f"{language} has {blocks:g} blocks: where there are more ranks (times the sequences that each takes "
+                    "at once), one of them gets none of it and its stream ends at the first draw"
+                )
         for i, phase in enumerate(request.phases):
             count_L, length = self._draw(request, phase, available_L, request.seed + i)
             tokens.append(by_language(request, count_L, request.sequence_length))
@@ -111,7 +111,7 @@ class LitData(Exporter):
         """Counts over a phase, and the blocks after which the stream starts over."""
         p_L, total = request.vector(phase), phase.steps * request.batch
         if total > DRAW_REPLAY:
-            length = max(1, int(_passes(available_L, p_L).min()))
+            length = max(int(_passes(available_L, p_L).min()) // request.batch, 1) * request.batch
             once_L = random_draws(p_L, min(length, total), np.random.default_rng(seed))
             return random_draws(once_L, total, np.random.default_rng(seed)) if length < total else once_L, length
         used = np.flatnonzero(p_L)
@@ -121,6 +121,8 @@ class LitData(Exporter):
             places = np.flatnonzero(drawn == i)
             if len(places) > available_L[i]:
                 length = min(length, int(places[int(available_L[i])]))
+        if length < total:
+            length = max(length // request.batch, 1) * request.batch  # drop_last
         size = len(p_L)
         whole, rest = divmod(total, length)
         count_L = np.bincount(drawn[:length], minlength=size) * whole + np.bincount(drawn[:rest], minlength=size)
@@ -135,6 +137,27 @@ class LitData(Exporter):
         ends = constants["LAST_STEPS"]
         mixtures = [record.mixture(weights) for weights in constants["STAGES"]]
         return schedule_of(zip([0, *ends[:-1]], mixtures, strict=True), ends[-1])
+
+
+def read_blocks(request: ExportRequest) -> np.ndarray:
+    """Blocks of each language that are read in a pass, [L].
+
+    Each rank gets whole batches of each language (``drop_last``, which the loader is given and a distributed run turns
+    on): at most the run's own batch is lost, as where no gradients are accumulated.
+
+    Raises:
+        BadInput: a language has no block.
+    """
+    blocks_L = np.array([request.unique[name] // (request.sequence_length + 1) for name in request.languages])
+    for language, blocks in zip(request.languages, blocks_L, strict=True):
+        if blocks < 1:
+            raise BadInput(
+                f"{language} has {request.unique[language]:g} unique tokens, less than a block, and would end the "
+                "stream at its first draw",
+                where="export to litdata",
+                expected=f"at least {request.sequence_length + 1} tokens",
+            )
+    return np.where(blocks_L < request.batch, blocks_L, blocks_L // request.batch * request.batch)
 
 
 def _passes(available_L: np.ndarray, p_L: np.ndarray) -> np.ndarray:
