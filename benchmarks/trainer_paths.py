@@ -52,6 +52,7 @@ TRAINERS = {
     "olmo_core": ("olmo_core", "olmo_core_path.py", "ai2-olmo-core"),
     "mosaicml_streaming": ("streaming", "streaming_path.py", "mosaicml-streaming"),
     "levanter": ("levanter", "levanter_path.py", "marin-levanter"),
+    "tinker_cookbook": ("tinker", "tinker_path.py", "tinker-cookbook"),
 }
 MODULES = {
     "trl": ("trl.scripts.sft", ["--config", "{}"]),
@@ -281,7 +282,8 @@ def other_draws(exporter, request, stage, languages, expected):
 
     phase = request.phases[stage]
     counts = dict(zip(request.languages, counted_rows(request, phase, exporter.row_lengths(request)), strict=True))
-    sizes = [request.document_lengths[name] for name in languages]
+    longest = LENGTH if exporter.packing == "truncated" else np.inf
+    sizes = [np.minimum(request.document_lengths[name], longest) for name in languages]
     rows = [int(counts[name]) for name in languages]
     rule = redrawn.RULES[exporter.name]
     return redrawn.errors(rule, sizes, rows, expected, phase.steps * BATCH, LENGTH, stage)

@@ -28,6 +28,8 @@ needs() {
     swift)     echo "$TORCH free:transformers<5 free:peft free:accelerate free:datasets free:modelscope free:binpacking free:einops free:json_repair free:addict free:attrs free:av free:cpm_kernels free:dacite free:jieba free:scipy free:sentencepiece free:simplejson free:sortedcontainers free:zstandard free:uvicorn free:pillow free:trl packaged:ms-swift==4.6.0" ;;
     automodel) echo "$TORCH numpy transformers datasets pybind11 pillow torchdata packaged:nemo-automodel==0.7.0" ;;
     maxtext)   echo "grain==0.2.18 datasets transformers free:pyyaml free:omegaconf free:pydantic free:ml_collections free:jax free:flax free:optax free:orbax-checkpoint free:tiktoken free:sentencepiece free:etils free:absl-py free:array-record free:pillow free:pathwaysutils free:drjax free:jaxtyping free:qwix free:aqtp free:jinja2 free:psutil newer:maxtext==0.2.5" ;;
+    torchtitan_main) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 packaged:torchtitan@git+https://github.com/pytorch/torchtitan@b5bcd76c66d0acb1a08b176d9639425bc55e0b2a" ;;
+    tinker)    echo "$TORCH numpy datasets transformers free:chz free:tinker free:tiktoken free:termcolor free:rich free:blobfile free:cloudpickle free:pillow free:pydantic free:tml-renderers packaged:tinker-cookbook==0.6.1" ;;
     *) return 1 ;;
   esac
 }
@@ -54,7 +56,7 @@ build() {
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

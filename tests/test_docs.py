@@ -52,6 +52,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
     ("page", "command"),
     [
         ("docs/exporters.md", ["benchmarks/exporters.py", "--table"]),
+        ("docs/exporters.md", ["benchmarks/trainer_paths.py", "--table"]),
         ("docs/engine.md", ["benchmarks/engine.py", "--show"]),
         ("docs/engine.md", ["benchmarks/engine.py", "--show", "--out", "benchmarks/results/engine_bf16.json"]),
         ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),

@@ -16,11 +16,16 @@ def once_then_again(size, count, rng):
 
 
 def whole_passes(size, count, rng):
-    """ms-swift's and Grain's: whole passes, and a part of one in random order."""
+    """That of ms-swift, Grain and our own order for tinker-cookbook: whole passes, and a part of one at random."""
     return np.concatenate([np.tile(np.arange(size), count // size), rng.permutation(size)[: count % size]])
 
 
-RULES = {"llama_factory": once_then_again, "ms_swift": whole_passes, "maxtext": whole_passes}
+RULES = {
+    "llama_factory": once_then_again,
+    "ms_swift": whole_passes,
+    "maxtext": whole_passes,
+    "tinker_cookbook": whole_passes,
+}
 
 
 def errors(rule, sizes, rows, expected, sequences, length, seed):

@@ -93,8 +93,8 @@ class LitData(Exporter):
         for language, blocks in zip(request.languages, available_L.tolist(), strict=True):
             if blocks < request.batch:
                 remarks.append(
-                    f"{language} has {blocks:g} blocks: where there are more ranks (times the sequences that each takes "
-                    "at once), one of them gets none of it and its stream ends at the first draw"
+                    f"{language} has {blocks:g} blocks: where there are more ranks (times the sequences that each "
+                    "takes at once), one of them gets none of it and its stream ends at the first draw"
                 )
         for i, phase in enumerate(request.phases):
             count_L, length = self._draw(request, phase, available_L, request.seed + i)
