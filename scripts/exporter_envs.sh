@@ -12,7 +12,7 @@ TORCH=$(grep -o '^torch==[0-9.]*' constraints.txt)
 # Trainers are installed without their dependencies where those are large (CUDA kernels, cloud clients, web pages);
 # what their data paths import is named instead. `packaged:` comes without dependencies, `newer:` too and although the
 # trainer asks for a newer Python, `full:` with them, `free:` with them and outside constraints.txt, because the trainer
-# pins other versions than glotmix is tested with.
+# pins other versions than glotmix is tested with, `checkout:` as a commit, where nothing is released.
 needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
@@ -28,7 +28,8 @@ needs() {
     swift)     echo "$TORCH free:transformers<5 free:peft free:accelerate free:datasets free:modelscope free:binpacking free:einops free:json_repair free:addict free:attrs free:av free:cpm_kernels free:dacite free:jieba free:scipy free:sentencepiece free:simplejson free:sortedcontainers free:zstandard free:uvicorn free:pillow free:trl packaged:ms-swift==4.6.0" ;;
     automodel) echo "$TORCH numpy transformers datasets pybind11 pillow torchdata packaged:nemo-automodel==0.7.0" ;;
     maxtext)   echo "grain==0.2.18 datasets transformers free:pyyaml free:omegaconf free:pydantic free:ml_collections free:jax free:flax free:optax free:orbax-checkpoint free:tiktoken free:sentencepiece free:etils free:absl-py free:array-record free:pillow free:pathwaysutils free:drjax free:jaxtyping free:qwix free:aqtp free:jinja2 free:psutil newer:maxtext==0.2.5" ;;
-    torchtitan_main) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 packaged:torchtitan@git+https://github.com/pytorch/torchtitan@b5bcd76c66d0acb1a08b176d9639425bc55e0b2a" ;;
+    torchtitan_main) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 checkout:pytorch/torchtitan@b5bcd76c" ;;
+    gpt_neox)  echo "$TORCH numpy pybind11 free:pyyaml checkout:EleutherAI/gpt-neox@ea7aefd8" ;;
     tinker)    echo "$TORCH numpy datasets transformers free:chz free:tinker free:tiktoken free:termcolor free:rich free:blobfile free:cloudpickle free:pillow free:pydantic free:tml-renderers packaged:tinker-cookbook==0.6.1" ;;
     *) return 1 ;;
   esac
@@ -41,22 +42,26 @@ build() {
   wanted=$(needs "$name") || { echo "$name: no such environment"; return 2; }
   rm -rf "$env" && "$PYTHON" -m venv "$env" || return 1
   local pip=("$env/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt)
-  local first=() bare=() free=() newer=()
+  local first=() bare=() free=() newer=() checkout=
   [ -z "${NEWEST:-}" ] || wanted=$(printf '%s\n' $wanted | sed -E '/^torch==/!s/==[^ ]*//')
   for one in $wanted; do
-    case $one in packaged:*) bare+=("${one#packaged:}") ;; newer:*) newer+=("${one#newer:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
+    case $one in packaged:*) bare+=("${one#packaged:}") ;; checkout:*) checkout=${one#checkout:} ;; newer:*) newer+=("${one#newer:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
   done
   case $wanted in *"$TORCH"*) "${pip[@]}" "$TORCH" || return 1 ;; esac
   [ ${#first[@]} = 0 ] || "${pip[@]}" "${first[@]}" || return 1
   [ ${#free[@]} = 0 ] || "$env/bin/python" -m pip install -q --disable-pip-version-check "${free[@]}" || return 1
   [ ${#bare[@]} = 0 ] || "${pip[@]}" --no-deps "${bare[@]}" || return 1
   [ ${#newer[@]} = 0 ] || "${pip[@]}" --no-deps --ignore-requires-python "${newer[@]}" || return 1
+  if [ -n "$checkout" ]; then
+    local at=${checkout%@*}
+    git clone -q "https://github.com/$at" "$env/${at#*/}" && git -C "$env/${at#*/}" checkout -q "${checkout#*@}" || return 1
+  fi
   touch "$env/.finished"
   echo "$name: built"
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker gpt_neox}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

@@ -1,8 +1,13 @@
 """torchtitan's own interleaved loader and learning rate, built from the generated configuration, batch after batch."""
 
+import sys
+from pathlib import Path
+
 import torch
 from given import BATCH, FACTS, FOLDER, LANGUAGES, LENGTH, answer, counts, module, rates
 from marked import tokenizer
+
+sys.path.insert(0, str(Path(sys.prefix) / "torchtitan"))  # the checkout of the main branch, where there is one
 from torchtitan.components.optimizer.lr_scheduler import LRSchedulersContainer
 from torchtitan.components.tokenizer import HuggingFaceTokenizer
 

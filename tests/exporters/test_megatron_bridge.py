@@ -48,3 +48,5 @@ def test_before_the_weight_decay_of_the_last_stage_is_not_compared_with_that_of_
 def test_your_own_options_go_before(mixture, monkeypatch):
     bridge(monkeypatch, "max_steps")
     assert mixture.scheduler(max_steps=500).max_steps == 500
+    config = mixture.scheduler(lr_decay_iters=500)  # which Bridge would take from max_steps, were it given
+    assert (config.lr_decay_iters, config.max_steps, config.override_opt_param_scheduler) == (500, None, True)

@@ -37,7 +37,7 @@ def scheduler(**options):
     """Learning rate and weight decay of the whole run, whatever the stage; options as of SchedulerConfig."""
     from megatron.bridge.training.config import SchedulerConfig
 
-    if "max_steps" in SchedulerConfig.__dataclass_fields__:
+    if "max_steps" in SchedulerConfig.__dataclass_fields__ and "lr_decay_iters" not in options:
         settings = {"max_steps": TRAINING_STEPS}
     else:
         # A stage is refused whose wd_incr_steps, which follow from train_iters, are not those of the checkpoint.
