@@ -16,7 +16,7 @@ from marked import FIRST_ID, tokenizer
 
 absent("rigging.telemetry", "connectrpc", "iris", "zephyr", "fray")
 from levanter.data.text.datasets import LmDataConfig  # noqa: E402
-from levanter.optim import AdamConfig  # noqa: E402
+from levanter.optim.config import AdamConfig  # noqa: E402
 from levanter.schedule import BatchSchedule  # noqa: E402
 from levanter.store.cache import SerialCacheWriter  # noqa: E402
 

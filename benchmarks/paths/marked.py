@@ -10,8 +10,8 @@ FIRST_ID = 3
 """Ids below are for padding, end of text and unknown words."""
 
 
-def tokenizer(folder, count):
-    """A tokenizer of words ``w0``, ``w1``, ... in transformers' format."""
+def tokenizer(folder, count, **config):
+    """A tokenizer of words ``w0``, ``w1``, ... in transformers' format; ``config`` adds to its settings."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {"[PAD]": 0, "[EOS]": 1, "[UNK]": 2, **{f"w{i}": i + FIRST_ID for i in range(count)}}
@@ -25,7 +25,7 @@ def tokenizer(folder, count):
     document |= {"normalizer": None, "post_processor": None, "decoder": None, "truncation": None, "padding": None}
     document["pre_tokenizer"] = {"type": "WhitespaceSplit"}
     (folder / "tokenizer.json").write_text(json.dumps(document))
-    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "eos_token": "[EOS]",
+    config |= {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "eos_token": "[EOS]",
               "unk_token": "[UNK]", "model_max_length": 1_000_000}  # fmt: skip
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 

@@ -24,6 +24,7 @@ RULES = {
     "llama_factory": once_then_again,
     "ms_swift": whole_passes,
     "maxtext": whole_passes,
+    "torchtitan": whole_passes,
     "tinker_cookbook": whole_passes,
 }
 

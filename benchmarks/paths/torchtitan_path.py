@@ -11,13 +11,15 @@ sys.path.insert(0, str(Path(sys.prefix) / "torchtitan"))  # the checkout of the 
 from torchtitan.components.optimizer.lr_scheduler import LRSchedulersContainer
 from torchtitan.components.tokenizer import HuggingFaceTokenizer
 
-tokenizer(FOLDER / "tokenizer", len(LANGUAGES))
+# A document loses its last token, which stands among the labels alone, and has a first one from most tokenizers.
+main = FACTS["exporter"] == "torchtitan"
+tokenizer(FOLDER / "tokenizer", len(LANGUAGES), **({"bos_token": "[EOS]"} if main else {}))
 words = HuggingFaceTokenizer.Config().build(tokenizer_path=str(FOLDER / "tokenizer"))
 
 
 def loader(stage):
     """The loader of a stage: the main branch's over Grain, or the released one."""
-    if FACTS["exporter"] == "torchtitan":
+    if main:
         from torchtitan.components.data import GrainDataLoader
 
         config = GrainDataLoader.Config(dataset=mixture.dataset(stage), seed=mixture.SEED + stage, repeat=True)
@@ -45,9 +47,8 @@ def scheduler(stage):
     return config.build(optimizers=[optimizer], training_steps=last)
 
 
-# The end-of-text token of a document stands among the labels only.
 answer(
     steps,
-    ends=False,
+    ends=main,
     learning_rates=rates(scheduler, lambda one: one.schedulers[0].get_last_lr()[0], lambda one: one.step()),
 )

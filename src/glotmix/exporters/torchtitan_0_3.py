@@ -69,7 +69,8 @@ class TorchTitan03(Exporter):
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
-        constants = weight_constants(self, request)
+        stages = [{name: phase.mixture[name] for name in request.languages} for phase in request.phases]
+        constants = weight_constants(self, request, stages, "Weight of each language, stage by stage.")
         return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
 
     def simulate(self, request: ExportRequest) -> Simulation:
