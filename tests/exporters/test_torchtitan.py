@@ -46,6 +46,6 @@ def test_documents_are_mixed_and_the_mixture_is_packed(tmp_path, monkeypatch):
 
 
 def test_a_language_with_fewer_documents_than_ranks_may_be_is_named():
-    few = {name: 3_000.0 for name in THREE_STAGES.languages} | {"no": 250.0}
+    few = dict.fromkeys(THREE_STAGES.languages, 3000.0) | {"no": 250.0}
     remarks = TorchTitan().simulate(request_for(THREE_STAGES, unique=few)).remarks
     assert [remark for remark in remarks if remark.startswith("no has about 12 documents: ")]
