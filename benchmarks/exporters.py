@@ -113,7 +113,7 @@ def levanter(folder, request):
 
 def endless(name):
     """A Levanter data set that gives its own name for every index."""
-    from levanter.data import AsyncDataset
+    from levanter.data.dataset import AsyncDataset
 
     class Named(AsyncDataset):
         async def async_len(self):

@@ -58,7 +58,7 @@ TRAINERS = {
 MODULES = {
     "trl": ("trl.scripts.sft", ["--config", "{}"]),
     "llama_factory": ("llamafactory.launcher", ["{}"]),
-    "ms_swift": ("swift.cli.pt", ["--config", "{}"]),
+    "ms_swift": ("swift_pt", ["{}"]),
 }
 
 
@@ -247,7 +247,7 @@ def compared(exporter, request, realised, answer, languages):
         if exporter.name in redrawn.RULES:
             again = np.abs(other_draws(exporter, request, stage, languages, phase)[:, used])
             allowed = np.maximum(allowed, np.quantile(again, 0.999, axis=0))
-            redraws.append(again[:, common].max(axis=1))
+            redraws.append(again[:, common].max(axis=1, initial=0.0))
         if common.any() and error[common].max() > worst:
             one = np.flatnonzero(common)[error[common].argmax()]
             worst, where = float(error[one]), f"{languages[used[one]]}, stage {stage}"
@@ -329,9 +329,9 @@ def band(name, label, schedule):
         realised = export(exporter, request, Path(temporary) / "out", warn=False)
     redraws = []
     for stage, phase in enumerate(realised.phases):
-        names = [one for one in schedule.languages if phase["realised"][one] * phase["steps"] * BATCH >= ENOUGH]
-        again = other_draws(exporter, request, stage, list(schedule.languages), phase)
-        redraws.append(np.abs(again[:, [list(schedule.languages).index(one) for one in names]]).max(axis=1))
+        sequences = np.array([phase["realised"][one] for one in schedule.languages]) * phase["steps"] * BATCH
+        again = np.abs(other_draws(exporter, request, stage, list(schedule.languages), phase))
+        redraws.append(again[:, sequences >= ENOUGH].max(axis=1, initial=0.0))
     recorded = json.loads(RESULTS.read_text()).get(name, {}).get(label, {})
     result = band_of(np.max(redraws, axis=0), recorded.get("worst_common"))
     if "worst_common" in recorded:

@@ -19,7 +19,7 @@ BATCH, LENGTH = FACTS["batch"], FACTS["length"]
 def module():
     """The generated mixture.py."""
     spec = importlib.util.spec_from_file_location("mixture", OUT / "mixture.py")
-    found = importlib.util.module_from_spec(spec)
+    found = sys.modules["mixture"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(found)
     return found
 

@@ -47,9 +47,9 @@ for _, i, sizes, path in documents():
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     builder = make_builder(f"{path}.bin", "mmap", vocab_size=60_000)
     for size in sizes:
-        tokens = np.full(size, i + FIRST_ID)
+        tokens = np.full(size, i + FIRST_ID, dtype=builder.dtype)
         tokens[-1] = 1
-        builder.add_item(torch.from_numpy(tokens))
+        builder.add_item(tokens)
         builder.end_document()
     builder.finalize(f"{path}.idx")
 

@@ -9,6 +9,7 @@ from given import BATCH, FACTS, LENGTH, OUT, AtStep, answer, documents, rates
 from marked import FIRST_ID
 
 absent("torchvision", classes=True)
+absent("mcli")
 from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset  # noqa: E402
 
 for _, i, sizes, path in documents():
@@ -35,7 +36,7 @@ for stage, (_, length) in enumerate(FACTS["phases"]):
 
 def scheduler(stage):
     """The cosine schedule with warm-up with the overlay's t_max; the single run's ends with max_duration."""
-    from composer.core import Time
+    from composer.core import Time, Timestamp
     from composer.optim import CosineAnnealingWithWarmupScheduler
 
     last = f"{FACTS['steps']}ba" if stage is None else overlays[stage]["max_duration"]
@@ -43,15 +44,8 @@ def scheduler(stage):
     schedule = CosineAnnealingWithWarmupScheduler(t_warmup="10ba", t_max=t_max)
 
     def at(step):
-        state = SimpleNamespace(
-            timestamp=SimpleNamespace(
-                batch=Time.from_batch(step),
-                get=lambda unit: Time.from_batch(step),
-            ),
-            max_duration=Time.from_timestring(last),
-            dataloader_len=None,
-        )
-        return schedule(state, 1.0)
+        duration = Time.from_timestring(last)
+        return schedule(SimpleNamespace(timestamp=Timestamp(batch=step), max_duration=duration, dataloader_len=None))
 
     return AtStep(at)
 

@@ -20,6 +20,35 @@ from glotmix.exporters.phases import bash_arrays, launch_merged
 from glotmix.exporters.quoting import read_yaml_text, yaml_text
 from glotmix.mixture.schedule import Schedule
 
+SWIFT_PT = '''\
+"""Runs ``swift pt CONFIG.yaml`` in this process, where stop.py can end it: ms-swift's own command starts another.
+
+    python swift_pt.py CONFIG.yaml
+"""
+
+import json
+import runpy
+import sys
+
+import yaml
+
+
+def words(config):
+    """A configuration as arguments, as ms-swift's command makes them."""
+    for key, value in config.items():
+        yield f"--{key}"
+        if isinstance(value, list):
+            yield from map(str, value)
+        else:
+            yield json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        sys.argv[1:2] = words(yaml.safe_load(file))
+    runpy.run_module("swift.cli.pt", run_name="__main__", alter_sys=True)
+'''
+
 
 class MsSwift(Exporter):
     """``dataset: [path#rows, ...]``."""
@@ -36,11 +65,12 @@ class MsSwift(Exporter):
     notes = (
         "path#rows says how many rows of each language to take, more than it has where it is to be repeated: whole "
         "passes and then a part without repetition. Rows follow from the measured tokens per document. "
-        "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats the "
-        "small ones without end. truncation_strategy is split, because the usual delete throws long documents away, "
-        "and packing fills the rows (for swift pt; other trainings know no split, so measure the documents they "
-        "would lose). max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage, and "
-        "the next goes on from the last checkpoint with ignore_data_skip. One file per stage of a schedule."
+        "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats "
+        "the small ones without end. truncation_strategy is split, because the usual delete throws long documents "
+        "away, and packing fills the rows (for swift pt; other trainings know no split, so measure the documents "
+        "they would lose). swift_pt.py takes the configuration, because ms-swift's modules do not. max_steps is "
+        "the whole run's, because the learning rate spans it: stop.py ends a stage, and the next goes on from the "
+        "last checkpoint with ignore_data_skip. One file per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -67,8 +97,8 @@ class MsSwift(Exporter):
             )
             files[f"mixture-{i}.yaml"] = yaml_text(overlay, comment)
         ends = [phase.first_step + phase.steps for phase in request.phases]
-        command = "torchrun ... stop.py swift.cli.pt --config {}"
-        return {**files, **launch_merged(list(files), command, ends=ends)}
+        launch = launch_merged(list(files), "torchrun ... stop.py swift_pt {}", ends=ends)
+        return {**files, "swift_pt.py": SWIFT_PT, **launch}
 
     def check_path(self, language: str, path: str) -> None:
         if "::" in path:
