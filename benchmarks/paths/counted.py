@@ -6,6 +6,7 @@ One line per step: the step, its learning rate, and the tokens of each id in its
 is a language).
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -28,6 +29,10 @@ def counted(self, model, inputs, *args, **kwargs):
 
 
 absent(*os.environ.get("ABSENT", "").split())
+for place in os.environ.get("UNCHECKED", "").split():  # what a trainer asks of a machine for the sake of its model
+    module, _, path = place.partition(":")
+    kind, _, method = path.partition(".")
+    setattr(getattr(importlib.import_module(module), kind), method, lambda self: None)
 Trainer.training_step = counted
 module = os.environ["COUNTED_MODULE"]
 sys.argv[0] = module

@@ -172,14 +172,19 @@ def contains(merged, overlay):
 FAKE_TRANSFORMERS = """\
 import types
 class TrainerCallback: pass
-trainer = types.SimpleNamespace(DEFAULT_CALLBACKS=[])
+class CallbackHandler:
+    def __init__(self, callbacks):
+        self.callbacks = [callback() for callback in callbacks]
+    def add_callback(self, callback):
+        self.callbacks.append(callback())
+trainer_callback = types.SimpleNamespace(CallbackHandler=CallbackHandler)
 """
 FAKE_TRAINER = """\
 import sys, types
-from transformers import trainer
+from transformers import trainer_callback
 assert __name__ == "__main__"
 state, control = types.SimpleNamespace(global_step=0), types.SimpleNamespace(should_training_stop=False)
-callback = trainer.DEFAULT_CALLBACKS[0]()
+(callback,) = trainer_callback.CallbackHandler([]).callbacks  # of a trainer with defaults of its own
 while not control.should_training_stop and state.global_step < 240:
     state.global_step += 1
     callback.on_step_end(None, state, control)

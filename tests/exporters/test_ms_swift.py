@@ -1,5 +1,6 @@
 """ms-swift's module knows arguments alone: what starts it turns the merged configuration into them."""
 
+import os
 import subprocess
 import sys
 
@@ -18,6 +19,40 @@ def test_the_configuration_becomes_arguments_of_the_module(tmp_path):
     command = [sys.executable, str(tmp_path / "out" / "swift_pt.py"), str(config), "--output_dir", "mine"]
     done = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(
-        ["--model", "/m y", "--dataset", "a#3", "b c#4", "--packing", "True", "--model_kwargs", '{"a": "é"}']
-        + ["--max_steps", "7", "--output_dir", "mine"]
+        [
+            "--model",
+            "/m y",
+            "--dataset",
+            "a#3",
+            "b c#4",
+            "--packing",
+            "True",
+            "--model_kwargs",
+            '{"a": "é"}',
+            "--max_steps",
+            "7",
+            "--output_dir",
+            "mine",
+        ]
     )
+
+
+def test_a_later_stage_goes_on_from_the_checkpoint_that_was_written_last(tmp_path):
+    export(MsSwift(), request_for(THREE_STAGES), tmp_path / "out", warn=False)
+    module = tmp_path / "swift" / "cli" / "pt.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("import sys\nif __name__ == '__main__':\n    print(sys.argv[-1])\n")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"output_dir: {tmp_path / 'run'}\nignore_data_skip: true\n")
+    command = [sys.executable, str(tmp_path / "out" / "swift_pt.py"), str(config)]
+    environment = {"PYTHONPATH": str(tmp_path)}
+    nothing = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert nothing.returncode == 1
+    assert "no checkpoint to go on from" in nothing.stderr
+    for i, name in enumerate(("v0-old/checkpoint-90", "v1-new/checkpoint-60")):
+        folder = tmp_path / "run" / name
+        folder.mkdir(parents=True)
+        (folder / "trainer_state.json").touch()
+        os.utime(folder / "trainer_state.json", (1000 + i, 1000 + i))
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(tmp_path / "run" / "v1-new" / "checkpoint-60")

@@ -24,9 +24,13 @@ SWIFT_PT = '''\
 """Runs ``swift pt CONFIG.yaml`` in this process, where stop.py can end it: ms-swift's own command starts another.
 
     python swift_pt.py CONFIG.yaml
+
+A stage after the first (ignore_data_skip) goes on from the latest checkpoint under output_dir, unless the configuration
+has a resume_from_checkpoint: ms-swift looks for none itself.
 """
 
 import json
+import pathlib
 import runpy
 import sys
 
@@ -43,9 +47,20 @@ def words(config):
             yield json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
 
 
+def latest(folder):
+    """The checkpoint that was written last."""
+    states = sorted(pathlib.Path(folder).glob("**/checkpoint-*/trainer_state.json"), key=lambda one: one.stat().st_mtime)
+    if not states:
+        sys.exit(f"{folder}: no checkpoint to go on from; set output_dir, or resume_from_checkpoint")
+    return str(states[-1].parent)
+
+
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as file:
-        sys.argv[1:2] = words(yaml.safe_load(file))
+        config = yaml.safe_load(file)
+    if config.get("ignore_data_skip"):
+        config.setdefault("resume_from_checkpoint", latest(config.get("output_dir", "output")))
+    sys.argv[1:2] = words(config)
     runpy.run_module("swift.cli.pt", run_name="__main__", alter_sys=True)
 '''
 
@@ -68,9 +83,10 @@ class MsSwift(Exporter):
         "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats "
         "the small ones without end. truncation_strategy is split, because the usual delete throws long documents "
         "away, and packing fills the rows (for swift pt; other trainings know no split, so measure the documents "
-        "they would lose). swift_pt.py takes the configuration, because ms-swift's modules do not. max_steps is "
-        "the whole run's, because the learning rate spans it: stop.py ends a stage, and the next goes on from the "
-        "last checkpoint with ignore_data_skip. One file per stage of a schedule."
+        "they would lose), which asks for attn_impl flash_attn. swift_pt.py takes the configuration, because "
+        "ms-swift's modules do not, and finds the checkpoint to go on from. max_steps is the whole run's, because "
+        "the learning rate spans it: stop.py ends a stage, and the next has ignore_data_skip, because its data "
+        "begin anew. One file per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

@@ -228,7 +228,7 @@ import os
 import runpy
 import sys
 
-from transformers import TrainerCallback, trainer
+from transformers import TrainerCallback, trainer_callback
 
 
 class StopAtLastStep(TrainerCallback):
@@ -240,8 +240,18 @@ class StopAtLastStep(TrainerCallback):
         return control
 
 
+def with_stop(begin):
+    """The handler of callbacks, whoever makes it and with which defaults."""
+
+    def made(self, *args, **kwargs):
+        begin(self, *args, **kwargs)
+        self.add_callback(StopAtLastStep)
+
+    return made
+
+
 if __name__ == "__main__":
-    trainer.DEFAULT_CALLBACKS.append(StopAtLastStep)
+    trainer_callback.CallbackHandler.__init__ = with_stop(trainer_callback.CallbackHandler.__init__)
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 '''
