@@ -49,6 +49,10 @@ def test_a_later_stage_goes_on_from_the_checkpoint_that_was_written_last(tmp_pat
     nothing = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert nothing.returncode == 1
     assert "no checkpoint to go on from" in nothing.stderr
+    config.write_text(config.read_text() + "resume_from_checkpoint: mine\n")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "mine"
+    config.write_text(f"output_dir: {tmp_path / 'run'}\nignore_data_skip: true\n")
     for i, name in enumerate(("v0-old/checkpoint-90", "v1-new/checkpoint-60")):
         folder = tmp_path / "run" / name
         folder.mkdir(parents=True)

@@ -49,17 +49,17 @@ def words(config):
 
 def latest(folder):
     """The checkpoint that was written last."""
-    states = sorted(pathlib.Path(folder).glob("**/checkpoint-*/trainer_state.json"), key=lambda one: one.stat().st_mtime)
+    states = list(pathlib.Path(folder).glob("**/checkpoint-*/trainer_state.json"))
     if not states:
         sys.exit(f"{folder}: no checkpoint to go on from; set output_dir, or resume_from_checkpoint")
-    return str(states[-1].parent)
+    return str(max(states, key=lambda state: state.stat().st_mtime).parent)
 
 
 if __name__ == "__main__":
     with open(sys.argv[1], encoding="utf-8") as file:
         config = yaml.safe_load(file)
-    if config.get("ignore_data_skip"):
-        config.setdefault("resume_from_checkpoint", latest(config.get("output_dir", "output")))
+    if config.get("ignore_data_skip") and "resume_from_checkpoint" not in config:
+        config["resume_from_checkpoint"] = latest(config.get("output_dir", "output"))
     sys.argv[1:2] = words(config)
     runpy.run_module("swift.cli.pt", run_name="__main__", alter_sys=True)
 '''
