@@ -115,6 +115,26 @@ def test_requests_side_by_side_give_ratings_in_order_and_no_more_than_the_budget
     assert sorted(few) == [0, 1, 2, 3, 4]
 
 
+def test_ratings_that_are_under_way_when_one_fails_are_told(monkeypatch):
+    """The second is answered after the first has failed."""
+    begun, failed = threading.Event(), threading.Event()
+
+    def reply(self, prompt):
+        if prompt.endswith("answer 0"):
+            begun.wait(20)
+            failed.set()
+            raise Unreachable("gone")
+        begun.set()
+        failed.wait(20)
+        return "Rating: [[4]]"
+
+    monkeypatch.setattr(Judge, "_asked", reply)
+    told = {}
+    with pytest.raises(Unreachable, match="gone"):
+        judge("http://x/v1", concurrent=2).rate_all([(SAMPLE, "answer 0"), (SAMPLE, "answer 1")], told.__setitem__)
+    assert told == {1: 4}
+
+
 def test_what_was_rated_within_the_budget_is_not_asked_again(endpoint, tmp_path):
     url, _, asked = endpoint
     samples = [Sample(str(i), *([getattr(SAMPLE, n) for n in ("task", "language", "messages")])) for i in range(4)]

@@ -116,19 +116,23 @@ class Judge:
         Raises:
             Unreachable, GlotmixError: as :meth:`rate`; what was rated before has been told.
         """
-        ratings = [0] * len(asked)
+        ratings: dict[int, int] = {}
+        failed: BaseException | None = None
         with ThreadPoolExecutor(self.config.concurrent) as pool:
             places = {pool.submit(self.rate, sample, answer): place for place, (sample, answer) in enumerate(asked)}
-            try:
-                for future in as_completed(places):
-                    place = places[future]
-                    ratings[place] = future.result()
-                    if on_rating is not None:
-                        on_rating(place, ratings[place])
-            except GlotmixError:
-                pool.shutdown(cancel_futures=True)
-                raise
-        return ratings
+            for future in as_completed(places):
+                if future.cancelled():
+                    continue
+                if (error := future.exception()) is not None:  # what is under way still counts
+                    failed = failed or error
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    continue
+                ratings[places[future]] = future.result()
+                if on_rating is not None:
+                    on_rating(places[future], future.result())
+        if failed is not None:
+            raise failed
+        return [ratings[place] for place in range(len(asked))]
 
     def _asked(self, prompt: str) -> str:
         body = {"model": self.config.model, "temperature": 0, "messages": [{"role": "user", "content": prompt}]}

@@ -76,6 +76,7 @@ def _rated(table: pl.DataFrame, judge: Judge, plan: Plan, begun: Path) -> pl.Dat
     waiting = [i for i, row in enumerate(rows) if row["value"] is None and keys[i] not in known]
     begun.parent.mkdir(parents=True, exist_ok=True)
     with begun.open("a", encoding="utf-8") as notes:
+        notes.write("\n")  # behind a line that was cut off
 
         def note(place: int, rating: int) -> None:
             known[keys[waiting[place]]] = rating

@@ -89,9 +89,9 @@ def tokens_per_sample(config: PosttrainingConfig, task: str, base: Path) -> floa
     own = config.tasks[task]
     if own.tokens_per_sample is not None or own.train.hub:
         return own.tokens_per_sample
-    length = _length(config, base)
     sizes = []
     try:
+        length = _length(config, base)
         for language in (config.pivot, *config.languages):
             if own.train.source == "embedded":
                 some = find_task(task).embedded(language, "train", SAMPLED, config.seed)
