@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group
-from rich.table import Table
+from rich.console import RenderableType
 from scipy.stats import spearmanr
 
 from glotmix.artifact import read_json
@@ -101,7 +101,7 @@ class Fitted(Shown):
         """What :meth:`tables` has, in one piece."""
         return Group(*self.tables())
 
-    def tables(self) -> list[Table | str]:
+    def tables(self) -> list[RenderableType]:
         """Held-out errors, which law was chosen and why, and what the runs do not tell of its parameters."""
         unclear = [
             f"{target}: {'; '.join(at.unclear)}" for target, at in self.fit.fits.items() if at.usable and at.unclear
