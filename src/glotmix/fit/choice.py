@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Group
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from scipy.stats import spearmanr
 
 from glotmix.artifact import read_json
