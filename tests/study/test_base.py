@@ -193,8 +193,14 @@ class TestProblems:
         assert starting.place_of_base("llama", llama.parent) == llama
         assert asked == []
         assert starting.place_of_base("owner/llama", llama.parent) == llama
-        assert asked == [("owner/llama", list(starting.FILES))]
-        assert not [pattern for pattern in starting.FILES if pattern.endswith((".py", ".bin", "*"))]
+        ((name, patterns),) = asked
+        assert name == "owner/llama"
+        assert not [pattern for pattern in patterns if pattern.endswith((".py", ".bin", "*"))]
+        # Nothing of the weights before they are needed.
+        config = joins(proxy={"base": "owner/llama", "context": 32, "batch": 4})
+        assert problems(config, llama.parent) == ""
+        assert len(asked) > 1
+        assert not [one for _, patterns in asked[1:] for one in patterns if "safetensors" in one]
 
     def test_other_kinds_and_other_trainers_say_that_they_start_from_nothing(self):
         from glotmix.config import checked

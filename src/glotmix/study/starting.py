@@ -15,24 +15,30 @@ if TYPE_CHECKING:
 
 FIELD = "proxy.base"
 WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
-FILES = ("config.json", "tokenizer.json", "tokenizer.model", *WEIGHTS)
-"""What is read of a model's folder, and fetched of one on the hub."""
+DESCRIPTION = ("config.json", "tokenizer.json", "tokenizer.model")
+"""Beside the weights, all that is read of a model's folder, and fetched of one on the hub."""
 OF_SHAPE = ("width", "layers", "heads", "feed_forward", "tied")
 """Fields of a proxy that are those of the model that it starts from."""
 
 
-def place_of_base(name: str, base: Path) -> Path:
+def is_local(name: str, base: Path) -> bool:
+    """Whether a model is a folder here, and none of the hub."""
+    return (base / Path(name).expanduser()).is_dir()
+
+
+def place_of_base(name: str, base: Path, *, weights: bool = True) -> Path:
     """The folder of a model: a local one, else that of the hub, fetched into its cache.
 
     Args:
         name: path relative to ``base``, or ``owner/model``.
         base: directory that a relative path starts from (that of the study file).
+        weights: whether they are fetched too; a study is checked and priced without them.
 
     Raises:
         BadInput: there is nothing under that path or name.
     """
     place = base / Path(name).expanduser()
-    if place.is_dir():
+    if is_local(name, base):
         return place
     if name.startswith((".", "/", "~")) or name.count("/") != 1:
         raise BadInput(f"no folder {place}", where=FIELD, expected="a folder with a model, or owner/model on the hub")
@@ -41,7 +47,7 @@ def place_of_base(name: str, base: Path) -> Path:
     except ImportError:
         raise MissingExtra("huggingface_hub", "train") from None
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES)))
+        return Path(snapshot_download(name, allow_patterns=[*DESCRIPTION, *(WEIGHTS if weights else ())]))
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(

@@ -14,7 +14,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.mixture.config import BaseConfig, StudyConfig
 from glotmix.study.config import TargetConfig, TrainingConfig
-from glotmix.study.starting import digest_of, place_of_base
+from glotmix.study.starting import digest_of, is_local, place_of_base
 from glotmix.study.training import Training
 from glotmix.sweep.sweep import StartingModel
 from glotmix.tokens.store import TokenStore
@@ -58,7 +58,7 @@ def tokenizer_of_base(study: Training, config: StudyConfig) -> Tokenizer | None:
         BadInput: there is no such model, or it has no tokenizer.
     """
     if config.proxy.base is not None:
-        place = place_of_base(config.proxy.base, study.base)
+        place = place_of_base(config.proxy.base, study.base, weights=False)
         return load_tokenizer(str(place.resolve()), place)
     return None if config.base is None else _training(study, config).tokens().tokenizer()
 
@@ -124,8 +124,9 @@ def problems_of_base(config: StudyConfig, base: Path) -> list[BadInput]:
     """What can be known to be wrong before anything is read."""
     found: list[BadInput] = []
     if config.proxy.base is not None:
-        place = place_of_base(config.proxy.base, base)
-        digest_of(place)
+        place = place_of_base(config.proxy.base, base, weights=False)
+        if is_local(config.proxy.base, base):
+            digest_of(place)
         load_tokenizer(str(place.resolve()), place)
     elif config.makes_its_base and config.sweep.executor == "external":
         message = "the base is made here, and proxies are trained by your trainer"

@@ -49,7 +49,7 @@ class MixtureKind(StudyKind[StudyConfig]):
         """With the proxy's shape worked out, from its size or from the model that it starts from."""
         if config.proxy.base is None:
             return config.model_copy(update={"proxy": sized(config.proxy, config.tokens.vocab_size)})
-        place = place_of_base(config.proxy.base, base)
+        place = place_of_base(config.proxy.base, base, weights=False)
         if config.tokens.tokenizer not in ("train", str(place)):
             what = f"tokenizer and proxy.base at once: {config.tokens.tokenizer}"
             raise BadInput(what, where="tokens.tokenizer", expected="none: it is that of the model")
