@@ -82,6 +82,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/scaling.md", ["benchmarks/scaling.py", "show"]),
         ("docs/scaling.md", ["benchmarks/tokenise.py", "show"]),
         ("docs/threat-model.md", ["benchmarks/fuzz.py", "show"]),
+        ("docs/starting-from-a-model.md", ["benchmarks/add_a_language.py", "--table"]),
     ],
 )
 def test_tables_are_those_of_the_results_kept(page, command):
