@@ -57,6 +57,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/engine.md", ["benchmarks/engine.py", "--show", "--out", "benchmarks/results/engine_bf16.json"]),
         ("docs/methods/laws.md", ["benchmarks/laws.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/climb.py", "--show"]),
+        ("docs/methods/laws.md", ["benchmarks/decisions.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/values.py", "--show"]),
         ("docs/methods/repetition.md", ["benchmarks/repetition.py", "--show"]),
         ("docs/methods/order.md", ["benchmarks/order.py", "--show"]),

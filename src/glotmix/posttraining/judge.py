@@ -125,7 +125,8 @@ class Judge:
                     continue
                 if (error := future.exception()) is not None:  # what is under way still counts
                     failed = failed or error
-                    pool.shutdown(wait=False, cancel_futures=True)
+                    for waiting in places:  # a shutdown of the pool would never tell `as_completed` of them
+                        waiting.cancel()
                     continue
                 ratings[places[future]] = future.result()
                 if on_rating is not None:
