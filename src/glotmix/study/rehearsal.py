@@ -95,12 +95,14 @@ class Rehearsal(Shown):
         table.add_column("GB", justify="right", no_wrap=True)
         table.add_column("for")
         table.add_column("time", justify="right")
-        table.add_column("")
+        table.add_column("verdict")
         for one in self.footprints:
             parts = sorted(PARTS, key=lambda part: -getattr(one, part))
             told = ", ".join(f"{part} {_gigabytes(getattr(one, part))}" for part in parts if getattr(one, part))
             devices = f" on {one.devices}" if one.devices > 1 else ""
-            time, verdict = duration(3600 * self.hours(one)) + devices, "" if self.fits(one) else "does not fit"
+            seconds = 3600 * self.hours(one)
+            time = duration(seconds) + devices if seconds >= 1 else "< 1 s"
+            verdict = "fits" if self.fits(one) else "does not fit"
             table.add_row(escape(one.stage), _gigabytes(one.bytes), told, time, verdict)
         for error in self.refused:
             table.add_row(escape(str(error.where or "")), "", "", "", "refused")
