@@ -140,9 +140,16 @@ ON_THE_HOST = {
     "attribution/factors.py:Workspace.__init__": "of no size; made anew on the device of what it is for",
     "attribution/index.py:Projection._of": "drawn on the CPU, so that every device projects alike; moved where used",
     "attribution/index.py:InfluenceIndex.products": "rows of a file, multiplied with queries that were brought back",
+    "attribution/index.py:_measured": "rows of a file, compared with one another",
+    "attribution/by_source.py:SourceGradients.__init__": "of no size; replaced by what a pass reads",
     "attribution/samples.py:Samples.check_fit": "samples lie on the CPU until their batch is moved",
     "attribution/samples.py:Samples.take": "samples; moved batch by batch",
     "attribution/texts.py:Texts.encoded": "samples; moved batch by batch",
+    "probe/alignment.py:retrieved": "arrays, of which an array is made",
+    "proxy/controller.py:_Guided.backward_by_language": "places in a batch, as a list",
+    "proxy/architecture.py:Architecture.held.at": "a fake tensor: its size is counted and nothing is stored",
+    "proxy/architecture.py:with_fake_tensors": "fake tensors",
+    "proxy/held.py:of_proxy.at": "fake tensors",
     "probe/gradient_variance.py:of_model.of": "a single number, which may meet tensors of any device",
 }
 """Functions that make tensors on the CPU on purpose, and why."""

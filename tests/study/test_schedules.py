@@ -110,7 +110,7 @@ def test_asking_for_phases_asks_for_runs_of_phases() -> None:
     assert told.boundaries == [0.6]
     assert check(bare | {"optimize": {}}).design.schedules == 0
     none = check(bare | {"design": {"schedules": 0}, "optimize": {"phases": 2}})
-    assert any("no run's mixture changes" in str(problem) for problem in problems(none))
+    assert any("no run's mixture changes" in str(problem) for problem in problems(none, Path()))
 
 
 def test_schedules_are_drawn_below_the_passes_that_the_run_may_make() -> None:
@@ -140,4 +140,4 @@ def test_numbers_of_earlier_studies_are_still_theirs(done: Path) -> None:
 
 def test_a_decay_that_another_trainer_is_not_told_of_is_refused() -> None:
     config = check(STUDY | {"sweep": {"executor": "external", "trainer": "megatron_lm", "command": "true"}})
-    assert any(isinstance(one, BadInput) and one.where == "proxy.decay" for one in problems(config))
+    assert any(isinstance(one, BadInput) and one.where == "proxy.decay" for one in problems(config, Path()))

@@ -223,7 +223,8 @@ def embedding_alignment(embedding_VD: Tensor, one: np.ndarray, other: np.ndarray
     if not len(one):
         return EmbeddingAlignment(1.0, 1.0)
     rows_VD = embedding_VD.detach()
-    x_VD, y_VD = (_units(rows_VD[torch.from_numpy(ids.astype(np.int64))].double()) for ids in (one, other))
+    places = (torch.from_numpy(ids.astype(np.int64)).to(rows_VD.device) for ids in (one, other))
+    x_VD, y_VD = (_units(rows_VD[ids].double()) for ids in places)
     # The mean cosine of all pairs is the product of the mean directions.
     return EmbeddingAlignment(float((x_VD * y_VD).sum(-1).mean()), float(x_VD.mean(0) @ y_VD.mean(0)))
 
