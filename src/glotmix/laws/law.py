@@ -184,3 +184,30 @@ class Law(ABC):
     def gradient(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """dL/dp with the shares taken as independent, [R, L]."""
         return self.evaluate(problem, theta_P, inputs).gradient_p_RL
+
+
+@dataclass(frozen=True)
+class OnALaw(Law):
+    """A law that stands on another: what it needs, allows and can be used for is the other's, unless it says more."""
+
+    law: Law
+    """The other."""
+
+    @property
+    def needs(self) -> frozenset[str]:  # type: ignore[override]
+        return self.law.needs
+
+    @property
+    def finite_at_zero(self) -> bool:  # type: ignore[override]
+        return self.law.finite_at_zero
+
+    @property
+    def inside(self) -> Law:
+        return self.law.inside
+
+    @property
+    def knows_order(self) -> bool:
+        return self.law.knows_order
+
+    def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
+        return self.law.usable(problem, inputs)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.laws.law import Inputs, Law, LawValue, Problem
+from glotmix.laws.law import Inputs, LawValue, OnALaw, Problem
 from glotmix.laws.priors import normal, of_parameters
 from glotmix.mixture.phases import Phases
 
@@ -18,7 +18,7 @@ FURTHEST = 12.0
 
 
 @dataclass(frozen=True)
-class Ordered(Law):
+class Ordered(OnALaw):
     """A law of what shares are worth after a run whose mixture changed: ``q_l = Σ_k w_k(λ) p_kl`` in place of p.
 
     ``w_k ∝ ∫_phase exp(λ c(s)) ds`` with c the cumulative learning rate from 0 to 1
@@ -28,9 +28,6 @@ class Ordered(Law):
     to one, so with equal phases, and for λ = 0, it is the law itself. Passes, where the law counts them, are those of
     q: what was read late is remembered better. Ours; the priors are weak (``LATE_PRIOR``).
     """
-
-    law: Law
-    """The law of the shares."""
 
     @property
     def name(self) -> str:  # type: ignore[override]
@@ -43,18 +40,6 @@ class Ordered(Law):
     @property
     def formula(self) -> str:  # type: ignore[override]
         return f"{self.law.formula}, with q_l = Σ_k w_k p_kl for p_l"
-
-    @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return self.law.needs
-
-    @property
-    def finite_at_zero(self) -> bool:  # type: ignore[override]
-        return self.law.finite_at_zero
-
-    @property
-    def inside(self) -> Law:
-        return self.law.inside
 
     @property
     def knows_order(self) -> bool:
@@ -75,9 +60,6 @@ class Ordered(Law):
         late = rng.normal(*LATE_PRIOR, (len(theta), len(self._names(problem))))
         late[:1] = LATE_PRIOR[0]
         return np.hstack([theta, late])
-
-    def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
-        return self.law.usable(problem, inputs)
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
         names, phases = self._names(problem), inputs.phases

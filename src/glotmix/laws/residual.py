@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from glotmix.laws.law import Inputs, Law, LawValue, Problem
+from glotmix.laws.law import Inputs, LawValue, OnALaw, Problem
 from glotmix.mixture.phases import Phases
 
 
@@ -61,11 +61,9 @@ class Residual(ABC):
 
 
 @dataclass(frozen=True)
-class Corrected(Law):
+class Corrected(OnALaw):
     """A law whose residuals a black box learns, ``L = law · exp(residual)``; over the null law it stands alone."""
 
-    law: Law
-    """What is fitted first."""
     residual: Residual
     """What learns the rest."""
 
@@ -80,22 +78,6 @@ class Corrected(Law):
     @property
     def formula(self) -> str:  # type: ignore[override]
         return f"({self.law.formula}) · exp({self.residual.name}(p))"
-
-    @property
-    def needs(self) -> frozenset[str]:  # type: ignore[override]
-        return self.law.needs
-
-    @property
-    def finite_at_zero(self) -> bool:  # type: ignore[override]
-        return self.law.finite_at_zero
-
-    @property
-    def inside(self) -> Law:
-        return self.law.inside
-
-    @property
-    def knows_order(self) -> bool:
-        return self.law.knows_order
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return self.law.parameters(problem)
@@ -113,9 +95,6 @@ class Corrected(Law):
 
     def prior(self, problem: Problem, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return self.law.prior(problem, theta_P)
-
-    def usable(self, problem: Problem, inputs: Inputs) -> np.ndarray:
-        return self.law.usable(problem, inputs)
 
     def density(self, problem: Problem, theta_P: np.ndarray, phases: Phases) -> np.ndarray:
         return self.law.density(problem, theta_P, phases)
