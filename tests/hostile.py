@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import json
+import shutil
 import struct
 import zlib
 from collections.abc import Callable
@@ -317,6 +318,57 @@ class Shards(Hostile):
             store.unique_tokens(language), store.totals(language, "train")
 
 
+class Tokenised(Hostile):
+    """Files of data that is tokenised already: which one the bytes replace is their first byte modulo their number."""
+
+    words = (b"pkl", b"pickle", b'"ndarray"', b"ndarray:int32:2,2", b"../../x", b"1e400", b"-1", b"null", b"{}", b"[]",
+             b"no_header_tensor:17", b"MMIDIDX", b"\x93NUMPY", b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x28\xb5\x2f\xfd")  # fmt: skip
+    files = (
+        *(("mds", "mds-documents", name) for name in ("index.json", "shard.00000.mds")),
+        *(("mds", "mds-columns", name) for name in ("index.json", "shard.00000.mds")),
+        *(("mds", "mds-zstd", name) for name in ("index.json", "shard.00000.mds.zstd")),
+        *(("litdata", "litdata-documents", name) for name in ("index.json", "chunk-0-0.bin")),
+        *(("litdata", "litdata-tree", name) for name in ("index.json", "chunk-0-0.bin")),
+        *(("megatron", "megatron", name) for name in ("x.idx", "x.bin")),
+        ("token_arrays", "flat", "x.npy"),
+    )
+    """Reader, folder and name of each."""
+
+    def make(self):
+        shards = Path(__file__).parent / "tokens" / "shards"
+        self.settings = {"tokenizer": str(shards / "tokenizer.json")}
+        for folder in {folder for _, folder, _ in self.files}:
+            if (shards / folder).is_dir():
+                shutil.copytree(shards / folder, self.folder / folder, dirs_exist_ok=True)
+            else:
+                (self.folder / folder).mkdir(exist_ok=True)
+        np.save(self.folder / "flat" / "x.npy", np.array([5, 6, 0, 7, 0], "<u2"))
+        (self.folder / "megatron" / "x.bin").write_bytes(np.array([5, 6, 0, 7, 0], "<u2").tobytes())
+        head = b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, 8, 2, 3)
+        (self.folder / "megatron" / "x.idx").write_bytes(head + struct.pack("<2i2q3q", 3, 2, 0, 6, 0, 1, 2))
+        self.sound = [(self.folder / folder / name).read_bytes() for _, folder, name in self.files]
+        self.changed = 0
+        return [bytes([number]) + data for number, data in enumerate(self.sound)]
+
+    def tree(self, data):
+        if not data or self.files[data[0] % len(self.files)][2] != "index.json":
+            return None
+        return parsed(data[1:], lambda value: data[:1] + json.dumps(value).encode())
+
+    def place(self, number):
+        return self.folder.joinpath(*self.files[number][1:])
+
+    def read(self, data):
+        self.place(self.changed).write_bytes(self.sound[self.changed])
+        self.changed = (data[0] if data else 0) % len(self.files)
+        self.place(self.changed).write_bytes(data[1:])
+        kind, folder, _ = self.files[self.changed]
+        config = CorpusConfig(reader=kind, sources={"x": {"path": folder}}, **self.settings)
+        reader = open_reader(config, ["x"], self.folder)
+        reader.counted("x")
+        return sum(document.bytes for document in reader.documents("x"))
+
+
 class Checkpoint(Hostile):
     """The two files of a checkpoint, the state in mid-run with them: the first byte modulo three says which."""
 
@@ -385,6 +437,7 @@ TARGETS: dict[str, Callable[[Path], Hostile]] = {
     "chat": Chats,
     "roff": Roff,
     "shards": Shards,
+    "tokenised": Tokenised,
     "safetensors": Checkpoint,
     **RESULTS,
 }

@@ -17,14 +17,18 @@ DRIVERS = """
 import os, sys
 import glotmix.cli, glotmix.proxy.model, glotmix.report.page, glotmix.studies.mixture.kind, glotmix.sweep.executors.external
 
-def drive(left, study, out):
+def drive(left, moment, study, out):
     real = os.replace
-    def replace(*arguments, **named):
+    def replace(part, *arguments, **named):
         nonlocal left
         left -= 1
+        if left == 0 and moment == "half" and os.path.isfile(part):
+            os.truncate(part, os.path.getsize(part) // 2)
+        if left == 0 and moment != "after":
+            os._exit(9)
+        real(part, *arguments, **named)
         if left == 0:
             os._exit(9)
-        real(*arguments, **named)
     os.replace = replace
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(1, 2)
@@ -36,14 +40,15 @@ def drive(left, study, out):
     os._exit(0)
 
 for line in sys.stdin:
-    left, study, out = line.rstrip("\\n").split("\\t")
+    left, moment, study, out = line.rstrip("\\n").split("\\t")
     if not (child := os.fork()):
-        drive(int(left), study, out)
+        drive(int(left), moment, study, out)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 """Calls `glotmix run` in a process of its own for each line; which dies, without a chance to clean up, before its n-th
-file gets its name."""
+file gets its name, in the middle of writing it, or after."""
 KILLED = 9
+MOMENTS = ("before", "half", "after")
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +57,8 @@ def call():
     words, pipe = [sys.executable, "-c", DRIVERS], subprocess.PIPE
     with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True) as drivers:
 
-        def called(folder, kill_at=0):
-            drivers.stdin.write(f"{kill_at or 10**9}\t{folder / 'study.yaml'}\t{folder / 'out'}\n")
+        def called(folder, kill_at=0, moment="before"):
+            drivers.stdin.write(f"{kill_at or 10**9}\t{moment}\t{folder / 'study.yaml'}\t{folder / 'out'}\n")
             drivers.stdin.flush()
             return int(drivers.stdout.readline())
 
@@ -65,6 +70,8 @@ def trainer(handoff, rng):
     """Train some of what waits, each into a file of its own; and die now and then while one is written."""
     about, asked = About.of(handoff), asked_runs(handoff)
     names = waiting(handoff)
+    if not names:
+        return
     for name in rng.sample(names, rng.randint(1, len(names))) if rng.random() < 0.5 else names:
         told = {"run": name, "D": asked[name].D, "bits_per_byte": losses(asked[name], about.targets)}
         text = json.dumps(told) + "\n"
@@ -88,7 +95,7 @@ def played_through(call, folder, kills, rng):
     while True:
         calls += 1
         assert calls < 10 * (kills + 5)
-        code = call(folder, rng.randint(1, 60) if killed < kills else 0)
+        code = call(folder, rng.randint(1, 60) if killed < kills else 0, rng.choice(MOMENTS))
         killed += code == KILLED
         assert code in (0, 3, KILLED)
         if code == 0 and killed == kills:

@@ -104,7 +104,8 @@ class CorpusConfig(Section):
     reader: Annotated[str, READERS.known] = "embedded"
     """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their
     endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone. Data that is tokenised already:
-    ``megatron`` (``.bin`` with ``.idx``), ``token_tables`` (``input_ids`` in Parquet or Arrow), ``token_arrays``."""
+    ``megatron`` (``.bin`` with ``.idx``), ``token_tables`` (``input_ids`` in Parquet or Arrow), ``token_arrays``, and
+    the shards of MosaicML Streaming (``mds``) and ``litdata``, which may hold text as well."""
     path: str | None = None
     """Directory or file of the corpus; for ``hub`` the name of the data set. Relative to the study file."""
     sources: dict[str, str | CorpusSource] = Field(default_factory=dict)

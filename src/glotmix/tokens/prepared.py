@@ -7,9 +7,10 @@ what ``datasets`` saves to disk) and flat arrays of ids with an end after every 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,11 @@ class FlatFile(PreparedFile):
         with self.path.open("rb") as file:
             headed = file.read(6) == b"\x93NUMPY"
         if headed:
-            found = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            try:
+                found = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            except (ValueError, SyntaxError, TypeError, MemoryError, OSError, TokenError) as error:
+                reason = str(error).partition("\n")[0][:120]
+                raise BadInput(f"is no array of numpy: {reason}", where=self.path, expected="a sound .npy") from None
             if found.ndim != 1 or found.dtype.kind not in "iu":
                 shape = f"an array of {found.dtype}, {found.shape}"
                 raise BadInput(shape, where=self.path, expected="whole numbers, one after the other")
@@ -198,24 +203,22 @@ class FlatFile(PreparedFile):
         return None
 
     def ids(self) -> Iterator[np.ndarray]:
-        rest = np.empty(0, self._ids.dtype)
-        for start in range(0, len(self._ids), SCANNED):
-            part_N = self._ids[start : start + SCANNED]
-            first = 0
-            for place in np.flatnonzero(part_N == self.end).tolist():
-                yield np.concatenate([rest, part_N[first:place]])
-                rest, first = rest[:0], place + 1
-            rest = np.concatenate([rest, part_N[first:]])
-        if len(rest):
-            yield rest
+        parts = (self._ids[start : start + SCANNED] for start in range(0, len(self._ids), SCANNED))
+        return split_at_ends(parts, self.end)
 
 
-FORMATS: dict[str, tuple[type[PreparedFile], tuple[str, ...]]] = {
-    "megatron": (MegatronFile, (".bin",)),
-    "token_tables": (TableFile, (".parquet", ".arrow")),
-    "token_arrays": (FlatFile, (".npy", ".bin")),
-}
-"""``corpus.reader`` to the class of its files, and their endings."""
+def split_at_ends(parts: Iterable[np.ndarray], end: int) -> Iterator[np.ndarray]:
+    """Documents that follow each other through arrays of ids, and end where the id ``end`` stands; without it."""
+    kept: list[np.ndarray] = []
+    for part_N in parts:
+        first = 0
+        for place in np.flatnonzero(part_N == end).tolist():
+            yield np.concatenate([*kept, part_N[first:place]])
+            kept, first = [], place + 1
+        if first < len(part_N):
+            kept.append(part_N[first:])
+    if kept:
+        yield np.concatenate(kept)
 
 
 def _mapped(path: Path, kind: str, offset: int, count: int) -> np.ndarray:

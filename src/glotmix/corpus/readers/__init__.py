@@ -17,6 +17,8 @@ READERS = Registry(
         "megatron": "glotmix.tokens.prepared_reader:PreparedReader",
         "token_tables": "glotmix.tokens.prepared_reader:PreparedReader",
         "token_arrays": "glotmix.tokens.prepared_reader:PreparedReader",
+        "mds": "glotmix.tokens.prepared_reader:ShardReader",
+        "litdata": "glotmix.tokens.prepared_reader:ShardReader",
         "hub": "glotmix.corpus.readers.hub:HubReader",
     },
 )
