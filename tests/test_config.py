@@ -3,6 +3,7 @@
 import pytest
 
 from glotmix.errors import BadInput
+from glotmix.studies import KINDS
 from glotmix.studies.mixture.config import StudyConfig, load_study
 
 STUDY = """
@@ -133,3 +134,23 @@ def test_names_that_moved_are_found_with_a_word_on_where_they_are():
             assert callable(getattr(module, name))
     with pytest.raises(AttributeError, match="nothing"):
         glotmix.config.nothing  # noqa: B018 - it is asked for
+
+
+@pytest.mark.parametrize("kind", [name for name in KINDS if name != "mixture"])
+@pytest.mark.parametrize("field", ["sources", "targets"])
+def test_a_kind_without_sources_or_targets_says_what_does_it_there(tmp_path, kind, field):
+    path = write(tmp_path, f"kind: {kind}\nname: x\n{field}: {{code: {{path: data/code}}}}")
+    with pytest.raises(BadInput) as caught:
+        KINDS.find(kind)().load(path)
+    said = [one for one in caught.value.problems if f"{field}: no such field; " in one.message]
+    assert len(said) == 1
+    assert "did you mean" not in said[0].message
+    assert any(word in said[0].message for word in ("corpus", "task", "kind mixture"))
+
+
+def test_numbers_among_the_options_of_slurm_are_written_as_they_are(tmp_path):
+    text = "name: x\nlanguages: [es, fr]\nsweep: {{slurm: {{nodes: 4, time: 12:00:00, gpus-per-node: 8, exclusive: {}}}}}"
+    study = load_study(write(tmp_path, text.format("user")))
+    assert study.sweep.slurm == {"nodes": "4", "time": "12:00:00", "gpus-per-node": "8", "exclusive": "user"}
+    with pytest.raises(BadInput, match=r"sweep\.slurm\.exclusive"):
+        load_study(write(tmp_path, text.format("true")))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -36,6 +36,9 @@ class Section(BaseModel):
     """Base of all sections: frozen, and a key that is not a field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    instead: ClassVar[Mapping[str, str]] = {}
+    """Fields that a section has not and people look for in it, as other sections have them, and what does it here."""
 
 
 def read_study(path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -113,6 +116,10 @@ def sound_part(section: type[S], data: Mapping[str, Any], *, where: object = Non
             return SoundPart(section.model_validate(left), tuple(problems.values()), _first(lost))
         except ValidationError as error:
             found: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
+        there = section.instead
+        for one in found:
+            if one["type"] == "extra_forbidden" and _dotted(one["loc"]) in there:
+                one |= {"type": "elsewhere", "msg": f"no such field; {there[_dotted(one['loc'])]}"}
         meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
         named |= {field for field in meant.values() if field}
         # Who misspelt a field that must be given is told of the misspelling alone.

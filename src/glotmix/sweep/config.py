@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from glotmix.config import Section
 from glotmix.exporters import EXPORTERS
@@ -54,6 +54,14 @@ class SweepConfig(Section):
     """Experiment tracker that runs are shown in as they are done; its own settings say where that is."""
     mirror: str | None = None
     """URL (``s3://bucket/study`` and whatever else fsspec knows) that finished results are sent to and fetched from."""
+
+    @field_validator("slurm", mode="before")
+    @classmethod
+    def _numbers_as_they_are_written(cls, value: object) -> object:
+        """``nodes: 4`` is no text in YAML, and on the command line of sbatch it is one."""
+        if not isinstance(value, dict):
+            return value
+        return {name: str(one) if type(one) is int else one for name, one in value.items()}
 
     @model_validator(mode="after")
     def _devices_lie_on_nodes(self) -> SweepConfig:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -92,6 +93,12 @@ class AlignmentProbeConfig(Section):
 
 class CloneStudyConfig(Section):
     """A study file of ``kind: clones``."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        "sources": "what is mixed are clones of one language, whose text lies in corpus.path; parts of your data are "
+        "mixed by a study of kind mixture",
+        "targets": "what is measured is the held-out text of the clones; other texts are measured by kind mixture",
+    }
 
     kind: Literal["clones"] = "clones"
     """This experiment."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -46,6 +46,13 @@ def _resolved(values: Mapping[str, V]) -> dict[str, V]:
 
 class CompareConfig(Section):
     """Which methods, on what, with how many seeds."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        "sources": "methods balance languages, each with all of its text (corpus.sources: a language to its path); "
+        "shares of parts of the data are sought, and held against others, by a study of kind mixture",
+        "targets": "methods are judged by the held-out text of the languages; other texts are measured by a study of "
+        "kind mixture",
+    }
 
     kind: Literal["compare"] = "compare"
     """Kind of the study file."""

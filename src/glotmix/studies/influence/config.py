@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -123,6 +124,13 @@ class RemovalConfig(Section):
 
 class InfluenceConfig(Section):
     """A study file of kind ``influence``."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        "sources": "samples come from tasks (source: hub or file), and the text of a proxy from base.corpus; parts of "
+        "training text are sources of a study of kind mixture",
+        "targets": "what is predicted are the test samples of tasks (test_path, test_split)",
+        "corpus": "the text that a proxy is trained on is base.corpus",
+    }
 
     kind: Literal["influence"] = "influence"
     """Kind of the file."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -78,6 +79,12 @@ class SampleInfluenceConfig(Section):
 
 class PosttrainingConfig(Section):
     """The study file."""
+
+    instead: ClassVar[Mapping[str, str]] = {
+        "sources": "what is fine-tuned on are tasks, each with its own data (tasks.<name>.train), in the shares of "
+        "schedule; parts of pretraining text are sources of a study of kind mixture",
+        "targets": "what is measured are the test samples of tasks (tasks.<name>.test), in languages and in outside",
+    }
 
     kind: Literal["posttraining"] = "posttraining"
     """Kind of the study file."""
