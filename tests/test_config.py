@@ -149,7 +149,9 @@ def test_a_kind_without_sources_or_targets_says_what_does_it_there(tmp_path, kin
 
 
 def test_numbers_among_the_options_of_slurm_are_written_as_they_are(tmp_path):
-    text = "name: x\nlanguages: [es, fr]\nsweep: {{slurm: {{nodes: 4, time: 12:00:00, gpus-per-node: 8, exclusive: {}}}}}"
+    text = (
+        "name: x\nlanguages: [es, fr]\nsweep: {{slurm: {{nodes: 4, time: 12:00:00, gpus-per-node: 8, exclusive: {}}}}}"
+    )
     study = load_study(write(tmp_path, text.format("user")))
     assert study.sweep.slurm == {"nodes": "4", "time": "12:00:00", "gpus-per-node": "8", "exclusive": "user"}
     with pytest.raises(BadInput, match=r"sweep\.slurm\.exclusive"):

@@ -116,10 +116,9 @@ def sound_part(section: type[S], data: Mapping[str, Any], *, where: object = Non
             return SoundPart(section.model_validate(left), tuple(problems.values()), _first(lost))
         except ValidationError as error:
             found: list[dict[str, Any]] = [dict(one) for one in error.errors(include_url=False)]
-        there = section.instead
         for one in found:
-            if one["type"] == "extra_forbidden" and _dotted(one["loc"]) in there:
-                one |= {"type": "elsewhere", "msg": f"no such field; {there[_dotted(one['loc'])]}"}
+            if one["type"] == "extra_forbidden" and _dotted(one["loc"]) in section.instead:
+                one |= {"type": "elsewhere", "msg": f"no such field; {section.instead[_dotted(one['loc'])]}"}
         meant = {one["loc"]: _meant(section, one["loc"]) for one in found if one["type"] == "extra_forbidden"}
         named |= {field for field in meant.values() if field}
         # Who misspelt a field that must be given is told of the misspelling alone.

@@ -120,6 +120,36 @@ def test_the_order_of_sources_and_targets_changes_no_number(sources, targets, sh
             assert one.loss_RT[r, one.targets.index(target)] == other.loss_RT[again, other.targets.index(target)]
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_order_of_runs_sources_and_targets_changes_no_law_and_no_optimum(seed):
+    """From what trainers report to the mixture: sums are rounded in their order, and nothing else differs."""
+    from dataclasses import replace
+
+    import glotmix as gm
+
+    def found(sources, targets, rng):
+        runs = some_runs(24)
+        told = [
+            Reported(
+                "x", one.full_name, D=one.D, values={(t, "bits_per_byte"): x for t, x in losses(one, TARGETS).items()}
+            )
+            for one in runs.values()
+        ]
+        rng.shuffle(told)
+        about = replace(ABOUT, sources=tuple(sources), targets=tuple(targets))
+        measured = check(dict(rng.sample(list(runs.items()), len(runs))), about, told).measurements()
+        fitted = gm.fit(measured, laws=["null", "own_ratio", "shapley_law"], folds=3, bootstrap=0)
+        best = gm.optimize(fitted, floors={"swh_Latn": 0.1}, ceilings={"code": 0.4})
+        return fitted.chosen, dict(best.mixture.items()), best.objective.value
+
+    rng = random.Random(seed)
+    one = found(SOURCES, TARGETS, rng)
+    other = found(rng.sample(SOURCES, len(SOURCES)), rng.sample(TARGETS, len(TARGETS)), rng)
+    assert other[0] == one[0] == "shapley_law"
+    assert other[1] == pytest.approx(one[1], abs=1e-6)
+    assert other[2] == pytest.approx(one[2], rel=1e-8)
+
+
 def changed(row, **changes):
     return {**row, **{key.replace("__", "/"): value for key, value in changes.items()}}
 

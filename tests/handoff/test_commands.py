@@ -68,6 +68,17 @@ def test_results_of_a_design_become_a_table_of_runs(design):
     assert all("billions" in remark for remark in measured.remarks)  # so few tokens look like another unit
 
 
+def test_a_design_whose_rows_and_columns_were_moved_is_the_same_design(design):
+    write_lines(design.parent / "results" / "all.jsonl", answered(design))
+    tables = []
+    for k in range(2):
+        called("collect", design.parent / "results", "--design", design, "--out", design.parent / f"runs{k}.csv")
+        tables.append(pl.read_csv(design.parent / f"runs{k}.csv").sort("run"))
+        moved = pl.read_csv(design).sample(fraction=1, shuffle=True, seed=3)
+        moved.select(list(reversed(moved.columns))).write_csv(design)
+    assert tables[0].equals(tables[1].select(tables[0].columns))
+
+
 def test_runs_that_are_missing_are_waited_for_and_the_others_are_written(design, capsys):
     write_lines(design.parent / "results" / "all.jsonl", answered(design)[1:])
     out = design.parent / "runs.csv"

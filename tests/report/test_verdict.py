@@ -177,6 +177,26 @@ def test_the_recommendation_is_held_against_the_mixture_in_use(study):
     assert decide(alone).headline.startswith("Use it if you accept that it was held against no other mixture")
 
 
+@pytest.mark.parametrize("case", ["ties", "tiny", "loses"])
+def test_a_mixture_in_use_that_breaks_the_limits_is_no_way_out(study, case):
+    limits = ("ceiling 0.002 of swh", "ceiling 0.4 of web", "floor 0.1 of code")
+    before = decide(CASES[case][0](study))
+    now = tuple(dataclasses.replace(b, broken=limits) if b.name == "current" else b for b in study.advice.baselines)
+    found = decide(CASES[case][0](dataclasses.replace(study, advice=dataclasses.replace(study.advice, baselines=now))))
+    assert found.kind == before.kind
+    assert (
+        found.because
+        == f"{before.because} But current breaks 3 of your limits: ceiling 0.002 of swh and 2 more."
+    )
+    if before.kind == "keep":
+        assert (
+            found.headline == f"{before.headline[:-1]}, or use it to keep within 3 of your limits that current breaks."
+        )
+    assert decide(CASES["wins"][0](study)) == decide(
+        CASES["wins"][0](dataclasses.replace(study, advice=dataclasses.replace(study.advice, baselines=now)))
+    )
+
+
 def test_the_flip_test_tells_whose_weights_decide(study):
     from glotmix.report.evidence import Flip
 

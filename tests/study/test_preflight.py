@@ -91,6 +91,16 @@ def test_a_language_with_too_little_to_measure_on_gets_a_share_that_is_enough(fo
     assert found(STUDY.replace("held_out: 0.1", f"held_out: {share}")) == []
 
 
+def test_fewer_tokens_to_measure_on_than_a_sequence_has_are_no_fault_of_the_text(found, tmp_path):
+    for name in ("es", "est_Latn", "sw"):
+        rows(tmp_path / "data" / name / "a.jsonl", name, 600)
+    text = STUDY.replace("context: 16", "context: 1024").replace("tokens: 5000,", "tokens: 5e6,")
+    assert "context: 1024" in text
+    told = [one for one in found(text) if "held" in one]
+    assert len(told) == 1
+    assert "tokens.held_out_tokens: no more than 1,000 are measured on (expected 1025 or more, one sequence)" in told[0]
+
+
 def test_a_language_shorter_than_a_sequence_gets_a_context_that_fits(found, tmp_path):
     for name in ("es", "est_Latn"):
         rows(tmp_path / "data" / name / "a.jsonl", name, 60)

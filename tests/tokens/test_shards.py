@@ -164,6 +164,7 @@ REFUSED = {
     "a path out of the folder": ("mds-documents", lambda s: put(s["raw_data"], basename="../../etc/passwd"), r"shards\[0\]\.raw_data\.basename: '../../etc/passwd'"),
     "an absolute path": ("mds-documents", lambda s: put(s["raw_data"], basename="/etc/passwd"), r"raw_data\.basename"),
     "a name that is none": ("mds-documents", lambda s: put(s["raw_data"], basename=7), r"raw_data\.basename: 7"),
+    "a name that no file has": ("mds-documents", lambda s: put(s["raw_data"], basename="x" * 3000), r"raw_data\.basename: 'xxx"),
     "no name": ("mds-documents", lambda s: put(s, raw_data=None), r"raw_data\.basename: None"),
     "a shard that is not there": ("mds-documents", lambda s: put(s["raw_data"], basename="other.mds"), r"shards\[0\]: no file other\.mds"),
     "more samples": ("mds-documents", lambda s: put(s, samples=99), r"shard\.00000\.mds: of \d+ samples \(expected 99"),

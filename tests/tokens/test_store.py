@@ -155,6 +155,15 @@ def test_too_little_text_is_an_error_that_names_the_language(tmp_path):
                 min_tokens=20 if held_out < 0.1 else 10**6,
             )
     assert not (tmp_path / "t").exists()
+    with pytest.raises(BadInput, match=r"tokens\.held_out_tokens: .* at most 1000 measured\) \(expected 1001"):
+        build_store(
+            tmp_path / "t",
+            plain(tmp_path),
+            ["spa_Latn"],
+            TOKENS.model_copy(update={"held_out_tokens": 1000}),
+            0.1,
+            min_tokens=1001,
+        )
     with pytest.raises(BadInput, match="fra_Latn"):
         build_store(tmp_path / "t", plain(tmp_path, ("fra_Latn",)), ["fra_Latn"], TOKENS, 0.1)
 

@@ -80,6 +80,8 @@ class Candidate:
     """Target to predicted loss."""
     epochs: Mapping[str, float] = field(default_factory=dict)
     """Passes over each language's unique tokens in the target run."""
+    broken: tuple[str, ...] = ()
+    """Limits of the optimum that it does not keep, in words."""
 
 
 @dataclass(frozen=True)

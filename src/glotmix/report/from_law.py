@@ -216,16 +216,18 @@ def advice(
         for name, group in groups.items()
     }
 
-    def candidate(name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any]) -> Candidate:
+    def candidate(
+        name: str, mixture: Mixture, objective: Any, predicted: Mapping[str, Any], broken: tuple[str, ...] = ()
+    ) -> Candidate:
         losses = dict(predicted)
         epochs = mixture.epochs(D, unique) if D is not None and unique else {}
-        return Candidate(name, dict(mixture), objective, losses, epochs)
+        return Candidate(name, dict(mixture), objective, losses, epochs, broken)
 
     return Advice(
         law=law,
         objective=config.objective,
         optimum=candidate("optimum", optimum.mixture, optimum.objective, optimum.predicted),
-        baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted) for b in optimum.baselines),
+        baselines=tuple(candidate(b.name, b.mixture, b.objective, b.predicted, b.broken) for b in optimum.baselines),
         weights=dict(optimum.aim.weights),
         reference=dict(optimum.aim.best),
         gains={name: Estimate(gain.value, gain.low, gain.high) for name, gain in optimum.gains.items()},

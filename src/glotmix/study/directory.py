@@ -14,6 +14,7 @@ from glotmix.config import Section, checked
 from glotmix.errors import BadInput
 from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
+from glotmix.sweep.executors.external import FOLDER
 from glotmix.written import made_of
 
 C = TypeVar("C", bound=Section)
@@ -85,10 +86,15 @@ class StudyDirectory:
             theirs = checked(type(config), {**mine, **missing, **kept}, where=path).model_dump(mode="json")
             old, new = ({key: one[key] for key in fixed} for one in (theirs, mine))
             if old != new:
+                expected = "the same configuration, or another --out directory"
+                if (self.path / FOLDER).is_dir():
+                    expected += (
+                        f"; `glotmix collect {self.path} --out runs.csv` makes a table of what was measured so far"
+                    )
                 raise BadInput(
                     f"holds a study made by another configuration: {first_difference(old, new)}",
                     where=self.path,
-                    expected="the same configuration, or another --out directory",
+                    expected=expected,
                 )
         else:
             refuse_older(self.path)

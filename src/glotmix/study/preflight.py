@@ -211,6 +211,9 @@ def too_little(training: TrainedBy, counted: Mapping[str, Counted], share: float
         found.append(
             BadInput(f"too few training tokens: {listed}", where="corpus", expected=f"{least} or more; {ways}")
         )
+    elif (kept := training.tokens.held_out_tokens) < least:
+        message, expected = f"no more than {kept:,} are measured on", f"{least} or more, one sequence"
+        found.append(BadInput(message, where="tokens.held_out_tokens", expected=expected))
     short = {name: one for name, one in counted.items() if one.held_out < least and name not in short}
     if short:
         listed = ", ".join(f"{name} has {one.held_out:,}" for name, one in short.items())

@@ -146,7 +146,7 @@ def build_store(
             if reader.config.is_target(language):
                 problems += _no_target(language, totals)
             else:
-                problems += _too_little(language, totals, min_tokens, held_out)
+                problems += _too_little(language, totals, min_tokens, held_out, most)
             summary["languages"][language], reading[language] = totals, tally
         if problems:
             raise problems[0] if len(problems) == 1 else Problems(problems)
@@ -226,7 +226,9 @@ def _no_target(language: str, totals: dict[str, dict[str, int]]) -> list[BadInpu
     ]
 
 
-def _too_little(language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float) -> list[BadInput]:
+def _too_little(
+    language: str, totals: dict[str, dict[str, int]], min_tokens: int, held_out: float, most: int
+) -> list[BadInput]:
     """A language that cannot fill one sequence, on either side, stops the study here and not in a proxy."""
     train, measured = totals["train"]["tokens"], totals["held_out"]["tokens"]
     found = []
@@ -236,11 +238,14 @@ def _too_little(language: str, totals: dict[str, dict[str, int]], min_tokens: in
         )
     if measured < min_tokens:
         documents = totals["train"]["documents"]
-        found.append(
-            BadInput(
-                f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out)",
-                where="corpus.held_out",
-                expected=f"a share that leaves at least {min_tokens} tokens to measure on",
+        told = f"{language} has {measured} held-out tokens ({documents} documents to train on, {held_out:g} held out"
+        expected = f"a share that leaves at least {min_tokens} tokens to measure on"
+        where = "corpus.held_out"
+        if most < min_tokens:
+            told, where, expected = (
+                f"{told}, at most {most} measured",
+                "tokens.held_out_tokens",
+                f"{min_tokens} or more",
             )
-        )
+        found.append(BadInput(f"{told})", where=where, expected=expected))
     return found

@@ -22,6 +22,8 @@ from glotmix.tokens.prepared import PreparedFile, split_at_ends
 INDEX = "index.json"
 LARGEST = 1 << 32
 """A shard has fewer bytes: places in it are numbers of four bytes."""
+LONGEST_NAME = 200
+"""Characters in the name of a shard; file systems end somewhere beyond."""
 
 
 @dataclass(frozen=True)
@@ -261,4 +263,5 @@ def _entries(index: Path, kind: type[ShardFile], size: int, changed: int) -> dic
 def _stays(name: str) -> bool:
     """Whether a name is that of a file in the folder, or in a folder in it."""
     parts = PurePosixPath(name).parts
-    return 1 <= len(parts) <= 2 and not {"..", "/"} & set(parts) and "\\" not in name and "\0" not in name
+    named = 1 <= len(parts) <= 2 and len(name) <= LONGEST_NAME and not {"\\", "\0"} & set(name)
+    return named and not {"..", "/"} & set(parts)

@@ -6,7 +6,7 @@ decision comes from here, so that they cannot disagree.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from glotmix.estimate import Estimate, verdict
@@ -61,6 +61,22 @@ class Decision:
 
 
 def decide(evidence: Evidence) -> Decision:
+    """The verdict on the recommended mixture, as :func:`_decided`; a mixture that breaks the limits which the
+    recommended one keeps is no way out, and is said to do so."""
+    found = _decided(evidence)
+    baselines = evidence.advice.baselines if evidence.advice else ()
+    broken = next((one.broken for one in baselines if one.name == found.against), ())
+    if found.kind not in ("keep", "reject") or not broken:
+        return found
+    limits = f"{len(broken)} of your limits" if len(broken) > 1 else "one of your limits"
+    because = f"{found.because} But {found.against} breaks {limits}: {listed(list(broken), most=2)}."
+    headline = found.headline
+    if (keep := f"keep what you have ({found.against})") in headline:
+        headline = headline.replace(keep, f"{keep}, or use it to keep within {limits} that {found.against} breaks")
+    return replace(found, headline=headline, because=because.lstrip())
+
+
+def _decided(evidence: Evidence) -> Decision:
     """The verdict on the recommended mixture.
 
     In this order: nothing to judge; a mixture that measured better; a search that failed, or a law that knows no more
