@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from tables import head, line
 
 from glotmix.artifact import read_json, write_json
 from glotmix.fit import fit
@@ -255,14 +256,6 @@ def real(directory: Path) -> dict[str, Any]:
 
 def show(kept: Mapping[str, Any]) -> None:
     """Tables as they stand in the docs."""
-
-    def line(*cells: object) -> None:
-        print("| " + " | ".join(str(cell) for cell in cells) + " |")
-
-    def head(*cells: str) -> None:
-        line(*cells)
-        print("|" + "---|" * len(cells))
-
     if told := kept.get("held-out"):
         head("law", *NAMES, "mean", "mean, other foldings")
         for law, rows in told["laws"].items():

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from data_constrained import table as runs_of_one_corpus
 from scipy.optimize import minimize
+from tables import head, line, percent
 
 from glotmix.artifact import write_json
 from glotmix.fit import fit
@@ -204,17 +205,6 @@ def planted(laws: Sequence[str], seeds: int = 3) -> dict[str, Any]:
 
 def show(kept: Mapping[str, Any]) -> None:
     """Tables as they stand in the docs."""
-
-    def line(*cells: object) -> None:
-        print("| " + " | ".join(str(cell) for cell in cells) + " |")
-
-    def head(*cells: str) -> None:
-        line(*cells)
-        print("|" + "---|" * len(cells))
-
-    def percent(x: float | None) -> str:
-        return "–" if x is None else f"{100 * x:.2f}"
-
     if errors := kept.get("long-tail"):
         targets = list(errors["null"][0])
         head("law", *targets, "mean of the four, other foldings")

@@ -275,6 +275,20 @@ def test_sizes_and_unique_tokens_reach_the_law(results):
     np.testing.assert_allclose(gm.predict(fitted, table).value_RT, np.vstack([small, large]), rtol=1e-12)
 
 
+def test_a_design_counts_passes_over_the_text_that_there_is():
+    """Ten passes over 20,000 tokens of b are a run of 200,000, and a fifth of a whole one."""
+    fields = {"tokens": 1e6, "unique": {"a": 5e6, "b": 2e4}, "budget": "capped", "passes": 10, "swarm": 5}
+    runs = {run.run: run for run in gm.design(["a", "b"], **fields).runs}
+    assert {name: run.tokens for name, run in runs.items() if run.role == "coalition"} == {
+        "coalition-a-s0": 1_000_000,
+        "coalition-b-s0": 200_000,
+        "coalition-full-s0": 1_000_000,
+    }
+    assert max(run.schedule.average()["b"] for name, run in runs.items() if name.startswith("swarm")) <= 0.2
+    with pytest.raises(gm.BadInput, match=r"design.passes: passes: 10, and no text"):
+        gm.design(["a", "b"], tokens=1e6, passes=10)
+
+
 def test_a_design_becomes_a_table_of_runs():
     """Train what it names, add the losses, read it."""
     table = gm.design(["a", "b", "c"], tokens=1e6, swarm=5).to_polars()

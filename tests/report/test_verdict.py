@@ -184,10 +184,7 @@ def test_a_mixture_in_use_that_breaks_the_limits_is_no_way_out(study, case):
     now = tuple(dataclasses.replace(b, broken=limits) if b.name == "current" else b for b in study.advice.baselines)
     found = decide(CASES[case][0](dataclasses.replace(study, advice=dataclasses.replace(study.advice, baselines=now))))
     assert found.kind == before.kind
-    assert (
-        found.because
-        == f"{before.because} But current breaks 3 of your limits: ceiling 0.002 of swh and 2 more."
-    )
+    assert found.because == f"{before.because} But current breaks 3 of your limits: ceiling 0.002 of swh and 2 more."
     if before.kind == "keep":
         assert (
             found.headline == f"{before.headline[:-1]}, or use it to keep within 3 of your limits that current breaks."
@@ -195,6 +192,23 @@ def test_a_mixture_in_use_that_breaks_the_limits_is_no_way_out(study, case):
     assert decide(CASES["wins"][0](study)) == decide(
         CASES["wins"][0](dataclasses.replace(study, advice=dataclasses.replace(study.advice, baselines=now)))
     )
+
+
+def test_the_simplest_rule_that_runs_cannot_tell_it_from_is_named(study):
+    """Better than what is in use, and no better than two rules that need no law."""
+    evidence = trained_as(study, lambda t: -0.1)
+    optimum = evidence.trained[0]
+    as_good = {t: tuple(reversed(losses)) for t, losses in optimum.measured.items()}
+    worse = {t: tuple(loss + 0.1 for loss in losses) for t, losses in optimum.measured.items()}
+
+    def because(**rules):
+        more = tuple(dataclasses.replace(optimum, name=name, measured=of) for name, of in rules.items())
+        return decide(dataclasses.replace(evidence, trained=(*evidence.trained, *more))).because
+
+    both = because(unimax=as_good, temperature=as_good, natural=worse)
+    assert "cannot tell it from temperature and unimax: temperature is the simplest and needs no law" in both
+    assert "cannot tell it from unimax: that is simpler and needs no law" in because(unimax=as_good, natural=worse)
+    assert "needs no law" not in because(unimax=worse)
 
 
 def test_the_flip_test_tells_whose_weights_decide(study):

@@ -1,6 +1,7 @@
 """Shapley values from files: of a table, of a law, and of a law that a table corrects."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,14 @@ def test_the_values_of_a_law_are_those_of_the_game_that_it_was_fitted_to(law):
     assert np.linalg.norm(found.value_TL - true) < 0.12 * np.linalg.norm(true)
     np.testing.assert_allclose(found.value_TL.sum(axis=1), 4.0 - law.loss(np.full(4, 0.25)))
     assert (found.low_TL < found.value_TL).all()
+
+
+def test_a_law_tells_which_coalitions_would_read_text_again(law):
+    """Of d's two hundred tokens a run of a thousand makes five passes alone, half of that beside one other."""
+    few = replace(law, D=1e3, unique_L=np.array([1e4, 1e4, 1e4, 2e2]))
+    told = " ".join(values_of_law(few, ShapleyRequest(EMPTY)).explained())
+    assert "1 coalition reads some text more than four times, d up to 5 times" in told
+    assert "repeats" not in values_of_law(law, ShapleyRequest(EMPTY)).notes
 
 
 def test_a_law_that_runs_correct_is_nearer_than_either(law):

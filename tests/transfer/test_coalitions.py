@@ -66,6 +66,35 @@ def test_tokens_of_the_members_are_one_game() -> None:
     np.testing.assert_allclose(found.value_TL, np.eye(3), atol=1e-12)
 
 
+def test_tokens_of_the_members_up_to_those_of_the_run_are_one_game() -> None:
+    capped = useless(D=np.minimum(members(3)[1:] @ np.array([9e9, 4e8, 2e8]), 1e9))
+    found = values_of_runs(capped, NOBODY)
+    assert found.notes["budget"] == "capped"
+    assert found.notes["runs"] == 7
+    assert "no language was read more often" in " ".join(found.explained())
+    np.testing.assert_allclose(found.value_TL, np.eye(3), atol=1e-12)
+    # One small coalition that has more than the others leave it is another game.
+    odd = np.where(np.arange(7) == 5, 7e8, capped.D_R)
+    assert coalitions_in(replace(capped, D_R=odd)).budget == "fixed"
+
+
+def test_tokens_of_whole_batches_are_a_game_only_where_they_were_planned() -> None:
+    D_R = np.minimum(members(3)[1:] @ np.array([9e9, 4e8, 2e8]), 1e9)
+    D_R[1] *= 1.03
+    rounded = useless(D=D_R)
+    assert coalitions_in(rounded).budget == "fixed"
+    assert coalitions_in(replace(rounded, role_R=("coalition",) * 7)).budget == "capped"
+
+
+def test_coalitions_that_read_text_again_are_told() -> None:
+    """Of two million unique tokens of c a run of a thousand million makes 500 passes, beside one other 250."""
+    few = replace(useless(), unique_RL=np.tile([1e9, 1e9, 2e6], (7, 1)))
+    told = " ".join(values_of_runs(few, NOBODY).explained())
+    assert "4 coalitions read some text more than four times, c up to 500 times" in told
+    enough = replace(useless(), unique_RL=np.tile(1e9, (7, 3)))
+    assert "more than four times" not in " ".join(values_of_runs(enough, NOBODY).explained())
+
+
 def test_a_run_that_diverged_gives_nobody_anything() -> None:
     """The worst run as the empty coalition, and its loss in the sum, gave two useless sources +1.167 each."""
     runs = useless()

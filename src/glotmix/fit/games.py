@@ -12,6 +12,7 @@ from glotmix.fit.fit import Fit
 from glotmix.language import find_name
 from glotmix.measurements import Measurements, same_names
 from glotmix.mixture.groups import MOST_PLAYERS
+from glotmix.transfer.coalitions import repeats_in
 from glotmix.transfer.estimate import Payoff
 from glotmix.transfer.game import Game, empty_losses, empty_notes, empty_weights, game_from, members
 from glotmix.transfer.groups import owen
@@ -109,7 +110,10 @@ def values_of_law(law: Fit, asked: ShapleyRequest) -> TransferMatrix:
     empty_TC = empty_weights(law.languages, law.targets, inside_CL, known_CT, empty)
     loss_CT[0] = empty_T = empty_losses(law.targets, empty, empty_TC, loss_CT)
     sizes = {name: value for name, value in (("N", law.N), ("D", law.D)) if np.isfinite(value)}
+    unique_CL = None if law.unique_L is None else np.tile(law.unique_L, (len(p_CL), 1))
+    again = repeats_in(law.languages, p_CL, np.full(len(p_CL), law.D), unique_CL)
     notes = {"law": law.law.name, "budget": "fixed", **sizes, **empty_notes(law.targets, empty, empty_T)}
+    notes |= {"repeats": again} if again else {}
     matrix = _of(Game(law.languages, law.targets, empty_T - loss_CT, None, notes), asked)
     loss_BCT = law.resampled(p_CL)
     low_TL = high_TL = None

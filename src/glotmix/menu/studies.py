@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from glotmix.config import checked
+from glotmix.errors import BadInput
 from glotmix.menu.results import StudyResults
 from glotmix.menu.sources import MixtureLike, PathLike, mixture_of
 from glotmix.mixture.balancing import proportional, uniform
@@ -47,7 +48,8 @@ def design(
     Args:
         languages: languages or groups whose shares are sought.
         tokens: training tokens D of each model.
-        unique: unique tokens of each language, which make the corpus's own mixture where ``base="natural"``.
+        unique: unique tokens of each language, which make the corpus's own mixture where ``base="natural"``, and are
+            what ``passes`` are counted over, in these models.
         least: a share that is drawn below this becomes zero.
         seed: of the draws.
         keep: a mixture found before, when languages join: its languages keep their relative shares (Olmix's reuse).
@@ -60,7 +62,8 @@ def design(
         One row per model: name, role, tokens, seed and shares.
 
     Raises:
-        BadInput: a field that the section does not have, or fewer than two mixtures to fit laws to.
+        BadInput: a field that the section does not have, ``passes`` without ``unique``, or fewer than two mixtures to
+            fit laws to.
     """
     if keep is not None:
         kept = mixture_of(keep)
@@ -68,7 +71,13 @@ def design(
         return Design(reuse_runs(small, runs, np.random.default_rng(seed), round(tokens)))
     config = checked(DesignConfig, {"swarm_roles": "fit", **fields}, where="design")
     natural = uniform(languages) if unique is None else proportional({name: unique[name] for name in languages})
-    return design_of(config, languages, natural, tokens, seed=seed, least=least)
+    caps = None
+    if config.passes is not None:
+        if unique is None:
+            message = f"passes: {config.passes:g}, and no text to count them over"
+            raise BadInput(message, where="design.passes", expected="unique: {language: its unique tokens}")
+        caps = {name: config.passes * unique[name] / tokens for name in languages}
+    return design_of(config, languages, natural, tokens, seed=seed, least=least, caps=caps)
 
 
 def begin_study(

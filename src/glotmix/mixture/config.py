@@ -49,9 +49,10 @@ class DesignConfig(Section):
     127 are all of 7 languages, 1023 all of 10. ``--dry-run`` tells what they cost."""
     sampled_coalitions: int = Field(32, ge=1)
     """How many subsets when ``coalitions: sampled``."""
-    budget: Literal["fixed", "own"] = "fixed"
-    """``fixed``: every coalition trains on the same D, shares renormalised. ``own``: absent languages take their
-    tokens away and the run is shorter."""
+    budget: Literal["fixed", "own", "capped"] = "fixed"
+    """``fixed``: every coalition trains on the same D, shares renormalised; one of little text repeats it. ``own``:
+    absent languages take their tokens away and the run is shorter. ``capped``: no member is read more than ``passes``
+    times; what one cannot take goes to the others, and what nobody can take makes the run shorter."""
     base: Literal["uniform", "natural"] = "uniform"
     """Mixture of the full coalition, from which the others are cut."""
     empty: Literal["uniform_tokens", "unigram"] = "unigram"
@@ -62,8 +63,9 @@ class DesignConfig(Section):
     swarm_concentration: float = Field(1.0, gt=0)
     """Dirichlet concentration per language: 1 is uniform on the simplex, below 1 prefers its corners and edges."""
     passes: float | None = Field(None, gt=0)
-    """Most passes over a language's text in a mixture of the swarm, counted in the target run; None for no limit. Where
-    proxies repeat text as the target would, mixtures far beyond what it may do tell nothing of the optimum."""
+    """Most passes over a language's text in a mixture of the swarm, and in coalitions whose ``budget`` is ``capped``,
+    counted in the target run; None for no limit. Where proxies repeat text as the target would, mixtures far beyond
+    what it may do tell nothing of the optimum."""
     beyond: int = Field(1, ge=0)
     """With ``passes``: runs per language that read it 2, 4, … times as often, to see where its loss turns."""
     schedules: int = Field(0, ge=0)
@@ -95,4 +97,10 @@ class DesignConfig(Section):
     @model_validator(mode="after")
     def _one_boundary_per_change(self) -> DesignConfig:
         check_boundaries(self.boundaries, self.phases)
+        return self
+
+    @model_validator(mode="after")
+    def _capped_at_something(self) -> DesignConfig:
+        if self.budget == "capped" and self.passes is None:
+            raise ValueError("budget: capped, and no passes to cap at: give passes, for instance 8, or budget: fixed")
         return self

@@ -20,7 +20,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 
 Role = Literal["coalition", "swarm", "anchor", "validation", "ladder", "method", "active", "turn", "schedule", "base"]
-Budget = Literal["fixed", "own"]
+Budget = Literal["fixed", "own", "capped"]
 
 MOST_ENUMERATED = 127
 """Coalitions that are trained at most unless more are asked for: all of 7 languages, the game of ShapleyLaw's authors;
@@ -106,6 +106,7 @@ def coalitions(
     budget: Budget = "fixed",
     seeds: Iterable[int] = (0,),
     *,
+    caps: Mapping[str, float] | None = None,
     most: int = MOST_ENUMERATED,
 ) -> list[PlannedRun]:
     """Every non-empty subset of the languages, smallest first, once per seed.
@@ -114,8 +115,12 @@ def coalitions(
         languages: the players.
         base: mixture of the full coalition; a coalition S has the shares ``base_l / Σ_S base``.
         D: tokens of the full coalition.
-        budget: ``fixed`` gives every coalition D tokens; ``own`` gives it ``D Σ_S base``, the tokens of its members.
+        budget: ``fixed`` gives every coalition D tokens, so that a small one repeats its text; ``own`` gives it
+            ``D Σ_S base``, the tokens of its members; ``capped`` gives no member more than its cap, what one cannot
+            take to the others, and what nobody can take to nobody: the run is shorter. Of a uniform base that is
+            UniMax of every coalition.
         seeds: each coalition is planned once per seed.
+        caps: with ``capped``: most of D that a language can take, as a share; None, or without a language, no limit.
         most: coalitions above which the plan is refused.
 
     Raises:
@@ -129,7 +134,7 @@ def coalitions(
         )
     sizes = range(1, len(languages) + 1)
     subsets = [subset for size in sizes for subset in itertools.combinations(languages, size)]
-    return _coalition_runs(subsets, languages, base, D, budget, seeds)
+    return _coalition_runs(subsets, languages, base, D, budget, seeds, caps)
 
 
 def grouped_coalitions(
@@ -140,6 +145,7 @@ def grouped_coalitions(
     budget: Budget = "fixed",
     seeds: Iterable[int] = (0,),
     *,
+    caps: Mapping[str, float] | None = None,
     parts: bool = True,
     most: int = MOST_ENUMERATED,
 ) -> list[PlannedRun]:
@@ -156,7 +162,7 @@ def grouped_coalitions(
             where="design.coalitions",
             expected=f"at most {most:,} (design.most_coalitions), or {whole}",
         )
-    return _coalition_runs(subsets, languages, base, D, budget, seeds)
+    return _coalition_runs(subsets, languages, base, D, budget, seeds, caps)
 
 
 def sampled_coalitions(
@@ -168,6 +174,7 @@ def sampled_coalitions(
     budget: Budget = "fixed",
     seeds: Iterable[int] = (0,),
     groups: Groups | None = None,
+    caps: Mapping[str, float] | None = None,
 ) -> list[PlannedRun]:
     """``count`` different coalitions, chosen by :func:`spread_coalitions`, for games too large to enumerate; of those
     of groups, where these are the players, by :func:`~glotmix.mixture.groups.spread_over_groups`.
@@ -184,7 +191,7 @@ def sampled_coalitions(
         spread_coalitions(n, count, rng) if groups is None else spread_over_groups(languages, groups, count, rng)
     )
     subsets = [tuple(np.array(languages)[row].tolist()) for row in inside_CL]
-    return _coalition_runs(subsets, languages, base, D, budget, seeds)
+    return _coalition_runs(subsets, languages, base, D, budget, seeds, caps)
 
 
 def spread_coalitions(n: int, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -226,12 +233,16 @@ def _coalition_runs(
     D: float,
     budget: Budget,
     seeds: Iterable[int],
+    caps: Mapping[str, float] | None,
 ) -> list[PlannedRun]:
     label, seeds = _labels(languages), tuple(seeds)
     subsets = list(subsets)
     return [
         PlannedRun(
-            f"coalition-{label(subset)}-s{seed}", "coalition", *_coalition(subset, languages, base, D, budget), seed
+            f"coalition-{label(subset)}-s{seed}",
+            "coalition",
+            *_coalition(subset, languages, base, D, budget, caps),
+            seed,
         )
         for seed in seeds
         for subset in subsets
@@ -239,15 +250,44 @@ def _coalition_runs(
 
 
 def _coalition(
-    subset: Sequence[str], languages: Sequence[str], base: Mixture, D: float, budget: Budget
+    subset: Sequence[str],
+    languages: Sequence[str],
+    base: Mixture,
+    D: float,
+    budget: Budget,
+    caps: Mapping[str, float] | None,
 ) -> tuple[Schedule, int]:
     if missing := [language for language in subset if not base.get(language, 0.0) > 0]:
         raise BadInput(
             f"{', '.join(missing)} has no share", where="design.base", expected="a share above 0 for every language"
         )
-    mixture = Mixture.normalised({name: base[name] if name in subset else 0.0 for name in languages})
-    share = math.fsum(base[name] for name in subset) / math.fsum(base[name] for name in languages)
-    return Schedule.constant(mixture), round(D * share if budget == "own" else D)
+    wanted, share = {name: base[name] if name in subset else 0.0 for name in languages}, 1.0
+    if budget == "own":
+        share = math.fsum(base[name] for name in subset) / math.fsum(base[name] for name in languages)
+    elif budget == "capped":
+        wanted = filled(wanted, caps or {})
+        share = min(math.fsum(wanted.values()), 1.0)
+    return Schedule.constant(Mixture.normalised(wanted)), round(D * share)
+
+
+def filled(wanted: Mapping[str, float], caps: Mapping[str, float]) -> dict[str, float]:
+    """Shares of a whole in the proportions wanted, none above its cap; their sum is below 1 where the caps' sum is.
+
+    What a name cannot take goes to the others in their proportions, from the one that reaches its cap first (Chung et
+    al., arXiv 2304.09151, Algorithm 1, for proportions that need not be equal).
+
+    Args:
+        wanted: proportions, at least 0; who has none gets none.
+        caps: greatest shares; without a name no limit.
+    """
+    left, rest, found = 1.0, math.fsum(wanted.values()), dict.fromkeys(wanted, 0.0)
+    named = [name for name in wanted if wanted[name] > 0]
+    for name in sorted(named, key=lambda name: caps.get(name, math.inf) / wanted[name]):
+        found[name] = min(left * wanted[name] / rest, caps.get(name, math.inf))
+        left, rest = left - found[name], rest - wanted[name]
+        if rest <= 0:
+            break
+    return found
 
 
 def dirichlet_swarm(
@@ -336,6 +376,7 @@ def anchors(
     count: int,
     seeds: Iterable[int],
     budget: Budget = "fixed",
+    caps: Mapping[str, float] | None = None,
 ) -> list[PlannedRun]:
     """Mixtures repeated over seeds, which measure the noise: the full coalition first, then single languages.
 
@@ -348,7 +389,9 @@ def anchors(
     label = _labels(languages)
     subsets = [tuple(languages), *((language,) for language in languages)][:count]
     return [
-        PlannedRun(f"anchor-{label(subset)}-s{seed}", "anchor", *_coalition(subset, languages, base, D, budget), seed)
+        PlannedRun(
+            f"anchor-{label(subset)}-s{seed}", "anchor", *_coalition(subset, languages, base, D, budget, caps), seed
+        )
         for subset in subsets
         for seed in tuple(seeds)
     ]

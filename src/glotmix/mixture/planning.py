@@ -83,7 +83,8 @@ def design_of(
         seed: of the draws and, shifted so that no two studies share one, of the runs.
         least: smallest share that a swarm's run can draw.
         sizes: sizes of ``design.ladder`` to the tokens of their proxies.
-        caps: share of each language at which it is read ``design.passes`` times; None for no limit.
+        caps: share of each language at which it is read ``design.passes`` times, for the swarm and for coalitions
+            whose budget is ``capped``; None for no limit.
         groups: the players, where they are groups of languages.
         decay: share of a run in which its learning rate falls at last, where schedules begin their last phase.
 
@@ -100,15 +101,15 @@ def design_of(
     if design.coalitions in ("all", "between") and groups is not None:
         parts = design.coalitions == "all"
         most = design.most_coalitions
-        runs += grouped_coalitions(languages, groups, base, D, design.budget, seeds, parts=parts, most=most)
+        runs += grouped_coalitions(languages, groups, base, D, design.budget, seeds, caps=caps, parts=parts, most=most)
     elif design.coalitions == "all":
-        runs += coalitions(languages, base, D, design.budget, seeds, most=design.most_coalitions)
+        runs += coalitions(languages, base, D, design.budget, seeds, caps=caps, most=design.most_coalitions)
     elif design.coalitions == "sampled":
         most = 2 ** len(languages) - 1 if groups is None else len(coalitions_of_groups(languages, groups))
         count = min(design.sampled_coalitions, most)
-        runs += sampled_coalitions(languages, base, D, count, rng, design.budget, seeds, groups)
+        runs += sampled_coalitions(languages, base, D, count, rng, design.budget, seeds, groups, caps)
     repeats = range(design.seeds, design.seeds + design.anchor_seeds)
-    runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget)
+    runs += anchors(languages, base, D, min(design.anchors, 1 + len(languages)), repeats, design.budget, caps)
     swarm_rng = np.random.default_rng([seed, 1])
     swarm = dirichlet_swarm(languages, design.swarm, design.swarm_concentration, D, swarm_rng, caps, least)
     runs += _repeated(swarm, seeds)

@@ -16,13 +16,16 @@ EQUAL_SHARES = 5e-3
 """Most by which shares may differ from equal ones: tables print them rounded."""
 SAME_SIZE = 1.01
 """N and D that differ by less than this factor are one size."""
-OWN_BUDGET = 0.01
-"""Most by which a run's tokens may miss the sum of its members' own budgets, relative to them."""
+OWN_BUDGET, PLANNED_BUDGET = 0.01, 0.05
+"""Most by which a run's tokens may miss the sum of its members' own budgets, relative to them: in any table, and among
+coalitions that were planned as such, whose tokens are those of whole batches."""
+BARE = 4.0
+"""Passes up to which repeated text is worth nearly as much as fresh text (Muennighoff et al., arXiv 2305.16264)."""
 DIVERGED_GAP, DIVERGED_LOSS, DIVERGED_PART = 2.0, 0.5, 0.2
 """A loss is diverged if it and all above it are at most this part of a target's losses, and the gap below it is more
 than so many times the range of the others and more than this part of the largest of them."""
 
-Budget = Literal["fixed", "own", "unknown"]
+Budget = Literal["fixed", "own", "capped", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,8 @@ class Played:
     inside_RL: np.ndarray
     """Who was trained on, booleans."""
     budget: Budget
-    """"fixed": every coalition has the same tokens; "own": those of its members; "unknown": the table has no D."""
+    """"fixed": every coalition has the same tokens; "own": those of its members; "capped": those of its members where
+    they are fewer than D, else D; "unknown": the table has no D."""
     N: float
     """Parameters of these runs; NaN where the table does not tell."""
     D: float
@@ -47,7 +51,10 @@ class Played:
         """Size and budget for readers of the values."""
         told = {"budget": self.budget, "runs": len(self.runs)}
         sizes = {name: value for name, value in (("N", self.N), ("D", self.D)) if np.isfinite(value)}
-        return told | sizes | ({"left out": list(self.remarks)} if self.remarks else {})
+        runs = self.runs
+        again = repeats_in(runs.languages, runs.p_RL, runs.D_R, runs.unique_RL)
+        told |= sizes | ({"repeats": again} if again else {})
+        return told | ({"left out": list(self.remarks)} if self.remarks else {})
 
 
 def coalitions_in(measurements: Measurements) -> Played:
@@ -55,7 +62,8 @@ def coalitions_in(measurements: Measurements) -> Played:
 
     Payoffs of different model sizes or budgets are those of different games and are never put together: of all pairs
     (N, D) that one is taken at which most coalitions were run, and the largest of several. Tokens may follow the
-    coalition (budget "own"): runs of one N whose D is the sum of budgets of their members are one game.
+    coalition: runs of one N whose D is the sum of budgets of their members (budget "own"), or that sum where it is
+    below the D of all others (budget "capped"), are one game.
 
     Raises:
         BadInput: no run plays a coalition.
@@ -77,6 +85,28 @@ def coalitions_in(measurements: Measurements) -> Played:
     whole_R = inside_RL.sum(axis=1) == inside_RL.sum(axis=1).max()
     D = float(runs.D_R[whole_R].max()) if len(runs) else float("nan")
     return Played(runs, inside_RL, budget, float(runs.N_R.max()), D, (*remarks, *diverged))
+
+
+def repeats_in(
+    languages: Sequence[str], p_RL: np.ndarray, D_R: np.ndarray, unique_RL: np.ndarray | None
+) -> dict[str, object]:
+    """How often coalitions read text again: how many of them read a member more than ``BARE`` times, and which member
+    how often at most. Empty where none does, or tokens are not known.
+
+    Args:
+        languages: columns [L].
+        p_RL: shares.
+        D_R: training tokens.
+        unique_RL: unique tokens of every language in every run.
+    """
+    if unique_RL is None:
+        return {}
+    passes_RL = np.nan_to_num(p_RL * D_R[:, None] / unique_RL)
+    if not (often_RL := passes_RL > BARE).any():
+        return {}
+    run, language = np.unravel_index(int(passes_RL.argmax()), passes_RL.shape)
+    several = len(np.unique(p_RL[often_RL.any(axis=1)] > 0, axis=0))
+    return {"coalitions": several, "language": languages[language], "passes": float(passes_RL[run, language])}
 
 
 def plays_coalition(measurements: Measurements) -> np.ndarray:
@@ -141,16 +171,26 @@ def _games(played: Measurements) -> list[tuple[Budget, np.ndarray]]:
         level_R = np.where(same_R, _levels(played.D_R), -1)
         several = [("fixed", level_R == d) for d in np.unique(level_R[same_R])]
         found.extend(several)  # type: ignore[arg-type]
-        if len(several) > 1 and _adds_up(played.where(same_R)):
-            found.append(("own", same_R))
+        if len(several) > 1:
+            for budget, most in (("own", np.inf), ("capped", float(played.D_R[same_R].max()))):
+                if _adds_up(played.where(same_R), most):
+                    found.append((budget, same_R))  # type: ignore[arg-type]
+                    break
     return found
 
 
-def _adds_up(runs: Measurements) -> bool:
-    """Whether tokens are the sum of budgets that the members bring."""
+def _adds_up(runs: Measurements, most: float) -> bool:
+    """Whether tokens are the sum of budgets that the members bring, or ``most`` where that is less.
+
+    Where a sum is below ``most``, its members are in coalitions that tell their budgets; any other brings enough.
+    """
     inside_RL = (runs.p_RL > 0).astype(float)
-    budget_L, _ = nnls(inside_RL / runs.D_R[:, None], np.ones(len(runs)))
-    return bool((np.abs(inside_RL @ budget_L / runs.D_R - 1) < OWN_BUDGET).all())
+    below_R = most > SAME_SIZE * runs.D_R
+    budget_L, _ = nnls(inside_RL[below_R] / runs.D_R[below_R, None], np.ones(below_R.sum()))
+    budget_L[~inside_RL[below_R].any(axis=0)] = runs.D_R.max() if np.isinf(most) else most
+    summed_R = np.minimum(inside_RL @ budget_L, most)
+    planned = all(role in ("coalition", "anchor") for role in runs.role_R)
+    return bool((np.abs(summed_R / runs.D_R - 1) < (PLANNED_BUDGET if planned else OWN_BUDGET)).all())
 
 
 def _worth(played: Measurements, keep_R: np.ndarray) -> tuple[int, float, float]:

@@ -18,9 +18,25 @@ if TYPE_CHECKING:
 BUDGETS = {
     "fixed": "Budget: fixed, every coalition had the same tokens, so a source takes its tokens from the others.",
     "own": "Budget: own, every coalition had the tokens of its members alone.",
+    "capped": "Budget: capped, no language was read more often than a limit; coalitions of little text had less.",
     "unknown": "Budget: unknown, the table has no tokens D; coalitions are taken to have had the same.",
 }
 """What readers of values must know of the tokens that coalitions had."""
+
+
+def repeated_in_words(repeats: Mapping[str, Any], name: str) -> str:
+    """What coalitions that read text again mean for the values, without the full stop.
+
+    Args:
+        repeats: ``coalitions``, how many of them do so more than four times, and the most ``passes`` over one language.
+        name: how that language is called.
+    """
+    several = int(repeats["coalitions"])
+    which = "1 coalition reads" if several == 1 else f"{several} coalitions read"
+    return (
+        f"{which} some text more than four times, {name} up to {repeats['passes']:.3g} times: what it costs to learn "
+        "it by heart is in these values, which are not those of as much fresh text"
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -83,6 +99,8 @@ class TransferMatrix(Shown):
         if budget := notes.get("budget"):
             sizes = ", ".join(f"{name} = {notes[name]:.4g}" for name in ("N", "D") if name in notes)
             told.append(BUDGETS.get(str(budget), f"Budget: {budget}.") + (f" Runs of {sizes}." if sizes else ""))
+        if repeats := notes.get("repeats"):
+            told.append(f"{repeated_in_words(repeats, str(repeats['language']))}.")
         if losses := notes.get("empty_loss"):
             shown = ", ".join(f"{target} {loss:.4g}" for target, loss in losses.items())
             origin = notes.get("empty", "given")

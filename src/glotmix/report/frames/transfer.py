@@ -10,7 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from glotmix.estimate import Estimate
 from glotmix.report.evidence import About, Evidence, Interactions
-from glotmix.transfer.matrix import TransferMatrix
+from glotmix.transfer.matrix import TransferMatrix, repeated_in_words
 from glotmix.wording import counted, listed, number, signed
 
 BY_FAMILY_FROM = 31
@@ -24,6 +24,7 @@ BUDGETS = {
     "fixed": "Every group had the same number of tokens, so a source's tokens are taken from the others: a negative "
     "value is often what that displaces, not harm.",
     "own": "Every group had the tokens of its members alone, so a larger group also had more of them.",
+    "capped": "No group read a language more often than the study's limit, so groups of little text had fewer tokens.",
 }
 """What readers must know of the tokens that groups had."""
 EMPTY = {
@@ -177,6 +178,8 @@ def method_in_words(evidence: Evidence, matrix: TransferMatrix, lens: str) -> st
     notes = matrix.notes
     told = [METHODS.get(matrix.method, f"{matrix.method or lens}.")]
     told += [BUDGETS[str(notes["budget"])]] if notes.get("budget") in BUDGETS else []
+    if isinstance(repeats := notes.get("repeats"), Mapping):
+        told.append(f"{repeated_in_words(repeats, evidence.name_of(str(repeats['language'])))}.")
     if isinstance(losses := notes.get("empty_loss"), Mapping) and losses:
         shown = listed([f"{evidence.name_of(target)} {number(loss, 2)}" for target, loss in losses.items()], most=8)
         how = EMPTY.get(str(notes.get("empty")), "The loss without any language was given")

@@ -34,6 +34,9 @@ ACCEPTED = {
 }
 """Serious caution to what accepting it means."""
 
+RULES = ("natural", "uniform", "temperature", "unimax")
+"""Mixtures that follow from the sizes of the corpora alone, the simplest first."""
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -82,7 +85,8 @@ def _decided(evidence: Evidence) -> Decision:
     In this order: nothing to judge; a mixture that measured better; a search that failed, or a law that knows no more
     than the mean and was not measured to be right; no difference from the mixture in use, or one that is not worth a
     change (the least gain is the study's); else it is to be used, if what it costs is accepted: languages that pay
-    beyond the noise, serious cautions, and that nothing was trained or nothing repeated.
+    beyond the noise, serious cautions, and that nothing was trained or nothing repeated. A simpler rule that the runs
+    cannot tell it from is named then.
     """
     advice = evidence.advice
     if advice is None:
@@ -113,7 +117,7 @@ def _decided(evidence: Evidence) -> Decision:
         return same
     if shown is None and (same := _no_predicted_difference(evidence, against, unit)):
         return same
-    because = _gain_in_words(evidence, shown, against, unit)
+    because = f"{_gain_in_words(evidence, shown, against, unit)}{_as_good(found)}"
     accept = _to_accept(evidence, shown, against)
     mixture = mixture_in_words(evidence)
     if not accept:
@@ -139,6 +143,15 @@ def mixture_in_words(evidence: Evidence) -> str:
 
 def _rejected(why: str, because: str, against: str | None) -> Decision:
     return Decision("reject", f"Do not use it: {why}.", because, (), against)
+
+
+def _as_good(found: list[LoopVerdict]) -> str:
+    """Rules that the runs cannot tell the recommendation from, and which of them is the simplest; "" without any."""
+    level = {v.baseline for v in found if v.outcome == "within the noise"}
+    if not (rules := [rule for rule in RULES if rule in level]):
+        return ""
+    simplest = "that is simpler" if len(rules) == 1 else f"{rules[0]} is the simplest"
+    return f" These runs cannot tell it from {listed(rules, most=4)}: {simplest} and needs no law."
 
 
 def _weak_law(evidence: Evidence) -> str:
