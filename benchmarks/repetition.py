@@ -3,6 +3,7 @@
     python benchmarks/repetition.py long-tail       37 runs on man pages of four languages, two of them tiny
     python benchmarks/repetition.py pareto FILE     shares of French, German and Chinese; leave one mixture out
     python benchmarks/repetition.py passes          the 182 runs of one corpus, 1 to 9,000 passes
+    python benchmarks/repetition.py useful          the same runs: passes of least loss by size and cut, told beforehand
     python benchmarks/repetition.py planted         three truths that turn; regret of the optimum
     ... --law NAME                                  one law of them, beside what is kept of the others
     python benchmarks/repetition.py --show          the tables of docs/methods/repetition.md from what is kept
@@ -108,6 +109,52 @@ def passes(laws: Sequence[str]) -> dict[str, Any]:
             found.setdefault(law, {})[kind] = [None if np.isnan(x) else float(x) for x in off_R]
         print(law, {kind: round(100 * float(np.nanmean(np.array(x, float))), 2) for kind, x in found[law].items()})
     return {"passes of the runs": passes_R.tolist(), **found}
+
+
+FEW = 15
+"""Passes up to which a law has seen the size, or the cut, that it is asked about."""
+
+
+TURNING = ("shapley_law_repeated", "shapley_law_data_repeated", "shapley_law_overfit")
+
+
+def first_turn(loss_K: np.ndarray) -> int:
+    """Where losses rise for the first time: the least of those before; the last where they never do."""
+    rises_K = np.flatnonzero(np.diff(loss_K) > 0)
+    return int(rises_K[0]) if len(rises_K) else len(loss_K) - 1
+
+
+def useful(laws: Sequence[str]) -> dict[str, Any]:
+    """Passes after which the loss rises for the first time, by model size and cut of the corpus: measured, and by laws
+    that did not see it.
+
+    For every size: fitted to all runs but those of the size beyond ``FEW`` passes, over any cut. For every cut: to all
+    but those of the cut beyond ``FEW`` passes, at any size. Measured between the runs before and after.
+    """
+    runs = runs_of_one_corpus(HERE / "data" / "datablations_fit182.csv")
+    assert runs.unique_RL is not None
+    U_R, passes_R, loss_R = runs.unique_RL[:, 0], runs.D_R / runs.unique_RL[:, 0], runs.loss_RT[:, 0]
+    cells: dict[tuple[float, float], list[float | None]] = {}
+    for U, N in sorted({(float(U), float(N)) for U, N in zip(U_R, runs.N_R, strict=True)}):
+        cell_R = np.flatnonzero((U_R == U) & (runs.N_R == N))
+        cell_R = cell_R[np.argsort(passes_R[cell_R])]
+        turn = first_turn(loss_R[cell_R])
+        if len(cell_R) >= 4 and turn > 0:
+            k_R = [*passes_R[cell_R].tolist(), None]  # None: the loss falls to the last run
+            cells[U, N] = k_R[turn - 1 : turn + 2]
+    grid_K = np.geomspace(1, 2e4, 500)
+    found: dict[str, Any] = {f"{U:.0f} {N:.0f}": {"measured": measured} for (U, N), measured in cells.items()}
+    for law in laws or TURNING:
+        for kind, of_R, at in (("size", runs.N_R, 1), ("cut", U_R, 0)):
+            for value in sorted({cell[at] for cell in cells}):
+                fitted = fit(law, runs.where((of_R != value) | (passes_R <= FEW)), starts=8)
+                for U, N in (cell for cell in cells if cell[at] == value):
+                    ones = np.ones((len(grid_K), 1))
+                    loss_K = fitted.predict(ones, N, grid_K * U, U * ones).value_RT[:, 0]
+                    row = found[f"{U:.0f} {N:.0f}"]
+                    row[f"{law}, {kind}"] = float(grid_K[first_turn(loss_K)])
+        print(law, {name: [round(row[f"{law}, {kind}"]) for kind in ("size", "cut")] for name, row in found.items()})
+    return found
 
 
 LANGUAGES = ("deu", "ukr", "nld", "ces")
@@ -248,6 +295,22 @@ def show(kept: Mapping[str, Any]) -> None:
             f"{100 * ahead.mean():.2f} points [{100 * low:.2f}, {100 * high:.2f}] (95 % over the runs)."
         )
         print()
+    if cells := kept.get("useful"):
+        told = [f"{law}, {kind}" for law in TURNING for kind in ("size", "cut")]
+        head("unique tokens", "parameters", "passes, measured", *told)
+        for name, row in cells.items():
+            U, N = map(float, name.split())
+            low, best, high = row["measured"]
+            beside = "the last" if high is None else f"{low:.0f} to {high:.0f}"
+            guesses = (f"{row[one]:.0f}" for one in told)
+            line(f"{U / 1e6:.0f}M", f"{N / 1e6:.0f}M", f"{best:.0f} ({beside})", *guesses)
+        for one in told:
+            inside = [row for row in cells.values() if row["measured"][2] is not None]
+            off = [abs(np.log2(row[one] / row["measured"][1])) for row in inside]
+            held = sum(row["measured"][0] <= row[one] <= row["measured"][2] for row in inside)
+            between, factor = f"{held} of {len(inside)} between the runs beside", 2 ** np.mean(off)
+            print(f"- {one} not seen: {between}, off by a factor of {factor:.2f}")
+        print()
     if found := kept.get("planted"):
         known = [law for law in PLANTED_LAWS if law in found]
         head("truth", *known, "the law of least error", "its T", "its R")
@@ -263,7 +326,7 @@ def show(kept: Mapping[str, Any]) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="?", choices=("long-tail", "turns", "pareto", "passes", "planted"))
+    arguments.add_argument("what", nargs="?", choices=("long-tail", "turns", "pareto", "passes", "useful", "planted"))
     arguments.add_argument("table", type=Path, nargs="?", default=HERE / "data" / "long_tail.csv")
     arguments.add_argument("--law", action="append", default=[], choices=list(LAWS))
     arguments.add_argument("--show", action="store_true")
@@ -275,6 +338,7 @@ def main() -> None:
             "turns": lambda: turns(asked.table, asked.law),
             "pareto": lambda: pareto(asked.table, asked.law),
             "passes": lambda: passes(asked.law),
+            "useful": lambda: useful(asked.law),
             "planted": lambda: planted(asked.law),
         }
         kept[asked.what] = kept.get(asked.what, {}) | does[asked.what]()

@@ -49,7 +49,7 @@ class Played:
     @property
     def notes(self) -> dict[str, object]:
         """Size and budget for readers of the values."""
-        told = {"budget": self.budget, "runs": len(self.runs)}
+        told: dict[str, object] = {"budget": self.budget, "runs": len(self.runs)}
         sizes = {name: value for name, value in (("N", self.N), ("D", self.D)) if np.isfinite(value)}
         runs = self.runs
         again = repeats_in(runs.languages, runs.p_RL, runs.D_R, runs.unique_RL)
@@ -104,7 +104,7 @@ def repeats_in(
     passes_RL = np.nan_to_num(p_RL * D_R[:, None] / unique_RL)
     if not (often_RL := passes_RL > BARE).any():
         return {}
-    run, language = np.unravel_index(int(passes_RL.argmax()), passes_RL.shape)
+    run, language = map(int, np.unravel_index(int(passes_RL.argmax()), passes_RL.shape))
     several = len(np.unique(p_RL[often_RL.any(axis=1)] > 0, axis=0))
     return {"coalitions": several, "language": languages[language], "passes": float(passes_RL[run, language])}
 
