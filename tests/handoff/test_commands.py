@@ -47,6 +47,18 @@ def test_a_design_is_a_row_per_run_with_its_full_name(design):
     assert not (design.parent / "out").exists()
 
 
+def test_passes_of_a_design_are_counted_over_the_text_that_is_told(tmp_path):
+    """Eight passes over a target's 10,000 tokens of Russian are a fifth of its 400,000, in every run but one beyond."""
+    kept = {"budget": "capped", "passes": 8, "coalitions": "all", "swarm": 4, "swarm_roles": "fit"}
+    target = {"tokens": 4e5, "unique_tokens": {"spa_Latn": 9e5, "rus_Cyrl": 1e4}}
+    (tmp_path / "study.yaml").write_text(json.dumps(STUDY | {"sweep": {}, "design": kept, "target": target}))
+    called("design", tmp_path / "study.yaml", "--out", tmp_path / "design.csv")
+    table = pl.read_csv(tmp_path / "design.csv")
+    tokens = {row["name"]: row["D"] * row["p/rus_Cyrl"] for row in table.iter_rows(named=True)}
+    assert tokens.pop("turn-rus-0-s0") == pytest.approx(0.4 * 50_000)
+    assert tokens["coalition-rus-s0"] == tokens["coalition-full-s0"] == max(tokens.values()) == pytest.approx(10_000)
+
+
 def answered(design):
     """Losses of every run of a design."""
     lines = []

@@ -267,7 +267,7 @@ def _coalition(
     elif budget == "capped":
         wanted = filled(wanted, caps or {})
         share = min(math.fsum(wanted.values()), 1.0)
-    return Schedule.constant(Mixture.normalised(wanted)), round(D * share)
+    return Schedule.constant(Mixture.normalised(wanted)), max(1, round(D * share))
 
 
 def filled(wanted: Mapping[str, float], caps: Mapping[str, float]) -> dict[str, float]:

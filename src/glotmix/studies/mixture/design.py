@@ -21,12 +21,12 @@ def designed(asked: StudyToRun) -> Design:
     config = asked.config
     assert isinstance(config, StudyConfig)
     study = MixtureStudy.of(config, asked.directory)
-    told = study.config.target.unique_tokens
+    told, unique = study.config.target.unique_tokens, None
     refuse(problems(study.config, study.base))
-    if config.design.base == "uniform":
-        natural = uniform(config.languages)
-    elif all(name in told for name in config.languages):
-        natural = proportional({name: told[name] for name in config.languages})
-    else:
-        natural = study.natural(study.tokens())
-    return Design(tuple(plan(study.config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()})))
+    if all(name in told for name in config.languages):
+        unique = {name: told[name] for name in config.languages}
+    elif config.design.base == "natural" or config.design.passes is not None:
+        unique = study.unique(study.tokens())
+    natural = uniform(config.languages) if unique is None else proportional(unique)
+    sizes = {size: proxy.tokens for size, proxy in study.sizes.items()}
+    return Design(tuple(plan(study.config, natural, sizes, unique)))
