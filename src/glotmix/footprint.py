@@ -31,6 +31,8 @@ class Footprint:
     """What the stage keeps besides: states, gradients of test samples, caches, text."""
     flops: float = 0.0
     """Of all of its runs together."""
+    moved: float = 0.0
+    """Bytes of all its runs that are read one token after the other, where reading takes longer than computing."""
     devices: int = 1
     """Devices that share the work."""
     smaller: str = ""

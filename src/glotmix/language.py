@@ -98,6 +98,14 @@ class Language:
         script = {"Hang": "Kore"}.get(self.script, self.script)
         return short if default else f"{short}-{script}"
 
+    def put_into(self, pattern: str, name: str = "") -> str:
+        """A path with the language in it: ``{language}`` stands for the tag, ``{code}`` for its ISO 639-3 part,
+        ``{short}`` for its two letters, and ``{name}`` for a name that is given."""
+        short = self.bcp47.split("-")[0]
+        for slot, value in {"language": self.tag, "code": self.code, "short": short, "name": name}.items():
+            pattern = pattern.replace(f"{{{slot}}}", value)
+        return pattern
+
     @classmethod
     def resolve(cls, text: str) -> Language:
         """The language that ``text`` names: "sw", "swh", "swa_Latn", "zh-Hans", "pt_BR", "sr@latin", "nob", "ja.UTF-8",

@@ -53,6 +53,20 @@ def judge(url, **options):
     return Judge(JudgeConfig(endpoint=url, model="m", **{"retries": 0} | options))
 
 
+def test_the_wording_may_be_the_studys_own(endpoint):
+    url, replies, asked = endpoint
+    replies += ["Rating: [[2]]"]
+    own = "Rate {answer} to {request} as [[1]] to [[5]], {other} {{braces}}."
+    assert judge(url, prompt=own).rate(SAMPLE, "{request} at two") == 2
+    told = asked[0][1]["messages"][0]["content"]
+    assert told.startswith("Rate {request} at two to ")  # an answer's own braces are no places
+    assert "¿Qué hora es?" in told
+    assert told.endswith("as [[1]] to [[5]], {other} {{braces}}.")
+    for wrong in ("Rate {answer}: [[1]]", "Rate {request}: [[1]]", "Rate {answer} to {request}"):
+        with pytest.raises(ValueError, match="has no"):
+            JudgeConfig(endpoint=url, model="m", prompt=wrong)
+
+
 def test_a_rating_is_read_from_its_brackets(endpoint, monkeypatch):
     url, replies, asked = endpoint
     replies += ["It answers the question. Rating: [[5]]", "Rating: [[1]]"]

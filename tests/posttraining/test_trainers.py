@@ -1,16 +1,20 @@
 """Two trainers, one mathematics: TRL's and the proxies' own give the same losses on the same data and seed."""
 
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, MissingExtra
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
-from glotmix.posttraining.answer import answers, batches_of, load_model
+from glotmix.posttraining.answer import answers, load_model
 from glotmix.posttraining.chat import Encoded, encode
 from glotmix.posttraining.engine import Proxy, finetune_proxy
 from glotmix.posttraining.finetune import Finetuning, learning_rate
+from glotmix.posttraining.generation import TransformersGenerator, VllmGenerator, batches_of
 from glotmix.posttraining.order import reading_order, steps_of
 from glotmix.posttraining.tasks import find_task
 from glotmix.posttraining.trainer import finetune_with_trl, footprint, validation_loss
@@ -170,13 +174,42 @@ def test_a_model_learns_to_answer_and_answers_do_not_depend_on_their_company(pro
     long = Finetuning(batch=3, steps=60, learning_rate=1e-2, save_every=60)
     order = reading_order([s.language for s in train], None, 60, 3, 0)
     finetune_proxy(directory, train, [], order, long, tmp_path / "own", pad=tokenizer.pad_token_id)
-    model = load_model(tmp_path / "own")
+    model = TransformersGenerator(load_model(tmp_path / "own"))
     said = answers(model, tokenizer, samples, 4)
     assert said == [sample.answer for sample in samples]
     assert said == [answers(model, tokenizer, [sample], 4)[0] for sample in samples]
-    monkeypatch.setattr("glotmix.posttraining.answer.CACHE_BYTES", 1)
+    monkeypatch.setattr("glotmix.posttraining.generation.CACHE_BYTES", 1)
     assert said == answers(model, tokenizer, samples, 4)
-    assert answers(load_model(directory), tokenizer, samples, 4) != said
+    assert answers(TransformersGenerator(load_model(directory)), tokenizer, samples, 4) != said
+
+
+class FakeVllm:
+    """vLLM's names and arguments, its answers computed by transformers one prompt at a time."""
+
+    def __init__(self, *, model, dtype, seed, trust_remote_code, skip_tokenizer_init):
+        assert (dtype, skip_tokenizer_init, trust_remote_code) == ("float32", True, False)
+        self.generator = TransformersGenerator(load_model(model))
+        config = SimpleNamespace(max_model_len=self.generator.context)
+        self.llm_engine = SimpleNamespace(model_config=config)
+
+    def generate(self, prompts, sampling_params, use_tqdm):
+        assert sampling_params["temperature"] == 0
+        most, ends = sampling_params["max_tokens"], sampling_params["stop_token_ids"]
+        said = [self.generator.continued([one["prompt_token_ids"]], most, ends, ends[0])[0] for one in prompts]
+        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=tuple(ids))]) for ids in said]
+
+
+def test_vllm_is_asked_for_the_same_answers_and_refused_by_name_where_it_is_not(proxy, monkeypatch):
+    directory, tokenizer = proxy
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(MissingExtra, match="vllm"):
+        VllmGenerator(directory, half=False)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=FakeVllm, SamplingParams=dict))
+    samples = find_task("mathematics").embedded("eng_Latn", "test", 3)
+    said = answers(VllmGenerator(directory, half=False), tokenizer, samples, 4)
+    assert said == answers(TransformersGenerator(load_model(directory)), tokenizer, samples, 4)
+    with pytest.raises(BadInput, match="at most 256 together"):
+        answers(VllmGenerator(directory, half=False), tokenizer, samples, 250)
 
 
 def test_what_is_answered_together_is_bounded_by_number_and_by_tokens():
@@ -189,7 +222,7 @@ def test_a_question_that_leaves_no_room_for_its_answer_is_a_named_error(proxy):
     directory, tokenizer = proxy
     sample = find_task("mathematics").embedded("spa_Latn", "test", 1)[0]
     with pytest.raises(BadInput, match=r"mathematics in spa_Latn: the question of sample .* at most 256 together"):
-        answers(load_model(directory), tokenizer, [sample], 250)
+        answers(TransformersGenerator(load_model(directory)), tokenizer, [sample], 250)
 
 
 def test_every_sample_is_read_equally_often_and_a_schedule_is_kept_to():

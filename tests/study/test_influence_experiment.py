@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from glotmix.attribution.finished import TokenizerEncoder
 from glotmix.cli import app
-from glotmix.errors import BadInput, Corrupt
+from glotmix.errors import BadInput, Corrupt, GlotmixError
+from glotmix.studies.influence.config import InfluenceConfig
 from glotmix.studies.influence.finished_runs import InfluenceRequest, influence_of
+from glotmix.studies.influence.task_runs import TaskStudy, Variant
+from glotmix.studies.influence.trainings import Wanted, train
 from glotmix.study.narrator import Narrator
+from glotmix.sweep.config import SweepConfig
+from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.contracts.kind import KindContract, Ran
 from tests.study.shell import kind_of, ran
 
@@ -36,6 +42,7 @@ base:
 tuning: {epochs: 2, batch: 20, learning_rate: 3e-3, length: 16}
 scores: {top: 8}
 zero_shot: [deu_Latn]
+imbalance: {deu: [0.5]}
 removal: {samples: 5, tests: 2, seeds: 2, kinds: [top, random_same_label]}
 subsets: 3
 browse: 1
@@ -88,6 +95,96 @@ def test_called_again_nothing_is_done_again(done):
         ran("influence", other, folder, folder / "out")
 
 
+def test_trainings_are_jobs_and_one_that_is_lost_is_done_again_to_the_same_bytes(done, tmp_path):
+    folder, _, config, _ = done
+    out = folder / "out"
+    orders = [json.loads(path.read_text()) for path in sorted((out / "jobs").glob("*.json"))]
+    counts = [(order["task"], len(order["trainings"])) for order in orders]
+    assert sum(count for task, count in counts if task == "apart") == 6  # tunings: the first task alone is tested
+    assert sum(count for task, count in counts if task == "parallel") == 6 + 13
+    study = TaskStudy(config, config.tasks[0], out / "base", folder, out)
+    kept, seed = study.wanted()[-1]
+    path = study.kept_in(kept, seed)
+    before = path.read_bytes()
+    path.unlink()
+    torch.set_num_threads(1)
+    study.retrained(kept, seed)
+    assert path.read_bytes() == before
+    path.unlink()
+    ran("influence", config, folder, out)
+    assert path.read_bytes() == before
+
+
+def test_more_and_less_of_a_language_is_trained_on_and_told(done):
+    folder, _, config, report = done
+    rows = json.loads((folder / "out" / "findings.json").read_text())[0]["imbalance"]
+    assert [(row["language"], row["factor"]) for row in rows] == [("deu_Latn", 0.5), ("deu_Latn", 1.0)]
+    assert [row["part"] for row in rows] == [15 / 45, 0.5]
+    assert rows[1]["own_change"]["value"] == rows[1]["others_change"]["value"] == 0
+    study = TaskStudy(config, config.tasks[0], folder / "out" / "base", folder, folder / "out")
+    usual, less = ([study.scores(seed, variant) for seed in (0, 1)] for variant in (None, Variant("deu_Latn", 0.5)))
+    own = [
+        [np.mean([run.train.languages[n] == "deu_Latn" for n in run.top(8)[3:].ravel()]) for run in runs]
+        for runs in (usual, less)
+    ]
+    assert rows[1]["own"]["value"] == pytest.approx(np.mean(own[0]))
+    assert rows[0]["own"]["value"] == pytest.approx(np.mean(own[1]))
+    assert rows[0]["own_change"]["value"] == pytest.approx(np.mean(own[1]) - np.mean(own[0]))
+    assert "More and less of a language" in report.read_text()
+
+
+def test_what_there_is_more_of_holds_all_that_there_was(done):
+    folder, _, config, _ = done
+    more = InfluenceConfig.model_validate(
+        config.model_dump() | {"tasks": config.tasks[:1], "imbalance": {"deu": [0.2, 3]}}
+    )
+    study = TaskStudy(more, more.tasks[0], folder / "out" / "base", folder, folder / "out")
+    texts = {}
+    for factor, count in ((0.2, 6), (1.0, 30), (3.0, 90)):
+        found = study.trained_on(None if factor == 1 else Variant("deu_Latn", factor))
+        own = {(i, t) for i, t, name in zip(found.ids, found.texts, found.languages, strict=True) if name == "deu_Latn"}
+        assert (len(own), len(found)) == (count, count + 30)
+        texts[factor] = own
+    assert texts[0.2] < texts[1.0] < texts[3.0]
+    assert not {t for _, t in texts[3.0]} & {
+        t for t, name in zip(study.texts[1].texts, study.texts[1].languages, strict=True) if name == "deu_Latn"
+    }
+
+
+class Broken(Executor):
+    """Whose jobs all die."""
+
+    workers = 2
+
+    def run(self, jobs, tick):
+        self.asked = [job.name for job in jobs]
+        for job in jobs:
+            yield JobEnd(job, -9, "no memory")
+
+
+def test_trainings_that_fail_on_every_try_are_told_with_their_reason(done, tmp_path):
+    folder, _, config, _ = done
+    study = TaskStudy(config, config.tasks[0], folder / "out" / "base", folder, folder / "out")
+    lost = [Wanted(tmp_path / f"{i}.json", {"seed": i, "left_out": [0]}) for i in range(40)]
+    lost[3].result.write_text("[]")
+    executor, seen = Broken(), []
+    with pytest.raises(GlotmixError, match=r"39 trainings of parallel failed, 0.json first: no memory"):
+        train(study, lost, executor, lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (1, 40)
+    assert len(executor.asked) == 3  # at most sixteen in each
+
+
+def test_an_executor_that_cannot_tune_is_refused_by_name(done):
+    folder, experiment, config, _ = done
+    wrong = config.model_copy(update={"sweep": SweepConfig(executor="external", devices_per_run=2)})
+    told = [str(one) for one in experiment.problems(wrong, folder)]
+    assert any(
+        "sweep.executor: executor: external trains proxies alone (expected local, slurm or ray)" in one for one in told
+    )
+    assert any(one.startswith("sweep.devices_per_run: devices_per_run = 2") for one in told)
+    assert not experiment.problems(config, folder)
+
+
 def test_a_tokenizer_is_found_from_a_relative_path(done, monkeypatch):
     monkeypatch.chdir(done[0])
     near, far = (
@@ -111,7 +208,7 @@ def test_training_texts_of_the_parallel_task_alone_are_translations(done):
 def test_the_price_counts_what_is_done(done):
     folder, experiment, config, _ = done
     price = experiment.price(config, folder)
-    assert price.amounts["tunings"] == 2 * 2 * 2
+    assert price.amounts["tunings"] == 2 * 2 * 3
     assert price.amounts["retrainings"] == 13
     assert json.dumps(price.to_json())
 
@@ -243,6 +340,10 @@ def test_bad_input_on_the_command_line_is_one_line_and_exit_code_2(done, tmp_pat
         ("zero_shot: [fra_Latn]", "fra_Latn is none of the languages"),
         ("languages: [eng_Latn, eng_Latn]", "twice"),
         ("seeds: 0", "seeds"),
+        ("imbalance: {fra: [2]}", "imbalance: fra_Latn is none of the languages"),
+        ("imbalance: {deu: [0.5, 1]}", "1 times its samples"),
+        ("imbalance: {deu: [2]}", "no further texts of deu_Latn in task apart"),
+        ("imbalance: {deu: [0.01]}", "0.01 times 30 samples of deu_Latn is none"),
     ],
 )
 def test_a_study_file_that_makes_no_sense_is_named(tmp_path, change, words):

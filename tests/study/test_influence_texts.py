@@ -76,6 +76,76 @@ def test_what_a_data_set_does_not_have_is_named(hub, tmp_path):
         texts_of(asked.tasks[0], asked, tmp_path)
 
 
+def of_files(layout, **more):
+    task = {"name": "files", "source": "file", "layout": layout, "train": 3, "test": 2, **more}
+    return InfluenceConfig(name="files", languages=LANGUAGES, scores={"top": 2}, tasks=[task])
+
+
+def read(folder, chosen):
+    return texts_of(chosen.tasks[0], chosen, folder)
+
+
+def test_xnlis_files_are_joined_by_their_pairs_and_by_their_place(tmp_path):
+    """Translations of MultiNLI have no identity and another word for a class; the test set has all languages in a file."""
+    for short in ("en", "de"):
+        rows = [f"{short} p{i}\t{short} h{i}\t{('contradictory', 'neutral')[i % 2]}" for i in range(9)]
+        (tmp_path / f"multinli.train.{short}.tsv").write_text("\n".join(["premise\thypo\tlabel", *rows]) + "\n")
+    rows = [
+        f"{short}\t{('contradiction', 'neutral')[i % 2]}\t{short} s{i}\t{short} t{i}\t{100 + i}"
+        for i in range(4)
+        for short in ("fr", "en", "de")
+    ]
+    head = "language\tgold_label\tsentence1\tsentence2\tpairID"
+    (tmp_path / "xnli.test.tsv").write_text("\n".join([head, *rows]) + "\n")
+    train, test = read(tmp_path, of_files("xnli", path="multinli.train.{short}.tsv", test_path="xnli.test.tsv"))
+    for texts in (train, test):
+        half = len(texts) // 2
+        assert texts.ids[:half] == texts.ids[half:]
+        assert [t.partition(" ")[2] for t in texts.texts[:half]] == [t.partition(" ")[2] for t in texts.texts[half:]]
+        assert texts.labels[:half] == texts.labels[half:]
+        assert set(texts.labels) <= {"contradiction", "neutral"}
+        assert set(texts.languages) == set(LANGUAGES)
+    assert all(int(i) >= 100 for i in test.ids)
+
+
+def test_paws_xs_ids_join_translations_although_a_row_is_missing(tmp_path):
+    for language in LANGUAGES:
+        kept = [i for i in range(12) if (i, language) != (4, "deu_Latn")]
+        rows = [f"{i}\t{language} a{i}\t{language} b{i}\t{i % 2}" for i in kept]
+        for split in ("train", "test"):
+            lines = ["id\tsentence1\tsentence2\tlabel", *rows]
+            (tmp_path / f"{language}.{split}.tsv").write_text("\n".join(lines) + "\n")
+    wide = of_files("paws_x", path="{language}.train.tsv", test_path="{language}.test.tsv", train=8, test=2)
+    train, _ = read(tmp_path, wide)
+    numbers = {i: {t.split()[-1][1:] for t, j in zip(train.texts, train.ids, strict=True) if j == i} for i in train.ids}
+    assert all(found == {i} for i, found in numbers.items())
+    (tmp_path / "eng_Latn.test.tsv").write_text("id\tsentence1\tlabel\n1\ta\t0\n")
+    with pytest.raises(BadInput, match=r"eng_Latn.test.tsv:2: no field sentence2"):
+        read(tmp_path, wide)
+
+
+def test_marcs_stars_count_as_two_classes_and_its_reviews_are_no_translations(tmp_path):
+    for split in ("train", "test"):
+        rows = [
+            {"review_id": f"{language}_{i}", "stars": 1 + i % 5, "review_body": f"{language} {i}", "language": short}
+            for language, short in (("eng_Latn", "en"), ("deu_Latn", "de"), ("fra_Latn", "fr"))
+            for i in range(20)
+        ]
+        (tmp_path / f"{split}.json").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    two = {"1": "bad", "2": "bad", "4": "good", "5": "good"}
+    train, _ = read(tmp_path, of_files("marc", path="train.json", test_path="test.json", labels=two, train=16))
+    assert set(train.labels) == {"bad", "good"}
+    stars = {i: 1 + int(i.rpartition("_")[2]) % 5 for i in train.ids}
+    assert all((stars[i] > 3) == (label == "good") for i, label in zip(train.ids, train.labels, strict=True))
+    assert len(set(train.ids)) == 32
+    assert train.pairs is None
+    with pytest.raises(ValueError, match="labels go with a data set's layout"):
+        of_files("own", path="a", test_path="b", labels=two)
+    with pytest.raises(BadInput, match="no rows of deu_Latn"):
+        (tmp_path / "test.json").write_text(json.dumps(rows[0]) + "\n")
+        read(tmp_path, of_files("marc", path="train.json", test_path="test.json", train=2))
+
+
 def test_equal_keys_are_drawn_together_and_by_chance():
     keys = [str(i) for i in range(1000)]
     places = drawn(keys, 100, 0)

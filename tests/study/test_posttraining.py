@@ -64,7 +64,7 @@ def here(monkeypatch):
             executor.trained.append(cell.name)
         real(cell, base, setting, directory)
 
-    monkeypatch.setattr(posttraining, "open_executor", lambda config: executor)
+    monkeypatch.setattr(posttraining, "executor_of", lambda config: executor)
     monkeypatch.setattr(posttraining_cells, "run_cell", counted)
     return executor
 
@@ -83,9 +83,12 @@ def study(proxy, **changes):
     } | changes
 
 
+def config_of(data):
+    return posttraining.PosttrainingConfig.model_validate(data)
+
+
 def run(data, base, directory):
-    config = posttraining.PosttrainingConfig.model_validate(data)
-    return ran("posttraining", config, base, directory)
+    return ran("posttraining", config_of(data), base, directory)
 
 
 def scores(directory):
@@ -155,6 +158,55 @@ def test_from_study_file_to_report_and_again_without_training(proxy, here, tmp_p
     assert scores(tmp_path / "out") == before  # byte for byte
     with pytest.raises(BadInput, match=r"made by another configuration: finetuning.learning_rate"):
         run(data | {"finetuning": data["finetuning"] | {"learning_rate": 1e-3}}, tmp_path, tmp_path / "out")
+
+
+def test_models_in_parts_on_two_devices_answer_as_those_on_one(tmp_path):
+    """A study as it is launched: jobs of two processes, which train together and share the questions out."""
+    chat_model(tmp_path / "model", width=16, layers=1)
+    plain = {
+        "outside": [], "bases": {"toy": {"model": str(tmp_path / "model" / "chat")}},
+        "grids": [{"samples": [0, 4], "pivot_samples": 4}],
+        "finetuning": {"batch": 4, "micro_batch": 1, "steps": 4, "learning_rate": 1e-2, "save_every": 2, "context": 160},
+        "cells_per_job": 8,
+    }  # fmt: skip
+    together = {"device": "cpu", "devices_per_run": 2, "workers": 1, "retries": 0}
+    for name, sweep in (("two", together), ("one", {"device": "cpu", "workers": 1})):
+        run(study(tmp_path, **plain, sweep=sweep), tmp_path, tmp_path / name)
+    tables = [
+        {
+            path.parent.name: pl.read_parquet(path)
+            for path in sorted((tmp_path / name / "cells").glob("*/scores.parquet"))
+        }
+        for name in ("one", "two")
+    ]
+    assert tables[0].keys() == tables[1].keys()
+    assert len(tables[0]) == 3
+    for name, table in tables[0].items():
+        assert table.equals(tables[1][name]), name
+    histories = [
+        json.loads((tmp_path / name / "cells" / "mathematics-toy-n4-s0" / "cell.json").read_text())
+        for name in ("one", "two")
+    ]
+    np.testing.assert_allclose(histories[0]["losses"], histories[1]["losses"], rtol=1e-5)
+    assert histories[0]["losses"][0] - histories[0]["losses"][-1] > 0.1
+    assert not list((tmp_path / "two").glob("states/*"))
+    assert not list((tmp_path / "two" / "cells").glob(".*"))
+
+
+def test_what_cannot_train_is_told_before_anything_is(tmp_path):
+    chat_model(tmp_path / "model", width=16, layers=1)
+    bases = {"toy": {"model": str(tmp_path / "model" / "chat")}}
+
+    def told(finetuning, **sweep):
+        asked = study(tmp_path, bases=bases, finetuning=finetuning, sweep=sweep)
+        return [str(one) for one in kind_of("posttraining").problems(config_of(asked), tmp_path)]
+
+    assert told({"batch": 4}) == []
+    assert "devices_per_run: 3" in told({"batch": 3}, devices_per_run=4)[0]
+    assert "engine: trl trains on one device" in told({"engine": "trl"}, devices_per_run=2)[0]
+    both = told({"moments": "8bit", "method": "qlora"}, device="cpu")
+    assert [one.partition(":")[0] for one in both] == ["finetuning.moments = 8bit", "finetuning.method = qlora"]
+    assert all("works everywhere" in one or "work everywhere" in one for one in both)
 
 
 def test_an_interrupted_grid_keeps_its_finished_cells_and_goes_on(proxy, here, tmp_path):
@@ -417,7 +469,7 @@ def finished(proxy, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     data = study(proxy, grids=[{"samples": [0, 3], "pivot_samples": 6, "seeds": 2}])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(posttraining, "open_executor", lambda config: Here())
+        patch.setattr(posttraining, "executor_of", lambda config: Here())
         run(data, folder, folder / "out")
     return Ran("posttraining", posttraining.PosttrainingConfig.model_validate(data), folder, folder / "out")
 

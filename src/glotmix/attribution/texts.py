@@ -73,6 +73,16 @@ class Texts:
         texts, languages = pick(self.texts) or (), pick(self.languages) or ()
         return Texts(texts, languages, pick(self.pairs), pick(self.ids), pick(self.labels))
 
+    @classmethod
+    def joined(cls, *tables: Texts) -> Texts:
+        """Several tables as one; what not all of them have, none has."""
+
+        def put(name: str) -> tuple[str, ...] | None:
+            columns = [getattr(table, name) for table in tables]
+            return None if None in columns else tuple(value for column in columns for value in column)
+
+        return cls(put("texts") or (), put("languages") or (), put("pairs"), put("ids"), put("labels"))
+
     def without(self, language: str) -> Texts:
         """The texts of all other languages."""
         return self.take([i for i, name in enumerate(self.languages) if name != language])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +11,64 @@ import torch
 from glotmix.errors import BadInput
 from glotmix.footprint import Footprint
 from glotmix.posttraining.chat import end_tokens, prompt_ids
+from glotmix.posttraining.generation import BATCH, CACHE_BYTES, Generator
+from glotmix.posttraining.optimiser import refuse_eight_bits
 from glotmix.posttraining.sample import Sample
 from glotmix.proxy.architecture import Architecture
 
-BATCH = 128
-"""Prompts answered side by side, at most."""
-CACHE_BYTES = 1 << 32
-"""Keys and values of prompts and answers, padding included, that are held at once."""
-
 
 def load_model(
-    directory: str | Path, device: str = "cpu", dtype: torch.dtype = torch.float32, *, half: bool = False
+    directory: str | Path,
+    device: str = "cpu",
+    dtype: torch.dtype | None = torch.float32,
+    *,
+    half: bool = False,
+    quantised: bool = False,
 ) -> Any:
-    """A causal language model, ready to answer; ``half``: in bf16 where it is on a GPU.
+    """A causal language model, ready to answer.
+
+    Args:
+        directory: of the model, or its name on the hub.
+        device: "cpu", "cuda" or one GPU of several ("cuda:1"); weights go there straight from the disk.
+        dtype: of the weights; None leaves that in which they were saved.
+        half: in bf16 where it is on a GPU.
+        quantised: linear layers in four bits (NF4), which a GPU and bitsandbytes can.
 
     Raises:
-        BadInput: there is none, or it asks for code of its own.
+        BadInput: there is none, it asks for code of its own, or four bits without a GPU.
+        MissingExtra: bitsandbytes is not installed.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    dtype = torch.bfloat16 if half and device == "cuda" else dtype
+    cuda = device.startswith("cuda")
+    dtype = torch.bfloat16 if half and cuda else dtype
+    more: dict[str, Any] = {"device_map": {"": device}} if cuda else {}
+    if quantised:
+        refuse_eight_bits("finetuning.method = qlora", cuda=cuda)
+        from transformers import BitsAndBytesConfig
+
+        more["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        )
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(str(directory), dtype=dtype, trust_remote_code=False)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            str(directory), dtype="auto" if dtype is None else dtype, trust_remote_code=False, **more
+        )
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInput(
             f"cannot load the model: {reason}", where=directory, expected="a directory or a hub name"
         ) from None
-    return model.to(device).eval()
+    return (model if cuda else model.to(device)).eval()
 
 
-@torch.no_grad()
-def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) -> list[str]:
+def answers(generator: Generator, tokenizer: Any, samples: Sequence[Sample], most: int) -> list[str]:
     """Greedy answers, in the order of the samples.
 
     Args:
-        model: a transformers causal language model.
+        generator: the model.
         tokenizer: its tokenizer, with a chat template.
         samples: whose prompts are answered.
         most: tokens after which an answer is cut off.
@@ -57,74 +77,54 @@ def answers(model: Any, tokenizer: Any, samples: Sequence[Sample], most: int) ->
         BadInput: a prompt that leaves no room for its answer in the model's context.
     """
     prompts = [prompt_ids(tokenizer, sample.prompt) for sample in samples]
-    context = getattr(model.config, "max_position_embeddings", None)
     for sample, prompt in zip(samples, prompts, strict=True):
-        if context is not None and len(prompt) + most > context:
+        if generator.context is not None and len(prompt) + most > generator.context:
             raise BadInput(
                 f"the question of sample {sample.id!r} has {len(prompt)} tokens, its answer up to {most}",
                 where=f"{sample.task} in {sample.language}",
-                expected=f"at most {context} together, the model's context",
+                expected=f"at most {generator.context} together, the model's context",
             )
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    found = [""] * len(prompts)
-    pad, ends = tokenizer.pad_token_id, end_tokens(tokenizer)
-    at_once = CACHE_BYTES / Architecture(model.config).cache_per_token(model.dtype)
-    for chosen in batches_of([len(prompts[i]) + most for i in order], order, at_once):
-        T = len(prompts[chosen[-1]])
-        ids_BT = torch.tensor([[pad] * (T - len(prompts[i])) + prompts[i] for i in chosen], device=model.device)
-        mask_BT = torch.tensor([[0] * (T - len(prompts[i])) + [1] * len(prompts[i]) for i in chosen]).to(model.device)
-        out = model.generate(
-            input_ids=ids_BT,
-            attention_mask=mask_BT,
-            max_new_tokens=most,
-            do_sample=False,
-            pad_token_id=pad,
-            eos_token_id=list(ends),
-        )
-        for i, ids in zip(chosen, out[:, T:].tolist(), strict=True):
-            length = next((t for t, id in enumerate(ids) if id in ends), len(ids))
-            found[i] = tokenizer.decode(ids[:length], skip_special_tokens=True).strip()
+    ends = end_tokens(tokenizer)
+    found = []
+    for ids in generator.continued(prompts, most, list(ends), tokenizer.pad_token_id):
+        length = next((t for t, id in enumerate(ids) if id in ends), len(ids))
+        found.append(tokenizer.decode(ids[:length], skip_special_tokens=True).strip())
     return found
 
 
-def batches_of(length_N: Sequence[int], order: Sequence[int], at_once: float) -> Iterator[list[int]]:
-    """Parts of ``order`` that go together: at most ``BATCH``, and so many tokens with their padding.
-
-    Args:
-        length_N: tokens of each, growing.
-        order: what they are.
-        at_once: tokens of a part; one that is longer goes alone.
-    """
-    part: list[int] = []
-    for length, one in zip(length_N, order, strict=True):
-        if part and (len(part) == BATCH or (len(part) + 1) * length > at_once):
-            yield part
-            part = []
-        part.append(one)
-    if part:
-        yield part
-
-
-def footprint(stage: str, architecture: Architecture, *, questions: int, tokens: float, half: bool) -> Footprint:
-    """What :func:`answers` holds on a GPU, and computes: keys and values of all that is answered together.
+def footprint(
+    stage: str,
+    architecture: Architecture,
+    *,
+    questions: int,
+    tokens: float,
+    said: int,
+    half: bool,
+    devices: int = 1,
+) -> Footprint:
+    """What :func:`answers` holds on a GPU, computes and reads: keys and values of all that is answered together.
 
     Args:
         stage: what it is called.
         architecture: of the model.
         questions: that all models answer.
         tokens: of a question and its answer, about.
+        said: of them the answer's, at most; for each all weights are read once by those that are answered together.
         half: whether the model is in bf16.
+        devices: that share the questions, each with the whole model.
     """
     dtype = torch.bfloat16 if half else torch.float32
-    cache = architecture.cache_per_token(dtype)
-    together = int(min(BATCH, questions, max(1, CACHE_BYTES // (cache * tokens))))
+    cache, weights = architecture.cache_per_token(dtype), dtype.itemsize * architecture.parameters
+    together = int(min(BATCH, -(-questions // devices), max(1, CACHE_BYTES // (cache * tokens))))
     layer = architecture.held(together, int(tokens), dtype).layer
     return Footprint(
         stage,
-        weights=dtype.itemsize * architecture.parameters,
+        weights=weights,
         activations=layer,
         logits=together * architecture.vocab * (dtype.itemsize + 4),
         kept=together * tokens * cache,
         flops=questions * tokens * architecture.forward_flops(int(tokens)),
+        moved=questions / together * said * (weights + together * (tokens - said / 2) * cache),
+        devices=devices,
         smaller="fewer tasks.*.answer_tokens or shots",
     )

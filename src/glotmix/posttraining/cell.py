@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from glotmix.artifact import creating, fingerprint, open_artifact, write_json
+from glotmix.artifact import creating, fingerprint, open_artifact, read_json, write_json
 from glotmix.errors import BadInput
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, Stage
@@ -20,15 +22,20 @@ from glotmix.posttraining.answer import answers, load_model
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning, History
+from glotmix.posttraining.generation import Generator, TransformersGenerator, VllmGenerator
 from glotmix.posttraining.grid import Cell, Selection
 from glotmix.posttraining.identify import LanguageIdentifier
 from glotmix.posttraining.likelihood import bits_per_byte
 from glotmix.posttraining.order import natural, reading_order, steps_of
 from glotmix.posttraining.sample import Sample, with_shots
 from glotmix.posttraining.tasks import find_task
+from glotmix.proxy.memory import free
+from glotmix.proxy.parallel import ALONE, Team
 
 KIND = "posttraining cell"
 SCORES = "scores.parquet"
+STATES = "states"
+"""Folder beside that of the cells: where fine-tunings over several devices were when they were last validated."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,8 @@ class Setting:
     """Loss weight of each language, or None."""
     device: str
     """Where models live."""
+    team: Team = ALONE
+    """Processes that train and answer together; every one of them does what is done here."""
 
     def made_from(self, cell: Cell, base: str) -> dict[str, Any]:
         """What determines a cell's numbers; ``base`` is a fingerprint or a name with its revision."""
@@ -92,21 +101,72 @@ def run_cell(cell: Cell, base: Base, setting: Setting, directory: Path) -> None:
     Raises:
         BadInput: too few samples, a model without a chat template, a sample longer than the context.
     """
-    if is_done(directory, cell, base, setting):
+    team = setting.team
+    if team.told(is_done(directory, cell, base, setting)):
         return
     tokenizer = load_chat_tokenizer(base.model, base.template)
-    with creating(directory / cell.name, KIND, setting.made_from(cell, base.identity)) as part:
-        scratch = Path(tempfile.mkdtemp(prefix=f".{cell.name}-", dir=directory))
-        try:
+    made_from = setting.made_from(cell, base.identity)
+    creation = creating(directory / cell.name, KIND, made_from) if team.leads else nullcontext(Path())
+    with creation as part:
+        with shared_folder(directory, cell.name, team) as scratch:
             record, trained = _trained(cell, base, setting, tokenizer, scratch / "model")
-            model = load_model(trained, setting.device, half=setting.finetuning.precision == "bfloat16")
+            parts: list[tuple[Place, list[dict[str, Any]]]] = []
+            vllm = setting.finetuning.answers == "vllm"
+            tasks = list(enumerate(_measured(cell, setting)))
+            half = setting.finetuning.precision == "bfloat16"
+            if vllm and (generated := [one for one in tasks if not find_task(one[1]).by_likelihood]):
+                generator: Generator = VllmGenerator(trained, half=half)
+                for number, task in generated:
+                    parts += _answered(number, task, generator, tokenizer, setting)
+                del generator
+                free(setting.device)
+            model = load_model(trained, setting.device, half=half)
             record["parameters"] = sum(p.numel() for p in model.parameters())
             record["N"] = record["parameters"] - _embeddings(model)
-            rows = [row for task in _measured(cell, setting) for row in _answered(task, model, tokenizer, setting)]
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        write_json(part / "cell.json", {"cell": cell.to_json(), **record})
-        pl.DataFrame(rows, infer_schema_length=None).write_parquet(part / SCORES)
+            for number, task in tasks:
+                if find_task(task).by_likelihood:
+                    parts += _likelihoods(number, task, model, tokenizer, setting)
+                elif not vllm:
+                    parts += _answered(number, task, TransformersGenerator(model), tokenizer, setting)
+            rows = _gathered(parts, scratch, team)
+        if team.leads:
+            write_json(part / "cell.json", {"cell": cell.to_json(), **record})
+            pl.DataFrame(rows, infer_schema_length=None).write_parquet(part / SCORES)
+    team.wait()
+
+
+@contextmanager
+def shared_folder(directory: Path, name: str, team: Team) -> Iterator[Path]:
+    """A folder for what a team leaves each other, which goes with it."""
+    if team.size == 1:
+        folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=directory))
+    else:
+        folder = directory / f".{name}"
+        if team.leads:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+        team.wait()
+    try:
+        yield folder
+    finally:
+        if team.leads:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+Place = tuple[int, int, int]
+"""Number of the task, of the language, and of the question."""
+
+
+def _gathered(parts: list[tuple[Place, list[dict[str, Any]]]], scratch: Path, team: Team) -> list[dict[str, Any]]:
+    """Rows of all processes in the order of the questions, for the process that leads."""
+    if team.size > 1:
+        (scratch / f"answers-{team.rank}.json").write_text(json.dumps(parts), encoding="utf-8")
+        team.wait()
+        if not team.leads:
+            return []
+        every = (read_json(scratch / f"answers-{rank}.json") for rank in range(team.size))
+        parts = [(place, rows) for part in every for place, rows in part]
+    return [row for _, rows in sorted(parts, key=lambda one: one[0]) for row in rows]
 
 
 def _measured(cell: Cell, setting: Setting) -> list[str]:
@@ -121,7 +181,11 @@ def _trained(
     if not cell.tasks:
         return {"samples": 0, "tokens": 0, "answer_tokens": 0, "steps": 0}, base.model
     train, validation, order = training_data(cell, setting, tokenizer)
-    history = finetune(base, tokenizer, train, validation, order, setting, directory)
+    state = directory.parent.parent.with_name(STATES) / cell.name
+    history = finetune(
+        base, tokenizer, train, validation, order, setting, directory,
+        state=state, made_from=setting.made_from(cell, base.identity),
+    )  # fmt: skip
     read = [train[i] for i in order.ravel()]
     by_language = dict.fromkeys(cell.counts(setting.pivot), 0)
     for sample in read:
@@ -185,23 +249,30 @@ def finetune(
     order: Any,
     setting: Setting,
     directory: Path,
+    *,
+    state: Path | None = None,
+    made_from: object = None,
 ) -> History:
-    """Fine-tune with the engine that the settings ask for, and leave model and tokenizer in ``directory``."""
-    settings = setting.finetuning
+    """Fine-tune with the engine that the settings ask for, and leave model and tokenizer in ``directory``.
+
+    ``state`` and ``made_from`` as in :func:`glotmix.posttraining.sharded.finetune_sharded`.
+    """
+    settings, team = setting.finetuning, setting.team
     directory.parent.mkdir(parents=True, exist_ok=True)
-    own = base.is_proxy and settings.method == "full"
-    if settings.engine == "proxy" and not own:
-        raise BadInput(
-            f"engine: proxy with base {base.name} and method {settings.method}",
-            where="finetuning.engine",
-            expected="a glotmix proxy and method: full, or engine: trl",
-        )
-    if settings.engine != "trl" and own:
+    engine = settings.engine_for(is_proxy=base.is_proxy, devices=team.size)
+    if engine == "proxy":
         from glotmix.posttraining.engine import finetune_proxy
 
         return finetune_proxy(
             Path(base.model), train, validation, order, settings, directory,
             weights=setting.weights, pad=tokenizer.pad_token_id,
+        )  # fmt: skip
+    if engine == "sharded":
+        from glotmix.posttraining.sharded import finetune_sharded
+
+        return finetune_sharded(
+            base.model, tokenizer, train, validation, order, settings, directory, team,
+            weights=setting.weights, state=state, made_from=made_from,
         )  # fmt: skip
     from glotmix.posttraining.trainer import finetune_with_trl
 
@@ -211,23 +282,38 @@ def finetune(
     )  # fmt: skip
 
 
-def _answered(task_name: str, model: Any, tokenizer: Any, setting: Setting) -> list[dict[str, Any]]:
-    """One row per answer and metric."""
-    task, config = find_task(task_name), setting.tasks[task_name]
-    rows: list[dict[str, Any]] = []
-    for language in setting.languages:
-        samples = setting.data.samples(task_name, "test", language)
+def _questions(
+    number: int, task_name: str, setting: Setting
+) -> Iterator[tuple[list[Place], list[Sample], list[Sample]]]:
+    """Language by language, the questions of this process: their places, as they are scored, and as they are asked."""
+    team = setting.team
+    for order, language in enumerate(setting.languages):
+        samples = setting.data.samples(task_name, "test", language)[team.rank :: team.size]
         shots = setting.data.samples(task_name, "examples", language)
-        asked = [with_shots(sample, shots) for sample in samples]
-        if task.by_likelihood:
-            for sample, bits in zip(samples, bits_per_byte(model, tokenizer, asked), strict=True):
-                row = _row(task_name, sample)
-                rows += [{**row, "metric": task.metric, "value": 2**-bits}, {**row, "metric": "bpb", "value": bits}]
-            continue
-        said = answers(model, tokenizer, asked, config.answer_tokens or task.answer_tokens)
-        for sample, answer in zip(samples, said, strict=True):
-            rows += scored(task_name, sample, answer, setting)
-    return rows
+        places: list[Place] = [(number, order, team.rank + i * team.size) for i in range(len(samples))]
+        yield places, samples, [with_shots(sample, shots) for sample in samples]
+
+
+def _likelihoods(
+    number: int, task_name: str, model: Any, tokenizer: Any, setting: Setting
+) -> Iterator[tuple[Place, list[dict[str, Any]]]]:
+    """Place of every question that this process weighs, with one row per metric."""
+    metric = find_task(task_name).metric
+    for places, samples, asked in _questions(number, task_name, setting):
+        for place, sample, bits in zip(places, samples, bits_per_byte(model, tokenizer, asked), strict=True):
+            row = _row(task_name, sample)
+            yield place, [{**row, "metric": metric, "value": 2**-bits}, {**row, "metric": "bpb", "value": bits}]
+
+
+def _answered(
+    number: int, task_name: str, generator: Generator, tokenizer: Any, setting: Setting
+) -> Iterator[tuple[Place, list[dict[str, Any]]]]:
+    """Place of every question that this process answers, with one row per metric."""
+    most = setting.tasks[task_name].answer_tokens or find_task(task_name).answer_tokens
+    for places, samples, asked in _questions(number, task_name, setting):
+        said = answers(generator, tokenizer, asked, most)
+        for place, sample, answer in zip(places, samples, said, strict=True):
+            yield place, scored(task_name, sample, answer, setting)
 
 
 def _row(task: str, sample: Sample, answer: str = "") -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """An LLM as judge, through any OpenAI-compatible endpoint that the user names; nothing is asked unless one is named.
 
 Pointwise, 1 to 5, as the paper has it (arXiv 2504.16677, §3 and fig. 9: the rating is read from ``Rating: [[4]]``);
-the wording of the prompt is ours. An answer in the wrong language gets 1 without the judge being asked.
+the wording of the prompt is ours, or the study's own (``judge.prompt``). An answer in the wrong language gets 1 without
+the judge being asked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from threading import Lock
 from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from glotmix.config import Section
 from glotmix.errors import BadInput, GlotmixError
@@ -58,6 +59,23 @@ class JudgeConfig(Section):
     """Requests at a time."""
     budget: int | None = Field(None, ge=1)
     """Most requests of one call of the study, tries included; what is rated until then is kept. None: no limit."""
+    prompt: str | None = None
+    """Wording of a request to the judge, with {request} and {answer} (and {language}, if it minds that) where those go;
+    it must ask for ``Rating: [[4]]``. Default ours; the paper's stands in its figure 9."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _asks(cls, prompt: str | None) -> str | None:
+        if prompt is not None:
+            lacking = [name for name in ("{request}", "{answer}", "[[") if name not in prompt]
+            if lacking:
+                raise ValueError(f"has no {lacking[0]} in it")
+        return prompt
+
+    def asked(self, language: str, request: str, answer: str) -> str:
+        """What the judge is asked about an answer; braces in a text are left as they are."""
+        given = {"{language}": language, "{request}": request, "{answer}": answer}
+        return re.sub(r"\{(?:language|request|answer)\}", lambda found: given[found[0]], self.prompt or PROMPT)
 
 
 class Unreachable(GlotmixError):
@@ -99,7 +117,7 @@ class Judge:
         request = "\n\n".join(message.content for message in sample.prompt)
         reply = ""
         for _ in range(self.config.retries + 1):
-            reply = self._asked(PROMPT.format(language=sample.language, request=request, answer=answer))
+            reply = self._asked(self.config.asked(sample.language, request, answer))
             if found := RATING.findall(reply):
                 return int(found[-1])
         raise GlotmixError(f"{self.config.endpoint}: the judge's reply has no rating: {reply[-200:]!r}")

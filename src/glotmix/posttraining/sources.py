@@ -251,11 +251,7 @@ def _elsewhere(record: Record, language: str, config: SourceConfig, labels: Labe
 def _placed(text: str, config: SourceConfig, language: str) -> str:
     resolved = Language.resolve(language)
     usual = XLSUM_NAMES.get(resolved.code, resolved.code) if config.source == "xlsum" else resolved.bcp47.split("-")[0]
-    name = config.names.get(language, usual)
-    short = resolved.bcp47.split("-")[0]
-    for slot, value in {"language": language, "code": resolved.code, "short": short, "name": name}.items():
-        text = text.replace("{" + slot + "}", value)
-    return text
+    return resolved.put_into(text, config.names.get(language, usual))
 
 
 def _records(config: SourceConfig, language: str, base: Path) -> Iterator[tuple[int, str, Record]]:

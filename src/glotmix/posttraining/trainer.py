@@ -24,10 +24,13 @@ from glotmix.posttraining.answer import load_model
 from glotmix.posttraining.chat import Encoded
 from glotmix.posttraining.finetune import Finetuning, History, learning_rate
 from glotmix.posttraining.likelihood import nats_of
+from glotmix.posttraining.optimiser import MOMENT_BYTES, open_optimiser
 from glotmix.proxy.architecture import Architecture, unchanged
 
 IGNORED = -100
 """Label of a token that is not learnt, by transformers' convention."""
+FOUR_BITS = 0.516
+"""Bytes of a weight frozen in NF4: half a byte, and its scale in eight bits for every 64 weights."""
 TILE = 4096, 32768
 """Positions and words of the logits that TRL's loss holds at once, which goes over both in tiles."""
 
@@ -68,12 +71,13 @@ def finetune_with_trl(
     except ImportError as error:
         raise MissingExtra(str(error.name), "posttrain") from None
     disable_progress_bars()
-    cuda = torch.cuda.is_available() if device is None else device == "cuda"
+    cuda = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    where = (device or "cuda") if cuda else "cpu"
     half = cuda and settings.precision == "bfloat16"
-    frozen = half and settings.method == "lora"
-    model = load_model(base, "cuda" if cuda else "cpu", torch.bfloat16 if frozen else torch.float32)
-    if settings.method == "lora":
-        model = _with_adapters(model, settings)
+    frozen = half and settings.adapts
+    model = load_model(base, where, torch.bfloat16 if frozen else torch.float32, quantised=settings.method == "qlora")
+    if settings.adapts:
+        model = with_adapters(model, settings)
     rows = [train[i] for i in order.ravel()]
     scratch = Path(tempfile.mkdtemp(prefix=".trl-", dir=directory.parent))
     watch = _watch(validation, settings, tokenizer.pad_token_id, len(order), half)
@@ -116,7 +120,11 @@ def finetune_with_trl(
     if not np.isfinite(losses).all():
         step = int(np.flatnonzero(~np.isfinite(losses))[0])
         raise GlotmixError(f"training loss not finite at step {step}")
-    watch.write(trainer.model, directory)
+    if settings.method == "qlora":  # adapters were trained on rounded weights, and are added to the exact ones
+        del model, trainer.model
+        write_trained(base, settings, watch.kept, directory, torch.bfloat16 if half else torch.float32)
+    else:
+        watch.write(trainer.model, directory)
     tokenizer.save_pretrained(directory)
     return History(losses, tuple(watch.validations), watch.chosen)
 
@@ -163,18 +171,13 @@ def _trainer_class() -> Any:
 
 
 def _optimiser(model: Any, settings: Finetuning, steps: int) -> tuple[Any, Any]:
-    """AdamW as the proxies' engine has it, decay on matrices only, and the learning rate of every step."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-8)
+    """AdamW, and the learning rate of every step."""
+    optimiser = open_optimiser((p for p in model.parameters() if p.requires_grad), settings)
     rate = [learning_rate(step, steps, settings) / settings.learning_rate for step in range(steps + 1)]
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate[min(step, steps)])
 
 
-def _with_adapters(model: Any, settings: Finetuning) -> Any:
+def with_adapters(model: Any, settings: Finetuning) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
@@ -186,6 +189,28 @@ def _with_adapters(model: Any, settings: Finetuning) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, wanted)
+
+
+def write_trained(
+    base: str | Path, settings: Finetuning, trained: Mapping[str, Tensor], directory: Path, dtype: torch.dtype
+) -> None:
+    """Write the base model with its trained weights, adapters merged, on the CPU.
+
+    Args:
+        base: directory or hub name of the model.
+        settings: of the fine-tuning.
+        trained: the weights that were trained, by the names that the model with its adapters has for them.
+        directory: where it goes.
+        dtype: of what is written.
+    """
+    model = load_model(base, "cpu", dtype)
+    if settings.adapts:
+        model = with_adapters(model, settings)
+    own = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in trained.items():
+            own[name].copy_(tensor)
+    (model.merge_and_unload() if settings.adapts else model).save_pretrained(directory)
 
 
 def validation_loss(model: Any, samples: Sequence[Encoded], pad: int, *, half: bool = False) -> float:
@@ -204,7 +229,7 @@ def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps:
         def __init__(self) -> None:
             self.validations: list[tuple[int, float]] = []
             self.chosen, self._least = 0, float("inf")
-            self._kept: dict[str, Tensor] = {}
+            self.kept: dict[str, Tensor] = {}
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             step = int(state.global_step)
@@ -216,16 +241,16 @@ def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps:
             if value < self._least:
                 self._least, self.chosen = value, step
                 trained = {name for name, p in model.named_parameters() if p.requires_grad}
-                self._kept = {
+                self.kept = {
                     name: tensor.detach().to("cpu", copy=True)
                     for name, tensor in model.state_dict().items()
                     if name in trained
                 }
 
         def write(self, model: Any, directory: Path) -> None:
-            if self._kept:
-                model.load_state_dict(self._kept, strict=False)
-            merged = model.merge_and_unload() if settings.method == "lora" else model
+            if self.kept:
+                model.load_state_dict(self.kept, strict=False)
+            merged = model.merge_and_unload() if settings.adapts else model
             merged.save_pretrained(directory)
 
     return Watch()
@@ -240,9 +265,9 @@ def footprint(stage: str, architecture: Architecture, settings: Finetuning, *, t
         settings: of the fine-tuning.
         tokens: that all models read, repetitions counted.
     """
-    lora, half = settings.method == "lora", settings.precision == "bfloat16"
+    lora, half = settings.adapts, settings.precision == "bfloat16"
     dtype = torch.bfloat16 if lora and half else torch.float32
-    change = partial(_with_adapters, settings=settings) if lora else unchanged
+    change = partial(with_adapters, settings=settings) if lora else unchanged
     trained = architecture.counted(change, trained=True)
     frozen = architecture.counted(change) - trained
     samples, length = settings.pass_size, settings.context
@@ -255,9 +280,9 @@ def footprint(stage: str, architecture: Architecture, settings: Finetuning, *, t
     passes = (2 if lora else 3) + again
     return Footprint(
         stage,
-        weights=dtype.itemsize * frozen + 4 * trained + copies,
+        weights=(FOUR_BITS if settings.method == "qlora" else dtype.itemsize) * frozen + 4 * trained + copies,
         gradients=4 * trained,
-        optimiser=8 * trained,
+        optimiser=MOMENT_BYTES[settings.moments] * trained,
         activations=held.bytes(architecture.layers, boundary=state if again else 0),
         logits=by_loss + 4 * samples * length * architecture.width,
         flops=passes * tokens * architecture.forward_flops(length),

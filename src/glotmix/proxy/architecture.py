@@ -116,6 +116,10 @@ class Architecture:
         model: nn.Module = kind.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
         return model.train()
 
+    def whole(self, dtype: torch.dtype = torch.float32) -> Any:
+        """The model with all its layers, on whatever device is torch's default."""
+        return self.cut(self.layers, dtype)
+
     def _empty(self, layers: int, dtype: torch.dtype = torch.float32, change: Change = unchanged) -> Any:
         """The same after a change, on the device ``meta``."""
         with torch.device("meta"):
@@ -123,12 +127,16 @@ class Architecture:
 
     def counted(self, change: Change = unchanged, *, trained: bool = False) -> float:
         """Parameters after a change (adapters, say), tied ones once; with ``trained`` those that have gradients."""
+        return self.parted(change, trained=trained).bytes(self.layers)
+
+    def parted(self, change: Change = unchanged, *, trained: bool = False) -> Depth:
+        """The same of one layer, and of everything around the layers."""
 
         def at(layers: int) -> float:
             every = self._empty(layers, change=change).parameters()
             return float(sum(p.numel() for p in every if p.requires_grad or not trained))
 
-        return Depth.of(at).bytes(self.layers)
+        return Depth.of(at)
 
     def summed(self, count: Callable[[Any], float]) -> float:
         """The sum of something over all parameters, tied ones once, which are shown without memory."""

@@ -116,7 +116,7 @@ def save_checkpoint(
 ) -> None:
     """Write model k as ``config.json`` and ``model.safetensors``, which ``LlamaForCausalLM.from_pretrained`` opens."""
     directory.mkdir(parents=True, exist_ok=True)
-    _save(directory / WEIGHTS, to_llama_state_dict(parameters, shape, k), {"format": "pt"})
+    save_tensors(directory / WEIGHTS, to_llama_state_dict(parameters, shape, k), {"format": "pt"})
     write_json(directory / CONFIG, to_llama_config(shape, end_of_document=end_of_document))
 
 
@@ -302,7 +302,7 @@ def save_state(path: Path, stack: Stack, made_from: Mapping[str, Any], progress:
         "updates": stack.updates,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save(path, {name: tensor.detach() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
+    save_tensors(path, {name: tensor.detach() for name, tensor in tensors.items()}, {"state": json.dumps(description)})
 
 
 def load_state(path: Path, stack: Stack, made_from: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -345,7 +345,12 @@ def _check_precision(path: Path, saved: object, stack: Stack) -> None:
         )
 
 
-def _save(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a file of tensors on the CPU with their digest; it is there whole or not at all.
+
+    Raises:
+        GlotmixError: it cannot be written.
+    """
     part = path.with_name(f"{path.name}.part{os.getpid()}")
     try:
         save_file(tensors, part, metadata | {DIGEST: digest(tensors, metadata.get("state", ""))})

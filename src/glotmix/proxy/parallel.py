@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 
 from glotmix.errors import BadInput
+
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for one that reads or writes a large model for all; where one died ``torchrun`` ends them."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,27 @@ class Team:
             tensor.copy_(lying.div_(self.size))
         return tensor
 
+    def total(self, value: float) -> float:
+        """The sum of a number over the processes, in fp64; the same in each."""
+        if self.size == 1:
+            return value
+        sum_ = torch.tensor(value, dtype=torch.float64, device=self.device)
+        dist.all_reduce(sum_)
+        return float(sum_)
+
+    def told(self, flag: bool) -> bool:
+        """What the leading process says of something, in every process: two that look at a disk may see two things."""
+        if self.size == 1:
+            return flag
+        said = torch.tensor(int(flag), device=self.device)
+        dist.broadcast(said, 0)
+        return bool(said)
+
+    def wait(self) -> None:
+        """Until every process has come here."""
+        if self.size > 1:
+            dist.barrier()
+
 
 ALONE = Team()
 """A process by itself."""
@@ -79,8 +104,10 @@ def join(device: str | None = None) -> Team:
     where = f"cuda:{local}" if kind == "cuda" else "cpu"
     if size == 1:
         return Team(device=where)
+    if kind == "cuda":
+        torch.cuda.set_device(local)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if kind == "cuda" else "gloo")
+        dist.init_process_group("nccl" if kind == "cuda" else "gloo", timeout=PATIENCE)
     return Team(dist.get_rank(), size, where)
 
 

@@ -253,7 +253,12 @@ def contradictions(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
 
 def problems_of_proxies(proxy: ProxyConfig, sweep: SweepConfig) -> list[BadInput]:
     """Settings that contradict each other, and libraries of the sweep that are missing."""
-    found = contradictions(proxy, sweep)
+    return [*contradictions(proxy, sweep), *problems_of_sweep(sweep)]
+
+
+def problems_of_sweep(sweep: SweepConfig) -> list[BadInput]:
+    """Libraries and programs of a sweep that are missing."""
+    found = []
     wanted = {"sweep.executor": "ray" if sweep.executor == "ray" else None, "sweep.logger": sweep.logger}
     for field, library in wanted.items():
         if library is not None and find_spec(library) is None:

@@ -29,6 +29,8 @@ DEVICE_GB = 80.0
 """Memory of a device, in 10⁹ bytes, unless another is told."""
 THROUGHPUT = 2e14
 """FLOP/s that one device keeps up, unless another is told: about two fifths of an H100's peak in bf16."""
+BANDWIDTH = 2e12
+"""Bytes a second that a device reads from its memory: about three fifths of an H100's peak."""
 Stages = Mapping[str, Callable[[], Sequence[Footprint]]]
 """Name of a part of a study to what builds it and tells its footprints; it raises BadInput where it is refused."""
 
@@ -47,8 +49,8 @@ class Rehearsal(Shown):
     """FLOP/s of a device."""
 
     def hours(self, one: Footprint) -> float:
-        """Time of a stage on its devices."""
-        return one.flops / (self.throughput * one.devices) / 3600
+        """Time of a stage on its devices: what it computes, and what it reads token by token."""
+        return (one.flops / self.throughput + one.moved / BANDWIDTH) / one.devices / 3600
 
     def fits(self, one: Footprint) -> bool:
         """Whether a device has room for a stage."""

@@ -29,8 +29,10 @@ from glotmix.study.mirror import Mirror
 from glotmix.study.narrator import Narrator
 from glotmix.study.precision import settled
 from glotmix.study.status import Progress
+from glotmix.sweep.config import SweepConfig
 from glotmix.sweep.executors import EXECUTORS
 from glotmix.sweep.executors.executor import Executor, open_executor
+from glotmix.sweep.executors.local import LocalExecutor
 from glotmix.sweep.loggers import LOGGERS
 from glotmix.sweep.sweep import StartingModel, SweepSpec, SweepTally, run_sweep, tables, write_tables
 from glotmix.sweep.tokenising import ExecutorTokenizer
@@ -75,6 +77,24 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def device_of(sweep: SweepConfig) -> str:
+    """Kind of device that a sweep trains on."""
+    return sweep.device if sweep.device != "auto" else "cuda" if gpus() else "cpu"
+
+
+def executor_of(sweep: SweepConfig) -> Executor:
+    """What runs the jobs of a sweep: as many side by side as the study says, else as its devices carry; on this machine
+    each with GPUs of its own."""
+    on_gpus = device_of(sweep) == "cuda"
+    if sweep.workers is None and (on_gpus or sweep.devices_per_run > 1):
+        there = gpus() if on_gpus else os.cpu_count() or 1
+        sweep = sweep.model_copy(update={"workers": max(1, there // sweep.devices_per_run)})
+    if on_gpus and sweep.executor == "local":
+        told = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+        return LocalExecutor(sweep.workers, told or [str(i) for i in range(gpus())], sweep.devices_per_run)
+    return open_executor(sweep)
 
 
 @dataclass(frozen=True)
@@ -213,8 +233,7 @@ class Training:
 
     def device(self) -> str:
         """Kind of device that proxies train on."""
-        wanted = self.config.sweep.device
-        return wanted if wanted != "auto" else "cuda" if gpus() else "cpu"
+        return device_of(self.config.sweep)
 
     def precision(self) -> Decision:
         """Precision of the proxies' matrix products: decided when they are first trained, and kept."""
@@ -231,14 +250,7 @@ class Training:
 
     def executor(self) -> Executor:
         """What runs the proxies: as many side by side as the study says, else one per core or per GPU."""
-        sweep = self.config.sweep
-        if self.is_elsewhere:
-            return open_executor(sweep)
-        if sweep.workers is None and self.device() == "cuda":
-            sweep = sweep.model_copy(update={"workers": max(1, gpus() // sweep.devices_per_run)})
-        elif sweep.workers is None and sweep.devices_per_run > 1:
-            sweep = sweep.model_copy(update={"workers": max(1, (os.cpu_count() or 1) // sweep.devices_per_run)})
-        return open_executor(sweep)
+        return open_executor(self.config.sweep) if self.is_elsewhere else executor_of(self.config.sweep)
 
     def processes_here(self) -> int:
         """Processes side by side on one machine, for measuring how to pack; starts no cluster."""

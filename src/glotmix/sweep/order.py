@@ -15,6 +15,26 @@ from glotmix.orphan import die_with_driver
 from glotmix.sweep.lock import alone
 
 
+def command_of(module: str, order: Path, *, devices: int = 1, nodes: int = 1) -> tuple[str, ...]:
+    """What starts a program on an order: by itself, or as so many processes that meet through ``torchrun``.
+
+    Args:
+        module: the program.
+        order: its only argument.
+        devices: processes, each with a device of its own.
+        nodes: over which they lie, as many on each.
+    """
+    on_nodes: tuple[str, ...] = ()
+    launcher: tuple[str, ...] = ()
+    meeting: tuple[str, ...] = ("--standalone",)
+    if nodes > 1:
+        on_nodes = ("srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--cpu-bind=none")
+        meeting = (f"--nnodes={nodes}", "--rdzv-backend=c10d")  # where: slurm_task says
+    if devices > 1:
+        launcher = ("torch.distributed.run", *meeting, f"--nproc-per-node={devices // nodes}", "-m")
+    return (*on_nodes, sys.executable, "-m", *launcher, module, str(order.resolve()))
+
+
 def follow(path: Path, work: Callable[[Any], int | None]) -> int:
     """Do what an order asks for, and end with the driver that gave it.
 

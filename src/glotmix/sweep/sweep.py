@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from glotmix.mixture.phases import MOST_PHASES
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.run import learning_rate, steps_of
 from glotmix.sweep.executors.executor import Executor, Job
+from glotmix.sweep.order import command_of
 
 RUN = "run.json"
 NO_MATTER = {"size", "recompute_activations", "base"}
@@ -257,16 +257,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
         },
         durable=False,
     )
-    on_nodes: tuple[str, ...] = ()
-    launcher: tuple[str, ...] = ()
-    if (nodes := spec.nodes_per_run) > 1:
-        on_nodes = ("srun", f"--nodes={nodes}", "--ntasks-per-node=1", "--cpu-bind=none")
-        meeting: tuple[str, ...] = (f"--nnodes={nodes}", "--rdzv-backend=c10d")  # where: slurm_task says
-    else:
-        meeting = ("--standalone",)
-    if spec.devices_per_run > 1:
-        launcher = ("torch.distributed.run", *meeting, f"--nproc-per-node={spec.devices_per_run // nodes}", "-m")
-    command = (*on_nodes, sys.executable, "-m", *launcher, "glotmix.sweep.worker", str(order.resolve()))
+    command = command_of("glotmix.sweep.worker", order, devices=spec.devices_per_run, nodes=spec.nodes_per_run)
     return Job(name, command, folder / f"{name}.log")
 
 

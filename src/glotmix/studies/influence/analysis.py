@@ -12,6 +12,7 @@ from glotmix.estimate import Estimate, over_repeats
 from glotmix.report.from_law import about
 from glotmix.studies.influence.findings import (
     CheckpointShares,
+    ImbalanceRow,
     InfluenceEvidence,
     OverlapRow,
     Reinforcing,
@@ -90,6 +91,7 @@ def _task(study: TaskStudy, tested: Mapping[str, Any]) -> TaskInfluence:
         **shown(found),
         asked=browser(runs[0], *study.texts, chosen_tests(study)),
         overlap=tuple(_overlap(study, runs, language) for language in config.zero_shot),
+        imbalance=tuple(row for name in config.imbalance for row in _imbalance(study, runs, name)),
         removal=()
         if removal is None
         else tuple(
@@ -182,9 +184,10 @@ def _overlap(study: TaskStudy, regular: Sequence[InfluenceScores], language: str
     """The language's own test samples: what a run without it rests on, against what the regular run rests on."""
     from glotmix.attribution.influence import Described, InfluenceScores
     from glotmix.attribution.overlap import top_overlap
+    from glotmix.studies.influence.task_runs import Variant
 
     m = study.config.scores.top
-    zero = [study.scores(seed, language) for seed in range(study.config.seeds)]
+    zero = [study.scores(seed, Variant(language)) for seed in range(study.config.seeds)]
     there = [top_overlap(a, b, m) for a, b in zip(regular, zero, strict=True)]
     # The ceiling is taken among the same candidates: the regular runs without the language's own samples.
     foreign = [n for n, name in enumerate(regular[0].train.languages) if name != language]
@@ -203,6 +206,33 @@ def _overlap(study: TaskStudy, regular: Sequence[InfluenceScores], language: str
         over_repeats(ceiling, within=(0, 1)) if ceiling else Estimate(float("nan")),
         there[0].chance,
     )
+
+
+def _imbalance(study: TaskStudy, regular: Sequence[InfluenceScores], language: str) -> list[ImbalanceRow]:
+    """What predictions in a language, and in the others, rest on where there is more or less of its data."""
+    m = study.config.scores.top
+
+    def found(runs: Sequence[InfluenceScores]) -> np.ndarray:
+        """Share of the language among the top samples, of its own tests and of the others', run by run."""
+        values = []
+        for run in runs:
+            is_own_N = np.array([name == language for name in run.train.languages])
+            share_Q = is_own_N[run.top(m)].mean(1)
+            is_own_Q = np.array([name == language for name in run.test.languages])
+            values.append([share_Q[is_own_Q].mean(), share_Q[~is_own_Q].mean()])
+        return np.array(values)
+
+    usual = found(regular)
+    variants = [one for one in study.imbalances() if one.language == language]
+    rows = []
+    for factor, variant in sorted([(1.0, None), *((one.factor, one) for one in variants)], key=lambda one: one[0]):
+        runs = regular if variant is None else [study.scores(seed, variant) for seed in range(study.config.seeds)]
+        there = found(runs)
+        part = sum(name == language for name in runs[0].train.languages) / len(runs[0].train)
+        own, others = (over_repeats(there[:, i].tolist(), within=(0, 1)) for i in (0, 1))
+        changes = [over_repeats((there - usual)[:, i].tolist()) for i in (0, 1)]
+        rows.append(ImbalanceRow(language, factor, part, own, changes[0], others, changes[1]))
+    return rows
 
 
 def cell(matrix: TransferMatrix, target: str, source: str) -> Estimate:

@@ -13,6 +13,7 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.errors import BadInput
 from glotmix.language import Language
 from glotmix.proxy.config import ProxyConfig
+from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
 
 
@@ -39,6 +40,12 @@ class ClassificationTaskConfig(Section):
     """Hub: name of the data set. File: training table with columns text, language, label, and maybe id and pair."""
     test_path: str | None = None
     """File: table of the test samples."""
+    layout: Literal["own", "xnli", "paws_x", "marc"] = "own"
+    """File: ``own`` tables, or a data set's files as they are handed out, with its own fields of text, class and
+    identity; ``{language}``, ``{code}`` or ``{short}`` in a path makes it one for each language."""
+    labels: dict[str, str] = Field(default_factory=dict)
+    """File of a data set: class to the name that it counts as (``{"1": bad, "2": bad, "4": good, "5": good}``); those
+    that are not named are left out. Default: every class by itself."""
     configurations: dict[str, str] = Field(default_factory=dict)
     """Hub: configuration of each language."""
     text_field: str = "sentence1"
@@ -60,6 +67,12 @@ class ClassificationTaskConfig(Section):
     """Training samples of each language."""
     test: int = Field(500, ge=1)
     """Test samples of each language."""
+
+    def determining(self) -> dict[str, Any]:
+        """What of it determines texts, as a plain dict; newer fields only where they are set."""
+        told = self.model_dump(mode="json")
+        newer = {"layout": "own", "labels": {}}
+        return {name: value for name, value in told.items() if name not in newer or value != newer[name]}
 
     @field_validator("configurations")
     @classmethod
@@ -151,6 +164,9 @@ class InfluenceConfig(Section):
     scores: ScoresConfig = ScoresConfig()
     zero_shot: list[str] = Field(default_factory=list)
     """Languages each of which is left out of a tuning of its own and then tested."""
+    imbalance: dict[str, list[float]] = Field(default_factory=dict)
+    """Language to multiples of its training samples (``[0.5, 2]``): for each a tuning of its own with so many of them,
+    the others' as ever; what its own predictions, and the others', rest on then."""
     removal: RemovalConfig = RemovalConfig()
     subsets: int = Field(0, ge=0)
     """Retrainings on half of the samples behind the linear datamodeling score; 0 leaves it out."""
@@ -158,6 +174,8 @@ class InfluenceConfig(Section):
     """Do removal and retraining on subsets for the first task alone."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where models are tuned and scored; auto is a GPU where there is one."""
+    sweep: SweepConfig = SweepConfig()
+    """What runs the tunings and trainings: executor, workers, retries, slurm; on which device is ``device``."""
     browse: int = Field(4, ge=0)
     """Test samples of each language that the report lets one open."""
     mirror: str | None = None
@@ -168,21 +186,45 @@ class InfluenceConfig(Section):
     def _resolve(cls, tags: list[str]) -> list[str]:
         return [_tag(name) for name in tags]
 
+    @field_validator("imbalance")
+    @classmethod
+    def _multiples(cls, imbalance: dict[str, list[float]]) -> dict[str, list[float]]:
+        for name, factors in imbalance.items():
+            if wrong := [factor for factor in factors if not 0 < factor <= 100 or factor == 1]:
+                raise ValueError(f"{name}: {wrong[0]:g} times its samples (expected above 0, to 100, and not 1)")
+            if len(set(factors)) < len(factors):
+                raise ValueError(f"{name}: a multiple is listed twice")
+        return {_tag(name): sorted(factors) for name, factors in imbalance.items()}
+
     @model_validator(mode="after")
     def _known(self) -> InfluenceConfig:
         if len(set(self.languages)) < len(self.languages):
             raise ValueError("a language is listed twice")
         if missing := [name for name in self.zero_shot if name not in self.languages]:
             raise ValueError(f"zero_shot: {missing[0]} is none of the languages")
+        if missing := [name for name in self.imbalance if name not in self.languages]:
+            raise ValueError(f"imbalance: {missing[0]} is none of the languages")
+        for name, factor in ((name, factor) for name, factors in self.imbalance.items() for factor in factors):
+            for task in self.tasks:
+                if task.train * factor < 1:
+                    raise ValueError(f"imbalance: {factor:g} times {task.train} samples of {name} is none")
+                if factor > 1 and task.source == "embedded" and not task.parallel:
+                    expected = "multiples below 1, or parallel: true"
+                    raise ValueError(f"imbalance: no further texts of {name} in task {task.name} ({expected})")
         names = [task.name for task in self.tasks]
         if len(set(names)) < len(names):
             raise ValueError("two tasks have the same name")
         for task in self.tasks:
-            samples = task.train * (len(self.languages) - bool(self.zero_shot))
+            least = min([1.0, *(factor for factors in self.imbalance.values() for factor in factors)])
+            samples = round(task.train * (len(self.languages) - 1 + (0 if self.zero_shot else least)))
             if self.scores.top > samples:
                 raise ValueError(f"scores.top = {self.scores.top} of {samples} training samples of {task.name}")
             if task.source != "embedded" and task.path is None:
                 raise ValueError(f"task {task.name}: no path")
             if task.source == "file" and task.test_path is None:
                 raise ValueError(f"task {task.name}: no test_path")
+            if task.source != "file" and (task.layout != "own" or task.labels):
+                raise ValueError(f"task {task.name}: layout and labels go with source: file")
+            if task.labels and task.layout == "own":
+                raise ValueError(f"task {task.name}: labels go with a data set's layout")
         return self

@@ -46,7 +46,7 @@ class Counts:
     @classmethod
     def of(cls, config: InfluenceConfig) -> Counts:
         """Of a study."""
-        tunings = {task.name: config.seeds * (1 + len(config.zero_shot)) for task in config.tasks}
+        tunings = {task.name: config.seeds * len(trained(config, task)) for task in config.tasks}
         how = config.removal
         once = how.seeds * (1 + how.tests * len(how.kinds)) if how.tests else 0
         retrainings = (once + config.subsets) * (1 if config.test_first else len(config.tasks))
@@ -58,8 +58,11 @@ class Counts:
 
 
 def trained(config: InfluenceConfig, task: ClassificationTaskConfig) -> list[int]:
-    """Training samples of each tuning of one seed: on all languages, then without each that is left out."""
-    return [task.train * L for L in (len(config.languages), *[len(config.languages) - 1] * len(config.zero_shot))]
+    """Training samples of each tuning of one seed: on all languages, then without each that is left out, and with more
+    or less of some."""
+    others = len(config.languages) - 1
+    factors = [1.0, *[0.0] * len(config.zero_shot), *(one for few in config.imbalance.values() for one in few)]
+    return [task.train * others + round(task.train * factor) for factor in factors]
 
 
 def stages(config: InfluenceConfig, base: Path, counts: Counts) -> list[Stage]:
@@ -71,14 +74,13 @@ def stages(config: InfluenceConfig, base: Path, counts: Counts) -> list[Stage]:
         counts: what it does.
     """
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.pack import choose
 
     own = config.base
     training = TrainingConfig(
         name=config.name, languages=config.languages, corpus=own.corpus, tokens=own.tokens, proxy=own.proxy
     )
-    shape = Shape.of(own.proxy, own.tokens.vocab_size)
-    packing = choose(shape, own.proxy, 1, device="cpu", stack=1, processes=1, seconds=1.0)
+    shape = Shape.of(own.proxy, cost.vocabulary(own.tokens, base)[0])
+    packing = cost.packing(shape, own.proxy, 1, device="cpu", stack=1, processes=1)
     speed = packing.tokens_per_second
     sample = config.tuning.length / speed
     step, tunings = BATCH / config.tuning.batch, sum(counts.tunings.values())

@@ -95,6 +95,26 @@ class OverlapRow:
 
 
 @dataclass(frozen=True)
+class ImbalanceRow:
+    """Fine-tuning with another number of one language's samples, the others' as ever."""
+
+    language: str
+    """The language."""
+    factor: float
+    """Its samples, in multiples of those of the regular run; 1 is that run."""
+    part: float
+    """Its part of all training samples: its share of the top by chance."""
+    own: Estimate
+    """Its share of the top samples of its own test samples."""
+    own_change: Estimate
+    """Difference to the regular run, seed by seed."""
+    others: Estimate
+    """Its share of the top samples of the other languages' test samples."""
+    others_change: Estimate
+    """Difference to the regular run, seed by seed."""
+
+
+@dataclass(frozen=True)
 class RemovalRow:
     """Retraining without some samples."""
 
@@ -144,6 +164,8 @@ class TaskInfluence:
     """Test samples for the browser."""
     overlap: tuple[OverlapRow, ...] = ()
     """Zero-shot overlap."""
+    imbalance: tuple[ImbalanceRow, ...] = ()
+    """More and less of a language."""
     removal: tuple[RemovalRow, ...] = ()
     """Removal tests."""
     removed: int = 0

@@ -5,10 +5,8 @@ What is complete in the directory is not done again: the base model, every tunin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,12 +19,15 @@ from glotmix.studies.influence.page import write_influence_report
 from glotmix.studies.influence.rehearsal import Scoring, architecture, stages
 from glotmix.studies.influence.task_runs import TaskStudy
 from glotmix.studies.influence.tasks import base_model, problems_with_texts
+from glotmix.studies.influence.trainings import Wanted, again, train, tunings
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
-from glotmix.study.narrator import Narrator
-from glotmix.study.preflight import Trained
+from glotmix.study.preflight import Trained, problems_of_sweep
 from glotmix.study.rehearsal import Stages
+from glotmix.study.training import executor_of
+from glotmix.sweep.executors import EXECUTORS
+from glotmix.sweep.executors.executor import Executor
 
 
 class InfluenceKind(StudyKind[InfluenceConfig]):
@@ -57,6 +58,13 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
         found: list[BadInput] = []
         for task in config.tasks:
             found += problems_with_texts(task, config, base)
+        if EXECUTORS.find(config.sweep.executor).elsewhere:
+            message = f"executor: {config.sweep.executor} trains proxies alone"
+            found.append(BadInput(message, where="sweep.executor", expected="local, slurm or ray"))
+        if (devices := config.sweep.devices_per_run) > 1:
+            message = f"devices_per_run = {devices}, and a classifier is tuned on one"
+            found.append(BadInput(message, where="sweep.devices_per_run", expected="1, and as many workers"))
+        found += problems_of_sweep(config.sweep)
         model = config.base.model
         if model is not None and not (base / model).is_dir() and find_spec("huggingface_hub") is None:
             missing = f"no directory {model!r}, and {MissingExtra('huggingface_hub', 'posttrain')}"
@@ -113,48 +121,49 @@ class InfluenceKind(StudyKind[InfluenceConfig]):
 
     def mirror(self, config: InfluenceConfig) -> str | None:
         """Nothing is swept here, so the URL is a field of the study itself."""
-        return config.mirror
+        return config.mirror or config.sweep.mirror
 
     def work(self, config: InfluenceConfig, directory: StudyDirectory) -> Finished:
         """Everything in order; called again it goes on."""
         from glotmix.studies.influence.analysis import evidence_of
 
         narrator = directory.narrator
+        executor = executor_of(config.sweep.model_copy(update={"device": config.device}))
         model = base_model(config.base, config, directory.base, directory.path, narrator)
         studies = [TaskStudy(config, task, model, directory.base, directory.path) for task in config.tasks]
         directory.plan_work({place.name: place for study in studies for place in study.planned()})
         for study in studies:
-            _tune_and_score(study, directory)
-        tested = {
-            study.task.name: _tested(study, narrator) for study in (studies[:1] if config.test_first else studies)
-        }
+            _trained(study, "Tuning", tunings(study), executor, directory)
+            _scored(study, directory)
+        tested = {}
+        for study in studies[:1] if config.test_first else studies:
+            _trained(study, "Training again:", again(study), executor, directory)
+            tested[study.task.name] = {"removal": study.removal(), "lds": study.datamodeling()}
         evidence = evidence_of(config, studies, tested)
         write_json(directory.path / "findings.json", [task.to_json() for task in evidence.tasks])
         return Finished(write_influence_report(evidence, directory.report))
 
 
-def _tune_and_score(study: TaskStudy, directory: StudyDirectory) -> None:
+def _trained(study: TaskStudy, label: str, wanted: list[Wanted], executor: Executor, directory: StudyDirectory) -> None:
+    """What a study wants trained, in jobs; nothing where all of it is there."""
+    if all(one.is_done() for one in wanted):
+        return
+    with directory.narrator.bar(f"{label} {study.task.name}") as advance:
+
+        def show(done: int, total: int) -> None:
+            advance(f"{label} {study.task.name}, {done} of {total}", done, total)
+            directory.look()
+
+        train(study, wanted, executor, show, retries=study.config.sweep.retries)
+
+
+def _scored(study: TaskStudy, directory: StudyDirectory) -> None:
     config, name, narrator = study.config, study.task.name, directory.narrator
     wanted = study.tunings()
-    with narrator.bar(f"Tuning and scoring {name}") as advance:
-        for i, (seed, without) in enumerate(wanted):
-            advance(f"Tuning and scoring {name}", i, len(wanted))
-            study.scores(seed, without)
+    with narrator.bar(f"Scoring {name}") as advance:
+        for i, (seed, variant) in enumerate(wanted):
+            advance(f"Scoring {name}", i, len(wanted))
+            study.scores(seed, variant)
             directory.look()
     right = [np.mean(list(read_json(study.run(s) / "accuracy.json").values())) for s in range(config.seeds)]
     narrator.say(f"{name}: {config.seeds} tunings, accuracy {np.mean(right):.0%}")
-
-
-def _tested(study: TaskStudy, narrator: Narrator) -> Mapping[str, Any]:
-    """Removal and subsets of one task."""
-    label = f"Training {study.task.name} again"
-    total = Counts.of(study.config).retrainings // (1 if study.config.test_first else len(study.config.tasks))
-    done = 0
-    with narrator.bar(label) as advance:
-
-        def progress() -> None:
-            nonlocal done
-            done += 1
-            advance(label, done, total)
-
-        return {"removal": study.removal(progress), "lds": study.datamodeling(progress)}

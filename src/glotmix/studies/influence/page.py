@@ -93,6 +93,7 @@ def findings(evidence: InfluenceEvidence, task: TaskInfluence, key: str) -> Html
         ),
         _accuracy(evidence, task),
         _overlap(evidence, task),
+        _imbalance(evidence, task),
         _removal(task),
         _scores(task),
     )
@@ -173,6 +174,33 @@ def _overlap(evidence: InfluenceEvidence, task: TaskInfluence) -> Html | None:
         for row in task.overlap
     ]
     return table(f"Zero-shot: overlap of the top {task.m} samples of other languages", columns, rows)
+
+
+def _imbalance(evidence: InfluenceEvidence, task: TaskInfluence) -> Html | None:
+    if not task.imbalance:
+        return None
+    columns = [
+        Column("language"),
+        Column("samples", True, "in multiples of the regular run's"),
+        Column("its part of the training samples", True, "what chance would give"),
+        Column("of its own top", True),
+        Column("change", True, "to the regular run, seed by seed"),
+        Column("of the others' top", True),
+        Column("change", True, "to the regular run, seed by seed"),
+    ]
+    rows = [
+        [
+            named(evidence.name_of(row.language), row.language),
+            cell(f"× {row.factor:g}", row.factor),
+            cell(share(row.part), row.part),
+            _figure(row.own),
+            cell("", 0.0) if row.factor == 1 else _figure(row.own_change, plus=True),
+            _figure(row.others),
+            cell("", 0.0) if row.factor == 1 else _figure(row.others_change, plus=True),
+        ]
+        for row in task.imbalance
+    ]
+    return table(f"More and less of a language: its share of the top {task.m} samples", columns, rows)
 
 
 def _removal(task: TaskInfluence) -> Html | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +20,31 @@ if TYPE_CHECKING:
     from glotmix.attribution.finished import FinishedRun
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.lds import LinearDatamodelingScore
-    from glotmix.attribution.removal import Removal
+    from glotmix.attribution.removal import Removal, Retrain
     from glotmix.attribution.texts import Texts
 
 
 RUN = "tuned run"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A training that has another number of one language's samples."""
+
+    language: str
+    """The language."""
+    factor: float = 0.0
+    """Its samples, in multiples of what it has otherwise; 0 leaves it out."""
+
+    @property
+    def suffix(self) -> str:
+        """Of directory names."""
+        return f"-{self.language}-x{self.factor:g}" if self.factor else f"-without-{self.language}"
+
+    def made_from(self) -> dict[str, Any]:
+        """What a run of it is made from, beside the rest."""
+        told: dict[str, Any] = {"without": None if self.factor else self.language}
+        return told | ({"imbalance": [self.language, self.factor]} if self.factor else {})
 
 
 @dataclass(frozen=True)
@@ -49,7 +69,7 @@ class TaskStudy:
 
         place = self.directory / "tasks" / self.task.name
         made_from = {
-            "task": self.task.model_dump(mode="json"),
+            "task": self.task.determining(),
             "languages": self.config.languages,
             "seed": self.config.seed,
         }
@@ -111,29 +131,51 @@ class TaskStudy:
         """Test samples."""
         return self.samples(self.texts[1])
 
-    def tunings(self) -> list[tuple[int, str | None]]:
-        """Seed of every tuning that is scored, and the language that is left out of its training, if one is."""
-        every = [None, *self.config.zero_shot]
-        return [(seed, without) for without in every for seed in range(self.config.seeds)]
+    def tunings(self) -> list[tuple[int, Variant | None]]:
+        """Seed of every tuning that is scored, and how its training samples differ from all, if they do."""
+        every = [None, *map(Variant, self.config.zero_shot), *self.imbalances()]
+        return [(seed, variant) for variant in every for seed in range(self.config.seeds)]
+
+    def imbalances(self) -> list[Variant]:
+        """Trainings with more or less of a language."""
+        return [Variant(name, factor) for name, factors in self.config.imbalance.items() for factor in factors]
+
+    def trained_on(self, variant: Variant | None) -> Texts:
+        """Training texts of a tuning: where there are more of a language, all that it has otherwise are among them."""
+        from glotmix.attribution.texts import Texts, drawn
+
+        texts = self.texts[0]
+        if variant is None:
+            return texts
+        others = texts.without(variant.language)
+        if not variant.factor:
+            return others
+        wanted = round(self.task.train * variant.factor)
+        if variant.factor > 1:
+            texts = texts_of(self.task.model_copy(update={"train": wanted}), self.config, self.root)[0]
+        own = texts.take([i for i, name in enumerate(texts.languages) if name == variant.language])
+        keys = own.ids or tuple(map(str, range(len(own))))
+        return Texts.joined(others, own.take(drawn(keys, wanted, self.config.seed)))
 
     def planned(self) -> list[Path]:
         """Directories of all tunings that are scored."""
-        return [self.place(seed, without) for seed, without in self.tunings()]
+        return [self.place(seed, variant) for seed, variant in self.tunings()]
 
-    def place(self, seed: int, without: str | None = None) -> Path:
+    def place(self, seed: int, variant: Variant | None = None) -> Path:
         """Directory of a tuning."""
-        left_out = "" if without is None else f"-without-{without}"
-        return self.directory / "runs" / f"{self.task.name}{left_out}-s{seed}"
+        suffix = "" if variant is None else variant.suffix
+        return self.directory / "runs" / f"{self.task.name}{suffix}-s{seed}"
 
-    def run(self, seed: int, without: str | None = None) -> Path:
+    def run(self, seed: int, variant: Variant | None = None) -> Path:
         """Directory of a tuning, done if it is not; ``glotmix influence`` opens it too."""
         from glotmix.attribution.classifier import accuracies, tune
         from glotmix.attribution.finished import quiet
 
-        place = self.place(seed, without)
-        made_from = self._made_from() | {"run": seed, "without": without}
+        place = self.place(seed, variant)
+        differs = {"without": None} if variant is None else variant.made_from()
+        made_from = self._made_from() | {"run": seed, **differs}
         if open_artifact(place, RUN, made_from) is None:
-            texts = self.texts[0] if without is None else self.texts[0].without(without)
+            texts = self.trained_on(variant)
             model = self.fresh(seed)
             with creating(place, RUN, made_from) as part, quiet():
                 tune(model, self.samples(texts), self.config.tuning, seed, keep=part / "checkpoints")
@@ -148,7 +190,7 @@ class TaskStudy:
     def _made_from(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json", exclude={"base": {"architecture"}})
         keys = ("languages", "seed", "base", "tuning")
-        return {"task": self.task.model_dump(mode="json"), **{key: config[key] for key in keys}}
+        return {"task": self.task.determining(), **{key: config[key] for key in keys}}
 
     def opened(self, run: Path) -> FinishedRun:
         """A tuned run, on the device of the study."""
@@ -159,55 +201,75 @@ class TaskStudy:
         placed(finished.model, self.config.device)
         return finished
 
-    def scores(self, seed: int, without: str | None = None, **changes: str) -> InfluenceScores:
+    def scores(self, seed: int, variant: Variant | None = None, **changes: str) -> InfluenceScores:
         """Influence in a run, computed if it is not; ``changes`` to how (similarity, weighting)."""
         from glotmix.attribution.influence import InfluenceScores
 
         how = self.config.scores.model_copy(update=changes)
-        place, made_from = self._scored(seed, without, how)
+        place, made_from = self._scored(seed, variant, how)
         if open_artifact(place, "scores", made_from) is None:
-            finished = self.opened(self.run(seed, without))
-            texts = self.texts[0] if without is None else self.texts[0].without(without)
-            train = self.samples(texts)
+            finished = self.opened(self.run(seed, variant))
+            train = self.samples(self.trained_on(variant))
             projected = is_projected(self.directory, self.task.name, how, finished.model, len(self.test))
             index = self.directory / "indices" / finished.directory.name if projected else None
             products, error = products_of(finished, self.test, train, how, index, self.config.seed)
             k = how.dimensions
             method = "exact" if error is None else f"projected, {k} × {k} of a matrix; {error_of(error)}"
             # The linear datamodeling score wants both similarities of the first run; gradients are the dear part.
-            both = ("cosine", "dot") if (seed, without) == (0, None) and self.config.subsets else (how.similarity,)
+            both = ("cosine", "dot") if (seed, variant) == (0, None) and self.config.subsets else (how.similarity,)
             for similarity in both:
                 found = InfluenceScores.of(products, self.test, train, similarity=similarity, weighting=how.weighting)
                 found = replace(found, method={**found.method, "products": method})
-                at, of = self._scored(seed, without, how.model_copy(update={"similarity": similarity}))
+                at, of = self._scored(seed, variant, how.model_copy(update={"similarity": similarity}))
                 if open_artifact(at, "scores", of) is None:
                     with creating(at, "scores", of) as part:
                         found.save(part)
         return InfluenceScores.load(place)
 
-    def _scored(self, seed: int, without: str | None, how: ScoresConfig) -> tuple[Path, dict[str, Any]]:
+    def _scored(self, seed: int, variant: Variant | None, how: ScoresConfig) -> tuple[Path, dict[str, Any]]:
         """Where a run's scores are kept, and what they are made from."""
-        name = self.place(seed, without).name
+        name = self.place(seed, variant).name
         apart = {"top", "processes", "batch", "query_gb", "method", "dimensions"}
         made_from = {"run": name, **self._made_from(), "scores": how.model_dump(mode="json", exclude=apart)}
         if how.method == "projected":
             made_from["projected"] = how.dimensions
         return self.directory / "scores" / f"{name}-{how.similarity}-{how.weighting}", made_from
 
+    def kept_in(self, kept: np.ndarray, seed: int) -> Path:
+        """Where the outcome of a training on the training samples at these places is kept."""
+        made_from = self._made_from() | {"kept": [int(i) for i in kept], "run": seed}
+        return self.directory / "retrained" / f"{self.task.name}-{fingerprint(made_from)}.json"
+
     def retrained(self, kept: np.ndarray, seed: int) -> np.ndarray:
         """Confidence in every test sample's class after tuning on the training samples at these places."""
         from glotmix.attribution.classifier import confidences, tune
 
-        made_from = self._made_from() | {"kept": [int(i) for i in kept], "run": seed}
-        path = self.directory / "retrained" / f"{self.task.name}-{fingerprint(made_from)}.json"
+        path = self.kept_in(kept, seed)
         if not path.is_file():
             model = self.fresh(seed)
             tune(model, self.train.take(kept.tolist()), self.config.tuning, seed)
             write_json(path, confidences(model, self.test).tolist())
         return np.array(read_json(path))
 
-    def removal(self, progress: Callable[[], None]) -> Removal | None:
-        """Retraining without the top samples of a few test samples, of languages in turn."""
+    def wanted(self) -> list[tuple[np.ndarray, int]]:
+        """Places kept and seed of every training that removals and subsets ask for; none is done."""
+        asked: list[tuple[np.ndarray, int]] = []
+
+        def note(kept: np.ndarray, seed: int) -> np.ndarray:
+            asked.append((kept, seed))
+            return np.zeros(len(self.test))
+
+        self.removal(note)
+        if self.config.subsets:
+            asked += [(np.flatnonzero(mask), r) for r, mask in enumerate(self._subsets())]
+        return asked
+
+    def removal(self, retrain: Retrain | None = None) -> Removal | None:
+        """Retraining without the top samples of a few test samples, of languages in turn.
+
+        Args:
+            retrain: does it; default looks up what is done, and does what is not.
+        """
         from glotmix.attribution.removal import removal
 
         how = self.config.removal
@@ -217,15 +279,17 @@ class TaskStudy:
         places = {name: [i for i, lang in enumerate(languages) if lang == name] for name in self.config.languages}
         rounds = max(map(len, places.values()))
         turns = [places[name][i] for i in range(rounds) for name in places if i < len(places[name])]
-
-        def retrain(kept: np.ndarray, seed: int) -> np.ndarray:
-            progress()
-            return self.retrained(kept, seed)
-
         # The first seeds are those of the runs, whose full training is then known.
-        return removal(self.scores(0), retrain, how.samples, range(how.seeds), test=turns[: how.tests], kinds=how.kinds)
+        seeds, tests = range(how.seeds), turns[: how.tests]
+        return removal(self.scores(0), retrain or self.retrained, how.samples, seeds, test=tests, kinds=how.kinds)
 
-    def datamodeling(self, progress: Callable[[], None]) -> dict[str, LinearDatamodelingScore]:
+    def _subsets(self) -> np.ndarray:
+        """Halves of the training samples, [R, N]."""
+        from glotmix.attribution.lds import draw_subsets
+
+        return draw_subsets(len(self.train), self.config.subsets, np.random.default_rng(self.config.seed))
+
+    def datamodeling(self) -> dict[str, LinearDatamodelingScore]:
         """Linear datamodeling score of each score: TracIn in both similarities, EK-FAC where kronfluence is installed,
         the label alone, and chance."""
         from glotmix.attribution.lds import draw_subsets, linear_datamodeling_score
@@ -236,7 +300,6 @@ class TaskStudy:
         subset_RN = draw_subsets(len(self.train), self.config.subsets, rng)
         output_RQ = []
         for r, mask in enumerate(subset_RN):
-            progress()
             p_Q = np.clip(self.retrained(np.flatnonzero(mask), r), 1e-9, 1 - 1e-9)
             output_RQ.append(np.log(p_Q) - np.log1p(-p_Q))
         values = {f"TracIn, {kind}": self.scores(0, similarity=kind).value_QN for kind in ("cosine", "dot")}

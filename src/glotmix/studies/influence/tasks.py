@@ -41,8 +41,8 @@ def texts_of(task: ClassificationTaskConfig, config: InfluenceConfig, base: Path
     assert task.path is not None
     assert task.test_path is not None
     return (
-        _file(base / task.path, task, config.languages, task.train, config.seed),
-        _file(base / task.test_path, task, config.languages, task.test, config.seed),
+        _file(base, task.path, task, config.languages, task.train, config.seed),
+        _file(base, task.test_path, task, config.languages, task.test, config.seed),
     )
 
 
@@ -66,7 +66,7 @@ def problems_with_texts(task: ClassificationTaskConfig, config: InfluenceConfig,
     classes = []
     for path, samples in ((task.path, task.train), (task.test_path, task.test)):
         with noting(found, place):
-            read = _file(base / str(path), task, config.languages, samples, config.seed)
+            read = _file(base, str(path), task, config.languages, samples, config.seed)
             classes.append(set(read.classes))
     if len(classes) == 2 and (unseen := classes[1] - classes[0]):
         message = f"no training text of class {listed(sorted(unseen))}"
@@ -138,11 +138,18 @@ def _hub(task: ClassificationTaskConfig, languages: Sequence[str], split: str, s
     return Texts(texts, tags, pairs if task.pair_field else None, ids, classes)
 
 
-def _file(path: Path, task: ClassificationTaskConfig, languages: Sequence[str], samples: int, seed: int) -> Texts:
+def _file(
+    base: Path, name: str, task: ClassificationTaskConfig, languages: Sequence[str], samples: int, seed: int
+) -> Texts:
     """The same ids of every language, so far as there are any; else a random choice."""
     from glotmix.attribution.texts import drawn, read_texts
+    from glotmix.studies.influence.layouts import read_layout
 
-    texts = read_texts(path)
+    path = base / name
+    if task.layout == "own":
+        texts = read_texts(path)
+    else:
+        texts = read_layout(task.layout, name, languages, base, task.labels)
     if texts.labels is None:
         raise BadInput("no column 'label'", where=path, expected="the class of every text")
     if task.classes:

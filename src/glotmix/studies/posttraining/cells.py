@@ -21,8 +21,9 @@ from glotmix.posttraining.cell import Base, Setting, is_done, run_cell
 from glotmix.posttraining.data import Data, TaskConfig
 from glotmix.posttraining.finetune import Finetuning
 from glotmix.posttraining.grid import Cell
+from glotmix.proxy.parallel import join, leave
 from glotmix.sweep.executors.executor import Executor, Job
-from glotmix.sweep.order import follow
+from glotmix.sweep.order import command_of, follow
 
 CELLS = "cells"
 Progress = Callable[[int, int, int], None]
@@ -43,6 +44,10 @@ class Plan:
     """What the cells have in common."""
     cells_per_job: int
     """Most cells in one job."""
+    devices: int = 1
+    """Devices that hold a model together, where its engine can."""
+    nodes: int = 1
+    """Nodes over which these lie."""
 
     @property
     def folder(self) -> Path:
@@ -56,6 +61,13 @@ class Plan:
             BadInput: a cell made by another configuration; the message names the first difference.
         """
         return [cell for cell in self.cells if not is_done(self.folder, cell, self.bases[cell.base], self.setting)]
+
+    def command(self, module: str, order: Path, base: Base) -> tuple[str, ...]:
+        """What starts a program on an order for models of one base: a process for each device that holds one."""
+        sharded = self.setting.finetuning.engine_for(is_proxy=base.is_proxy, devices=self.devices) == "sharded"
+        return (
+            command_of(module, order, devices=self.devices, nodes=self.nodes) if sharded else command_of(module, order)
+        )
 
 
 def run_cells(plan: Plan, executor: Executor, *, retries: int = 1, progress: Progress | None = None) -> dict[str, str]:
@@ -98,7 +110,7 @@ def _jobs(plan: Plan, missing: Sequence[Cell], workers: int) -> list[tuple[Job, 
             title = f"{group[0].name[:80]}-x{len(group)}-{fingerprint([cell.name for cell in group])[:8]}"
             order = plan.directory / "jobs" / f"{title}.json"
             write_json(order, order_of(plan, base, group))
-            command = (sys.executable, "-m", __name__, str(order.resolve()))
+            command = plan.command(__name__, order, base)
             jobs.append((Job(title, command, order.with_suffix(".log")), group))
     return jobs
 
@@ -122,7 +134,9 @@ def order_of(plan: Plan, base: Base, group: Sequence[Cell]) -> dict[str, Any]:
 
 
 def opened(order: Mapping[str, Any]) -> tuple[list[Cell], Base, Setting]:
-    """What :func:`order_of` gave."""
+    """What :func:`order_of` gave, on this process's device and with the team that it is in."""
+    one_thread_on(order["device"])
+    team = join(order["device"])
     template = Path(order["base"]["template"]) if order["base"]["template"] else None
     base = Base(**order["base"] | {"template": template})
     setting = Setting(
@@ -133,7 +147,8 @@ def opened(order: Mapping[str, Any]) -> tuple[list[Cell], Base, Setting]:
         finetuning=Finetuning.model_validate(order["finetuning"]),
         schedule=None if order["schedule"] is None else Schedule.from_json(order["schedule"]),
         weights=order["weights"],
-        device=order["device"],
+        device=team.device,
+        team=team,
     )
     return [Cell.from_json(record) for record in order["cells"]], base, setting
 
@@ -144,17 +159,23 @@ def main(order_path: Path) -> int:
 
 
 def train_cells(order: Mapping[str, Any]) -> int:
-    """Train the cells of an order one after the other; the exit code of the last that failed, else 0."""
+    """Train the cells of an order one after the other; the exit code of the last that failed, else 0.
+
+    In a team an error ends the job, since the others may wait for the process that it is in.
+    """
     code = 0
-    one_thread_on(order["device"])
     cells, base, setting = opened(order)
     for cell in cells:
         try:
             run_cell(cell, base, setting, Path(order["folder"]))
-            print(f"{cell.name}: done", flush=True)
+            if setting.team.leads:
+                print(f"{cell.name}: done", flush=True)
         except GlotmixError as error:  # the other cells go on
             print(f"{cell.name} failed: {error}", file=sys.stderr, flush=True)
             code = error.exit_code
+            if setting.team.size > 1:
+                break
+    leave()
     return code
 
 

@@ -42,6 +42,11 @@ class ChatBaseConfig(Section):
     parameters: float | None = Field(None, gt=0)
     """Parameters of ``model``, for --dry-run."""
 
+    @property
+    def is_proxy(self) -> bool:
+        """Whether the proxies' own engine can train it."""
+        return self.proxy is not None or self.tokenizer is not None
+
     @model_validator(mode="after")
     def _one_of_them(self) -> ChatBaseConfig:
         if (self.proxy is None) == (self.model is None):

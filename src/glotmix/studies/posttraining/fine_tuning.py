@@ -9,7 +9,7 @@ from glotmix.studies.posttraining.bases import open_base
 from glotmix.studies.posttraining.cells import CELLS, Plan, run_cells
 from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
-from glotmix.study.training import gpus
+from glotmix.study.training import device_of
 from glotmix.sweep.executors.executor import Executor
 
 
@@ -30,11 +30,14 @@ def train(config: PosttrainingConfig, directory: StudyDirectory, executor: Execu
             narrator.say(f"  {count} test samples of {task} are left out: they are trained on")
     bases = {name: open_base(name, config, directory) for name in config.bases}
     weights = None if config.weights is None else dict(config.weights)
-    device = config.sweep.device if config.sweep.device != "auto" else "cuda" if gpus() else "cpu"
+    device = device_of(config.sweep)
     setting = Setting(
         data, config.tasks, config.pivot, config.measured, config.finetuning, config.reading(), weights, device
     )
-    plan = Plan(directory.path, tuple(planned), bases, setting, config.cells_per_job)
+    plan = Plan(
+        directory.path, tuple(planned), bases, setting, config.cells_per_job,
+        config.sweep.devices_per_run, config.sweep.nodes_per_run,
+    )  # fmt: skip
     with narrator.bar("Fine-tuning") as advance:
 
         def show(done: int, failures: int, total: int) -> None:

@@ -7,8 +7,8 @@ Every task is a job of its own: ``python -m glotmix.studies.posttraining.influen
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -18,11 +18,12 @@ import numpy as np
 
 from glotmix.artifact import creating, open_artifact, read_json, write_json
 from glotmix.estimate import Estimate
-from glotmix.posttraining.cell import Base, Setting, finetune, training_data, training_samples
+from glotmix.posttraining.cell import Base, Setting, finetune, shared_folder, training_data, training_samples
 from glotmix.posttraining.chat import Encoded, encode, load_chat_tokenizer, padded
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.sample import Sample
-from glotmix.studies.posttraining.cells import Plan, one_thread_on, opened, order_of
+from glotmix.proxy.parallel import leave
+from glotmix.studies.posttraining.cells import Plan, opened, order_of
 from glotmix.studies.posttraining.config import SampleInfluenceConfig
 from glotmix.studies.posttraining.findings import InfluenceRow
 from glotmix.study.narrator import Narrator
@@ -50,7 +51,7 @@ def influences(
             order = directory / "jobs" / f"influence-{cell.name}.json"
             told = order_of(plan, plan.bases[cell.base], [cell]) | {"influence": asked.model_dump()}
             write_json(order, told | {"folder": str(_folder(directory).resolve())})
-            command = (sys.executable, "-m", __name__, str(order.resolve()))
+            command = plan.command(__name__, order, plan.bases[cell.base])
             jobs.append(Job(order.stem, command, order.with_suffix(".log")))
     if jobs:
         narrator.say("Influence of the training samples of the largest models")
@@ -96,11 +97,15 @@ def main(order_path: Path) -> int:
 
 
 def _score(order: Mapping[str, Any]) -> None:
-    one_thread_on(order["device"])
     (cell,), base, setting = opened(order)
-    asked = SampleInfluenceConfig.model_validate(order["influence"])
-    with creating(Path(order["folder"]) / cell.name, KIND, _made_from(cell, asked, base, setting)) as part:
-        write_json(part / "shares.json", _shares(cell, base, setting, asked))
+    asked, folder = SampleInfluenceConfig.model_validate(order["influence"]), Path(order["folder"])
+    made_from = _made_from(cell, asked, base, setting)
+    folder.mkdir(parents=True, exist_ok=True)
+    with creating(folder / cell.name, KIND, made_from) if setting.team.leads else nullcontext(Path()) as part:
+        found = _shares(cell, base, setting, asked, folder)
+        if setting.team.leads:
+            write_json(part / "shares.json", found)
+    leave()
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,11 @@ class _Side:
     encoded: Sequence[Encoded]
 
 
-def _shares(cell: Cell, base: Base, setting: Setting, asked: SampleInfluenceConfig) -> dict[str, Any]:
-    """Shares of the training languages among the top samples of each measured language."""
+def _shares(
+    cell: Cell, base: Base, setting: Setting, asked: SampleInfluenceConfig, beside: Path
+) -> dict[str, Any] | None:
+    """Shares of the training languages among the top samples of each measured language; None in a process that only
+    helps to train the model, which is scored on one device."""
     from glotmix.attribution.influence import InfluenceScores
     from glotmix.attribution.samples import next_token_loss
     from glotmix.attribution.shares import language_shares
@@ -131,9 +139,11 @@ def _shares(cell: Cell, base: Base, setting: Setting, asked: SampleInfluenceConf
     one = _Side(tests, [encode(tokenizer, sample) for sample in tests])
     other = _Side([samples[i] for i in some], [train[i] for i in some])
     test_S, train_S = (_attributed(side, tokenizer.pad_token_id) for side in (one, other))
-    with tempfile.TemporaryDirectory() as folder:
-        last = Path(folder) / "model"
+    with shared_folder(beside, cell.name, setting.team) as folder:
+        last = folder / "model"
         weights = _trained(base, tokenizer, train, validation, order, setting, asked, last)
+        if not setting.team.leads:
+            return None
         points = [Checkpoint(f"step {step}", state) for step, state in weights.items()] or [Checkpoint("last", last)]
         model = load_model(last, setting.device)
         products = gradient_products(model, next_token_loss, points, test_S, train_S)
@@ -162,7 +172,7 @@ def _trained(
     folder: Path,
 ) -> Mapping[int, Mapping[str, Any]]:
     """The model in ``folder``, and the weights that a proxy had on its way, under transformers' names."""
-    if not base.is_proxy or setting.finetuning.method != "full" or setting.finetuning.engine == "trl":
+    if setting.finetuning.engine_for(is_proxy=base.is_proxy, devices=setting.team.size) != "proxy":
         finetune(base, tokenizer, train, validation, order, setting, folder)
         return {}
     from glotmix.posttraining.engine import finetune_proxy

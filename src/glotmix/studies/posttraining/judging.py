@@ -45,11 +45,12 @@ def judged(
             expected="judge: {endpoint, model}, or test samples with a check",
         )
     judge, result = Judge(config.judge), dict(scores)
+    named = {"endpoint", "model"} | ({"prompt"} if config.judge.prompt else set())
     with narrator.bar("Judging") as advance:
         for number, (name, table) in enumerate(waiting.items()):
             advance(f"Judging: {number} of {len(waiting)} models", number, len(waiting))
             made_from = {
-                "judge": config.judge.model_dump(include={"endpoint", "model"}),
+                "judge": config.judge.model_dump(include=named),
                 "answers": fingerprint(table["answer"].to_list()),
             }
             folder = directory / "judged" / name
@@ -71,7 +72,8 @@ def _rated(table: pl.DataFrame, judge: Judge, plan: Plan, begun: Path) -> pl.Dat
     }
     rows = list(table.iter_rows(named=True))
     asked = [(samples[row["task"], row["language"]][row["id"]], row["answer"]) for row in rows]
-    keys = [fingerprint([judge.config.model, sample.to_json(), answer]) for sample, answer in asked]
+    who = [judge.config.model, judge.config.prompt] if judge.config.prompt else [judge.config.model]
+    keys = [fingerprint([*who, sample.to_json(), answer]) for sample, answer in asked]
     known = _noted(begun)
     waiting = [i for i, row in enumerate(rows) if row["value"] is None and keys[i] not in known]
     begun.parent.mkdir(parents=True, exist_ok=True)

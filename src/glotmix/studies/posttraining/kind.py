@@ -10,7 +10,7 @@ from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
 from glotmix.study.rehearsal import Stages, rehearse
-from glotmix.sweep.executors.executor import open_executor
+from glotmix.study.training import executor_of
 
 MOST_STAGES = 3
 """Stages whose memory a dry run tells; ``--rehearse`` tells all."""
@@ -42,7 +42,15 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
         nothing is downloaded or trained."""
         from glotmix.studies.posttraining.price import price
 
-        told, found = price(config, base), rehearse(lambda: self.stages(config, base))
+        told = price(config, base)
+        found = rehearse(lambda: self.stages(config, base), throughput=config.gpu_flops)
+        answers = sum(found.hours(one) * one.devices for one in found.footprints if one.moved)
+        if (hours := told.amounts.get("gpu_hours")) is not None and not found.refused:
+            line = (
+                f"about {hours + answers:,.1f} at {config.gpu_flops:.3g} FLOP/s, {answers:,.1f} of them for the answers"
+            )
+            amounts = {**told.amounts, "gpu_hours": hours + answers, "answer_gpu_hours": answers}
+            told = Price({**told.lines, "GPU-hours": line}, amounts, told.stages)
         largest = sorted(found.footprints, key=lambda one: -one.bytes)[:MOST_STAGES]
         if not largest:
             return told
@@ -60,6 +68,6 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
         from glotmix.studies.posttraining.analysis import report
         from glotmix.studies.posttraining.fine_tuning import train
 
-        executor = open_executor(config.sweep)
+        executor = executor_of(config.sweep)
         plan, failed = train(config, directory, executor)
         return Finished(report(config, plan, failed, directory.path, executor, directory.narrator))

@@ -38,6 +38,8 @@ def price(config: PosttrainingConfig, base: Path) -> Price:
         "languages": f"{1 + len(config.languages)} trained on, {len(config.outside)} only measured",
         "test questions": f"{questions(config, planned):,}",
     }
+    if any(model.proxy is not None for model in config.bases.values()):
+        lines |= cost.vocabulary(config.tokens, base)[1]
     amounts: dict[str, float] = {"models": len(planned), "samples": samples}
     if unknown:
         lines["training tokens"] = (
@@ -60,7 +62,7 @@ def price(config: PosttrainingConfig, base: Path) -> Price:
     if all(model.proxy is not None for model in config.bases.values()):
         return Price.timed(lines, amounts, _stages(config, base, tokens))
     amounts |= {"gpu_hours": (flops + pretraining) / config.gpu_flops / 3600}
-    lines["GPU-hours"] = f"about {amounts['gpu_hours']:,.1f} at {config.gpu_flops:.3g} FLOP/s, without the answers"
+    lines["GPU-hours"] = f"about {amounts['gpu_hours']:,.1f} at {config.gpu_flops:.3g} FLOP/s"
     return Price(lines, amounts)
 
 
@@ -124,7 +126,7 @@ def _parameters(config: PosttrainingConfig, name: str, root: Path) -> float | No
     if base.proxy is not None:
         from glotmix.proxy.model import Shape
 
-        return Shape.of(_sized(config, base.proxy), config.tokens.vocab_size).parameters
+        return Shape.of(_sized(config, base.proxy), cost.vocabulary(config.tokens, root)[0]).parameters
     if base.parameters is not None:
         return base.parameters
     from glotmix.proxy.architecture import Architecture
@@ -142,16 +144,15 @@ def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:
 def _stages(config: PosttrainingConfig, base: Path, tokens: dict[str, float]) -> list[Stage]:
     """Time on this machine, from the speed of a few steps of each proxy."""
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.pack import choose
-    from glotmix.sweep.executors.executor import open_executor
+    from glotmix.study.training import executor_of
 
-    workers = open_executor(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
+    workers = executor_of(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
     pretraining = tuning = 0.0
     for name, model in config.bases.items():
         assert model.proxy is not None
         training = config.as_training(model.proxy)
-        shape = Shape.of(training.proxy, config.tokens.vocab_size)
-        speed = choose(shape, training.proxy, 1, device="cpu", stack=1, processes=1).tokens_per_second
+        shape = Shape.of(training.proxy, cost.vocabulary(config.tokens, base)[0])
+        speed = cost.packing(shape, training.proxy, 1, device="cpu", stack=1, processes=1).tokens_per_second
         read = cost.held_out_tokens(training, base) * cost.EVALUATING
         pretraining += (cost.BESIDES * training.proxy.tokens + read) / speed + cost.STARTING
         tuning += ANSWERS * sum(count for cell, count in tokens.items() if f"-{name}-" in cell) / speed

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from glotmix.errors import BadInput, MissingExtra
 from glotmix.posttraining.data import TaskConfig, split_task
+from glotmix.posttraining.finetune import refused
 from glotmix.posttraining.grid import largest
 from glotmix.posttraining.sample import Sample
 from glotmix.posttraining.sources import SourceConfig, read_all
 from glotmix.posttraining.tasks import find_task
 from glotmix.studies.posttraining.config import PosttrainingConfig
+from glotmix.study.training import device_of
 
 SCORED_BY = {"summarisation": ("sacrebleu", "posttrain")}
 """Task to the library that its score needs, and the extra that brings it."""
@@ -20,7 +22,7 @@ SCORED_BY = {"summarisation": ("sacrebleu", "posttrain")}
 
 def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
     """Files of every task, split and language that cannot be read, scores that need a judge or a library."""
-    found: list[BadInput] = []
+    found: list[BadInput] = list(_of_training(config))
     for name, task in config.tasks.items():
         tested: list[Sample] = []
         unread = list(_unread(config, name, task, base, tested))
@@ -40,6 +42,34 @@ def problems(config: PosttrainingConfig, base: Path) -> list[BadInput]:
         if library and find_spec(library) is None:
             found.append(BadInput(str(MissingExtra(library, extra)), where=f"tasks.{name}"))
     return list({str(one): one for one in found}.values())
+
+
+def _of_training(config: PosttrainingConfig) -> Iterator[BadInput]:
+    """Engines that cannot train a base on the devices of a run, batches that do not part over them, and libraries."""
+    settings, devices = config.finetuning, config.sweep.devices_per_run
+    for given in config.bases.values():
+        try:
+            if settings.engine_for(is_proxy=given.is_proxy, devices=devices) == "sharded":
+                settings.shared(devices)
+        except BadInput as error:
+            yield error
+    here = config.sweep.executor == "local"  # elsewhere other devices and libraries may be
+    if settings.answers == "vllm":
+        where = "finetuning.answers = vllm"
+        if here and find_spec("vllm") is None:
+            yield BadInput(f"{MissingExtra('vllm', 'vllm')}; transformers works everywhere", where=where)
+        if devices > 1:
+            message = f"vLLM beside a team of {devices} processes, whose settings it would take for its own"
+            yield BadInput(message, where=where, expected="transformers, or sweep.devices_per_run: 1")
+    eight = {
+        "finetuning.moments = 8bit": settings.moments == "8bit",
+        "finetuning.method = qlora": settings.method == "qlora",
+    }
+    for where in (name for name, wanted in eight.items() if wanted):
+        if config.sweep.device == "cpu" or (here and device_of(config.sweep) == "cpu"):
+            yield refused(where)
+        elif here and find_spec("bitsandbytes") is None:
+            yield BadInput(str(MissingExtra("bitsandbytes", "bitsandbytes")), where=where)
 
 
 def _unread(

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glotmix.errors import BadInput
 from glotmix.footprint import Footprint
 from glotmix.posttraining.grid import Cell
 from glotmix.posttraining.tasks import find_task
@@ -43,31 +42,40 @@ def _tuning(name: str, cells: list[Cell], config: PosttrainingConfig, base: Path
     lengths = {task: _tokens(config, task, base) for task in config.tasks}
     tokens = sum(read(cell, config) * mean_tokens(cell, lengths) for cell in cells if cell.tasks)
     settings, stage = config.finetuning, f"fine-tuning {name}"
-    given = config.bases[name]
-    own = given.proxy is not None and settings.method == "full"
-    if settings.engine == "proxy" and not own:
-        raise BadInput("engine: proxy", where="finetuning.engine", expected="trl, or a proxy and method: full")
-    if own and settings.engine != "trl" and given.proxy is not None:
+    given, devices = config.bases[name], config.sweep.devices_per_run
+    engine = settings.engine_for(is_proxy=given.is_proxy, devices=devices)
+    if engine == "proxy" and given.proxy is not None:
         from glotmix.posttraining.engine import footprint as of_proxy
         from glotmix.proxy.model import Shape
 
         shape = Shape.of(config.as_training(given.proxy).proxy, rehearsal.vocabulary(config.tokens, base))
         return [of_proxy(stage, shape, settings, tokens=tokens)]
+    architecture = _architecture(name, config, base)
+    if engine == "sharded":
+        from glotmix.posttraining.sharded import footprint as of_parts
+
+        return [of_parts(stage, architecture, settings, devices, tokens=tokens)]
     from glotmix.posttraining.trainer import footprint
 
-    return [footprint(stage, _architecture(name, config, base), settings, tokens=tokens)]
+    return [footprint(stage, architecture, settings, tokens=tokens)]
 
 
 def _answers(name: str, cells: list[Cell], config: PosttrainingConfig, base: Path) -> list[Footprint]:
     from glotmix.posttraining.answer import footprint
 
     model, half = _architecture(name, config, base), config.finetuning.precision == "bfloat16"
+    devices = config.sweep.devices_per_run
+    engine = config.finetuning.engine_for(is_proxy=config.bases[name].is_proxy, devices=devices)
+    devices = devices if engine == "sharded" else 1
     found = []
     for task, how in config.tasks.items():
         asked = sum(not cell.tasks or task in cell.tasks for cell in cells) * how.test_samples * len(config.measured)
         said = how.answer_tokens or find_task(task).answer_tokens
         tokens = _tokens(config, task, base) * (1 + how.shots) + said
-        found.append(footprint(f"answers of {name}: {task}", model, questions=asked, tokens=tokens, half=half))
+        if find_task(task).by_likelihood:
+            said = 0
+        stage = f"answers of {name}: {task}"
+        found.append(footprint(stage, model, questions=asked, tokens=tokens, said=said, half=half, devices=devices))
     return found
 
 

@@ -24,12 +24,17 @@ SECONDS_TO_SAVE = 20.0
 class LocalExecutor(Executor):
     """Child processes; they are killed when this process ends, however it ends (see :mod:`glotmix.sweep.worker`)."""
 
-    def __init__(self, workers: int | None = None):
+    def __init__(self, workers: int | None = None, devices: Sequence[str] = (), each: int = 1):
         """
         Args:
             workers: processes side by side; default one per core that this process may use.
+            devices: GPUs as ``CUDA_VISIBLE_DEVICES`` names them, which are shared out to what runs side by side; none
+                leaves every process to see all.
+            each: GPUs of one job.
         """
         self.workers = workers or len(os.sched_getaffinity(0))
+        shares = [",".join(devices[i : i + each]) for i in range(0, len(devices) - each + 1, each)]
+        self._shares: list[str | None] = [shares[i % len(shares)] if shares else None for i in range(self.workers)]
 
     @classmethod
     def of(cls, config: SweepConfig) -> Self:
@@ -39,15 +44,17 @@ class LocalExecutor(Executor):
     def run(self, jobs: Sequence[Job], tick: Callable[[], None]) -> Iterator[JobEnd]:
         """See :class:`Executor`."""
         waiting = deque(jobs)
-        running: dict[subprocess.Popen[bytes], Job] = {}
+        running: dict[subprocess.Popen[bytes], tuple[Job, str | None]] = {}
+        free = list(reversed(self._shares))
         try:
             while waiting or running:
-                while waiting and len(running) < self.workers:
-                    job = waiting.popleft()
-                    running[_start(job)] = job
+                while waiting and free:
+                    job, share = waiting.popleft(), free.pop()
+                    running[_start(job, share)] = job, share
                 ended = [process for process in running if process.poll() is not None]
                 for process in ended:
-                    job = running.pop(process)
+                    job, share = running.pop(process)
+                    free.append(share)
                     reason = last_lines(job.log) if process.returncode else ""
                     yield JobEnd(job, process.returncode, reason)
                 tick()
@@ -58,7 +65,8 @@ class LocalExecutor(Executor):
                 _stop(process)
 
 
-def _start(job: Job) -> subprocess.Popen[bytes]:
+def _start(job: Job, devices: str | None) -> subprocess.Popen[bytes]:
+    seen = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
     job.log.parent.mkdir(parents=True, exist_ok=True)
     with open(job.log, "ab") as log:
         return subprocess.Popen(  # noqa: S603 - an argument list that glotmix built, no shell
@@ -66,7 +74,7 @@ def _start(job: Job) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **ONE_THREAD, "GLOTMIX_DRIVER": str(os.getpid())},
+            env={**os.environ, **ONE_THREAD, **seen, "GLOTMIX_DRIVER": str(os.getpid())},
         )
 
 
