@@ -53,7 +53,11 @@ class CorpusSource(Section):
     errors: Literal["strict", "replace"] | None = None
     """What to do with bytes that are not text."""
     prompt_field: str | None = None
-    """Of a target: field with what comes before the text, which is then measured given it."""
+    """Of a target: field with what comes before the text, which is then measured given it. Of pairs: field with the
+    sentence of which ``text_field`` is the translation."""
+    translates: str | None = None
+    """Of pairs in two files: the file whose lines those of ``path`` translate, relative to the study file. Of the
+    embedded corpus: the language whose sentences those of ``language`` translate."""
     seed: int | None = None
     """Seed of the embedded corpus."""
     measured: Literal["part", "all"] = "part"
@@ -103,7 +107,8 @@ class CorpusConfig(Section):
 
     reader: Annotated[str, READERS.known] = "embedded"
     """Format of the corpus; ``embedded`` needs no files, ``files`` reads text, JSON, CSV, TSV and Parquet by their
-    endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone. Data that is tokenised already:
+    endings, ``plain``, ``jsonl``, ``csv`` and ``parquet`` one of these alone; ``pairs`` reads sentences with their
+    translations, for comparisons of methods. Data that is tokenised already:
     ``megatron`` (``.bin`` with ``.idx``), ``token_tables`` (``input_ids`` in Parquet or Arrow), ``token_arrays``, and
     the shards of MosaicML Streaming (``mds``) and ``litdata``, which may hold text as well."""
     path: str | None = None
@@ -117,7 +122,7 @@ class CorpusConfig(Section):
     """Field or column with the language, when one file holds several: a tag in any spelling, an English name, or a list
     of one. Rows without one, or labelled ``und`` and the like, are left out and counted."""
     prompt_field: str | None = None
-    """Field or column with what comes before the text and is not measured; only targets have one."""
+    """Field or column with what comes before the text and is not measured; only targets and pairs have one."""
     labels: dict[str, str] = Field(default_factory=dict)
     """Label to the language it means, where it is not a language's name or tag; ``und`` leaves its rows out."""
     id_field: str | None = None
@@ -138,7 +143,8 @@ class CorpusConfig(Section):
     tokenizer: str | None = None
     """Tokenizer that made data that is tokenised already."""
     drop_untranslated: bool = True
-    """Man pages: leave out paragraphs that were left in English."""
+    """Man pages: leave out paragraphs that were left in English. Pairs: leave out those that are the same on both
+    sides."""
     seed: int = 0
     """Seed of the embedded corpus."""
 
@@ -151,10 +157,13 @@ class CorpusConfig(Section):
                 raise ValueError(f"sources: {error}") from None
             if kept != name:
                 raise ValueError(f"sources: {name!r} is to be written {kept!r}")
-            if self.described[name].prompt_field is not None and not self.is_target(name):
-                raise ValueError(f"sources.{name}.prompt_field: only targets have prompts")
-        if self.prompt_field is not None:
-            raise ValueError("prompt_field: only targets have prompts; say it there")
+            own = self.described[name]
+            if own.prompt_field is not None and not self.is_target(name) and not self.is_pairs(name):
+                raise ValueError(f"sources.{name}.prompt_field: only targets and pairs have prompts")
+            if own.translates is not None and (reader := own.reader or self.reader) not in ("pairs", "embedded"):
+                raise ValueError(f"sources.{name}.translates: reader is {reader}, expected pairs or embedded")
+        if self.prompt_field is not None and self.reader != "pairs":
+            raise ValueError("prompt_field: only targets and pairs have prompts; say it there")
         if twins := named_twice(self.described):
             raise ValueError(f"sources: {' and '.join(twins)} are one name")
         return self
@@ -194,6 +203,13 @@ class CorpusConfig(Section):
         """Whether all of a source is measured, and nothing trained on."""
         source = self.described.get(name)
         return source is not None and source.measured == "all"
+
+    def is_pairs(self, name: str) -> bool:
+        """Whether a source is parallel text, of which only the translations are learnt."""
+        source = self.described.get(name)
+        if source is not None and source.translates is not None:
+            return True
+        return ((source and source.reader) or self.reader) == "pairs"
 
     def is_blend_of(self, name: str, part: str) -> bool:
         """Whether a source is a mixture of another one, whose text it then shares."""

@@ -33,6 +33,7 @@ from glotmix.mixture.weighting import Weighting
 from glotmix.proxy import flops, held, kernels
 from glotmix.proxy import model as proxies
 from glotmix.proxy.model import Parameters, Shape
+from glotmix.proxy.pairs import Targets
 
 BLOCKS = 16
 """Parts of the sequences that the jackknife leaves out in turn."""
@@ -79,10 +80,10 @@ def of_model(model: nn.Module, loss: Loss) -> Gradients:
     return of
 
 
-def of_proxy(parameters: Parameters, shape: Shape) -> Gradients:
+def of_proxy(parameters: Parameters, shape: Shape, targets: Targets | None = None) -> Gradients:
     """Gradients of a proxy (K = 1): each sequence in a copy of its own, as one stack.
 
-    Takes token ids [B, T + 1]; the loss is the mean over a sequence's tokens.
+    Takes token ids [B, T + 1]; the loss is the mean over a sequence's tokens, or that of a pair.
     """
 
     def of(tokens_BS: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,7 +92,11 @@ def of_proxy(parameters: Parameters, shape: Shape) -> Gradients:
             name: tensor.detach().expand(B, *tensor.shape[1:]).contiguous().requires_grad_()
             for name, tensor in parameters.items()
         }
-        loss_B = proxies.loss(copies, tokens_BS.unsqueeze(1), shape)
+        tokens_BKS = tokens_BS.unsqueeze(1)
+        if targets is None:
+            loss_B = proxies.loss(copies, tokens_BKS, shape)
+        else:
+            loss_B, _ = proxies.weighted_loss(copies, tokens_BKS, targets.weights(tokens_BKS), shape)
         found = torch.autograd.grad(loss_B.sum(), list(copies.values()))
         gradient_BP = torch.cat([gradient.flatten(1).float() for gradient in found], 1)
         return gradient_BP.sum(0), gradient_BP.double().square().sum(1)

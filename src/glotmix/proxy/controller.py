@@ -59,7 +59,7 @@ class MixtureController:
             BadInput: a method lacks its reference or development text, or one that acts on the gradients at hand
                 (GradVac) shares its stack.
         """
-        self.batches, self.shape, self.training = batches, shape, training
+        self.batches, self.shape, self.training, self.targets = batches, shape, training, batches.targets
         self._per_sequence = training.context * flops.per_token(shape, training.context)
         self._at_once = [run.adaptive for run in runs if run.adaptive is not None and run.adaptive.applies_at_once]
         if self._at_once and len(runs) > 1:
@@ -77,8 +77,12 @@ class MixtureController:
         if self._at_once:
             return self.members[0].backward_by_language(stack, step, tokens_KBS[0], team)
         weight_KB = torch.tensor([member.weights(step) for member in self.members], dtype=torch.float32)
-        part_KBS = team.part(tokens_KBS)
-        loss_KBT = stack.backward_weighted(part_KBS, team.part(weight_KB).to(stack.device))
+        part_KBS, part_KB = team.part(tokens_KBS), team.part(weight_KB).to(stack.device)
+        if self.targets is None:
+            loss_KBT = stack.backward_weighted(part_KBS, part_KB)
+        else:
+            learnt_KBT = self.targets.weights(part_KBS)
+            loss_KBT = stack.backward_weighted(part_KBS, part_KB.unsqueeze(-1) * learnt_KBT) * learnt_KBT
         for member in self.members:
             if member.adaptive is not None:
                 member.observe(stack, step, part_KBS[member.k], loss_KBT[member.k], team)
@@ -156,6 +160,8 @@ class _Guided:
             # In the precision of the losses it is compared with: the excess is of the size of bf16's rounding.
             like = {name: tensor.to(stack.dtype) for name, tensor in self._reference.items()}
             reference_BT = model.token_losses(like, tokens_BS.unsqueeze(0), self.guide.shape)[0]
+            if self.guide.targets is not None:
+                reference_BT = reference_BT * self.guide.targets.weights(tokens_BS)
             excess_B = team.whole((loss_BT - reference_BT).clamp(min=0).mean(1))
             self._add("excess", languages_B, excess_B.tolist())
             self.flops += self.guide.sequence_flops(forward_only=len(languages_B))
@@ -177,7 +183,7 @@ class _Guided:
             rows = [b for b in mine_B if languages_B[b] == name]
             share = len(rows) / len(mine_B)
             if rows:
-                loss, gradients = _gradients(stack, self.k, tokens_BS[rows])
+                loss, gradients = self._gradients(stack, tokens_BS[rows])
                 parts[name], total = [share * g.float() for g in gradients], total + share * loss
             else:  # none of this process's sequences, but some of the team's
                 parts[name] = [torch.zeros_like(g, dtype=torch.float32) for g in stack.gradients]
@@ -238,7 +244,17 @@ class _Guided:
 
     def _seen_gradients(self, stack: Stack, tokens_BS: np.ndarray) -> list[Tensor]:
         self.flops += self.guide.sequence_flops(both=len(tokens_BS))
-        return _gradients(stack, self.k, torch.from_numpy(tokens_BS.astype(np.int64)).to(stack.device))[1]
+        return self._gradients(stack, torch.from_numpy(tokens_BS.astype(np.int64)).to(stack.device))[1]
+
+    def _gradients(self, stack: Stack, tokens_BS: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Mean loss of sequences under the run's member, [1], and its gradients in the order of the stack's tensors."""
+        k, targets, tokens_KBS = self.k, self.guide.targets, tokens_BS.unsqueeze(0)
+        leaves = {name: tensor[k : k + 1].detach().requires_grad_() for name, tensor in stack.parameters.items()}
+        if targets is None:
+            loss_K = model.loss(leaves, tokens_KBS, stack.shape)
+        else:
+            loss_K, _ = model.weighted_loss(leaves, tokens_KBS, targets.weights(tokens_KBS), stack.shape)
+        return loss_K.detach(), list(torch.autograd.grad(loss_K.sum(), list(leaves.values())))
 
     def _moments(self, stack: Stack, tokens_BS: np.ndarray) -> tuple[float, float]:
         """Unbiased ``‖E g‖²`` and ``tr Cov(g)`` of single-sequence gradients."""
@@ -274,13 +290,6 @@ def _agreed(values: Sequence[Sequence[float]], team: Team) -> list[list[float]]:
     """Numbers that every process worked out for itself, as all of them take them."""
     agreed: list[list[float]] = team.mean_(torch.tensor(values, dtype=torch.float64, device=team.device)).tolist()
     return agreed
-
-
-def _gradients(stack: Stack, k: int, tokens_BS: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss of sequences under member k, [1], and its gradients in the order of the stack's tensors."""
-    leaves = {name: tensor[k : k + 1].detach().requires_grad_() for name, tensor in stack.parameters.items()}
-    loss_K = model.loss(leaves, tokens_BS.unsqueeze(0), stack.shape)
-    return loss_K.detach(), list(torch.autograd.grad(loss_K.sum(), list(leaves.values())))
 
 
 def _product(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:

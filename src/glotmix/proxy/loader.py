@@ -14,7 +14,9 @@ from glotmix.mixture.samplers.independent import IndependentSampler
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.proxy.config import ProxyConfig
+from glotmix.proxy.pairs import PairRows, Targets
 from glotmix.proxy.run import StackRun, steps_of
+from glotmix.tokens.store import TokenStore
 
 STEPS_AT_ONCE = 64
 """Steps of a run that are drawn and gathered together; one draw costs as much Python as sixty-four."""
@@ -26,11 +28,25 @@ class Tokens(Protocol):
     def train(self, language: str) -> np.ndarray: ...
 
 
+class _Stream:
+    """Sequences of a language with tokens ``x``, ``x[sT : sT + T + 1]``: neighbours share one token, so every token but
+    the first is predicted once per epoch."""
+
+    def __init__(self, tokens: np.ndarray, context: int):
+        self._tokens, self._context = tokens, context
+
+    def __len__(self) -> int:
+        return (len(self._tokens) - 1) // self._context
+
+    def read(self, number_B: np.ndarray) -> np.ndarray:
+        """Token ids, [B, T + 1]."""
+        return self._tokens[number_B[:, None] * self._context + np.arange(self._context + 1)]
+
+
 class MixtureBatches:
     """Batches of runs over one token store, each run by its own schedule and seed, or by its adaptive method.
 
-    Sequence s of a language with tokens ``x`` is ``x[sT : sT + T + 1]``: neighbours share one token, so every token but
-    the first is predicted once per epoch.
+    A sequence is so many tokens of a language's text, or of parallel text a pair (:mod:`glotmix.proxy.pairs`).
     """
 
     def __init__(
@@ -53,10 +69,18 @@ class MixtureBatches:
         """
         self._T, self._B = training.context, training.batch
         languages = dict.fromkeys(language for run in runs for language in run.reads)
-        self._tokens = {language: store.train(language) for language in languages}
+        self.targets: Targets | None = None
+        """What of the rows is learnt, where they are pairs."""
+        self._sequences: dict[str, PairRows] | dict[str, _Stream]
+        if isinstance(store, TokenStore) and store.pairs:
+            rows = {language: PairRows(store, language, self._T) for language in store.languages}
+            self.targets = Targets.of(store.end_of_document, rows.values())
+            self._sequences = {language: rows[language] for language in languages}
+        else:
+            self._sequences = {language: _Stream(store.train(language), self._T) for language in languages}
         available = {
-            language: _available(language, len(tokens), self._T, sequences_available)
-            for language, tokens in self._tokens.items()
+            language: _available(language, len(there), self._T, sequences_available)
+            for language, there in self._sequences.items()
         }
         self._text = getattr(store, "text", None)
         independent = training.draws == "independent"
@@ -128,12 +152,12 @@ class MixtureBatches:
         return tokens
 
     def _read(self, name: str, sequence: np.ndarray) -> np.ndarray:
-        return self._tokens[name][self._drawn_from(name, sequence)[:, None] * self._T + np.arange(self._T + 1)]
+        return self._sequences[name].read(self._drawn_from(name, sequence))
 
     def _drawn_from(self, name: str, sequence: np.ndarray) -> np.ndarray:
         """Where the sequences lie. A language cut short (simulated epoching) is a fair sample of its text, the same
         for every run, and not its first files."""
-        there = (len(self._tokens[name]) - 1) // self._T
+        there = len(self._sequences[name])
         if self.fingerprint["available"][name] == there:
             return sequence
         return permuted(sequence, there, key_of("simulated epoching", self._text or name))
@@ -155,10 +179,9 @@ def _order(
     return (IndependentSampler if independent else Sampler)(run.schedule, total, there, run.seed)
 
 
-def _available(language: str, tokens: int, T: int, limits: Mapping[str, int] | None) -> int:
-    there = (tokens - 1) // T
+def _available(language: str, there: int, T: int, limits: Mapping[str, int] | None) -> int:
     if there < 1:
-        raise BadInput(f"{language} has {tokens} training tokens", expected=f"at least {T + 1}, one sequence")
+        raise BadInput(f"{language} has no training sequence of {T + 1} tokens", expected="one at least")
     if limits is None or language not in limits:
         return there
     if not 1 <= limits[language] <= there:

@@ -268,15 +268,16 @@ def loss(parameters: Parameters, tokens_KBS: Tensor, shape: Shape, recompute: bo
 
 
 def weighted_loss(
-    parameters: Parameters, tokens_KBS: Tensor, weight_KB: Tensor, shape: Shape, recompute: bool = False
+    parameters: Parameters, tokens_KBS: Tensor, weight: Tensor, shape: Shape, recompute: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Mean over tokens of the loss times its sequence's weight, [K], and every token's own loss, [K, B, T].
+    """Mean over tokens of the loss times its weight, [K], and every token's own loss, [K, B, T].
 
-    Only the first has a gradient. All weights one give :func:`loss`.
+    Weights are those of sequences, [K, B], or of tokens, [K, B, T]. Only the first result has a gradient. All weights
+    one give :func:`loss`.
     """
     K, B, S = tokens_KBS.shape
     h_KND = hidden(parameters, tokens_KBS[..., :-1], shape, recompute)
     targets_KN = tokens_KBS[..., 1:].reshape(K, -1)
-    weight_KN = weight_KB.repeat_interleave(S - 1, dim=1)
+    weight_KN = weight.repeat_interleave(S - 1, dim=1) if weight.dim() == 2 else weight.reshape(K, -1)
     weighted_K, loss_KN = kernels.weighted_cross_entropy(h_KND, output_matrix(parameters), targets_KN, weight_KN)
     return weighted_K, loss_KN.view(K, B, S - 1)

@@ -106,7 +106,8 @@ class Stack:
         return losses[0] if len(losses) == 1 else torch.stack(losses).sum(0)
 
     def backward_weighted(self, tokens_KBS: Tensor, weight_KB: Tensor) -> Tensor:
-        """Add the gradient of ``1/B Σ_b w_b loss_b`` to the gradients; the loss of every token, [K, B, T]."""
+        """Add the gradient of ``1/B Σ_b w_b loss_b`` to the gradients; the loss of every token, [K, B, T]. Tokens may
+        have weights of their own, [K, B, T]."""
         B, S = tokens_KBS.shape[1:]
         together = min(B, max(1, TOKENS_AT_ONCE[self.device.type == "cpu"] // (S - 1)))
         losses = []

@@ -115,6 +115,8 @@ class StudyKind(ABC, Generic[C]):
     """Whether its runs may be trained by somebody else's trainer (``sweep.executor: external``)."""
     starts_from_models: ClassVar[bool] = False
     """Whether its proxies may start from a model (``proxy.base``)."""
+    learns_pairs: ClassVar[bool] = False
+    """Whether its proxies may learn to translate (``corpus.reader: pairs``)."""
 
     def read(self, path: Path, *, scale: str | None = None, overrides: Sequence[str] = ()) -> dict[str, Any]:
         """The fields of a study file of this kind, not yet checked.

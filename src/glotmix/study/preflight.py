@@ -60,6 +60,8 @@ class Checks(Protocol):
     def hands_off(self) -> bool: ...
     @property
     def starts_from_models(self) -> bool: ...
+    @property
+    def learns_pairs(self) -> bool: ...
     def resolved(self, config: Any, base: Path) -> Any: ...
     def trained(self, config: Any) -> list[Trained]: ...
     def problems(self, config: Any, base: Path) -> list[BadInput]: ...
@@ -97,6 +99,10 @@ def preflight(
             if trained.by.proxy.base is not None and not kind.starts_from_models:
                 message = "proxies of studies of this kind start from random weights"
                 problems.append(BadInput(message, where=f"{PROXY}.base", expected="none, or a mixture study"))
+            pairs = [name for name in trained.by.languages if trained.by.corpus.is_pairs(name)]
+            if pairs and not kind.learns_pairs:
+                message = f"{pairs[0]} is pairs of sentences, which studies of this kind do not learn"
+                problems.append(BadInput(message, where=CORPUS, expected="texts, or kind: compare"))
             problems += kind.problems_of_tokens(config, unique) if unique else []
             found += [_placed(one, trained) for one in problems]
     told = [one for one in found if str(one.where).partition(".")[0] not in lost]

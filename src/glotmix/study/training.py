@@ -189,6 +189,8 @@ class Training:
         """
         config, proxy = self.config, proxy or self.config.proxy
         context = proxy.context
+        if store.pairs:
+            return self._pairs(store, context)
         tokens = {language: float(store.unique_tokens(language)) for language in config.languages}
         if proxy.simulate_epochs and config.target.tokens:
             wanted = simulated_epoching(self.unique(store), config.target.tokens, proxy.tokens)
@@ -202,6 +204,17 @@ class Training:
                     expected=f"at least {context + 1}: more text, longer proxies, or a smaller target.tokens",
                 )
         return sequences
+
+    def _pairs(self, store: TokenStore, context: int) -> dict[str, int]:
+        """Training pairs of each language that fit into a sequence."""
+        found: dict[str, int] = {}
+        for language in self.config.languages:
+            lengths = store.documents(language, "train")["length"].to_numpy()
+            found[language] = int((lengths <= context).sum())
+            if not found[language]:
+                expected = f"one of {int(lengths.min())} tokens, the shortest pair, or more"
+                raise BadInput(f"no pair of {language} fits into {context}", where="proxy.context", expected=expected)
+        return found
 
     def sweep_spec(self, store: TokenStore, runs: int) -> SweepSpec:
         """What all runs of the study have in common; the stack size is chosen once and remembered."""

@@ -158,12 +158,12 @@ def _guide(
     watched: EvaluationTexts | None,
     device: str,
 ) -> MixtureController | None:
-    """What steers runs with loss weights or adaptive methods; None where there are none."""
+    """What steers runs with loss weights or adaptive methods, or that learn translations; None where there are none."""
     from glotmix.proxy.checkpoint import load_checkpoint
     from glotmix.proxy.controller import MixtureController
     from glotmix.proxy.run import steps_of
 
-    if not any(run.is_guided for run in runs):
+    if not any(run.is_guided for run in runs) and batches.targets is None:
         return None
     references = {}
     for run in planned:

@@ -38,7 +38,10 @@ def balanced_tokenizer(
     Raises:
         BadInput: ``parity`` without documents that all languages share.
     """
-    texts = {language: [document.text for document in documents] for language, documents in samples.items()}
+    texts = {
+        language: [text for document in documents for text in (document.prompt, document.text) if text]
+        for language, documents in samples.items()
+    }
     total = config.sample_bytes * len(texts)
     if config.balance == "parity":
         return _fairest(samples, texts, total, config)

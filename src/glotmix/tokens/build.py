@@ -118,6 +118,8 @@ def build_store(
         }
         if (tags := {name: reader.config.tag(name) for name in languages}) != {name: name for name in languages}:
             summary["tags"] = tags
+        if any(reader.config.is_pairs(name) for name in languages):
+            summary["pairs"] = True
         if targets := [name for name in languages if reader.config.is_target(name)]:
             summary["targets"] = targets
         own = {name: [piece.directory for piece in pieces if piece.language == name] for name in languages}

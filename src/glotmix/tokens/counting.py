@@ -80,6 +80,9 @@ def count_tokens(
         others = set().union(*(hashes for other, hashes in held.items() if other != name))
         kept = [(document, side) for document, side, hash in rows if side == "held_out" or hash not in others]
         lengths = [len(ids) + 1 for ids in encode(tokenizer, [document.text for document, _ in kept])]
+        if reader.config.is_pairs(name):
+            prompts = encode(tokenizer, [document.prompt for document, _ in kept])
+            lengths = [n + len(ids) + 1 for n, ids in zip(lengths, prompts, strict=True)]
         hashes = [hash64(document.id) for document, _ in kept]
         order = sorted(range(len(kept)), key=hashes.__getitem__)
         found[name] = Counted(

@@ -141,13 +141,14 @@ def write_piece(
         return
     total = reader.bytes_wanted(piece.language) if piece.part is None else None
     signed = reader.config.near_duplicates is not None
-    prompted = reader.config.alone(piece.language).prompt_field is not None
+    pairs = reader.config.is_pairs(piece.language)
+    prompted = pairs or reader.config.alone(piece.language).prompt_field is not None
     rows = _ROWS.append(SIGNATURE) if signed else _ROWS
     rows = rows.append(PROMPT) if prompted else rows
     with creating(piece.directory, KIND, piece.made_from) as folder:
         tally = ReadTally()
         documents = hashed_documents(reader, piece.language, held_out, piece.part, tally)
-        encoded = _encoded(_reported(documents, piece.language, total, progress), tokenizer)
+        encoded = _encoded(_reported(documents, piece.language, total, progress), tokenizer, closed=pairs)
         with (
             open(folder / "train.bin", "wb") as train,
             open(folder / "held_out.bin", "wb") as measured,
@@ -186,9 +187,12 @@ def _append(file: BinaryIO, tokens: np.ndarray) -> None:
 Hashed = tuple[Document, Side, int]
 
 
-def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tuple[Document, Side, int, list[int], int]]:
-    """Documents with their tokens, and how many of these are the prompt's, which is encoded apart; in batches of about
-    ``BATCH_CHARACTERS``."""
+def _encoded(
+    documents: Iterable[Hashed], tokenizer: Tokenizer, *, closed: bool
+) -> Iterator[tuple[Document, Side, int, list[int], int]]:
+    """Documents with their tokens, and how many of these are the prompt's, which is encoded apart (``closed``: and ends
+    like a document); in batches of about ``BATCH_CHARACTERS``."""
+    end = [tokenizer.end_of_document] if closed else []
     batch: list[Hashed] = []
     size = 0
 
@@ -203,7 +207,7 @@ def _encoded(documents: Iterable[Hashed], tokenizer: Tokenizer) -> Iterator[tupl
             )
         )
         for (document, side, text_hash), tokens in zip(batch, ids, strict=True):
-            prompt = prompts.get(id(document), [])
+            prompt = [*prompts[id(document)], *end] if document.prompt else []
             yield document, side, text_hash, [*prompt, *tokens], len(prompt)
 
     for one in documents:

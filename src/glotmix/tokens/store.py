@@ -60,7 +60,8 @@ class HeldOutText:
     starts: np.ndarray | None = None
     """First token of every document, where each is predicted from its own prompt alone, [documents]."""
     scored: np.ndarray | None = None
-    """Which tokens count, booleans [n]: those of completions, neither prompts nor ends; None for all."""
+    """Which tokens count, booleans [n]: those of completions, neither prompts nor ends, and of translations with their
+    ends; None for all."""
 
     @property
     def counting(self) -> int:
@@ -119,12 +120,13 @@ class TokenStore:
         """What the loss of a language is measured on."""
         side = self._summary["languages"][language]["held_out"]
         ids_N = self._ids(language, "held_out")
-        if language not in self.targets or "prompt" not in (index := self._index(language, "held_out")).column_names:
+        prompted = self.pairs or language in self.targets
+        if not prompted or "prompt" not in (index := self._index(language, "held_out")).column_names:
             return HeldOutText(ids_N, side["bytes"], side["documents"])
         offset_M, length_M, prompt_M = (index[name].to_numpy() for name in ("offset", "length", "prompt"))
         scored_N = np.zeros(len(ids_N), dtype=bool)
         for offset, length, prompt in zip(offset_M.tolist(), length_M.tolist(), prompt_M.tolist(), strict=True):
-            scored_N[offset + prompt : offset + length - 1] = True
+            scored_N[offset + prompt : offset + length - (not self.pairs)] = True
         return HeldOutText(ids_N, side["bytes"], side["documents"], None, offset_M, scored_N)
 
     def _ids(self, language: str, side: Side) -> np.ndarray:
@@ -167,6 +169,11 @@ class TokenStore:
         except (pa.ArrowException, OSError, ValueError) as error:  # a name of a column may be no text
             raise Corrupt(f"{path}: no index of documents: {(str(error) or 'unreadable').splitlines()[0]}") from None
         return table
+
+    @property
+    def pairs(self) -> bool:
+        """Whether documents are sentences with their translations: ``source, end, target, end``."""
+        return bool(self._summary.get("pairs", False))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -275,6 +282,7 @@ class _Summary(BaseModel):
     dtype: Literal["<u2", "<u4"]
     languages: dict[str, dict[Side, _Totals]] = Field(min_length=1)
     targets: list[str] = Field(default_factory=list)
+    pairs: bool = Field(False, strict=True)
 
 
 def _check(summary: object, where: Path) -> None:

@@ -57,10 +57,14 @@ class Speaker:
 
     def say(self, meaning: Meaning) -> str:
         """The document in this language."""
-        return self._between.join(
+        return self._between.join(self.said(meaning))
+
+    def said(self, meaning: Meaning) -> list[str]:
+        """Its sentences."""
+        return [
             "".join(self._part(part, meaning) for part in self._parsed[meaning.scene, name])
             for name in meaning.sentences
-        )
+        ]
 
     def _part(self, part: _Part, meaning: Meaning) -> str:
         text, capital, form = part

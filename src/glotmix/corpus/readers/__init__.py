@@ -13,6 +13,7 @@ READERS = Registry(
         "jsonl": "glotmix.corpus.readers.files:FilesReader",
         "csv": "glotmix.corpus.readers.files:FilesReader",
         "parquet": "glotmix.corpus.readers.files:FilesReader",
+        "pairs": "glotmix.corpus.readers.pairs:PairsReader",
         "manpages": "glotmix.corpus.readers.manpages:ManPagesReader",
         "megatron": "glotmix.tokens.prepared_reader:PreparedReader",
         "token_tables": "glotmix.tokens.prepared_reader:PreparedReader",

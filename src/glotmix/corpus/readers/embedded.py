@@ -12,8 +12,10 @@ from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.embedded.scene import DATA, draw, scenes
 from glotmix.corpus.embedded.speaker import Speaker
+from glotmix.corpus.readers.pairs import pair_of
 from glotmix.corpus.readers.reader import Reader
 from glotmix.errors import BadInput
+from glotmix.language import Language
 from glotmix.reading.tally import ReadTally
 
 DEFAULT_BYTES = 2_000_000
@@ -23,7 +25,8 @@ DEFAULT_BYTES = 2_000_000
 class EmbeddedReader(Reader):
     """Documents made of our sentences, CLDR's names and num2words' numbers: weather, trains, recipes, sums, small talk.
 
-    Document ``k`` says the same in every language and has the same id. The text depends on the seed and on the versions
+    Document ``k`` says the same in every language and has the same id; of a source that ``translates`` a language, a
+    document is a sentence with its translation. The text depends on the seed and on the versions
     of Babel (CLDR) and num2words, which are part of :meth:`inputs`.
     """
 
@@ -32,6 +35,11 @@ class EmbeddedReader(Reader):
         self._speakers = {language: Speaker(self._tag(language)) for language in self.languages}
         told = {name: place for name, place in config.places().items() if name in config.described}
         self._scenes = {name: _scenes_in(place, f"sources.{name}") for name, place in told.items()}
+        self._translated = {
+            name: Speaker(Language.resolve(source.translates).tag)
+            for name, source in config.described.items()
+            if name in self.languages and source.translates is not None
+        }
 
     def bytes_wanted(self, language: str) -> int:
         wanted = super().bytes_wanted(language)
@@ -47,7 +55,12 @@ class EmbeddedReader(Reader):
             meaning = draw(self.config.seed, k)
             if meaning.scene not in self._scenes.get(language, (meaning.scene,)):
                 continue
-            yield Document(speaker.say(meaning), f"{meaning.scene}/{k}", tag, f"embedded corpus, document {k}")
+            place = f"embedded corpus, document {k}"
+            if (other := self._translated.get(language)) is None:
+                yield Document(speaker.say(meaning), f"{meaning.scene}/{k}", tag, place)
+                continue
+            for source, target in zip(other.said(meaning), speaker.said(meaning), strict=True):
+                yield pair_of(source, target, tag, place)
 
     def _tag(self, name: str) -> str:
         if not (tag := self.config.tag(name)):
@@ -61,7 +74,11 @@ class EmbeddedReader(Reader):
         digest = sha256()
         for path in sorted(DATA.glob("*.toml")):
             digest.update(path.name.encode() + path.read_bytes())
-        told = {"scenes": kept} if (kept := {name: list(one) for name, one in self._scenes.items()}) else {}
+        told: dict[str, Any] = (
+            {"scenes": kept} if (kept := {name: list(one) for name, one in self._scenes.items()}) else {}
+        )
+        if self._translated:
+            told |= {"translates": {n: self.config.described[n].translates for n in self._translated}}
         return {
             **told,
             "babel": babel.__version__,

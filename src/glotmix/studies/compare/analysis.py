@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -21,13 +22,16 @@ from glotmix.studies.compare.findings import (
     Side,
 )
 from glotmix.studies.compare.runs import MethodOutcome, Results
+from glotmix.studies.compare.translation import METRICS, TranslationScores
 
 Curves = Mapping[str, Mapping[str, np.ndarray]]
 """Metric to language to values at the evaluations, of one run."""
 
 
-def compare(results: Results, side: Side | None = None) -> Comparison:
-    """Put the outcomes of a trial side by side.
+def compare(
+    results: Results, side: Side | None = None, translations: Mapping[str, TranslationScores] | None = None
+) -> Comparison:
+    """Put the outcomes of a trial side by side, with the scores of each run's translations where there are any.
 
     Intervals and tests come from the additive layout method x seed: methods share their seeds, so what a seed does to
     all of them is no noise of a difference, and the residual variance is pooled over methods, with (M - 1)(S - 1)
@@ -43,13 +47,17 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
     values = dict(zip(languages, np.moveaxis(loss_MSL, 2, 0), strict=True))
     values |= {MEAN: loss_MSL.mean(2), WORST: loss_MSL.max(2)}
     layouts = {name: PairedLayout(value_MS) for name, value_MS in values.items()}
+    quality = {} if translations is None else _quality(runs, methods, seeds, languages, translations)
     return Comparison(
         baseline=methods[0],
         sizes=dict(results.situation.unique),
         tokens=results.situation.D,
         seeds=len(seeds),
         rows=tuple(
-            _row(results, text, m, [runs[text][seed] for seed in seeds], layouts, curves, methods[0], languages)
+            dataclasses.replace(
+                _row(results, text, m, [runs[text][seed] for seed in seeds], layouts, curves, methods[0], languages),
+                quality={metric: {name: one.estimate(m) for name, one in of.items()} for metric, of in quality.items()},
+            )
             for m, text in enumerate(methods)
         ),
         pairs=tuple(pair for name, layout in layouts.items() for pair in pairs(layout, methods, name)),
@@ -58,15 +66,42 @@ def compare(results: Results, side: Side | None = None) -> Comparison:
         side=side,
         lost=dict(results.lost),
         precision=results.outcomes[0].record["precision"],
+        quality={
+            metric: tuple(pair for name, one in of.items() for pair in pairs(one, methods, name, more=True))
+            for metric, of in quality.items()
+        },
+        sentences={}
+        if not translations
+        else {n: int(s["sentences"]) for n, s in next(iter(translations.values())).items()},
     )
 
 
-def pairs(layout: PairedLayout, methods: Sequence[str], language: str) -> list[Pair]:
-    """Every pair of methods, with Holm's p."""
+def _quality(
+    runs: Mapping[str, Mapping[int, MethodOutcome]],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    languages: Sequence[str],
+    translations: Mapping[str, TranslationScores],
+) -> dict[str, dict[str, PairedLayout]]:
+    """Metric to language (and their mean) to the scores of all methods and seeds."""
+    found = {}
+    for metric in METRICS:
+        of_MSL = [
+            [[translations[runs[text][seed].record["run"]][name][metric] for name in languages] for seed in seeds]
+            for text in methods
+        ]
+        score_MSL = np.array(of_MSL)
+        by_language = dict(zip(languages, np.moveaxis(score_MSL, 2, 0), strict=True)) | {MEAN: score_MSL.mean(2)}
+        found[metric] = {name: PairedLayout(score_MS) for name, score_MS in by_language.items()}
+    return found
+
+
+def pairs(layout: PairedLayout, methods: Sequence[str], language: str, *, more: bool = False) -> list[Pair]:
+    """Every pair of methods, with Holm's p; ``more``: more is better."""
     chosen = list(itertools.combinations(range(len(methods)), 2))
     p_P = holm(np.array([layout.p_value(a, b) for a, b in chosen]))
     return [
-        Pair(methods[a], methods[b], language, layout.difference(a, b), float(p))
+        Pair(methods[a], methods[b], language, layout.difference(a, b), float(p), more)
         for (a, b), p in zip(chosen, p_P, strict=True)
     ]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar, Literal, TypeVar
+from collections.abc import Mapping, Set
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from glotmix.config import Section
+from glotmix.config import FieldErrors, Place, Section
 from glotmix.corpus.config import CorpusConfig
 from glotmix.errors import BadInput
 from glotmix.language import Language
@@ -36,12 +36,17 @@ class VarianceProbeConfig(Section):
     """Temperature that sampling and weighting are compared at."""
 
 
-def _resolved(values: Mapping[str, V]) -> dict[str, V]:
-    """The same keyed by tags: "sw" and "swh" are "swh_Latn"."""
-    try:
-        return {Language.resolve(name).tag: value for name, value in values.items()}
-    except BadInput as error:  # pydantic adds the field, the caller the file
-        raise ValueError(str(error)) from None
+class TranslationConfig(Section):
+    """How translations are judged where the corpus is pairs (``corpus.reader: pairs``)."""
+
+    sentences: int = Field(100, ge=0)
+    """Held-out sentences of each source that every run translates, greedily, for BLEU and chrF (extra ``translate``); 0
+    leaves it out."""
+
+
+def _resolved(values: Mapping[str, V], sources: Set[str]) -> dict[str, V]:
+    """The same keyed by tags: "sw" and "swh" are "swh_Latn"; names of sources stay."""
+    return {name if name in sources else Language.resolve(name).tag: value for name, value in values.items()}
 
 
 class CompareConfig(Section):
@@ -61,7 +66,7 @@ class CompareConfig(Section):
     description: str = ""
     """What it asks, in a sentence."""
     languages: list[str] = Field(min_length=2)
-    """Languages, as tags."""
+    """Languages, as tags; or names of sources that ``corpus.sources`` describes, such as pairs: ``eng-fra``."""
     seed: int = 0
     """Seed of everything that is drawn."""
     corpus: CorpusConfig = CorpusConfig()
@@ -75,21 +80,38 @@ class CompareConfig(Section):
     unique_tokens: dict[str, float] = Field(default_factory=dict)
     """Read no more than so many training tokens of a language, a fair sample of its text: how a long tail is made of
     corpora that have none."""
+    unique_pairs: dict[str, int] = Field(default_factory=dict)
+    """The same of pairs, in pairs."""
     high_resource: list[str] = Field(default_factory=list)
     """Languages of Order Matters' first stage; default those of at least the median size."""
     max_epochs: float | None = Field(None, gt=0)
     """Most passes over any language over a whole schedule; a method that needs more is an error. None: no limit."""
     probe: VarianceProbeConfig = VarianceProbeConfig()
+    translation: TranslationConfig = TranslationConfig()
 
-    @field_validator("languages", "high_resource")
+    @model_validator(mode="before")
     @classmethod
-    def _tags(cls, names: list[str]) -> list[str]:
-        return list(_resolved(dict.fromkeys(names)))
-
-    @field_validator("unique_tokens")
-    @classmethod
-    def _keys(cls, tokens: dict[str, float]) -> dict[str, float]:
-        return _resolved(tokens)
+    def _tags(cls, data: Any) -> Any:
+        """Languages in any spelling as tags; names of described sources stay."""
+        if not isinstance(data, dict):
+            return data
+        corpus = data.get("corpus")
+        told = corpus.sources if isinstance(corpus, CorpusConfig) else (corpus or {}).get("sources")
+        sources = {name for name, one in told.items() if not isinstance(one, str)} if isinstance(told, dict) else set()
+        found: dict[str, Any] = {}
+        wrong: dict[Place, str] = {}
+        for field in ("languages", "high_resource", "unique_tokens", "unique_pairs"):
+            if isinstance(value := data.get(field), list | dict):
+                keyed = value if isinstance(value, dict) else dict.fromkeys(map(str, value))
+                try:
+                    named = _resolved(keyed, sources)
+                except BadInput as error:
+                    wrong[(field,)] = str(error)
+                else:
+                    found[field] = named if isinstance(value, dict) else list(named)
+        if wrong:
+            raise FieldErrors(wrong)
+        return {**data, **found}
 
     @field_validator("methods")
     @classmethod
@@ -102,6 +124,11 @@ class CompareConfig(Section):
         if len(set(methods)) < len(methods):
             raise ValueError("a method is listed twice")
         return methods
+
+    @property
+    def learns_pairs(self) -> bool:
+        """Whether the runs learn to translate."""
+        return any(self.corpus.is_pairs(name) for name in self.languages)
 
     def as_training(self) -> TrainingConfig:
         """What the proxies are trained by, their size worked out."""

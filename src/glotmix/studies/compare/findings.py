@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from glotmix.estimate import Estimate
@@ -111,6 +111,8 @@ class MethodRow:
     """Realised share of each language."""
     stages: tuple[tuple[float, Mapping[str, float]], ...]
     """Where each stage starts, and each language's epochs by then; one stage without a schedule."""
+    quality: Mapping[str, Mapping[str, Estimate]] = field(default_factory=dict)
+    """Metric of translations to the language (or "mean") to its score, where runs learn to translate."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,8 @@ class Pair:
     """Loss of ``one`` minus that of ``other``, bits per byte; below zero, ``one`` is better."""
     p: float
     """Two-sided p of no difference, after Holm over all pairs on this language; NaN with one seed."""
+    more: bool = False
+    """Whether more is better: a difference of scores, and not of losses."""
 
     @property
     def verdict(self) -> str:
@@ -135,7 +139,7 @@ class Pair:
             return "one seed only"
         if self.p >= SURE:
             return "within the noise"
-        return "better" if self.difference.value < 0 else "worse"
+        return "better" if (self.difference.value > 0) == self.more else "worse"
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,10 @@ class Comparison:
     """Runs that are not complete, with the reason."""
     precision: str = ""
     """Of the runs' matrix products."""
+    quality: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+    """Metric of translations to every pair of methods on every language and their mean."""
+    sentences: Mapping[str, int] = field(default_factory=dict)
+    """Language to held-out sentences that every run translated."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -197,10 +205,11 @@ class Comparison:
 
     def pair(self, one: str, other: str, language: str) -> Pair | None:
         """Two methods on a language, in this order."""
-        for pair in self.pairs:
-            if pair.language == language and {pair.one, pair.other} == {one, other}:
-                return pair if pair.one == one else _turned(pair)
-        return None
+        return _found(self.pairs, one, other, language)
+
+    def quality_pair(self, metric: str, one: str, other: str, language: str) -> Pair | None:
+        """Two methods' translations of a language, in this order."""
+        return _found(self.quality.get(metric, ()), one, other, language)
 
     def watch(self, method: str, language: str) -> OverfittingRow | None:
         """A method on a language."""
@@ -290,6 +299,23 @@ def _after(watch: OverfittingRow) -> str:
     return "overfits it too." if watch.overfits else "does not overfit it."
 
 
+def about_translations(found: Comparison, names: Mapping[str, str]) -> list[str]:
+    """Whose translations are best by each metric, on the mean and into the language with the fewest pairs."""
+    sentences = []
+    for metric in found.quality:
+        for language, where in ((MEAN, "over the languages"), (found.smallest, f"of {names[found.smallest]}")):
+            best = max(found.rows, key=lambda row: row.quality[metric][language].value)
+            told = f"By {metric} {where}, {best.method} translates best ({interval(best.quality[metric][language], 1)})"
+            pairs = {
+                row.method: found.quality_pair(metric, best.method, row.method, language)
+                for row in found.rows
+                if row is not best
+            }
+            level = [name for name, pair in pairs.items() if pair is None or pair.verdict != "better"]
+            sentences.append(f"{told}; {listed(level)} cannot be told from it." if level and pairs else f"{told}.")
+    return sentences
+
+
 def about_the_side(side: Side) -> str:
     """Which side of the general condition these corpora are on."""
     low, high = side.variances.low, side.variances.high
@@ -309,10 +335,17 @@ def _verdict(found: Comparison, one: str, other: str, language: str) -> str:
     return "" if pair is None else pair.verdict
 
 
+def _found(pairs: Iterable[Pair], one: str, other: str, language: str) -> Pair | None:
+    for pair in pairs:
+        if pair.language == language and {pair.one, pair.other} == {one, other}:
+            return pair if pair.one == one else _turned(pair)
+    return None
+
+
 def _turned(pair: Pair) -> Pair:
     value, low, high = pair.difference.value, pair.difference.low, pair.difference.high
     turned = Estimate(-value, None if high is None else -high, None if low is None else -low)
-    return Pair(pair.other, pair.one, pair.language, turned, pair.p)
+    return Pair(pair.other, pair.one, pair.language, turned, pair.p, pair.more)
 
 
 def _plain(value: Any) -> Any:

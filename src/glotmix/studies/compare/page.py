@@ -31,6 +31,7 @@ def write_page(found: Comparison, title: str, question: str, path: Path, names: 
     sections: tuple[tuple[str, str, Callable[[Comparison, Names], Html | None]], ...] = (
         ("do", "What to do", what_to_do),
         ("sure", "How sure", how_sure),
+        ("translations", "Translations", translations),
         ("overfit", "Who overfits, and when", who_overfits),
         ("side", "To sample or to weigh", to_sample_or_weigh),
         ("cost", "What it cost", what_it_cost),
@@ -118,6 +119,36 @@ def _all_pairs(found: Comparison) -> Html:
             )
         cells.append(line)
     return table("Every pair: difference of the mean loss, * where it is beyond the noise", columns, cells)
+
+
+def translations(found: Comparison, names: Names) -> Html | None:
+    """BLEU and chrF of held-out sentences, where runs learn to translate."""
+    if not found.quality:
+        return None
+    shown = [*found.languages, MEAN]
+    parts: list[Html] = [el("p", sentence) for sentence in frame.about_translations(found, names)]
+    for metric in found.quality:
+        columns = [Column("method"), *[Column(names.get(name, name), True) for name in shown]]
+        columns += [Column(f"mean against {found.baseline}", True)]
+        best = {name: max(row.quality[metric][name].value for row in found.rows) for name in shown}
+        cells = []
+        for row in found.rows:
+            line = [named(row.method, row.method)]
+            for name in shown:
+                estimate = row.quality[metric][name]
+                css = "best" if estimate.value == best[name] else ""
+                line.append(cell(interval(estimate, 1), estimate.value, css))
+            pair = found.quality_pair(metric, row.method, found.baseline, MEAN)
+            if pair is None:
+                line.append(cell("–", numeric=True))
+            else:
+                text = f"{interval(pair.difference, 1)} {VERDICTS[pair.verdict]}"
+                line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]} judged"))
+            cells.append(line)
+        parts.append(table(f"{metric} of held-out sentences, 0 to 100, the best in bold", columns, cells))
+    told = listed([f"{count:,} of {names[name]}" for name, count in found.sentences.items()], most=20)
+    parts.append(el("p", f"Translated greedily: {told}, the same for all; scored by sacrebleu.", css="note"))
+    return join(*parts)
 
 
 def who_overfits(found: Comparison, names: Names) -> Html:

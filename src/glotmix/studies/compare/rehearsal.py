@@ -13,7 +13,7 @@ from glotmix.study.rehearsal import Stages
 
 
 def stages(config: CompareConfig, base: Path, runs: int) -> Stages:
-    """Training of all methods, and the gradients that are probed at its end.
+    """Training of all methods, the gradients that are probed at its end, and translations.
 
     Args:
         config: the comparison.
@@ -44,4 +44,14 @@ def stages(config: CompareConfig, base: Path, runs: int) -> Stages:
         shape = Shape.of(study.proxy, rehearsal.vocabulary(study.tokens, base))
         return [footprint("variance of gradients", shape, len(study.languages), config.probe.sequences)]
 
-    return {"methods": training, "probe": probe}
+    def translation() -> list[Footprint]:
+        from glotmix.proxy.greedy import footprint
+        from glotmix.proxy.model import Shape
+
+        if not config.learns_pairs or not config.translation.sentences:
+            return []
+        shape = Shape.of(study.proxy, rehearsal.vocabulary(study.tokens, base))
+        sentences = config.translation.sentences * len(study.languages)
+        return [footprint("translations", shape, sentences=sentences, models=config.seeds * len(config.methods))]
+
+    return {"methods": training, "probe": probe, "translation": translation}

@@ -92,6 +92,8 @@ class MethodRuns:
     """Proxies of each."""
     probed: bool = True
     """Whether :meth:`side` will be asked, which needs a reference run."""
+    keep: bool = False
+    """Whether the last weights of every run are kept, for its translations."""
 
     @cached_property
     def balances(self) -> dict[str, Balance]:
@@ -168,7 +170,7 @@ class MethodRuns:
         }
         parameters = {name: tensor.to(device) for name, tensor in stored.items()}
         tokens = {name: [from_numpy(part).to(device) for part in some] for name, some in parts.items()}
-        moments = Moments.measure(of_proxy(parameters, shape), tokens, blocks=blocks)
+        moments = Moments.measure(of_proxy(parameters, shape, batches.targets), tokens, blocks=blocks)
         natural, target = balancing.proportional(unique), balancing.temperature(unique, tau)
         weights = Weighting.between(natural, target)
 
@@ -216,7 +218,7 @@ class MethodRuns:
             SEEDS_PER_STUDY * self.study.config.seed + seed,
             weighting=chosen.weighting,
             adaptive=adaptive,
-            keep=text == REFERENCE,
+            keep=self.keep or text == REFERENCE,
         )
 
     def _target(self, text: str, seed: int) -> PlannedRun:
