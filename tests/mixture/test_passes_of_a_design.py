@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from glotmix.errors import BadInput, Infeasible
@@ -12,6 +15,9 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.planning import design_of
 from glotmix.studies.mixture.config import check
 from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.price import price
+from glotmix.studies.mixture.stages import MixtureStudy
+from glotmix.study.directory import StudyDirectory
 
 UNIQUE = {"a": 9e5, "b": 6e4, "c": 4e4}
 D = 5e6
@@ -85,3 +91,24 @@ def test_a_study_caps_at_the_passes_of_the_target_run_and_needs_a_number() -> No
     assert runs == {"coalition-deu-s0": 1e6, "coalition-ces-s0": 2e5, "coalition-full-s0": 1e6}
     with pytest.raises(BadInput, match=r"design.*budget: capped.*give passes"):
         check(study | {"design": {"budget": "capped"}})
+
+
+def test_shorter_coalitions_are_priced_where_the_file_tells_the_tokens() -> None:
+    """Alone, ten passes over two million tokens of Czech are a fifth of a run; one run reads it twice as often."""
+    study: dict[str, Any] = {
+        "name": "s",
+        "languages": ["deu_Latn", "ces_Latn"],
+        "design": {"budget": "capped", "passes": 10, "swarm": 0, "beyond": 1, "anchors": 0},
+        "proxy": {"tokens": 1e6},
+        "target": {"tokens": 1e8},
+        "validation": {"seeds": 0},
+    }
+
+    def trained(target: dict[str, Any]) -> tuple[float | None, float | None]:
+        config = check(study | {"target": study["target"] | target})
+        amounts = price(MixtureStudy.of(config, StudyDirectory(Path("unused")))).amounts
+        return amounts["runs"], amounts["tokens"]
+
+    assert trained({}) == (3 + 2, 5e6)
+    assert trained({"unique_tokens": {"deu_Latn": 9e7}}) == (3 + 2, 5e6)
+    assert trained({"unique_tokens": {"deu_Latn": 9e7, "ces_Latn": 2e6}}) == (3 + 1, pytest.approx(3.2e6))

@@ -6,7 +6,7 @@ from glotmix.errors import refuse
 from glotmix.mixture.balancing import proportional, uniform
 from glotmix.mixture.planning import Design
 from glotmix.studies.mixture.config import StudyConfig
-from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.plan import plan, unique_as_told
 from glotmix.studies.mixture.problems import problems
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.studies.start import StudyToRun
@@ -21,11 +21,9 @@ def designed(asked: StudyToRun) -> Design:
     config = asked.config
     assert isinstance(config, StudyConfig)
     study = MixtureStudy.of(config, asked.directory)
-    told, unique = study.config.target.unique_tokens, None
     refuse(problems(study.config, study.base))
-    if all(name in told for name in config.languages):
-        unique = {name: told[name] for name in config.languages}
-    elif config.design.base == "natural" or config.design.passes is not None:
+    unique = unique_as_told(study.config)
+    if unique is None and (config.design.base == "natural" or config.design.passes is not None):
         unique = study.unique(study.tokens())
     natural = uniform(config.languages) if unique is None else proportional(unique)
     sizes = {size: proxy.tokens for size, proxy in study.sizes.items()}

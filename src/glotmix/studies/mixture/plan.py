@@ -8,6 +8,7 @@ from glotmix.mixture.design import SMALLEST_SHARE_SEQUENCES, PlannedRun
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.planning import design_of
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.study.config import told_unique
 
 
 def plan(
@@ -44,3 +45,10 @@ def plan(
         decay=config.proxy.decay,
     )
     return list(found.runs)
+
+
+def unique_as_told(config: StudyConfig) -> dict[str, float] | None:
+    """Unique tokens of each language where the study file tells them all, so that caps are known before the corpus is
+    read; else None."""
+    told = told_unique(config)
+    return {name: told[name] for name in config.languages} if all(name in told for name in config.languages) else None

@@ -12,7 +12,7 @@ from glotmix.proxy.config import ProxyConfig
 from glotmix.studies.mixture.active import affordable
 from glotmix.studies.mixture.base import base_proxy
 from glotmix.studies.mixture.config import StudyConfig
-from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.plan import plan, unique_as_told
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study import cost
 from glotmix.study.kind import Price, Stage
@@ -62,8 +62,9 @@ def planned(study: MixtureStudy) -> Planned:
 
     config, context = study.config, study.config.proxy.context
     vocab, _ = cost.vocabulary(config.tokens, study.base)
-    natural = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
-    runs = plan(config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()})
+    unique = unique_as_told(config)
+    natural = Mixture.normalised(unique or dict.fromkeys(config.languages, 1.0))
+    runs = plan(config, natural, {size: proxy.tokens for size, proxy in study.sizes.items()}, unique)
     loop = closing_runs(config)
     shapes = {size: Shape.of(proxy, vocab) for size, proxy in {**study.sizes, "": config.proxy}.items()}
     per_token = {size: flops.per_token(shape, context) for size, shape in shapes.items()}
@@ -90,7 +91,8 @@ def price(study: MixtureStudy) -> Price:
     if design.active is not None:
         begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
         more = max(affordable(study, design.active, runs, shape.vocab, begun)[0], 0)
-    if design.passes is not None:  # of every language at most; which ones are scarce is known with the corpus
+    # Of every language at most: which ones are scarce is known with the corpus, or where the file tells all tokens.
+    if design.passes is not None and unique_as_told(config) is None:
         more += design.beyond * len(config.languages)
     tokens = float(sum(run.tokens for run in runs)) + (found.loop + more) * proxy.tokens
     compute = found.flops + more * proxy.tokens * found.per_token

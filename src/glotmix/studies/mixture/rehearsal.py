@@ -6,7 +6,7 @@ from glotmix.errors import refuse
 from glotmix.footprint import Footprint
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.base import base_proxy
-from glotmix.studies.mixture.plan import plan
+from glotmix.studies.mixture.plan import plan, unique_as_told
 from glotmix.studies.mixture.price import closing_runs
 from glotmix.studies.mixture.problems import problems
 from glotmix.studies.mixture.stages import MixtureStudy
@@ -23,7 +23,8 @@ def stages(study: MixtureStudy) -> Stages:
         if study.is_elsewhere:
             return []
         uniform = Mixture.normalised(dict.fromkeys(config.languages, 1.0))
-        runs = plan(config, uniform, {size: proxy.tokens for size, proxy in study.sizes.items()})
+        sizes = {size: proxy.tokens for size, proxy in study.sizes.items()}
+        runs = plan(config, uniform, sizes, unique_as_told(config))
         vocab = rehearsal.vocabulary(config.tokens, study.base)
         evaluated = (len(config.languages) + len(config.outside)) * config.tokens.held_out_tokens
         found = []
