@@ -298,6 +298,8 @@ def main():
     given = parser.parse_args()
     if given.what == "run":
         run(given.out, given.tables)
+    elif not RESULT.is_file():
+        sys.exit(f"{RESULT.relative_to(ROOT)}: not there; `run --out DIR` makes it")
     else:
         show()
 

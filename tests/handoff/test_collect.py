@@ -308,6 +308,16 @@ def test_checkpoints_are_kept_and_the_last_one_counts(handoff):
     )
 
 
+def test_a_run_that_was_repeated_with_another_seed_is_used_and_told(handoff):
+    table = [row | {"seed": run.seed} for row, run in zip(rows(handoff), some_runs().values(), strict=True)]
+    assert collected(handoff, table).remarks == ()
+    table[2]["seed"] = 77
+    found = collected(handoff, table)
+    assert found.refused == ()
+    assert len(found.remarks) == 1
+    assert "trained with another seed than was asked for: swarm-002-s0 (77 and not 2)" in found.remarks[0]
+
+
 def test_runs_without_tokens_are_taken_as_long_as_asked_and_told(handoff):
     table = [{k: v for k, v in row.items() if k != "D"} for row in rows(handoff)]
     found = collected(handoff, table)

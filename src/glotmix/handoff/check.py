@@ -139,6 +139,13 @@ class _Run:
     told_D: bool = False
     where: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    seed: float | None = None
+    """The seed that files tell, where they do."""
+
+    @property
+    def reseeded(self) -> bool:
+        """Whether it was trained with another seed than was asked for."""
+        return self.seed is not None and self.seed != self.asked.seed
 
 
 def check(asked: Mapping[str, AskedRun], about: About, reported: Iterable[Reported]) -> Collection:
@@ -173,6 +180,9 @@ def check(asked: Mapping[str, AskedRun], about: About, reported: Iterable[Report
     if untold:
         which = f"{counted(len(untold), 'run')} ({listed(untold)})"
         remarks.append(f"{which} without tokens or steps: taken to be as long as was asked")
+    others = [f"{run.asked.run} ({run.seed:g} and not {run.asked.seed})" for run in found.values() if run.reseeded]
+    if others:
+        remarks.append(f"trained with another seed than was asked for: {listed(others)}; used as they are")
     remarks += [*_units(complete, about), *_swapped(complete, about)]
     return Collection(about, asked, complete, tuple(dict.fromkeys(refused)), tuple(remarks))
 
@@ -187,6 +197,7 @@ def _add(run: _Run, one: Reported) -> None:
     if one.status != "complete":
         run.status, run.reason = one.status, one.reason or f"{one.status}, says {one.where}"
         return
+    run.seed = run.seed if one.seed is None else one.seed
     D, per_step = one.D, asked.batch * asked.sequence_length
     if D is None and one.step is not None and per_step:
         D = one.step * per_step

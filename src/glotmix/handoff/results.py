@@ -55,6 +55,8 @@ class Reported:
     """Training tokens done."""
     N: float | None = None
     """Parameters without embeddings."""
+    seed: float | None = None
+    """Seed that it was trained with, where the file tells."""
     values: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """(target, unit or score) to the number."""
     shares: Mapping[str, float] = field(default_factory=dict)

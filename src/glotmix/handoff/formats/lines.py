@@ -58,6 +58,7 @@ def reported(one: Any, where: str, found: Found) -> Reported:
         step=number_in(one.get("step"), "step", where),
         D=number_in(one.get("D", one.get("tokens")), "D", where),
         N=number_in(one.get("N"), "N", where),
+        seed=number_in(one.get("seed"), "seed", where),
         values=values,
         shares={name: share for name, share in shares.items() if share is not None},
         status=str(status),

@@ -50,7 +50,7 @@ class ResultsTable(ResultFormat):
         checksum = _first(plain, CHECKSUM)
         checksums = [""] * table.frame.height if checksum is None else [text or "" for text in table.texts(checksum)]
         numbers = {
-            key: _numbers(table, column, found) for key, column in keys.items() if column and key in (D, N, STEP)
+            key: _numbers(table, column, found) for key, column in keys.items() if column and key in (D, N, STEP, SEED)
         }
         value_of = {column: _numbers(table, column, found) for column in columns}
         shares = {match[1]: _numbers(table, c, found) for c, name in plain.items() if (match := SHARE.match(name))}
@@ -71,6 +71,7 @@ class ResultsTable(ResultFormat):
                 step=_known(numbers, STEP, r),
                 D=_known(numbers, D, r),
                 N=_known(numbers, N, r),
+                seed=_known(numbers, SEED, r),
                 values={metric: x for metric, x in values.items() if metric not in empty},
                 shares={name: x_R[r] for name, x_R in shares.items() if np.isfinite(x_R[r])},
                 status=LOST.get(state, "complete"),
