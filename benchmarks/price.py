@@ -58,10 +58,10 @@ class TimedNarrator(Narrator):
         self.note(f"after {label}")
 
 
-def run(recipe: Path, scale: str | None, changes: list[str]) -> None:
-    """Predict, run, and keep both."""
+def run(recipe: Path, scale: str | None, changes: list[str], out: Path | None) -> None:
+    """Predict, run, and keep both; the study's own files stay in ``out`` where it is given."""
     with tempfile.TemporaryDirectory() as folder:
-        study = open_study(recipe, scale=scale, out=Path(folder) / "out", overrides=changes)
+        study = open_study(recipe, scale=scale, out=out or Path(folder) / "out", overrides=changes)
         price = study.price().to_json()
         narrator = TimedNarrator()
         narrator.began()
@@ -104,6 +104,7 @@ def show() -> None:
 STAGES = {
     "reading the corpus": ("before", "Reading", "after Reading"),
     "laws, optimum and page": ("after Training proxies", "Judging laws", "after Judging laws", "after Closing"),
+    "training the base": ("Training the base", "after Training the base"),
     "training proxies": ("Training proxies", "Training batch"),
     "closing the loop": ("Closing the loop",),
     "training the methods": ("Training",),
@@ -125,10 +126,11 @@ def main() -> None:
     parser.add_argument("recipe", type=Path, nargs="?")
     parser.add_argument("--scale")
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--out", type=Path, help="where the study itself is kept")
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     if given.what == "run":
-        run(given.recipe, given.scale, given.set)
+        run(given.recipe, given.scale, given.set, given.out)
     elif given.what == "predict":
         predict()
     if given.show:

@@ -22,7 +22,7 @@ from glotmix.optimize.objective import Mean
 from glotmix.optimize.optimum import Baseline, Gain, Optimum
 from glotmix.optimize.scale import Scaled, Scaling, scaling_table
 from glotmix.reading.tally import ReadTally
-from glotmix.studies.mixture.begin import Begun
+from glotmix.studies.begun import Begun
 from glotmix.studies.mixture.proposal import Proposal
 from glotmix.studies.recipes import all_recipes
 from glotmix.study.kind import Price, Stage

@@ -86,7 +86,7 @@ def test_the_page_states_verdicts_figures_and_what_is_not_defined_and_escapes_na
     assert "a clone alone has an efficiency of 1.50" in text
     assert "Loss alone minus loss in the mixture is −0.200 nats" in text
     assert "not defined" in text
-    assert "schedule 0_100" not in text  # a forgotten language would press all other losses flat
+    assert "schedule-0_100" not in text  # a forgotten language would press all other losses flat
     assert "a token of the first clone is worth 0.20 tokens of the second's own. The lenses say: game 0.30." in text
     assert "Clones &lt;of&gt; French" in text
     assert "<of>" not in text

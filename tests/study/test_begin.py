@@ -11,10 +11,11 @@ import glotmix as gm
 from glotmix.cli import app
 from glotmix.config import read_yaml
 from glotmix.errors import BadInput
+from glotmix.studies.begin import begin_study
 from glotmix.studies.mixture import proposal
-from glotmix.studies.mixture.begin import begin_study
-from glotmix.studies.mixture.proposal import HOURS, SIZES, _size
+from glotmix.studies.mixture.proposal import SIZES, _size
 from glotmix.studies.start import open_study
+from glotmix.study.machine import HOURS, SPEED
 
 FIVE = {"spa_Latn": 60_000, "fra_Latn": 30_000, "deu_Latn": 15_000, "rus_Cyrl": 25_000, "por_Latn": 8_000}
 
@@ -136,7 +137,7 @@ def test_more_hours_more_cores_and_more_text_give_larger_proxies(five):
     work = proposal._work(begun.proposal.study, five)
 
     def size(hours, text, cores=2):
-        return SIZES.index(_size(text, proposal.SPEED["cpu"] * cores * hours * 3600, work, len(FIVE)))
+        return SIZES.index(_size(text, SPEED["cpu"] * cores * hours * 3600, work, len(FIVE)))
 
     assert size(HOURS, 1e5) == 0  # no text for more
     rising = [size(hours, 1e12) for hours in (0.01, 1, 4, 40, 4000)]

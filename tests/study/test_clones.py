@@ -15,6 +15,7 @@ from glotmix.study.training import Training
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from glotmix.sweep.worker import work
 from tests.contracts.kind import KindContract, Ran
+from tests.recomputed_kinds import clones_page
 from tests.study.shell import kind_of, ran
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "cloned-languages.yaml"
@@ -93,6 +94,10 @@ def test_a_study_of_clones_ends_with_a_page_of_verdicts_and_its_numbers(done):
     page = done.read_text()
     for claim in found["claims"]:
         assert claim["claim"] in page
+
+
+def test_every_number_of_the_pages_tables_follows_from_the_files(done):
+    clones_page(done.parent)
 
 
 def test_probes_follow_the_training(done):

@@ -21,6 +21,7 @@ from glotmix.studies.compare.runs import MethodRuns
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
 from tests.contracts.kind import KindContract, Ran
+from tests.recomputed_kinds import compare_page
 from tests.study.shell import ran
 
 KIND = CompareKind()
@@ -64,6 +65,10 @@ def test_every_method_reads_equal_tokens_by_its_own_shares(compared):
     assert natural["rus_Cyrl"] < rows["cooldown"]["shares"]["rus_Cyrl"] < 1 / 3
     epochs = rows["temperature:100"]["epochs"]["rus_Cyrl"]
     assert epochs == pytest.approx(rows["temperature:100"]["shares"]["rus_Cyrl"] * found["tokens"] / 512)
+
+
+def test_every_number_of_the_pages_tables_follows_from_the_files(compared):
+    compare_page(compared[0] / "out")
 
 
 def test_doremi_pays_for_its_reference_and_proxy(compared):

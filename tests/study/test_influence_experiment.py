@@ -21,6 +21,7 @@ from glotmix.study.narrator import Narrator
 from glotmix.sweep.config import SweepConfig
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.contracts.kind import KindContract, Ran
+from tests.recomputed_kinds import influence_page
 from tests.study.shell import kind_of, ran
 
 pytest.importorskip("transformers")
@@ -58,6 +59,10 @@ def done(tmp_path_factory):
     config = experiment.load(folder / "study.yaml")
     report = ran("influence", config, folder, folder / "out")
     return folder, experiment, config, report
+
+
+def test_every_number_of_the_pages_tables_follows_from_the_files(done):
+    influence_page(done[0] / "out")
 
 
 def test_the_page_has_every_share_beside_its_null_and_the_texts(done):

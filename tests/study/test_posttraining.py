@@ -25,6 +25,7 @@ from glotmix.studies.start import open_study
 from glotmix.sweep.executors.executor import Executor, JobEnd
 from tests.contracts.kind import KindContract, Ran
 from tests.posttraining.toy import chat_model
+from tests.recomputed_kinds import posttraining_page
 from tests.study.shell import kind_of, ran
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "post-training.yaml"
@@ -472,6 +473,10 @@ def finished(proxy, tmp_path_factory):
         patch.setattr(posttraining, "executor_of", lambda config: Here())
         run(data, folder, folder / "out")
     return Ran("posttraining", posttraining.PosttrainingConfig.model_validate(data), folder, folder / "out")
+
+
+def test_every_number_of_the_pages_tables_follows_from_the_files(finished):
+    posttraining_page(finished.directory)
 
 
 class TestKind(KindContract):

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from glotmix.errors import BadInput
+from glotmix.estimate import over_repeats
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class LinearDatamodelingScore:
     value: float
     """Mean over test samples of the rank correlation over subsets."""
     low: float
-    """Lower end of the 95 % interval over test samples (of the same subsets)."""
+    """Lower end of the 95 % interval over test samples (of the same subsets), Student's, not beyond -1; NaN for one."""
     high: float
     """Its upper end."""
     correlation_Q: np.ndarray
@@ -66,6 +67,6 @@ def linear_datamodeling_score(
     ranks = (stats.rankdata(values, axis=0) for values in (predicted_RQ, output_RQ))
     a, b = ((r - r.mean(0)) / r.std(0) for r in ranks)
     correlation_Q = (a * b).mean(0)
-    half = 1.96 * correlation_Q.std(ddof=1) / np.sqrt(Q) if Q > 1 else np.nan
-    value = float(correlation_Q.mean())
-    return LinearDatamodelingScore(value, value - half, value + half, correlation_Q, R)
+    mean = over_repeats(correlation_Q, within=(-1.0, 1.0))
+    low, high = (np.nan if end is None else end for end in (mean.low, mean.high))
+    return LinearDatamodelingScore(mean.value, low, high, correlation_Q, R)

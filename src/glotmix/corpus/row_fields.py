@@ -51,6 +51,8 @@ def row_fields(rows: Sequence[Mapping[str, Any]]) -> RowFields:
     chat = next((source for name, source in TURNS.items() if any(_turns(row.get(name)) for row in rows)), None)
     if chat is None and {"prompt", "completion"} <= set(names):
         chat = "chat"
+    if chat is not None and text is not None and text.rpartition(".")[2].lower() not in TEXT_NAMES:
+        text = None  # the longest field of a chat is a part of it
     return RowFields(text, language, chat, names)
 
 

@@ -17,8 +17,8 @@ from glotmix.mixture.config import DesignConfig
 from glotmix.mixture.planning import Design, design_of
 from glotmix.notebook import Listing
 from glotmix.optimize.reuse import reuse, reuse_runs
-from glotmix.studies.mixture.begin import Begun
-from glotmix.studies.mixture.begin import begin_study as begin
+from glotmix.studies.begin import begin_study as begin
+from glotmix.studies.begun import Begun
 from glotmix.studies.recipes import all_recipes
 from glotmix.studies.start import StudyToRun, open_study
 
@@ -81,18 +81,26 @@ def design(
 
 
 def begin_study(
-    data: PathLike, *, out: PathLike = "study.yaml", hours: float = 4.0, name: str | None = None, force: bool = False
+    data: PathLike,
+    *,
+    out: PathLike = "study.yaml",
+    hours: float = 4.0,
+    name: str | None = None,
+    force: bool = False,
+    model: str | None = None,
 ) -> Begun:
-    """Look at a folder of text and write a study file for it, with the reason of each choice; it runs as it is.
+    """Look at text or chats and write a study file for them, with the reason of each choice; it runs as it is.
 
     Needs the extra ``train``.
 
     Args:
-        data: a folder with a folder or file per language, or with rows that have a field for the language.
+        data: a folder with a folder or file per language, or with rows that have a field for the language. Rows of
+            ``messages``, or of ``prompt`` and ``completion``, make a post-training study.
         out: the study file to write.
-        hours: time that the proxies may take on this machine, about.
+        hours: time that the training may take on this machine, about.
         name: title of the report.
         force: write over a file that is there.
+        model: of chats: what is fine-tuned, a folder or a name on the hub; default a small proxy.
 
     Returns:
         What was found and left out, the study's fields, its price, and what pre-flight would refuse.
@@ -100,7 +108,7 @@ def begin_study(
     Raises:
         BadInput: the file is there already; nothing was understood; text in fewer than two languages.
     """
-    return begin(str(data), Path(out), hours=hours, name=name, force=force)
+    return begin(str(data), Path(out), hours=hours, name=name, force=force, model=model)
 
 
 def price_study(study: PathLike, *, scale: str | None = None, change: Mapping[str, Any] | None = None) -> Price:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,8 @@ class TaskConfig(Section):
     train: SourceConfig = SourceConfig()
     """Where training samples come from."""
     test: SourceConfig | None = None
-    """Where test samples come from; needed unless the source is embedded, which holds meanings out."""
+    """Where test samples come from. Default: ``test_samples`` of each language out of ``train``, drawn once, which no
+    cell is then trained on; of the embedded source, meanings that are held out."""
     test_samples: int = Field(100, ge=1)
     """Most test samples per language."""
     validation_samples: int = Field(20, ge=0)
@@ -173,21 +175,31 @@ def _embedded(
 def _read(
     name: str, config: TaskConfig, trained: Sequence[str], languages: Sequence[str], base: Path
 ) -> dict[tuple[Split, str], list[Sample]]:
-    """The user's or a published data set: validation is taken out of the training samples, by their ids."""
-    if config.test is None:
-        raise BadInput(f"tasks.{name} has no test source", where="tasks", expected="test: {source, path}")
+    """The user's or a published data set: validation is taken out of the training samples, by their ids, and so is the
+    test where it has no source of its own. Translations of a test sample are held out with it."""
+    own = config.test is None
+    read = read_all(config.train, name, tuple(languages) if own else tuple(trained), base)
+    tested = read if config.test is None else read_all(config.test, name, tuple(languages), base)
+    as_one = own and is_parallel(config.train)
     splits: dict[tuple[Split, str], list[Sample]] = {}
-    spare: dict[str, Sequence[Sample]] = {}
-    for language, samples in read_all(config.train, name, tuple(trained), base).items():
-        mixed = ordered(samples, VALIDATION_SEED)
+    beyond: dict[str, list[Sample]] = {}
+    for language, samples in tested.items():
+        mixed = _by_id(samples) if as_one else ordered(samples, TEST_SEED)
+        splits["test", language], beyond[language] = mixed[: config.test_samples], mixed[config.test_samples :]
+    gone = {(s.id, "" if as_one else s.language) for held in splits.values() for s in held} if own else set()
+    for language in trained:
+        left = [sample for sample in read[language] if (sample.id, "" if as_one else language) not in gone]
+        mixed = ordered(left, VALIDATION_SEED)
         splits["validation", language] = mixed[: config.validation_samples]
         kept = {sample.id for sample in mixed[config.validation_samples :]}
-        splits["train", language] = [sample for sample in samples if sample.id in kept]
-    for language, samples in read_all(config.test, name, tuple(languages), base).items():
-        mixed = ordered(samples, TEST_SEED)
-        splits["test", language] = mixed[: config.test_samples]
-        spare[language] = splits.get(("validation", language)) or mixed[config.test_samples :]
+        splits["train", language] = [sample for sample in left if sample.id in kept]
+    spare = {language: splits.get(("validation", language)) or beyond[language] for language in tested}
     return splits | (_examples(name, config, spare, base) if config.shots else {})
+
+
+def _by_id(samples: Sequence[Sample]) -> list[Sample]:
+    """An order that is the same in every language."""
+    return sorted(samples, key=lambda sample: sha256(f"{TEST_SEED} {sample.id}".encode()).digest())
 
 
 def _examples(

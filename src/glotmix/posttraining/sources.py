@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from glob import glob
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,8 +33,9 @@ from glotmix.errors import BadInput, MissingExtra
 from glotmix.language import Language
 from glotmix.posttraining.sample import Message, Sample, asked, check_ids
 from glotmix.posttraining.tasks.phrases import embedded_languages, phrases
+from glotmix.reading.files import list_files
 from glotmix.reading.labels import Label, Labels
-from glotmix.reading.rows import Wanted, read_rows
+from glotmix.reading.rows import Wanted, format_of, read_rows
 from glotmix.reading.streams import ReadOptions
 from glotmix.reading.values import MISSING, is_missing, kind_of, text_of, value_of
 
@@ -55,9 +58,9 @@ class SourceConfig(Section):
     source: Literal["embedded", "xlsum", "aya_dolly", "sharegpt", "mcot_math", "mgsm", "chat"] = "embedded"
     """Format; ``embedded`` needs no files."""
     path: str | None = None
-    """File or pattern, relative to the study file, ``{language}`` standing for the tag, ``{code}`` for its ISO 639-3
-    part, ``{short}`` for its two letters and ``{name}`` for the data set's own name of the language. With ``hub`` the
-    name of the data set there."""
+    """File, folder or pattern (``*``), relative to the study file, ``{language}`` standing for the tag, ``{code}`` for
+    its ISO 639-3 part, ``{short}`` for its two letters and ``{name}`` for the data set's own name of the language. With
+    ``hub`` the name of the data set there."""
     hub: bool = False
     """Read from the Hugging Face hub (uses the network)."""
     config: str = "{name}"
@@ -262,13 +265,23 @@ def _records(config: SourceConfig, language: str, base: Path) -> Iterator[tuple[
     if config.hub:
         yield from _from_hub(config, name, language)
         return
-    path = base / Path(name).expanduser()
-    if not path.is_file():
-        raise BadInput("no such file", where=path, expected="a JSON Lines, JSON, CSV, TSV or Parquet file")
     remedy = "UTF-8, or encoding: its encoding (cp1252, gbk, …)"
     columns = MGSM_COLUMNS if config.source == "mgsm" else None
-    for number, row in enumerate(read_rows(path, ReadOptions(config.encoding, remedy=remedy), Wanted(columns=columns))):
-        yield number, row.place, row.fields
+    numbers = count()
+    for path in _files(base / Path(name).expanduser()):
+        for row in read_rows(path, ReadOptions(config.encoding, remedy=remedy), Wanted(columns=columns)):
+            yield next(numbers), row.place, row.fields
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, all those of a folder, or those that a pattern matches, by their names."""
+    if path.is_file():
+        return [path]
+    inside = [path] if path.is_dir() else [Path(one) for one in sorted(glob(str(path)))]
+    found = [one for _, one in list_files(inside, lambda one: one.stem if format_of(one) else None).files]
+    if not found:
+        raise BadInput("no such file", where=path, expected="a JSON Lines, JSON, CSV, TSV or Parquet file, or a folder")
+    return found
 
 
 def _from_hub(config: SourceConfig, name: str, language: str) -> Iterator[tuple[int, str, Record]]:

@@ -21,6 +21,7 @@ from glotmix.notebook import Shown
 from glotmix.study import rehearsal
 from glotmix.study.directory import CONFIGURATION, StudyDirectory
 from glotmix.study.preflight import Trained, preflight
+from glotmix.study.proposing import ProposalWish, Proposed
 from glotmix.study.rehearsal import Stages
 from glotmix.sweep.lock import held
 from glotmix.wording import counted, duration
@@ -147,6 +148,14 @@ class StudyKind(ABC, Generic[C]):
         """URL of the object store that results are sent to and fetched from."""
         url: str | None = config.sweep.mirror  # type: ignore[attr-defined]  # every kind that trains proxies has one
         return url
+
+    def propose(self, wish: ProposalWish) -> tuple[str, Proposed]:
+        """A study file of this kind for some data, as text, and what it rests on. Default: none is proposed.
+
+        Raises:
+            BadInput: the data are none that a study of this kind can be made of.
+        """
+        raise BadInput(f"no study of kind {self.kind} is proposed", where=wish.place)
 
     def trained(self, config: C) -> list[Trained]:
         """What proxies are trained by, for what is checked first; empty where none are."""

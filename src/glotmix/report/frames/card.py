@@ -9,7 +9,7 @@ import numpy as np
 from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import law_rows
 from glotmix.report.frames.answer import OBJECTIVES, mixture_rows
-from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of, single_predictions
+from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import loop_rows
 from glotmix.report.frames.verdict import decide, mixture_in_words
 from glotmix.wording import NBSP, counted, large, listed, number, share, signed
@@ -134,7 +134,7 @@ def _cost(evidence: Evidence, rows: list[LanguageRow]) -> str:
 def _sure(evidence: Evidence, because: str) -> str:
     parts = [because] if because else []
     chosen = next((row for row in law_rows(evidence) if row.chosen), None)
-    if chosen is not None:
+    if chosen is not None and "On unseen mixtures" not in because:  # what decided has told it
         parts.append(
             f"On unseen mixtures the law {chosen.law} is off by {number(100 * chosen.error, 2)}{NBSP}%"
             + (
@@ -143,10 +143,8 @@ def _sure(evidence: Evidence, because: str) -> str:
                 else "."
             )
         )
-    held, asked = single_predictions(evidence)
-    if asked:
-        parts.append(f"{held} of {asked} single predictions held.")
-    return " ".join(parts)
+    parts.append(foretold_in_words(evidence))
+    return " ".join(filter(None, parts))
 
 
 def _grounds(evidence: Evidence) -> str:

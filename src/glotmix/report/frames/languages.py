@@ -9,6 +9,7 @@ import numpy as np
 
 from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Evidence, Trained
+from glotmix.wording import counted, listed
 
 IN_USE = ("current", "natural", "uniform")
 """What the recommendation is instead of: the mixture in use, else the natural one, else the even one."""
@@ -93,10 +94,26 @@ def language_rows(evidence: Evidence) -> list[LanguageRow]:
     return sorted(rows, key=lambda row: (-row.weight, not row.inside, row.name))
 
 
-def single_predictions(evidence: Evidence) -> tuple[int, int]:
-    """How many predictions of single losses held, and of how many: mixture by mixture and language by language.
+@dataclass(frozen=True)
+class Foretold:
+    """How the law's single predictions came out."""
 
-    A prediction holds if it lies within 95 % of the measurement, given both intervals: half widths add as squares.
+    held: int
+    """Losses that lie within the intervals of prediction and measurement: by language and trained mixture."""
+    asked: int
+    """Losses that were predicted and measured, both with an interval."""
+    right: tuple[str, ...]
+    """Names of languages whose loss moved beyond the noise to the side that the law foretold."""
+    wrong: tuple[str, ...]
+    """Names of those that moved to the other side, the one that moved most first."""
+
+
+def foretold(evidence: Evidence) -> Foretold:
+    """Single predictions against what was measured, by their size and by their direction.
+
+    A loss holds if it lies within 95 % of its prediction, given both intervals: half widths add as squares. Wide
+    intervals of losses hold while a gain is foretold where a language loses, so directions are counted as well: of the
+    languages whose loss under the optimum differs from that under the mixture in use beyond the noise.
     """
     held = asked = 0
     for trained in evidence.trained:
@@ -106,7 +123,37 @@ def single_predictions(evidence: Evidence) -> tuple[int, int]:
                 continue
             asked += 1
             held += abs(found.value - expected.value) <= float(np.hypot(noise, doubt))
-    return held, asked
+    right: list[str] = []
+    wrong: list[str] = []
+    for row in sorted(language_rows(evidence), key=lambda row: -abs(row.change.value) if row.change else 0.0):
+        if row.outcome in ("better", "worse") and row.predicted is not None and row.before_predicted is not None:
+            is_gain = row.predicted.value < row.before_predicted.value
+            (right if is_gain == (row.outcome == "better") else wrong).append(row.name)
+    return Foretold(held, asked, tuple(right), tuple(wrong))
+
+
+def foretold_in_words(evidence: Evidence) -> str:
+    """What the single predictions were worth, in the words of the terminal, the card and the page; "" where untold."""
+    told, parts = foretold(evidence), []
+    if told.asked:
+        parts.append(
+            f"Of {counted(told.asked, 'single loss', 'single losses')}, one per language and trained mixture, "
+            f"{told.held} held within the intervals of prediction and measurement."
+        )
+    moved = len(told.right) + len(told.wrong)
+    if moved == 1:
+        side = "as the law foretold" if told.right else "to the other side than the law foretold"
+        name = (told.right + told.wrong)[0]
+        parts.append(f"One language moved beyond the noise against {compared_with(evidence)}: {name}, {side}.")
+    elif moved:
+        text = (
+            f"Of {counted(moved, 'language')} whose loss against {compared_with(evidence)} moved beyond the noise, the "
+            f"law has the direction of {len(told.right)} right"
+        )
+        parts.append(
+            text + (f"; it foretold the opposite of {listed(list(told.wrong), most=4)}." if told.wrong else ".")
+        )
+    return " ".join(parts)
 
 
 def _change(evidence: Evidence, here: Trained, there: Trained, target: str) -> Estimate | None:

@@ -9,8 +9,8 @@ import numpy as np
 from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
 from glotmix.report.frames.answer import RELATIVE, objective_unit
-from glotmix.report.frames.languages import single_predictions
-from glotmix.wording import NBSP, counted, listed, number
+from glotmix.report.frames.languages import foretold_in_words
+from glotmix.wording import NBSP, listed, number
 
 SENTENCES: dict[Outcome, str] = {
     "worse": "Measured, the optimum is worse than {} beyond the noise.",
@@ -119,12 +119,7 @@ def summary(evidence: Evidence) -> str:
         if chosen:
             named = [f"{v.baseline} (by {number(abs(v.difference.value))}{NBSP}{unit})" for v in chosen]
             parts.append(words.format(listed(named, most=8)))
-    held, asked = single_predictions(evidence)
-    if asked:
-        parts.append(
-            f"Of {counted(asked, 'single prediction')}, one per language and trained mixture, {held} held within the "
-            "intervals of prediction and measurement."
-        )
+    parts.append(foretold_in_words(evidence))
     missed = [
         row
         for row in loop_rows(evidence)
@@ -133,7 +128,7 @@ def summary(evidence: Evidence) -> str:
     if missed:
         names = listed([row.name for row in missed], most=8)
         parts.append(f"The predicted objective of {names} misses the measured one by more than both intervals.")
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _inside(evidence: Evidence) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import NULL, law_rows
 from glotmix.report.frames.answer import OBJECTIVES, gain_rows, mixture_rows, objective_unit
 from glotmix.report.frames.cautions import cautions
-from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of
+from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
 from glotmix.wording import NBSP, interval, listed, number, share, signed
 
@@ -52,21 +52,24 @@ class Decision:
     """What has to be accepted."""
     against: str | None = None
     """The mixture that it was held against."""
+    foretold: str = ""
+    """What the law's single predictions were worth; "" where nothing was trained to tell."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, as ``glotmix run --json`` prints it."""
         told = {"verdict": self.kind, "headline": self.headline, "because": self.because}
-        return {"decision": {**told, "accept": list(self.accept), "against": self.against}}
+        more = {"accept": list(self.accept), "against": self.against, "foretold": self.foretold}
+        return {"decision": told | more}
 
     def words(self) -> str:
         """What the terminal ends with."""
-        return f"{self.headline}\n{self.because}".rstrip()
+        return "\n".join(filter(None, (self.headline, self.because, self.foretold)))
 
 
 def decide(evidence: Evidence) -> Decision:
     """The verdict on the recommended mixture, as :func:`_decided`; a mixture that breaks the limits which the
     recommended one keeps is no way out, and is said to do so."""
-    found = _decided(evidence)
+    found = replace(_decided(evidence), foretold=foretold_in_words(evidence))
     baselines = evidence.advice.baselines if evidence.advice else ()
     broken = next((one.broken for one in baselines if one.name == found.against), ())
     if found.kind not in ("keep", "reject") or not broken:

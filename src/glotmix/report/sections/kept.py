@@ -15,6 +15,8 @@ WORDS: dict[Outcome, str] = {
     "within the noise": "not told apart",
     "one seed only": "one seed only",
 }
+WHOLE = "\u00a0"
+"""A space at which no line is broken: the verdict goes below its interval where they have no room side by side."""
 
 
 def gained_and_forgotten(evidence: Evidence) -> Html:
@@ -41,7 +43,8 @@ def gained_and_forgotten(evidence: Evidence) -> Html:
         ]
         for name in mixtures:
             change = row.changes[name]
-            cells.append(cell(f"{_signed(change)}, {WORDS[verdict(change)]}", change.value, numeric=True))
+            told = f"{_signed(change).replace(' ', WHOLE)}, {WORDS[verdict(change)].replace(' ', WHOLE)}"
+            cells.append(cell(told, change.value, css="judged", numeric=True))
         body.append(cells)
     return join(
         el("p", kept_summary(evidence, rows)),

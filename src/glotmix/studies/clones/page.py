@@ -66,7 +66,8 @@ def answer(found: CloneFindings) -> Html:
     text = el(
         "p",
         "Clones have the same text, tokenizer and structure and differ in their ids alone, so what one gains from the "
-        "other is transfer and nothing else.",
+        "other is transfer and nothing else. The paper: The Role of Language Imbalance in Cross-lingual Generalisation "
+        "(arXiv 2404.07982).",
         css="note",
     )
     warned = el("p", _transfer_or_updates(found.controls), css="lead") if found.controls else None
@@ -156,9 +157,13 @@ def _told(found: Estimate | None) -> str:
 
 def _named(row: CloneMixtureRow) -> Html:
     """Shares, or the stages of a schedule; beside them the arm."""
-    stages = row.name.removeprefix("schedule-").split("_") if row.name.startswith("schedule-") else []
-    name = f"second: {' → '.join(stages)} %" if stages else _shares(row)
+    name = _called(row)
     return named(name, name, row.arm)
+
+
+def _called(row: CloneMixtureRow) -> str:
+    stages = row.name.removeprefix("schedule-").split("_") if row.name.startswith("schedule-") else []
+    return f"second: {' → '.join(stages)} %" if stages else _shares(row)
 
 
 def _shares(row: CloneMixtureRow) -> str:
@@ -202,7 +207,9 @@ def _dial(found: CloneFindings, dial: str) -> Figure | None:
         "anchors": ("Loss at equal shares by what both clones share", "share of the vocabulary in common (%)"),
         "relatives": ("Loss at equal shares by what means something else", "share of the ids permuted (%)"),
     }
-    x, y = zip(*points, strict=True) if points else ((), ())
+    if len(points) < 2:  # the table tells it
+        return None
+    x, y = zip(*points, strict=True)
     mass = listed(
         [f"{share(row.share)} are {share(row.mass)} of the text" for row in rows if 0 < row.share < 1], most=8
     )
@@ -279,11 +286,12 @@ def over_time(found: CloneFindings) -> Html | None:
     if not names:
         return None
     by_name = {name: [m for m in found.moments if m.name == name] for name in names}
+    called = {row.name: _called(row) for row in reversed(found.mixtures)}  # the main arm's, which comes first
 
     def drawn(key: str, title: str, unit: str, value: int | None) -> Figure | None:
         lines_ = [
             Trace(
-                name.replace("split-", "").replace("schedule-", "schedule "),
+                called.get(name, name),
                 tuple(m.tokens / 1e6 for m in moments),
                 tuple(Estimate(m.gradient if value is None else m.loss[value]) for m in moments),
             )

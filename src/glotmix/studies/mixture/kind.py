@@ -21,6 +21,7 @@ from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import REPORT, StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
+from glotmix.study.proposing import ProposalWish, Proposed
 from glotmix.study.rehearsal import Stages
 from glotmix.study.starting import place_of_base, starting_from
 from glotmix.study.training import sized
@@ -57,6 +58,21 @@ class MixtureKind(StudyKind[StudyConfig]):
         assert proxy.architecture is not None
         vocabulary = {"vocab_size": proxy.architecture.vocabulary}
         return config.model_copy(update={"proxy": proxy, "tokens": config.tokens.model_copy(update=vocabulary)})
+
+    def propose(self, wish: ProposalWish) -> tuple[str, Proposed]:
+        """A study of the mixture of all languages of a corpus.
+
+        Raises:
+            BadInput: nothing was understood; text in fewer than two languages.
+        """
+        from glotmix.corpus.survey import survey
+        from glotmix.studies.mixture.proposal import propose
+        from glotmix.studies.mixture.proposal_file import proposal_text
+
+        found = survey(wish.place, wish.base, wish.progress)
+        title = wish.name or f"{len(found.languages)} languages of {wish.folder}"[:100]
+        proposal = propose(found, wish.base, name=title, hours=wish.hours)
+        return proposal_text(proposal), proposal
 
     def trained(self, config: StudyConfig) -> list[Trained]:
         return [Trained(config)]

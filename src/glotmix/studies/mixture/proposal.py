@@ -7,35 +7,35 @@ corpus is counted by the same code, and context, share to hold out, tokens and t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from glotmix.config import checked
+from glotmix.corpus.census import megabytes
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.survey import LanguageFound, Survey
 from glotmix.errors import BadInput
-from glotmix.notebook import Brief
+from glotmix.notebook import Shown
 from glotmix.studies.mixture.config import check
 from glotmix.studies.mixture.price import Planned, planned
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.directory import StudyDirectory
+from glotmix.study.machine import HOURS, SPEED, this_machine
 from glotmix.study.preflight import COUNTED_BYTES
-from glotmix.study.training import gpus
+from glotmix.tables import by_group
 from glotmix.tokens.config import TokensConfig
 from glotmix.tokens.counting import Counted, count_tokens
 from glotmix.wording import rounded_down
 
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.console import RenderableType
+
 SIZES = ("0.05M", "0.1M", "0.2M", "0.3M", "0.5M", "1M", "2M", "3M", "5M", "10M", "15M", "30M", "60M", "150M")
 """Sizes of proxies; the largest is taken whose runs fit the hours and whose tokens the corpus has."""
-SPEED = {"cpu": 3e10, "cuda": 2e13}
-"""FLOP/s that a core and a GPU keep up on small proxies. Declared, not measured: the choice must not depend on what
-else the machine does just now. `--dry-run` measures."""
-HOURS = 4.0
-"""An evening."""
 VOCABULARY = {0.1e6: 1024, 0.3e6: 2048, 1e6: 4096, 5e6: 8192}
 """Largest number of parameters to vocabulary: the output matrix should cost no more than the model. Larger proxies have
 ``LARGE_VOCABULARY``; with many languages it is the power of two that has ``OF_A_LANGUAGE`` for each."""
@@ -62,7 +62,7 @@ MOST_COALITIONS = 30
 
 
 @dataclass(frozen=True, repr=False)
-class Proposal(Brief):
+class Proposal(Shown):
     """A study file, and what it rests on."""
 
     survey: Survey
@@ -85,6 +85,33 @@ class Proposal(Brief):
     """What trains: ``cpu`` or ``cuda``."""
     machine: str
     """How many of them, in words."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else there is to know of the corpus."""
+        return self.survey.remarks
+
+    def to_polars(self) -> pl.DataFrame:
+        """One row per language of the study: ``language``, its English ``name``, ``spelt`` (what folders, files or
+        labels call it), ``documents``, ``bytes`` of text, ``is_counted`` (else both are estimates), ``tokens``."""
+        import polars as pl
+
+        return pl.DataFrame([asdict(one) | {"tokens": self.tokens[one.language]} for one in self.kept])
+
+    def table(self) -> RenderableType:
+        """The languages, for a terminal of 80 characters or a notebook."""
+        from rich.console import Group
+
+        about = "" if all(one.is_counted for one in self.kept) else " (estimated from the beginning of each)"
+        total = sum(one.bytes for one in self.kept)
+        columns = (
+            ("name", [one.name for one in self.kept]),
+            ("documents", [f"{one.documents:,}" for one in self.kept]),
+            ("MB", [megabytes(one.bytes) for one in self.kept]),
+            ("natural share", [f"{one.bytes / total:.1%}" for one in self.kept]),
+            ("from", ["" if one.spelt == one.language else one.spelt for one in self.kept]),
+        )
+        return Group(*by_group(f"Languages{about}", [one.language for one in self.kept], columns))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict."""
@@ -114,7 +141,7 @@ def propose(found: Survey, base: Path, *, name: str, hours: float = HOURS) -> Pr
     """
     left_out = dict(found.left_out)
     _two_or_more(found.languages, left_out, found)
-    device, workers, machine = _machine()
+    device, workers, machine = this_machine()
     budget = SPEED[device] * workers * hours * 3600
     rough = {one.language: one.bytes / BYTES_PER_TOKEN for one in found.languages}
     size = _size(sum(rough.values()), budget, _work(_study(found, rough, name, SIZES[0]), base), len(rough))
@@ -150,14 +177,6 @@ def _two_or_more(languages: tuple[LanguageFound, ...], left_out: Mapping[str, st
         where=found.corpus["path"],
         expected="two languages or more, as shares of a mixture are sought",
     )
-
-
-def _machine() -> tuple[str, int, str]:
-    """Device, processes side by side, and both in words."""
-    if found := gpus():
-        return "cuda", found, f"{found} GPU{'s' * (found > 1)}"
-    cores = len(os.sched_getaffinity(0))
-    return "cpu", cores, f"{cores} core{'s' * (cores > 1)}"
 
 
 def _tokens_config(size: str, languages: int) -> TokensConfig:

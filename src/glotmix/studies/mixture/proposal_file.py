@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from glotmix.studies.mixture.proposal import SPEED, TARGET_FACTOR, Proposal
+from glotmix.studies.mixture.proposal import TARGET_FACTOR, Proposal
+from glotmix.study.commented import comment, commented, in_hours, not_used, value
+from glotmix.study.machine import SPEED
 from glotmix.wording import counted
 
-MOST_LEFT_OUT = 30
-"""Things that were not understood which the file lists; all are told in the terminal and as JSON."""
 DESIGNS = {
     "all": "every group of these languages is trained once: who helps whom, exactly",
     "sampled": "some groups of these languages; all of them would be too many",
@@ -29,22 +28,22 @@ def _lines(found: Proposal) -> Iterator[str]:
     yield "#   glotmix run THIS_FILE --dry-run     what it will cost here"
     yield "#   glotmix run THIS_FILE               called again after an interruption, it resumes"
     yield "# `glotmix fields` explains every field, docs/how-to-choose.md the choices."
-    yield f"name: {_value(study['name'])}"
+    yield f"name: {value(study['name'])}"
     yield ""
     yield from _languages(found)
     yield ""
     yield "corpus:"
-    yield from _fields(study["corpus"], _corpus_words(found))
+    yield from commented(study["corpus"], _corpus_words(found))
     yield "tokens:"
-    yield from _fields(
+    yield from commented(
         study["tokens"],
         {"vocab_size": "a byte-level BPE trained on as much text of each language; tokenizer: FILE takes yours"},
     )
     yield ""
-    yield f"# {counted(found.runs, 'proxy', 'proxies')}, {found.flops:.2g} FLOP: about {_time(found.hours)} on"
+    yield f"# {counted(found.runs, 'proxy', 'proxies')}, {found.flops:.2g} FLOP: about {in_hours(found.hours)} on"
     yield f"# {found.machine} at {SPEED[found.device]:.0e} FLOP/s each; `--dry-run` measures your own."
     yield "design:"
-    yield from _fields(
+    yield from commented(
         study["design"],
         {
             "coalitions": DESIGNS[study["design"]["coalitions"]],
@@ -52,12 +51,12 @@ def _lines(found: Proposal) -> Iterator[str]:
         },
     )
     yield "proxy:"
-    yield from _fields(study["proxy"], _proxy_words(study))
+    yield from commented(study["proxy"], _proxy_words(study))
     yield ""
     yield from _target(found)
     yield ""
     yield "optimize:"
-    yield from _fields(
+    yield from commented(
         study["optimize"],
         {
             "objective": "every language counts alike; also worst, normalised, or weighted with weights: {…}",
@@ -70,7 +69,7 @@ def _lines(found: Proposal) -> Iterator[str]:
     least, floor = found.kept[-1].language, 0.5 / len(found.kept)
     yield f"  # floors: {{{least}: {floor:.1g}}}     # the least share that a language must get"
     yield "validation:"
-    yield from _fields(
+    yield from commented(
         study["validation"], {"seeds": "trainings of the best mixture and of each rival; more tell smaller differences"}
     )
     yield "# export: [megatron_lm]     # your trainer's own files: see `glotmix exporters`"
@@ -85,14 +84,11 @@ def _languages(found: Proposal) -> Iterator[str]:
     for one in found.kept:
         spelt = "" if one.spelt == one.language else f", from {one.spelt}"
         size = f"{one.bytes / 1e6:,.2f} MB in {one.documents:,} documents, natural share {one.bytes / total:.1%}"
-        yield f"  - {one.language:<12}# {_comment(one.name)}: {size}{_comment(spelt)}"
+        yield f"  - {one.language:<12}# {comment(one.name)}: {size}{comment(spelt)}"
     yield "# outside: []     # languages that are measured and never trained on"
-    for name, reason in list(found.left_out.items())[:MOST_LEFT_OUT]:
-        yield f"# not used: {_comment(name)}: {_comment(reason)}"
-    if len(found.left_out) > MOST_LEFT_OUT:
-        yield f"# not used: {len(found.left_out) - MOST_LEFT_OUT} more"
+    yield from not_used(found.left_out)
     for remark in found.survey.remarks:
-        yield f"# {_comment(remark)}"
+        yield f"# {comment(remark)}"
 
 
 def _corpus_words(found: Proposal) -> dict[str, str]:
@@ -124,36 +120,8 @@ def _target(found: Proposal) -> Iterator[str]:
         yield "# The run that you are planning. Here: one pass over this text, and the parameters that suit so many"
         yield "# tokens. If the text is a sample of more, say your own and unique_tokens: {language: tokens}."
         yield "target:"
-        yield from _fields(found.study["target"], {"tokens": "proxies repeat a language as often as this run would"})
+        yield from commented(found.study["target"], {"tokens": "proxies repeat a language as often as this run would"})
     else:
         yield f"# No target run: the text has less than {TARGET_FACTOR} times the tokens of a proxy. If it is a sample"
         yield "# of more, say of how much, and proxies will repeat it as often as that run would:"
         yield "# target: {tokens: 20e9, parameters: 1e9, unique_tokens: {…}}"
-
-
-def _fields(values: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:
-    for name, value in values.items():
-        line = f"  {name}: {_value(value)}"
-        yield f"{line:<29} # {words[name]}" if words.get(name) else line
-
-
-def _value(value: Any) -> str:
-    """A value as YAML; text is quoted where it must be."""
-    if isinstance(value, Mapping):
-        return (
-            "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_value(one)}" for key, one in value.items()) + "}"
-        )
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, str) and not value.replace("_", "").replace("/", "").replace(".", "x").isalnum():
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _time(hours: float) -> str:
-    return f"{max(1, round(60 * hours))} minutes" if hours < 1.5 else f"{hours:.1f} hours"
-
-
-def _comment(text: str) -> str:
-    """Text of others on one line."""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

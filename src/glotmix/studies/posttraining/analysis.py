@@ -320,7 +320,7 @@ def _facts(plan: Plan, grid: Scores) -> dict[str, str]:
     records = [read_json(plan.folder / name / "cell.json") for name in grid.cells]
     facts = {
         "fine-tuned models": str(sum(1 for cell in grid.cells.values() if cell.tasks)),
-        "training samples read": f"{sum(r['tokens'] for r in records):,} tokens",
+        "training tokens read": f"{sum(r['tokens'] for r in records):,}",
         "answers": f"{sum(len(value) for value in grid.items.values()):,}",
         "data": plan.setting.data.fingerprint,
     }

@@ -9,6 +9,7 @@ from glotmix.studies.posttraining.config import PosttrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import Finished, Price, StudyKind
 from glotmix.study.preflight import Trained
+from glotmix.study.proposing import ProposalWish, Proposed
 from glotmix.study.rehearsal import Stages, rehearse
 from glotmix.study.training import executor_of
 
@@ -22,6 +23,18 @@ class PosttrainingKind(StudyKind[PosttrainingConfig]):
     kind = "posttraining"
     config = PosttrainingConfig
     fixed = ("seed", "corpus", "tokens")
+
+    def propose(self, wish: ProposalWish) -> tuple[str, Proposed]:
+        """A study of how many chats of which languages fine-tuning needs.
+
+        Raises:
+            BadInput: fewer than two languages with enough chats; no model where one is needed.
+        """
+        from glotmix.studies.posttraining.proposal import propose_for_chats
+        from glotmix.studies.posttraining.proposal_file import chat_proposal_text
+
+        proposal = propose_for_chats(wish)
+        return chat_proposal_text(proposal), proposal
 
     def trained(self, config: PosttrainingConfig) -> list[Trained]:
         """Every base that is pretrained here."""

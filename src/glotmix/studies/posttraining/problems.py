@@ -76,13 +76,15 @@ def _unread(
     config: PosttrainingConfig, name: str, task: TaskConfig, base: Path, tested: list[Sample]
 ) -> Iterator[BadInput]:
     planned = config.cells()
+    own = task.train.source != "embedded" and task.test is None  # then tested on samples of the same source
     trained = [language for language in config.measured if largest(planned, config.pivot, name, language)]
-    for source, languages in ((task.train, trained), (task.examples, config.measured)):
+    if own:
+        for language in config.measured:
+            yield from _read(task.train, name, language, base, tested)
+    for source, languages in ((task.train, [] if own else trained), (task.examples, config.measured)):
         if source is not None and not (task.train.source == "embedded" and source is task.train):
             for language in languages:
                 yield from _read(source, name, language, base, [])
-    if task.train.source != "embedded" and task.test is None:
-        yield BadInput("no test source", where=f"tasks.{name}", expected="test: {source, path}")
     if task.test is not None and task.test.source != "embedded":
         for language in config.measured:
             yield from _read(task.test, name, language, base, tested)
