@@ -11,7 +11,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "glotmix"
 FOUNDATIONS = {
     "notation", "errors", "written", "language", "artifact", "config", "notebook", "progress", "orphan", "estimate",
-    "wording", "registry", "version", "tables", "source", "footprint",
+    "wording", "registry", "version", "tables", "source", "footprint", "scored",
 }  # fmt: skip
 ALLOWED = {
     "reading": set(),

@@ -46,6 +46,12 @@ class Estimate:
         return cls(math.inf if value is None else float(value), data["low"], data["high"])
 
 
+def negated(estimate: Estimate) -> Estimate:
+    """The same difference the other way round."""
+    low, high = estimate.low, estimate.high
+    return Estimate(-estimate.value, None if high is None else -high, None if low is None else -low)
+
+
 def verdict(difference: Estimate) -> Outcome:
     """What is known of a difference in which positive is better: the whole interval must lie on one side of zero."""
     if difference.low is None or difference.high is None:

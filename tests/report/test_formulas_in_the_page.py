@@ -8,13 +8,15 @@ from browser import open_page
 
 from glotmix.fit.fit import Fit, TargetFit
 from glotmix.fit.form import Form
+from glotmix.fit.stage import STAGE
 from glotmix.laws import find_law
 from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Inputs, Problem
 from glotmix.laws.residual import Corrected
-from glotmix.optimize.uncertainty import estimate
+from glotmix.optimize.uncertainty import estimate, possible
 from glotmix.report.explorer import law_data
 from glotmix.report.fitted import FORMS, law_fit
+from glotmix.scored import Scored
 from glotmix.transfer.matrix import TransferMatrix
 
 ROUNDED = 1e-5
@@ -75,6 +77,23 @@ def corrected(base, varies, runs, rng):
     return dataclasses.replace(fit, law=Corrected(fit.law, box), fits=fits, N=N, D=D)
 
 
+def with_scores(fit, rng):
+    """The same with two targets that are scores: one by the law itself, and one through the loss of Spanish."""
+    own = dataclasses.replace(fit.fits["rus"], scored=Scored(chance=0.25, questions=500))
+    loss = fit.fits["spa"]
+    stage = np.array([0.2, 0.55]) + rng.normal(0, 0.02, (len(loss.bootstrap_BP), 2))
+    through = dataclasses.replace(
+        loss,
+        names=(*loss.names, *STAGE),
+        theta_P=np.append(loss.theta_P, [0.2, 0.55]),
+        middle=-0.05,
+        bootstrap_BP=np.hstack([loss.bootstrap_BP, stage]),
+        scored=Scored(),
+        through="spa",
+    )
+    return dataclasses.replace(fit, fits={**fit.fits, "rus": own, "tur": through})
+
+
 def mixtures(rng):
     p = rng.dirichlet(np.ones(4), 6)
     p[0] = [1, 0, 0, 0]
@@ -105,7 +124,8 @@ def in_the_page(browser, page, fit, p):
 
 def ends_of(fit, p_L):
     """The intervals that the command line tells."""
-    told = [estimate(*pair) for pair in zip(fit.loss(p_L), fit.bootstrap_losses(p_L).T, strict=True)]
+    pairs = zip(fit.targets, fit.loss(p_L), fit.bootstrap_losses(p_L).T, strict=True)
+    told = [possible(estimate(*pair), fit.scored.get(target)) for target, *pair in pairs]
     return np.array([(one.low, one.high) for one in told])
 
 
@@ -140,6 +160,27 @@ def test_a_process_on_a_law_gives_the_same_numbers_in_the_page(browser, pages, n
     rng = np.random.default_rng(len(name) + len(varies))
     fit = corrected(name, varies, 40, rng)
     assert not any(one.error for one in law_fit(fit).processes)
+    check(browser, pages["small"], fit, mixtures(rng))
+
+
+@pytest.mark.parametrize(
+    ("name", "varies", "boxed"),
+    [
+        ("null", "", False),
+        ("own_ratio_floored", "ND", False),
+        ("log_linear", "", True),
+        ("shapley_law", "ND", False),
+        ("shapley_law", "", True),
+        ("shapley_law_repeated", "NDU", False),
+        ("shapley_law_overfit", "NDU", False),
+    ],
+)
+def test_scores_are_the_same_numbers_in_the_page(browser, pages, name, varies, boxed):
+    rng = np.random.default_rng(len(name) + 3 * len(varies))
+    fit = with_scores(corrected(name, varies, 40, rng) if boxed else fitted(name, varies, rng), rng)
+    loss_T = fit.loss(np.full(4, 0.25))
+    assert 0 < loss_T[1] < 0.75
+    assert 0 < loss_T[2] < 1
     check(browser, pages["small"], fit, mixtures(rng))
 
 

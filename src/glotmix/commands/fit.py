@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Json, LossesTable, MixturesTable, Out, Runs, runs_given
+from glotmix.commands.options import (
+    Chance,
+    ErrorRate,
+    HigherIsBetter,
+    Json,
+    LossesTable,
+    MixturesTable,
+    Out,
+    Questions,
+    Runs,
+    runs_given,
+    scores_declared,
+)
 from glotmix.commands.output import show
 
 
@@ -22,6 +34,10 @@ def fit(
     folds: Annotated[int, typer.Option(min=2, help="Folds of cross-validation, by mixture.")] = 10,
     bootstrap: Annotated[int, typer.Option(min=0, help="Resamples for intervals.")] = 100,
     seed: Annotated[int, typer.Option(help="Seed of starts, folds and resamples.")] = 0,
+    higher_is_better: HigherIsBetter = None,
+    error_rate: ErrorRate = None,
+    chance: Chance = None,
+    questions: Questions = None,
     held_out: Annotated[
         Path | None, typer.Option(metavar="TABLE", help="Runs kept apart: they judge, and take no part in the choice.")
     ] = None,
@@ -38,7 +54,8 @@ def fit(
     from glotmix.fit.choice import fit_table
     from glotmix.study.narrator import Narrator
 
-    measured = runs_given(runs, mixtures, losses)
+    scores = scores_declared(higher_is_better, error_rate, chance, questions)
+    measured = runs_given(runs, mixtures, losses, scores)
     with Narrator().bar("Fitting") as tell:
         result = fit_table(
             measured,

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Json, Overrides, Scale, StudyFile
+from glotmix.commands.options import (
+    Chance,
+    ErrorRate,
+    HigherIsBetter,
+    Json,
+    Overrides,
+    Questions,
+    Scale,
+    StudyFile,
+    scores_declared,
+)
 from glotmix.commands.output import remark, show
 
 
@@ -45,6 +55,10 @@ def collect(
     targets: Annotated[
         list[str] | None, typer.Option("--target", help="With --design: what losses are wanted of; default the groups.")
     ] = None,
+    higher_is_better: HigherIsBetter = None,
+    error_rate: ErrorRate = None,
+    chance: Chance = None,
+    questions: Questions = None,
     as_json: Json = False,
 ) -> None:
     """Collect what a foreign trainer measured into one table of runs: by name and checksum, or refused by name.
@@ -52,14 +66,17 @@ def collect(
     Exit code 3 where runs are missing.
     """
     from glotmix.errors import Waiting
-    from glotmix.handoff.asked import ABOUT
+    from glotmix.handoff.asked import ABOUT, AskedScore
     from glotmix.handoff.collect import collect as collect_folder
     from glotmix.handoff.collect import collect_of
     from glotmix.handoff.from_design import runs_of
     from glotmix.measurements import write_csv
 
     if design is not None:
-        found = collect_of(*runs_of(design, targets or []), results or [directory])
+        declared = scores_declared(higher_is_better, error_rate, chance, questions)
+        names = [*declared.higher, *declared.lower]
+        scores = {name: AskedScore(one) for name, one in declared.among(names, {}).items()}
+        found = collect_of(*runs_of(design, targets or [], scores), results or [directory])
     else:
         inside = directory / "handoff"
         found = collect_folder(inside if (inside / ABOUT).is_file() else directory, results or [])

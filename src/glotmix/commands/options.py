@@ -13,7 +13,7 @@ from glotmix.errors import BadInput
 
 if TYPE_CHECKING:
     from glotmix.fit.fit import Fit
-    from glotmix.measurements import Measurements
+    from glotmix.measurements import DeclaredScores, Measurements
 
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="Study file (see `glotmix recipes`).")]
@@ -43,6 +43,35 @@ MixturesTable = Annotated[
 
 LossesTable = Annotated[
     Path | None, typer.Option("--losses", help="Two tables: losses, wide or long, joined by the first column.")
+]
+
+
+HigherIsBetter = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--higher-is-better",
+        metavar="TARGET",
+        help="A target that is a score from 0 to 1 (or in percent) and no loss; several. Columns acc/…, score/… are.",
+    ),
+]
+
+
+ErrorRate = Annotated[
+    list[str] | None, typer.Option("--error-rate", metavar="TARGET", help="A target that is one minus such a score.")
+]
+
+
+Chance = Annotated[
+    list[str] | None,
+    typer.Option("--chance", metavar="TARGET=x", help="Score of guessing; one number for all scores, or per target."),
+]
+
+
+Questions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--questions", metavar="TARGET=n", help="Questions that a score is the mean of; likewise. They tell its noise."
+    ),
 ]
 
 
@@ -129,11 +158,32 @@ def parts(option: str, text: str, form: str, count: int) -> list[float]:
     return found
 
 
-def runs_given(runs: Path | None, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:
+def scores_declared(
+    higher: list[str] | None, error_rate: list[str] | None, chance: list[str] | None, questions: list[str] | None
+) -> DeclaredScores:
+    """What the four options say of scores; ``0.25`` is ``TARGET=0.25`` of every score."""
+    from glotmix.measurements import DeclaredScores
+
+    def named(option: str, given: list[str] | None) -> dict[str, float]:
+        return numbers(option, [text if "=" in text else f"*={text}" for text in given or []])
+
+    told = {
+        option: {"" if name == "*" else name: x for name, x in named(option, given).items()}
+        for option, given in (("--chance", chance), ("--questions", questions))
+    }
+    return DeclaredScores(tuple(higher or ()), tuple(error_rate or ()), told["--chance"], told["--questions"])
+
+
+def runs_given(
+    runs: Path | None,
+    mixtures: Path | None = None,
+    losses: Path | None = None,
+    scores: DeclaredScores | None = None,
+) -> Measurements:
     """The runs that a command was given, in any form; what is to be said of how they were read is said here."""
     from glotmix.measurements import read_runs
 
-    measured = read_runs(runs, mixtures=mixtures, losses=losses)
+    measured = read_runs(runs, mixtures=mixtures, losses=losses, scores=scores)
     remark(*measured.remarks)
     return measured
 

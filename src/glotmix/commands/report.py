@@ -10,9 +10,12 @@ import typer
 from glotmix.commands.optimize import limits
 from glotmix.commands.options import (
     Ceilings,
+    Chance,
     Current,
+    ErrorRate,
     Floors,
     Further,
+    HigherIsBetter,
     Json,
     LossesTable,
     MaxEpochs,
@@ -20,10 +23,12 @@ from glotmix.commands.options import (
     ObjectiveName,
     Out,
     Parameters,
+    Questions,
     Tokens,
     Unique,
     Weights,
     numbers,
+    scores_declared,
 )
 from glotmix.commands.output import remark, show
 from glotmix.errors import BadInput
@@ -44,6 +49,10 @@ def report(
     fit: Annotated[
         Path | None, typer.Option(metavar="fit.json", help="For a table: what `glotmix fit` wrote of it.")
     ] = None,
+    higher_is_better: HigherIsBetter = None,
+    error_rate: ErrorRate = None,
+    chance: Chance = None,
+    questions: Questions = None,
     objective: ObjectiveName = "mean",
     weight: Weights = None,
     floor: Floors = None,
@@ -83,7 +92,8 @@ def report(
         if compare is not None and (study is None or compare.is_dir()):
             raise BadInput("--compare of a table with a study", where=study, expected="two studies, or two tables")
         with Narrator().bar("Fitting") as tell:
-            how = {"laws": laws, "question": question, "told": remark, "tell": tell}
+            scores = scores_declared(higher_is_better, error_rate, chance, questions)
+            how = {"laws": laws, "question": question, "scores": scores, "told": remark, "tell": tell}
             if compare is None or study is None:
                 how |= {"mixtures": mixtures, "losses": losses, "fit_file": fit}
                 written = report_on_runs(study, out=page, card=card, **how)

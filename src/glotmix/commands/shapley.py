@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from glotmix.commands.options import Json, LossesTable, MixturesTable, Runs, numbers, read_fit, runs_given
+from glotmix.commands.options import (
+    Chance,
+    ErrorRate,
+    HigherIsBetter,
+    Json,
+    LossesTable,
+    MixturesTable,
+    Questions,
+    Runs,
+    numbers,
+    read_fit,
+    runs_given,
+    scores_declared,
+)
 from glotmix.commands.output import show
 from glotmix.errors import BadInput
 
@@ -39,13 +52,18 @@ def shapley(
     interactions: Annotated[
         str | None, typer.Option(metavar="TARGET", help="Pairwise interactions for one target in place of the values.")
     ] = None,
+    higher_is_better: HigherIsBetter = None,
+    error_rate: ErrorRate = None,
+    chance: Chance = None,
+    questions: Questions = None,
     as_json: Json = False,
 ) -> None:
     """Shapley values of every source for every target: from coalitions, all or some, from a law, or from both."""
     from glotmix.fit.games import ShapleyRequest, families, shapley_of
     from glotmix.transfer.matrix import transfer_table
 
-    measured = None if law and runs is None and mixtures is None else runs_given(runs, mixtures, losses)
+    scores = scores_declared(higher_is_better, error_rate, chance, questions)
+    measured = None if law and runs is None and mixtures is None else runs_given(runs, mixtures, losses, scores)
     targets = measured.targets if measured else ()
     fitted = None if law is None else read_fit(law)
     known = {} if empty is None else empty_coalition_losses(empty, targets or (fitted.targets if fitted else ()))

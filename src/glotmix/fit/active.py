@@ -147,7 +147,7 @@ class Spread:
             y_BC = np.where(finite_C, y_BC, 0.0)
             asked.append(z_BK - z_BK.mean(axis=0))
             measured.append(y_BC - y_BC.mean(axis=0))
-            noise.append(np.where(finite_C, (at.scale * y_BC.mean(axis=0)) ** 2, np.inf))
+            noise.append(np.where(finite_C, at.deviation(y_BC.mean(axis=0)) ** 2, np.inf))
         return cls(tuple(asked), tuple(measured), tuple(noise))
 
     @property

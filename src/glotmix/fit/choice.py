@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from glotmix.fit.parallel import processes
 from glotmix.fit.selection import choose
 from glotmix.fit.several import STARTS, Repeats, fit_all
 from glotmix.fit.splits import mixtures_of
+from glotmix.fit.staging import Staging, choose_stages, through_of
 from glotmix.laws import find_law
 from glotmix.laws.residual import Corrected
-from glotmix.measurements import Measurements, read_runs, same_names
+from glotmix.measurements import DeclaredScores, Measurements, read_runs, same_names
 from glotmix.notebook import Shown
 from glotmix.progress import Advance, Stages
 from glotmix.transfer.coalitions import plays_coalition
@@ -84,6 +85,8 @@ class Fitted(Shown):
     """Unique tokens per group where the table tells them, else empty."""
     judged: Holdout | None = None
     """Errors on runs that were kept apart, which took no part in the choice; None where there are none."""
+    staging: Staging = field(default_factory=Staging)
+    """How scores are fitted, and what the other way would have been worth."""
 
     def to_json(self) -> dict[str, Any]:
         """The content of fit.json."""
@@ -94,6 +97,7 @@ class Fitted(Shown):
             "beyond": {name: one.to_json() for name, one in self.beyond.items()},
             "judged": None if self.judged is None else self.judged.to_json(),
             "unique": dict(self.unique),
+            **({"staging": self.staging.to_json()} if self.staging.scores else {}),
         }
 
     def table(self) -> Group:
@@ -113,7 +117,8 @@ class Fitted(Shown):
         if lost:
             told.append(f"Its fit has not converged for {listed(lost)}: {self.fit.fits[lost[0]].status}.")
         judged = [] if self.judged is None else [self.judged.table()]
-        return [self.holdout.table(), *[one.table() for one in self.beyond.values()], chosen, *judged, *told]
+        stages = [self.staging.table(through_of(self.staging.staged, self.fit.fits))] if self.staging.scores else []
+        return [self.holdout.table(), *[one.table() for one in self.beyond.values()], chosen, *stages, *judged, *told]
 
 
 def fit_table(
@@ -141,7 +146,7 @@ def fit_table(
     measured = runs if isinstance(runs, Measurements) else measurements_in(runs, mixtures, losses)
     if workers is None:
         workers = processes_for(measured)
-    apart = None if held_out is None else same_names(read_runs(held_out), measured, where=held_out)
+    apart = None if held_out is None else _apart(held_out, measured)
     return fit_measurements(
         measured,
         laws=laws,
@@ -153,6 +158,12 @@ def fit_table(
         workers=workers,
         tell=tell,
     )
+
+
+def _apart(path: Path, measured: Measurements) -> Measurements:
+    """Runs that are kept apart, under the names of the others and with their scores."""
+    scores = DeclaredScores.of(measured.scored)
+    return same_names(read_runs(path, scores=scores), measured, where=path)
 
 
 def fit_measurements(
@@ -198,20 +209,30 @@ def fit_measurements(
         by = _chosen_by(beyond)
         compete = holdout if by is None else beyond[by]
         competing = {name: compete.scores[name] for name in candidates if name in compete.scores}
-        chosen = choose(_only(compete, competing or candidates))
+        chosen = choose(_only(compete, competing or candidates), measurements.scored)
         needed = values_for_laws(measurements) if "transfer" in find_law(chosen).needs else None
         tell = stages.stage("Fitting")
         again = near.get(chosen)
-        fitted = fit(chosen, measurements, transfer=needed, bootstrap=bootstrap, near=again, tell=tell, **unjudged)
+        staging = choose_stages(chosen, measurements, holdout, folds=folds, near=near, **how)
+        more: dict[str, Any] = {"bootstrap": bootstrap, "near": again, "staged": staging.staged}
+        fitted = fit(chosen, measurements, transfer=needed, tell=tell, **more, **unjudged)
         judged = None
         if held_out is not None:
-            judged = judge(compared, measurements, held_out, near=near, tell=stages.stage("Judging apart"), **how)
+            judged = judge(
+                compared,
+                measurements,
+                held_out,
+                near=near,
+                staged=staging.staged,
+                tell=stages.stage("Judging apart"),
+                **how,
+            )
     unique = (
         {}
         if measurements.unique_RL is None
         else dict(zip(measurements.languages, measurements.unique_RL.max(axis=0).tolist(), strict=True))
     )
-    return Fitted(chosen, fitted, holdout, beyond, unique, judged)
+    return Fitted(chosen, fitted, holdout, beyond, unique, judged, staging)
 
 
 def usual(measurements: Measurements) -> tuple[str, ...]:
@@ -258,8 +279,12 @@ def out_of_question(near: Mapping[str, Fit]) -> dict[str, str]:
     is always judged, and so are laws with a black box, which follow the runs that they have seen whatever they are
     worth.
     """
+    # A score's questions are noisier than a loss by an order of magnitude, and some laws say nothing of scores.
+    losses = any(at.usable and at.scored is None for one in near.values() for at in one.fits.values())
     scales = {
-        law: float(np.median([at.scale for at in one.fits.values() if at.usable] or [np.inf]))
+        law: float(
+            np.median([at.scale for at in one.fits.values() if at.usable and (at.scored is None) == losses] or [np.inf])
+        )
         for law, one in near.items()
         if not isinstance(one.law, Corrected)
     }

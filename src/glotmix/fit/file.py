@@ -8,10 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from glotmix.errors import BadInput
+from glotmix.fit.stage import STAGE
 from glotmix.fit.target import TargetFit
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected
 from glotmix.mixture.phases import Phases
+from glotmix.scored import Scored
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.wording import listed
 from glotmix.written import Names, Written, numbers
@@ -39,6 +41,7 @@ class WrittenTarget(Written):
     middle: float = 0.0
     used: float | None = None
     widening: float = 1.0
+    through: str | None = None
 
 
 class WrittenPhases(Written):
@@ -79,6 +82,7 @@ class WrittenFit(Written):
     D: float | None
     measured: WrittenRuns | None = None
     form: WrittenForm | None = None
+    scored: dict[str, dict[str, Any]] | None = None
 
 
 def runs_of(written: WrittenRuns, languages: int) -> Inputs:
@@ -97,17 +101,23 @@ def runs_of(written: WrittenRuns, languages: int) -> Inputs:
 
 
 def target_fit(
-    law: Law, target: str, languages: tuple[str, ...], transfer: TransferMatrix | None, at: WrittenTarget
+    law: Law,
+    target: str,
+    languages: tuple[str, ...],
+    transfer: TransferMatrix | None,
+    at: WrittenTarget,
+    scored: Scored | None = None,
 ) -> TargetFit:
     """One target's fit.
 
     Raises:
         BadInput: parameters that are not the law's.
     """
-    problem, names = Problem(target, languages, transfer, frozenset(at.varies), at.shift), tuple(at.theta)
+    problem, names = Problem(at.through or target, languages, transfer, frozenset(at.varies), at.shift), tuple(at.theta)
     if names and "own" in law.needs and problem.own is None:
         raise BadInput(f"{target} is none of the languages", expected=f"no fit of {law.name} for it")
-    if names and names != (wanted := law.parameters(problem)):
+    further = STAGE if at.through is not None else ()
+    if names and names != (wanted := (*law.parameters(problem), *further)):
         raise BadInput(f"parameters {listed(names)} of {target}", expected=listed(wanted))
     theta_P = np.array(numbers(at.theta.values()))
     bootstrap_BP = np.array(at.bootstrap, dtype=float).reshape(len(at.bootstrap), len(names))
@@ -130,4 +140,6 @@ def target_fit(
         at.middle,
         used,
         at.widening,
+        scored,
+        at.through,
     )

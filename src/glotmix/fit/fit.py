@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +14,8 @@ from glotmix.estimate import student
 from glotmix.fit.file import EXPECTED, WrittenFit, runs_of, target_fit
 from glotmix.fit.form import OF_A_BOX, Form, correlation_root, form_of
 from glotmix.fit.splits import evidence_of
-from glotmix.fit.target import OUTSIDE, TargetFit, Task, inputs_of, least_runs
+from glotmix.fit.stage import NO_LOSS, second_stage
+from glotmix.fit.target import OUTSIDE, Fitted, TargetFit, Task, inputs_of, least_runs, no_fit
 from glotmix.fit.together import Together, fit_apart, fit_together
 from glotmix.fit.weights import weights_from_repeats
 from glotmix.laws import find_law
@@ -25,6 +26,7 @@ from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.mixture.phases import Phases
 from glotmix.notebook import Shown
 from glotmix.progress import Advance
+from glotmix.scored import Scored, all_from_json, all_to_json
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.wording import listed
 from glotmix.written import as_written, made_of, numbers
@@ -54,17 +56,22 @@ class Prediction(Shown):
     """What was asked, one per row; empty where only the numbers were wanted."""
     beyond: tuple[str, ...] = ()
     """How far each row lies beyond the runs, in words, "" within them; empty where only the numbers were wanted."""
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    """Targets that are scores: their values are errors here, and scores in tables."""
 
     def to_polars(self) -> pl.DataFrame:
         """One row per mixture, in the order in which they were asked: ``p/<group>`` (its shares, where they are kept),
         ``beyond`` (how far it lies beyond the runs, where one does), ``loss/<target>``, and ``loss/<target>/low`` and
-        ``loss/<target>/high`` (95 % interval); unknown is null."""
+        ``loss/<target>/high`` (95 % interval), of scores ``score/<target>`` (``error/<target>`` where lower is better)
+        likewise; unknown is null."""
         told = {"beyond": self.beyond} if any(self.beyond) else {}
-        numbers = {
-            f"loss/{target}{end}": x_RT[:, t]
-            for t, target in enumerate(self.targets)
-            for end, x_RT in (("", self.value_RT), ("/low", self.low_RT), ("/high", self.high_RT))
-        }
+        numbers: dict[str, np.ndarray] = {}
+        for t, target in enumerate(self.targets):
+            kind, value_R, low_R, high_R = "loss", self.value_RT[:, t], self.low_RT[:, t], self.high_RT[:, t]
+            if (score := self.scored.get(target)) is not None:
+                kind, value_R = score.column, score.turned(value_R)
+                low_R, high_R = score.ends(low_R, high_R)
+            numbers |= {f"{kind}/{target}": value_R, f"{kind}/{target}/low": low_R, f"{kind}/{target}/high": high_R}
         return pl.DataFrame({**share_columns(self.mixtures), **told, **numbers}).fill_nan(None)
 
 
@@ -115,10 +122,11 @@ class Fit(Shown):
             at = self.fits[target]
             if not at.usable:
                 continue
-            value_RT[:, t] = self._value(at, at.theta_P, inputs)
+            value_R = at.predict(self.law, at.theta_P, inputs)
+            value_RT[:, t] = at.shown(value_R)
             if len(at.bootstrap_BP):
-                low_RT[:, t], high_RT[:, t] = self._interval(at, inputs, value_RT[:, t])
-        return Prediction(self.targets, value_RT, low_RT, high_RT)
+                low_RT[:, t], high_RT[:, t] = self._interval(at, inputs, value_R)
+        return Prediction(self.targets, value_RT, low_RT, high_RT, scored=self.scored)
 
     def loss(
         self, p_L: np.ndarray, N: float | None = None, D: float | None = None, phases: Phases | None = None
@@ -136,7 +144,7 @@ class Fit(Shown):
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D, phases=phases)
         every = map(self.fits.__getitem__, self.targets)
         nothing = np.full(len(self.languages) if phases is None else phases.p_RKL.shape[1:], np.nan)
-        return np.stack([self._gradient(at, inputs) if at.usable else nothing for at in every])
+        return np.stack([at.gradient(self.law, inputs) if at.usable else nothing for at in every])
 
     def bootstrap_losses(
         self, p_L: np.ndarray, N: float | None = None, D: float | None = None, phases: Phases | None = None
@@ -158,14 +166,21 @@ class Fit(Shown):
         for t, target in enumerate(self.targets):
             at = self.fits[target]
             for b, theta_P in enumerate(at.bootstrap_BP):
-                loss_BRT[b, :, t] = self._value(at, theta_P, inputs)
-        if self.form is None:
-            return loss_BRT
-        drawn_BRT = self.form.draw(inputs.p_RL, B)
+                loss_BRT[b, :, t] = at.predict(self.law, theta_P, inputs)
+        if self.form is not None:
+            drawn_BRT = self.form.draw(inputs.p_RL, B)
+            for t, target in enumerate(self.targets):
+                if (at := self.fits[target]).learned is not None:
+                    drawn_BRT[:, :, t] *= at.further * at.learned.deviation(inputs)
+            loss_BRT = np.asarray(loss_BRT * np.exp(drawn_BRT))
         for t, target in enumerate(self.targets):
-            if (learned := self.fits[target].learned) is not None:
-                drawn_BRT[:, :, t] *= learned.deviation(inputs)
-        return np.asarray(loss_BRT * np.exp(drawn_BRT))
+            loss_BRT[:, :, t] = self.fits[target].shown(loss_BRT[:, :, t])
+        return loss_BRT
+
+    @property
+    def scored(self) -> dict[str, Scored]:
+        """Targets that are scores, and what these mean."""
+        return {target: at.scored for target, at in self.fits.items() if at.scored is not None}
 
     @property
     def boxed(self) -> bool:
@@ -193,6 +208,7 @@ class Fit(Shown):
             "measured": None if self.measured is None else self.measured.to_json(),
             "transfer": None if self.transfer is None else self.transfer.to_json(),
             "form": None if self.form is None else self.form.to_json(),
+            **all_to_json(self.scored),
             "fits": {
                 target: {
                     "status": at.status,
@@ -211,6 +227,7 @@ class Fit(Shown):
                     "middle": at.middle,
                     "used": _or_none(at.used),
                     "widening": at.widening,
+                    **({} if at.through is None else {"through": at.through}),
                 }
                 for target, at in self.fits.items()
             },
@@ -231,7 +248,8 @@ class Fit(Shown):
             if set(shape.fits) != set(shape.targets):
                 raise BadInput(f"fits of {listed(list(shape.fits))}", expected=f"of {listed(shape.targets)}")
             at = shape.fits
-            fits = {one: target_fit(law, one, languages, transfer, at[one]) for one in shape.targets}
+            scored = all_from_json(shape.scored)
+            fits = {one: target_fit(law, one, languages, transfer, at[one], scored.get(one)) for one in shape.targets}
             measured = None if shape.measured is None else runs_of(shape.measured, len(languages))
             unique_L = None if shape.unique is None else np.array(shape.unique).reshape(len(languages))
             form = None if shape.form is None else Form.from_json(shape.form.model_dump(), len(shape.targets))
@@ -288,30 +306,33 @@ class Fit(Shown):
         return Inputs(p_RL, N_R, D_R, None if known is None else np.broadcast_to(known, p_RL.shape), phases)
 
     def _value(self, at: TargetFit, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
-        loss_R = self.law.predict(at.problem, theta_P, inputs)
-        return loss_R if at.learned is None else loss_R * np.exp(at.learned.predict(inputs))
-
-    def _gradient(self, at: TargetFit, inputs: Inputs) -> np.ndarray:
-        by_p_L = self.law.gradient(at.problem, at.theta_P, inputs)[0]
-        if inputs.phases is not None:
-            by_p_L = by_p_L * self.law.density(at.problem, at.theta_P, inputs.phases)[0]
-        if at.learned is not None:
-            loss = self.law.predict(at.problem, at.theta_P, inputs)[0]
-            by_p_L = np.exp(at.learned.predict(inputs)[0]) * (by_p_L + loss * at.learned.gradient(inputs)[0])
-        return np.asarray(by_p_L)
+        return at.shown(at.predict(self.law, theta_P, inputs))
 
     def _interval(self, at: TargetFit, inputs: Inputs, value_R: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         low_R, high_R = np.full(len(value_R), np.nan), np.full(len(value_R), np.nan)
         some_R = np.isfinite(value_R)  # infinite where a law has no answer: there is no interval of that
         inputs, value_R = inputs.where(some_R), value_R[some_R]
-        loss_BR = np.stack([self._value(at, theta_P, inputs) for theta_P in at.bootstrap_BP])
+        loss_BR = np.stack([at.predict(self.law, theta_P, inputs) for theta_P in at.bootstrap_BP])
+        if at.scored is not None:
+            reach_R = self._reach_of_score(at, inputs, loss_BR, value_R)
+            error_R = at.shown(value_R)  # a run may fall below chance, and no score beyond 0 or 1
+            low_R[some_R], high_R[some_R] = np.maximum(error_R - reach_R, 0), np.minimum(error_R + reach_R, 1)
+            return low_R, high_R
         log_R = np.log(value_R)
         variance_R = np.mean((np.log(loss_BR) - log_R) ** 2, axis=0) + at.noise.deviation(log_R) ** 2
         if at.learned is not None:
-            variance_R = variance_R + at.learned.deviation(inputs) ** 2
+            variance_R = variance_R + (at.further * at.learned.deviation(inputs)) ** 2
         reach_R = student(at.freedom) * at.widening * np.sqrt(variance_R)
         low_R[some_R], high_R[some_R] = value_R * np.exp(-reach_R), value_R * np.exp(reach_R)
         return low_R, high_R
+
+    def _reach_of_score(self, at: TargetFit, inputs: Inputs, loss_BR: np.ndarray, value_R: np.ndarray) -> np.ndarray:
+        """Half the interval of a score, in the score itself, whose noise is even: at chance the logit has no end."""
+        error_R = at.shown(value_R)
+        variance_R = np.mean((at.shown(loss_BR) - error_R) ** 2, axis=0) + at.deviation(error_R) ** 2
+        if at.learned is not None:
+            variance_R = variance_R + (at.by_log(value_R) * at.further * at.learned.deviation(inputs)) ** 2
+        return np.asarray(student(at.freedom) * at.widening * np.sqrt(variance_R))
 
 
 def fit(
@@ -326,6 +347,7 @@ def fit(
     weights: Weighting = None,
     near: Fit | None = None,
     together: bool = True,
+    staged: Collection[str] = (),
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Fit:
@@ -345,6 +367,8 @@ def fit(
             and the means of its priors hold if the runs are others.
         together: whether the targets tell one another where the means of the law's priors lie
             (:mod:`glotmix.fit.pooling`); False for some of the targets at a time.
+        staged: scores that are fitted through the loss that tells them best (:mod:`glotmix.fit.stage`), not by the law
+            itself.
         workers: processes that share the targets.
         tell: told how many targets are fitted.
 
@@ -364,16 +388,15 @@ def fit(
         weight_RT = weight_RT * np.asarray(weights, dtype=float).reshape(len(measurements), -1)
     group_R = evidence_of(measurements)
     before = {} if near is None else {target: near.fits[target] for target in chosen if target in near.fits}
-    shift = next((at.problem.shift for at in before.values()), {})
-    problems = [Problem(target, measurements.languages, transfer, varies, shift) for target in chosen]
+    problems = [Problem(target, measurements.languages, transfer, varies) for target in chosen]
     task = Task(starts, bootstrap, seed, group_R)
     how = Together(measurements, weight_RT, task, LOOKED_AT, workers, tell)
     same = near is not None and _same_runs(near.measured, measurements)
-    done = fit_together(law, problems, how, before, same) if together else fit_apart(law, problems, how, before, same)
+    done = _of_every_kind(law, problems, how, before, same, together, staged)
     wide = [one.fit.widening for one in done if one.fit.usable]
-    # A target's own held-out errors are few: half of what they say, and half of what those of all targets do.
+    typical = float(np.median(wide)) if wide else 1.0
     fits = {
-        target: replace(one.fit, widening=float(np.sqrt(one.fit.widening * np.median(wide)))) if wide else one.fit
+        target: replace(one.fit, widening=_widening(one.fit, typical)) if wide else one.fit
         for target, one in zip(chosen, done, strict=True)
     }
     unique_L = None if measurements.unique_RL is None else measurements.unique_RL.max(axis=0)
@@ -385,10 +408,61 @@ def fit(
     wide_T = np.array([max(at.widening, 1.0) for at in fits.values()])
     if isinstance(law, Corrected) and bootstrap:
         form = Form(seed, OF_A_BOX, wide_T[:, None] * correlation_root(residual_RT, group_R))
-    elif told := [one.told for one in done if one.told is not None]:
+    elif any(one.told is not None for one in done):
         scale_T = wide_T * np.array([at.scale if at.usable else 0.0 for at in fits.values()])
-        form = form_of(told, scale_T, residual_RT, group_R, seed)
+        score_T = np.array([at.scored is not None for at in fits.values()])
+        form = form_of([one.told for one in done], scale_T, residual_RT, group_R, seed, score_T)
+    form = None if form is None else _of_stages(form, fits)
     return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
+
+
+def _of_every_kind(
+    law: Law,
+    problems: list[Problem],
+    how: Together,
+    before: Mapping[str, TargetFit],
+    same: bool,
+    together: bool,
+    staged: Collection[str],
+) -> list[Fitted]:
+    """Every target's fit. Losses tell one another where the means of priors lie, and so do scores, whose losses
+    are others; a score that goes through a loss stands on that loss's fit."""
+    scored, found = how.measurements.scored, dict[str, Fitted]()
+    kinds = {one.target: (one.target in scored) + (one.target in scored and one.target in staged) for one in problems}
+    for kind in (0, 1):
+        alike = [one for one in problems if kinds[one.target] == kind]
+        if not alike:
+            continue
+        shift = next((before[one.target].problem.shift for one in alike if one.target in before), {})
+        alike = [replace(one, shift=shift) for one in alike]
+        made = (fit_together if together else fit_apart)(law, alike, how, before, same)
+        found |= {one.target: each for one, each in zip(alike, made, strict=True)}
+    losses = {target: one for target, one in found.items() if kinds[target] == 0}
+    for problem in problems:
+        if kinds[problem.target] < 2:
+            continue
+        weight_R = how.weight_RT[:, how.measurements.targets.index(problem.target)]
+        told = (how.task.group_R, how.task.bootstrap, how.task.seed)
+        through = second_stage(law, problem.target, losses, how.measurements, weight_R, *told)
+        found[problem.target] = no_fit(problem, NO_LOSS, len(how.measurements)) if through is None else through
+    return [found[one.target] for one in problems]
+
+
+def _widening(at: TargetFit, typical: float) -> float:
+    """A target's own held-out errors are few: half of what they say, and half of what those of all targets do. That the
+    questions of a score are as noisy as their number makes them is known, whatever they happened to be."""
+    found = float(np.sqrt(at.widening * typical))
+    return max(found, 1.0) if at.scored is not None and at.scored.questions is not None else found
+
+
+def _of_stages(form: Form, fits: Mapping[str, TargetFit]) -> Form:
+    """The same, a score that goes through a loss being off as that loss is."""
+    names, factor_TT = list(fits), form.factor_TT.copy()
+    for t, at in enumerate(fits.values()):
+        if at.through is not None and at.through in fits:
+            further = 1.0 if at.learned is not None else at.further
+            factor_TT[t] = further * form.factor_TT[names.index(at.through)]
+    return replace(form, factor_TT=factor_TT)
 
 
 def varying(measurements: Measurements) -> frozenset[str]:

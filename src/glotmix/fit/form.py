@@ -109,21 +109,44 @@ def evidence(error_R: np.ndarray, rows_RP: np.ndarray, prior_PP: np.ndarray, p_R
 
 
 def form_of(
-    told_T: Sequence[np.ndarray], scale_T: np.ndarray, error_RT: np.ndarray, group_R: np.ndarray, seed: int
+    told_T: Sequence[np.ndarray | None],
+    scale_T: np.ndarray,
+    error_RT: np.ndarray,
+    group_R: np.ndarray,
+    seed: int,
+    score_T: np.ndarray | None = None,
 ) -> Form | None:
     """The error of form of a law's targets, from the evidence of each and their residuals (NaN where there is none).
 
-    All targets share one share and one length, which are averaged over the evidence.
+    All targets share one length, and losses one share and scores another, averaged over the evidence: most of what a
+    law leaves over of a score is the noise of its questions.
+
+    Args:
+        told_T: evidence of each target; None where none was looked for.
+        scale_T: noise of a run.
+        error_RT: residuals.
+        group_R: number of the mixture of each run.
+        seed: of the draws.
+        score_T: which targets are scores; default none.
     """
-    if not told_T:
+    seen = [one for one in told_T if one is not None]
+    if not seen:
         return None
-    whole = np.sum(np.stack(told_T), axis=0)
-    weight = np.exp(whole - whole.max()) * PRIOR
-    weight /= weight.sum()
-    share = float((weight @ SHARES).sum())
-    length = float(weight.sum(axis=1) @ np.array(LENGTHS))
+    score_T = np.zeros(len(told_T), dtype=bool) if score_T is None else score_T
+
+    def averaged(told: Sequence[np.ndarray]) -> np.ndarray:
+        whole = np.sum(np.stack(told), axis=0)
+        weight = np.exp(whole - whole.max()) * PRIOR
+        return np.asarray(weight / weight.sum())
+
+    share_T = np.zeros(len(told_T))
+    for kind_T in (score_T, ~score_T):
+        of_kind = [one for one, same in zip(told_T, kind_T, strict=True) if same and one is not None]
+        if kind_T.any():
+            share_T[kind_T] = float((averaged(of_kind or seen) @ SHARES).sum())
+    length = float(averaged(seen).sum(axis=1) @ np.array(LENGTHS))
     root_TT = correlation_root(error_RT, group_R)
-    return Form(seed, length, np.sqrt(share) * scale_T[:, None] * root_TT)
+    return Form(seed, length, (np.sqrt(share_T) * scale_T)[:, None] * root_TT)
 
 
 def correlation_root(error_RT: np.ndarray, group_R: np.ndarray) -> np.ndarray:

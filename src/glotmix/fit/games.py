@@ -12,9 +12,18 @@ from glotmix.fit.fit import Fit
 from glotmix.language import find_name
 from glotmix.measurements import Measurements, same_names
 from glotmix.mixture.groups import MOST_PLAYERS
+from glotmix.scored import Scored
 from glotmix.transfer.coalitions import repeats_in
 from glotmix.transfer.estimate import Payoff
-from glotmix.transfer.game import Game, empty_losses, empty_notes, empty_weights, game_from, members
+from glotmix.transfer.game import (
+    Game,
+    empty_losses,
+    empty_notes,
+    empty_of_scores,
+    empty_weights,
+    game_from,
+    members,
+)
 from glotmix.transfer.groups import owen
 from glotmix.transfer.interactions import interactions_for
 from glotmix.transfer.matrix import TransferMatrix
@@ -54,7 +63,7 @@ def shapley_of(measurements: Measurements | None, asked: ShapleyRequest, law: Fi
         return values_of_law(law, asked)
     if law is not None:
         measurements = same_names(measurements, law, where="--law")
-    empty = _empty(measurements.targets, asked)
+    empty = _empty(measurements.targets, asked, measurements.scored)
     if asked.estimate or law is not None:
         if asked.groups or asked.interactions_of:
             raise BadInput("groups or interactions of estimated values", expected="every coalition, or a law alone")
@@ -106,7 +115,7 @@ def values_of_law(law: Fit, asked: ShapleyRequest) -> TransferMatrix:
     known_CT = np.isfinite(loss_CT)
     if unknown := [target for target, known in zip(law.targets, known_CT[1:].all(axis=0), strict=True) if not known]:
         raise BadInput(f"the law is not finite for {', '.join(unknown)} in every coalition", expected="another law")
-    empty = _empty(law.targets, asked)
+    empty = _empty(law.targets, asked, law.scored)
     empty_TC = empty_weights(law.languages, law.targets, inside_CL, known_CT, empty)
     loss_CT[0] = empty_T = empty_losses(law.targets, empty, empty_TC, loss_CT)
     sizes = {name: value for name, value in (("N", law.N), ("D", law.D)) if np.isfinite(value)}
@@ -135,14 +144,15 @@ def values_of_law(law: Fit, asked: ShapleyRequest) -> TransferMatrix:
     return TransferMatrix(matrix.targets, matrix.sources, matrix.value_TL, *ends, matrix.unit, method, notes)
 
 
-def _empty(targets: Sequence[str], asked: ShapleyRequest) -> dict[str, float | None]:
-    """What was given; None where nothing was.
+def _empty(targets: Sequence[str], asked: ShapleyRequest, scored: Mapping[str, Scored]) -> dict[str, float | None]:
+    """What was given (of a score: a score), else the error of guessing of scores, and None of losses.
 
     Raises:
         BadInput: a target that there is not.
     """
     given = {find_name(name, targets, where="--empty", what="target"): loss for name, loss in asked.empty.items()}
-    return {target: given.get(target) for target in targets}
+    given = {target: scored[target].turned(x) if target in scored else x for target, x in given.items()}
+    return empty_of_scores(targets, scored) | given
 
 
 def _or_own(size: float) -> float | None:

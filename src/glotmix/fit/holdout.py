@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,8 @@ class Holdout(Shown):
     """Law to the number of parameters that its fits made use of, mean over targets: how simple it is."""
     unconverged: Mapping[str, float] = field(default_factory=dict)
     """Law to the share of its fits that did not converge, where there are any."""
+    of_scores: tuple[str, ...] = ()
+    """Targets that are scores: their losses are errors, one minus the score."""
 
     def mean(self, law: str, targets: Iterable[str] | None = None, what: str = "error") -> float:
         """Mean of a score over targets (default: those in the mixture); NaN when the law lacks one of them."""
@@ -83,6 +85,7 @@ class Holdout(Shown):
             "problems": dict(self.problems),
             "used": {law: _or_none(x) for law, x in self.used.items()},
             "unconverged": dict(self.unconverged),
+            **({"errors_of_scores": list(self.of_scores)} if self.of_scores else {}),
             "scores": {
                 law: {
                     t: {
@@ -111,7 +114,10 @@ class Holdout(Shown):
         languages, targets = tuple(data["languages"]), tuple(data["targets"])
         used = {law: _or_nan(x) for law, x in data.get("used", {}).items()}
         unconverged = data.get("unconverged", {})
-        return cls(scores, targets, languages, noise, data["split"], data["problems"], None, used, unconverged)
+        of_scores = tuple(data.get("errors_of_scores", ()))
+        return cls(
+            scores, targets, languages, noise, data["split"], data["problems"], None, used, unconverged, of_scores
+        )
 
     def to_polars(self) -> pl.DataFrame:
         """One row per law and target: ``law``, ``target``, ``error`` (mean relative error), ``mae`` (mean absolute
@@ -131,7 +137,8 @@ class Holdout(Shown):
         """
         from rich.console import Group
 
-        rows = [target + ("" if target in self.languages else " (outside)") for target in self.targets]
+        beside = dict.fromkeys(self.scores, " (1 - score)")
+        rows = [t + beside.get(t, "" if t in self.languages else " (outside)") for t in self.targets]
         columns = []
         for law, of in self.scores.items():
             cells = [f"{100 * of[target].error:.2f}" if target in of else "–" for target in self.targets]
@@ -159,6 +166,7 @@ def cross_validate(
     weights: Repeats = None,
     near: Mapping[str, Fit] | None = None,
     judged_R: np.ndarray | None = None,
+    staged: Collection[str] = (),
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Holdout:
@@ -178,6 +186,7 @@ def cross_validate(
         weights: see :func:`~glotmix.fit.fit.fit`.
         near: fits to all runs.
         judged_R: mask of the runs that are scored when they are held out; default all. The others only help to fit.
+        staged: scores that go through a loss (:mod:`glotmix.fit.stage`).
         workers: processes.
         tell: told how many fits are made.
     """
@@ -192,7 +201,7 @@ def cross_validate(
         chosen_of(targets, measurements),
         [find_law(law) if isinstance(law, str) else law for law in laws],
     )
-    how = How(chosen, transfer, starts, seed, weights, workers)
+    how = How(chosen, transfer, starts, seed, weights, workers, tuple(staged))
     if near is None:
         near = fit_all(
             families, measurements, targets=chosen, transfer=transfer, starts=starts, seed=seed, weights=weights
@@ -211,10 +220,12 @@ def judge(
     seed: int = 0,
     weights: Repeats = None,
     near: Mapping[str, Fit] | None = None,
+    staged: Collection[str] = (),
     workers: int = 1,
     tell: Advance | None = None,
 ) -> Holdout:
-    """Fit to some runs, score on others; ``near`` holds fits, by law, from which to start.
+    """Fit to some runs, score on others; ``near`` holds fits, by law, from which to start, ``staged`` are scores that
+    go through a loss.
 
     Raises:
         BadInput: the two have other languages or other targets.
@@ -225,7 +236,7 @@ def judge(
     ):
         if ours != theirs:
             raise BadInput(f"the runs held out have the {what} {', '.join(theirs)}", expected=", ".join(ours))
-    how = How(chosen_of(targets, held_out), transfer, starts, seed, weights, workers)
+    how = How(chosen_of(targets, held_out), transfer, starts, seed, weights, workers, tuple(staged))
     split = f"{len(fit_on)} runs fitted, {len(held_out)} held out"
     return _score(laws, [(fit_on, held_out)], held_out, how, split, tell, near)
 
@@ -318,6 +329,7 @@ def _score(
         Predictions(runs, *_mixtures([test for _, test in parts]), measured_RT, predicted),
         used,
         unconverged,
+        tuple(target for target in how.targets if target in noisy.scored),
     )
 
 

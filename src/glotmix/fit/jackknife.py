@@ -31,7 +31,8 @@ class Jackknife:
     part_R: np.ndarray
     """Which part each run is in."""
     residual_RT: np.ndarray
-    """``|ln L - ln L̂|`` of each run under the fit that has not seen its part; NaN where either is not finite."""
+    """``|ln L - ln L̂|`` of each run under the fit that has not seen its part, for a score that of the error
+    itself; NaN where either is not finite."""
 
     def predict(
         self,
@@ -55,7 +56,8 @@ class Jackknife:
         """
         asked = (mixtures, N, D, unique, phases)
         whole = self.whole.predict(*asked)
-        log_PRT = np.log(np.stack([one.predict(*asked).value_RT for one in self.without]))
+        told = [one.predict(*asked).value_RT for one in self.without]
+        log_PRT = np.stack([_logs(self.whole, value_RT) for value_RT in told])
         low_RT, high_RT = np.full_like(whole.value_RT, np.nan), np.full_like(whole.value_RT, np.nan)
         for t, target in enumerate(self.whole.targets):
             known_R = np.flatnonzero(np.isfinite(self.residual_RT[:, t]))
@@ -67,9 +69,13 @@ class Jackknife:
                 raise BadInput(f"{len(known_R)} runs of {target}", where="jackknife", expected=f"at least {least}")
             at_QR = log_PRT[self.part_R[known_R], :, t].T
             residual_R = self.residual_RT[known_R, t]
-            low_RT[:, t] = np.exp(np.sort(at_QR - residual_R, axis=1)[:, rank - 1])
-            high_RT[:, t] = np.exp(np.sort(at_QR + residual_R, axis=1)[:, -rank])
-        return Prediction(whole.targets, whole.value_RT, low_RT, high_RT)
+            low_RT[:, t] = np.sort(at_QR - residual_R, axis=1)[:, rank - 1]
+            high_RT[:, t] = np.sort(at_QR + residual_R, axis=1)[:, -rank]
+            if self.whole.fits[target].scored is None:
+                low_RT[:, t], high_RT[:, t] = np.exp(low_RT[:, t]), np.exp(high_RT[:, t])
+            else:
+                low_RT[:, t], high_RT[:, t] = np.maximum(low_RT[:, t], 0), np.minimum(high_RT[:, t], 1)
+        return Prediction(whole.targets, whole.value_RT, low_RT, high_RT, scored=whole.scored)
 
 
 def jackknife(
@@ -108,9 +114,18 @@ def jackknife(
         out = measurements.where(part_R == part)
         with np.errstate(invalid="ignore", divide="ignore"):
             told = one.predict(out.p_RL, out.N_R, out.D_R, out.unique_RL, out.phases)
-            ratio = np.log(out.loss_RT[:, columns]) - np.log(told.value_RT)
+            ratio = _logs(whole, out.loss_RT[:, columns]) - _logs(whole, told.value_RT)
         residual_RT[part_R == part] = np.where(np.isfinite(ratio), np.abs(ratio), np.nan)
     return Jackknife(whole, tuple(without), part_R, residual_RT)
+
+
+def _logs(fitted: Fit, loss_RT: np.ndarray) -> np.ndarray:
+    """Logarithms of losses; errors of scores as they are, whose noise is even."""
+    log_RT = np.log(loss_RT)
+    for t, target in enumerate(fitted.targets):
+        if fitted.fits[target].scored is not None:
+            log_RT[:, t] = loss_RT[:, t]
+    return np.asarray(log_RT)
 
 
 def _fit(law: Law, runs: Measurements, targets: tuple[str, ...], transfer: TransferMatrix | None, whole: Fit) -> Fit:

@@ -9,6 +9,7 @@ import numpy as np
 from glotmix.fit.solve import KNEE, Solution
 from glotmix.fit.splits import repeats_of
 from glotmix.measurements import Measurements
+from glotmix.scored import Scored
 
 EXPECTED, FREEDOM = 0.005, 1.0
 """Noise that is expected beforehand and how many runs' worth that expectation is: enough that a handful of coalitions
@@ -35,33 +36,40 @@ class Noise:
     """How it grows with the loss; 0 unless the residuals show it."""
     middle: float = 0.0
     """Mean of ln L̂ over the runs."""
+    scored: Scored | None = None
+    """What the target is where it is a score, whose logit is the noisier the nearer it is to chance or to 1."""
 
     def relative(self, log_loss_R: np.ndarray) -> np.ndarray:
         """Noise in units of ``scale``, [R]; never more than five times further out than the runs were."""
-        return np.asarray(np.exp(np.clip(self.power * (log_loss_R - self.middle), -2.5, 2.5)))
+        grown_R = np.asarray(np.exp(np.clip(self.power * (log_loss_R - self.middle), -2.5, 2.5)))
+        if self.scored is None:
+            return grown_R
+        return np.asarray(grown_R * self.scored.spread_loss(log_loss_R) / self.scored.spread_loss(self.middle))
 
     def deviation(self, log_loss_R: np.ndarray) -> np.ndarray:
         """Standard deviation of ln L of a run, [R]."""
         return self.scale * self.relative(log_loss_R)
 
 
-def noise_in(found: Solution, weight_R: np.ndarray, log_fitted_R: np.ndarray) -> Noise:
+def noise_in(found: Solution, weight_R: np.ndarray, log_fitted_R: np.ndarray, scored: Scored | None = None) -> Noise:
     """The noise that the residuals of a fit show; ``weight_R`` is what is known of their precision beforehand.
 
     The square of ``scale`` is the robust mean square of the residuals over their degrees of freedom, together with one
     run of the noise expected, and at least a quarter of the mean square of the leave-one-out residuals (which do not
-    vanish where a law has nearly as many parameters as there are runs).
+    vanish where a law has nearly as many parameters as there are runs). That of a score is never below what the number
+    of its questions makes it.
     """
     middle = float(log_fitted_R.mean())
-    weighted_R = np.sqrt(weight_R) * found.residual_R
+    weighted_R = np.sqrt(weight_R) * found.residual_R / Noise(1.0, 0.0, middle, scored).relative(log_fitted_R)
     power = _power(weighted_R / np.sqrt(np.maximum(1 - found.leverage_R, 0.05)), log_fitted_R - middle)
-    noise = Noise(1.0, power, middle)
-    even_R = weighted_R / noise.relative(log_fitted_R)
+    even_R = weighted_R / Noise(1.0, power, middle).relative(log_fitted_R)
     freedom = max(len(even_R) - float(found.leverage_R.sum()), 0.0)
     fitted = robust_square(even_R) * len(even_R)
     square = (fitted + FREEDOM * EXPECTED**2) / (freedom + FREEDOM)
     alone = robust_square(even_R / np.maximum(1 - found.leverage_R, 0.05))
-    return Noise(float(np.sqrt(max(square, alone / 4))), power, middle)
+    if scored is not None and scored.questions is not None:
+        square = max(square, float(scored.spread_loss(middle)) ** 2 / scored.questions)
+    return Noise(float(np.sqrt(max(square, alone / 4))), power, middle, scored)
 
 
 def robust_square(residual_R: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from glotmix.fit.extrapolation import rows_beyond
 from glotmix.fit.fit import Fit
 from glotmix.fit.jackknife import Jackknife, jackknife
 from glotmix.fit.splits import mixtures_of
-from glotmix.measurements import Measurements, read_mixtures, read_runs, same_names, write_csv
+from glotmix.measurements import DeclaredScores, Measurements, read_mixtures, read_runs, same_names, write_csv
 
 PARTS = 20
 """Fits without a part of the runs that CV+ makes."""
@@ -44,7 +44,7 @@ def predict_table(fitted: Fit, mixtures: Path, out: Path, jackknifed: Path | Non
     by: Fit | Jackknife = fitted
     remarks = read.remarks
     if jackknifed is not None:
-        runs = read_runs(jackknifed)
+        runs = read_runs(jackknifed, scores=DeclaredScores.of(fitted.scored))
         remarks = (*remarks, *runs.remarks)
         by = intervals_from(fitted, same_names(runs, fitted, where=jackknifed))
     remarks = (*remarks, *_of_unique(fitted, read.unique_RL))

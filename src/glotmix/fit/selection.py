@@ -47,7 +47,7 @@ def choose(holdout: Holdout, counted: Collection[str] = ()) -> str:
     finite = settled if any(law != "null" for law in settled) else finite
     if holdout.predictions is None:
         return min(finite, key=holdout.mean)
-    error_GL = _errors(holdout, finite)
+    error_GL = _errors(holdout, finite, counted)
     mean_L = error_GL.mean(axis=0)
     ahead_GL = error_GL - error_GL[:, [int(mean_L.argmin())]]
     spread_L = ahead_GL.std(axis=0, ddof=1) / np.sqrt(len(ahead_GL)) if len(ahead_GL) > 1 else np.zeros(len(finite))
@@ -61,12 +61,14 @@ def _kind(name: str) -> int:
     return 2 if isinstance(law, Corrected) else int(not isinstance(law, Null))
 
 
-def _errors(holdout: Holdout, laws: list[str]) -> np.ndarray:
-    """Relative error of the held-out mixtures under every law, mean over its runs and the targets inside, [G, laws]."""
+def _errors(holdout: Holdout, laws: list[str], counted: Collection[str] = ()) -> np.ndarray:
+    """Relative error of the held-out mixtures under every law, mean over its runs, the targets inside and the scores
+    that count, [G, laws]."""
     told = holdout.predictions
     assert told is not None
     inside = [t for t, target in enumerate(holdout.targets) if target in holdout.languages]
-    columns = inside or list(range(len(holdout.targets)))
+    scores = [t for t, target in enumerate(holdout.targets) if target in holdout.of_scores and target in counted]
+    columns = list(dict.fromkeys([*inside, *scores])) or list(range(len(holdout.targets)))
     enough = len(np.unique(told.group_R[told.inside_R])) >= LEAST_INSIDE
     keep_R = told.inside_R if enough else np.ones(len(told.runs), dtype=bool)
     off = [np.abs(told.predicted[law][keep_R][:, columns] / told.measured_RT[keep_R][:, columns] - 1) for law in laws]

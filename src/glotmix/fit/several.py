@@ -44,6 +44,8 @@ class How:
     """How runs are weighed."""
     workers: int
     """Processes."""
+    staged: tuple[str, ...] = ()
+    """Scores that go through a loss."""
 
 
 def chosen_of(targets: Iterable[str] | None, measurements: Measurements) -> tuple[str, ...]:
@@ -144,4 +146,5 @@ def fitted(
         weights=how.weights,
         near=near,
         together=together,
+        staged=how.staged,
     )

@@ -19,6 +19,7 @@ from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
 from glotmix.notebook import Shown
+from glotmix.scored import LEAST, Scored
 
 OUTSIDE = "not applicable: the law needs the target's own share, and the target is not in the mixture"
 ROUNDS, SETTLED = 8, 0.02
@@ -67,6 +68,11 @@ class TargetFit(Shown):
     """Parameters in use: a prior makes them fewer than there are (the sum of the leverages)."""
     widening: float = 1.0
     """Held-out errors in units of what the law itself expects them to be; intervals of new runs are that much wider."""
+    scored: Scored | None = None
+    """What the target is where it is a score: what the law predicts is then the loss that stands for it."""
+    through: str | None = None
+    """The target whose loss carries the score (:mod:`glotmix.fit.stage`): the law's parameters are those of that loss,
+    and the last two lead on from it."""
 
     @property
     def usable(self) -> bool:
@@ -76,7 +82,51 @@ class TargetFit(Shown):
     @property
     def noise(self) -> Noise:
         """The noise of a run."""
-        return Noise(self.scale, self.power, self.middle)
+        return Noise(self.scale, self.power, self.middle, self.scored)
+
+    def predict(self, law: Law, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
+        """What the law (``theta``: these or resampled parameters) says of runs [R], with what a black box learned:
+        losses, or of a score the loss that stands for it."""
+        loss_R = law.predict(self.problem, theta_P if self.through is None else theta_P[:-2], inputs)
+        if self.learned is not None:
+            loss_R = loss_R * np.exp(self.learned.predict(inputs))
+        return loss_R if self.through is None else np.maximum(theta_P[-2] + theta_P[-1] * loss_R, LEAST)
+
+    @property
+    def further(self) -> float:
+        """What a relative change of what the law says does to :meth:`predict`, relatively, where the runs are."""
+        return 1.0 if self.through is None else max(1 - float(self.theta_P[-2]) / float(np.exp(self.middle)), 0.0)
+
+    def gradient(self, law: Law, inputs: Inputs) -> np.ndarray:
+        """d of what is shown by the shares, of one mixture: [L], or [K, L] where ``inputs`` has phases."""
+        theta_P = self.theta_P if self.through is None else self.theta_P[:-2]
+        by_p_L = law.gradient(self.problem, theta_P, inputs)[0]
+        if inputs.phases is not None:
+            by_p_L = by_p_L * law.density(self.problem, theta_P, inputs.phases)[0]
+        loss = law.predict(self.problem, theta_P, inputs)[0]
+        if self.learned is not None:
+            by_p_L = np.exp(self.learned.predict(inputs)[0]) * (by_p_L + loss * self.learned.gradient(inputs)[0])
+        if self.scored is None:
+            return np.asarray(by_p_L)
+        stands = self.predict(law, self.theta_P, inputs)[0]
+        by = 1.0 if self.through is None else self.theta_P[-1] * (stands > LEAST)
+        return np.asarray(by_p_L * by * self.scored.by_loss(self.scored.error_of(stands)))
+
+    def deviation(self, loss_R: np.ndarray) -> np.ndarray:
+        """Standard deviation of a run, [R], where the law expects such losses, or errors of a score."""
+        if self.scored is None:
+            return np.asarray(self.scale * loss_R)
+        stands_R = self.scored.loss_for(loss_R)
+        return np.asarray(self.noise.deviation(np.log(stands_R)) * self.by_log(stands_R))
+
+    def by_log(self, stands_R: np.ndarray) -> np.ndarray:
+        """Change of a score's error with the log of the loss that stands for it, [R]."""
+        assert self.scored is not None
+        return np.asarray(stands_R * self.scored.by_loss(self.scored.error_of(stands_R)))
+
+    def shown(self, predicted: np.ndarray) -> np.ndarray:
+        """Losses, from what :meth:`predict` says: the same, or the error of a score."""
+        return predicted if self.scored is None else self.scored.error_of(predicted)
 
     def to_polars(self) -> pl.DataFrame:
         """One row per parameter: ``parameter``, ``value``, ``low`` and ``high`` (2.5 and 97.5 % of the resamples, null
@@ -130,10 +180,9 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     """Fit a law to one target; see :func:`~glotmix.fit.fit.fit`."""
     nothing_R = np.full(len(measurements), np.nan)
     if "own" in law.needs and problem.own is None:
-        at = TargetFit(problem, (), np.full(0, np.nan), OUTSIDE, np.nan, 0, np.nan, 0.0, np.zeros((0, 0)))
-        return Fitted(at, nothing_R, None)
+        return no_fit(problem, OUTSIDE, len(measurements))
     everything = inputs_of(measurements)
-    loss_R = measurements.loss(problem.target)
+    loss_R, scored = measurements.loss(problem.target), measurements.scored.get(problem.target)
     keep_R = law.usable(problem, everything) & np.isfinite(loss_R) & (weight_R > 0)
     names, needed = law.parameters(problem), least_runs(law, problem)
     if keep_R.sum() < needed:
@@ -143,7 +192,8 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         )
     rng = np.random.default_rng((task.seed, measurements.targets.index(problem.target)))
     inputs, loss_R, weight_R = everything.where(keep_R), loss_R[keep_R], weight_R[keep_R]
-    found, noise, wanted = _settled(law, problem, inputs, loss_R, weight_R, task, rng)
+    found, noise, wanted = _settled(law, problem, inputs, loss_R, scored, weight_R, task, rng)
+    log_R = wanted.log_loss_R
     group_R = np.unique(task.group_R[keep_R], return_inverse=True)[1]
     theta_BP, told, widening, said = np.zeros((0, len(names))), None, 1.0, None
     groups, asked = int(task.group_R.max()) + 1, bool(task.kinds) and task.common_BA is None
@@ -152,10 +202,11 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     learned, residual_R = None, found.residual_R
     if box is not None:
         known = None if task.near is None else task.near.learned
-        learned = box.learn(inputs, found.residual_R, weight_R, int(rng.integers(2**31)), known)
+        sure_R = weight_R if scored is None else weight_R / noise.relative(log_R - found.residual_R) ** 2
+        learned = box.learn(inputs, found.residual_R, sure_R, int(rng.integers(2**31)), known)
         residual_R = found.residual_R - learned.predict(inputs)
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
-        noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle)
+        noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle, scored)
     if np.isfinite(found.cost) and (task.near is None or task.same) and not asked:
         vague = unclear(law, problem, wanted, found)
     if np.isfinite(found.cost) and asked:
@@ -171,7 +222,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
             known_BK = known_BK + task.common_BA @ members(law.prior_kinds(problem), task.kinds).T
         theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), known_BK)
         spread_R = _spread(wanted, found, left)
-        variance_R = spread_R + noise.deviation(np.log(loss_R) - residual_R) ** 2
+        variance_R = spread_R + noise.deviation(log_R - residual_R) ** 2
         held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
         held_R, variance_R = np.where(np.isfinite(held_R), held_R, left.residual_R), variance_R + box_R**2
         widening = _widening(held_R / np.sqrt(variance_R), group_R)
@@ -193,9 +244,16 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         noise.middle,
         float(found.leverage_R.sum()) + (0.0 if learned is None else learned.used),
         widening,
+        scored,
     )
     nothing_R[keep_R] = residual_R
     return Fitted(at, nothing_R, told, said)
+
+
+def no_fit(problem: Problem, status: str, runs: int) -> Fitted:
+    """A target of which a law says nothing, and why."""
+    at = TargetFit(problem, (), np.full(0, np.nan), status, np.nan, 0, np.nan, 0.0, np.zeros((0, 0)))
+    return Fitted(at, np.full(runs, np.nan), None)
 
 
 def least_runs(law: Law, problem: Problem) -> int:
@@ -215,12 +273,22 @@ def _settled(
     law: Law,
     problem: Problem,
     inputs: Inputs,
-    loss_R: np.ndarray,
+    measured_R: np.ndarray,
+    scored: Scored | None,
     weight_R: np.ndarray,
     task: Task,
     rng: np.random.Generator,
 ) -> tuple[Solution, Noise, Equations]:
-    """Fit, estimate the noise, fit again in its units, until both agree: neither priors nor runs rule unduly."""
+    """Fit, estimate the noise, fit again in its units, until both agree: neither priors nor runs rule unduly.
+
+    Of a score every round fits the response to the last fit (:meth:`~glotmix.scored.Scored.response`).
+    """
+    loss_R = measured_R if scored is None else scored.loss_for(measured_R)
+
+    def taken_R(log_fitted_R: np.ndarray) -> np.ndarray:  # noqa: N802
+        """What is fitted, seen from a fit."""
+        return measured_R if scored is None else scored.response_loss(measured_R, log_fitted_R)
+
     near = task.near if task.near is not None and task.near.usable else None
     if near is not None and len(near.theta_P) != len(law.parameters(problem)):
         near = None
@@ -234,8 +302,11 @@ def _settled(
     if near is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             log_fitted_R = np.log(law.predict(problem, near.theta_P, inputs))
+        loss_R = taken_R(log_fitted_R)
         if near.learned is not None:  # its noise is what the black box leaves over, not what the law does
-            noise = Noise(float(np.sqrt(robust_square(np.log(loss_R) - log_fitted_R))))
+            even = Noise(1.0, 0.0, noise.middle, scored).relative(log_fitted_R)
+            left = float(np.sqrt(robust_square((np.log(loss_R) - log_fitted_R) / even)))
+            noise = Noise(left, 0.0, noise.middle, scored)
         even_R = weight_R / noise.relative(log_fitted_R) ** 2
     # A fit that was started from its like ends where it should to a hundredth of its own uncertainty.
     tolerance = ROUGH if rounds else NEAR_TOLERANCE
@@ -245,9 +316,10 @@ def _settled(
         if not np.isfinite(found.cost):
             break
         log_fitted_R = np.log(loss_R) - found.residual_R
-        before, noise = noise, noise_in(found, weight_R, log_fitted_R)
+        before, noise = noise, noise_in(found, weight_R, log_fitted_R, scored)
         if k and abs(np.log(noise.scale / before.scale)) < SETTLED and noise.power == before.power:
             break
+        loss_R = taken_R(log_fitted_R)
         even_R = weight_R / noise.relative(log_fitted_R) ** 2
         again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], scale=noise.scale)
         found = Solution(again.theta_P, again.cost, again.status, again.residual_R, again.leverage_R, agreeing)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from glotmix.artifact import fingerprint, open_artifact, read_json, write_json
 from glotmix.errors import BadInput, Corrupt
+from glotmix.scored import Scored
 
 KIND = "asked run"
 ASKED, ABOUT, GUIDE, RUNS, RESULTS = "asked.json", "handoff.json", "README.md", "runs", "results"
@@ -87,6 +88,27 @@ class AskedRun:
 
 
 @dataclass(frozen=True)
+class AskedScore:
+    """A score that is wanted of every run."""
+
+    meaning: Scored
+    """What it means."""
+    metric: str | None = None
+    """Which of a task's scores; None for the first of ``acc``, ``accuracy``, … that there is."""
+    task: str | None = None
+    """What an evaluation harness calls it; None for the target's own name."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dict."""
+        return {**self.meaning.to_json(), "metric": self.metric, "task": self.task}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> AskedScore:
+        """Read what :meth:`to_json` wrote."""
+        return cls(Scored.from_json(value), value.get("metric"), value.get("task"))
+
+
+@dataclass(frozen=True)
 class About:
     """What all runs of a handoff have in common, and what losses are converted by."""
 
@@ -102,10 +124,23 @@ class About:
     """Target to the loss, in bits per byte, of a model that knows nothing but how frequent tokens are."""
     base: str | None = None
     """Where the trainer finds the model that all runs go on from; None for random weights."""
+    scores: Mapping[str, AskedScore] = field(default_factory=dict)
+    """What scores are wanted of, beside the losses."""
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Names under which losses or scores may be told."""
+        return (*self.targets, *self.scores)
+
+    def target_of_task(self, task: str) -> str | None:
+        """The score that a task of an evaluation harness is told under, by its own name; None for another one."""
+        return next((name for name, one in self.scores.items() if task == (one.task or name)), None)
 
     def write(self, folder: Path) -> None:
         """Write ``handoff.json``."""
-        write_json(folder / ABOUT, {**vars(self), "sources": list(self.sources), "targets": list(self.targets)})
+        scores = {"scores": {name: one.to_json() for name, one in self.scores.items()}} if self.scores else {}
+        told = {key: value for key, value in vars(self).items() if key != "scores"}
+        write_json(folder / ABOUT, {**told, "sources": list(self.sources), "targets": list(self.targets), **scores})
 
     @classmethod
     def of(cls, folder: Path) -> About:
@@ -123,7 +158,8 @@ class About:
                 {str(k): float(v) for k, v in value[key].items()} for key in ("bytes_per_token", "unigram")
             )
             names = tuple(value["sources"]), tuple(value["targets"])
-            return cls(str(value["trainer"]), *names, sizes, unigram, value.get("base"))
+            scores = {name: AskedScore.from_json(one) for name, one in value.get("scores", {}).items()}
+            return cls(str(value["trainer"]), *names, sizes, unigram, value.get("base"), scores)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise BadInput("does not tell sources, targets and bytes per token", where=path) from None
 

@@ -11,8 +11,9 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.handoff.asked import About, AskedRun
-from glotmix.handoff.results import UNITS, Reported, run_named
-from glotmix.measurements import Measurements, from_tables
+from glotmix.handoff.results import SCORES, UNITS, Reported, run_named
+from glotmix.measurements import SCORE, Measurements, from_tables
+from glotmix.scored import Scored
 from glotmix.wording import counted, listed
 
 MOST_TOLD = 20
@@ -25,6 +26,8 @@ OF_ITS_OWN = 0.2
 """Share of a source from which a run's loss on it is expected to be below that of single tokens' frequencies."""
 ANOTHER_UNIT = 0.05
 """Most by which the losses of a run may differ from a constant factor that only a unit explains."""
+PERCENT = 1.5
+"""A score above this is in percent."""
 LEAST_LOSS = 1e-3
 """Bits per byte below which no language model lies."""
 
@@ -108,8 +111,13 @@ class Collection:
         if not any(one.status == "complete" for one in self.runs.values()):
             more = "".join(f"\n{one}" for one in self.refused[:MOST_TOLD])
             raise BadInput(f"none of {counted(len(self.asked), 'run')} has come back complete{more}")
-        found = from_tables(*self.tables())
+        found = from_tables(*self.tables(), scored=scored_of(self.about))
         return replace(found, remarks=(*self.refused, *self.remarks))
+
+
+def scored_of(about: About) -> dict[str, Scored]:
+    """Targets that are scores, and what these mean."""
+    return {name: one.meaning for name, one in about.scores.items()}
 
 
 def realised(runs: Iterable[CollectedRun], sources: Iterable[str]) -> dict[str, dict[str, float]]:
@@ -248,6 +256,7 @@ def _finished(run: _Run, about: About) -> CollectedRun | None:
     last = {target: value for (tokens, target), value in bits.items() if abs(tokens / D - 1) <= OFF}
     if missing := [target for target in about.targets if target not in last]:
         run.faults.append(f"no loss of {listed(missing)}")
+    scores = _scores(run, about, D)
     rows = [
         {"tokens": tokens, "language": target, "metric": "bpb", "value": value}
         for (tokens, target), value in bits.items()
@@ -257,11 +266,33 @@ def _finished(run: _Run, about: About) -> CollectedRun | None:
         for (tokens, target, unit), (value, _) in run.values.items()
         if unit not in UNITS
     ]
+    rows += scores
     for row in rows:  # what belongs to the end stands at the end
         row["tokens"] = D if abs(float(str(row["tokens"])) / D - 1) <= OFF else row["tokens"]
         row["step"] = round(float(str(row["tokens"])) / max(1, asked.batch * asked.sequence_length))
     rows = sorted(rows, key=lambda row: (str(row["metric"]), float(str(row["tokens"])), str(row["language"])))
     return CollectedRun(asked, "complete", "", N, D, tuple(rows))
+
+
+def _scores(run: _Run, about: About, D: float) -> list[dict[str, object]]:
+    """Rows of the scores that were asked for, from 0 to 1; what is missing or out of range is a fault."""
+    rows: list[dict[str, object]] = []
+    for target, asked in about.scores.items():
+        told = {(at, unit): found for (at, name, unit), found in run.values.items() if name == target}
+        at_end = [unit for at, unit in told if abs(at / D - 1) <= OFF]
+        wanted = [asked.metric] if asked.metric is not None else [unit for unit in SCORES if unit in at_end]
+        if not wanted or wanted[0] not in at_end:
+            has = f"; it has {listed(at_end)}" if at_end else ""
+            run.faults.append(f"no {asked.metric or 'score'} of {target}{has}")
+            continue
+        for (tokens, unit), (value, where) in told.items():
+            if unit != wanted[0]:
+                continue
+            score = value / 100 if value > PERCENT else value
+            if not 0 <= score <= 1:
+                run.faults.append(f"{unit} of {target} is {value:g} ({where}; expected 0 to 1, or percent)")
+            rows.append({"tokens": tokens, "language": target, "metric": SCORE, "value": score})
+    return rows
 
 
 def _in_bits(run: _Run, about: About) -> dict[tuple[float, str], float]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from glotmix.errors import BadInput
-from glotmix.handoff.asked import CHECKSUM, About, AskedRun, checksum_of
+from glotmix.handoff.asked import CHECKSUM, About, AskedRun, AskedScore, checksum_of
 from glotmix.measurements import open_table
 from glotmix.mixture.planning import Design
 
@@ -25,12 +25,15 @@ def design_table(design: Design) -> pl.DataFrame:
     return pl.DataFrame(told).hstack(table.drop("name"))
 
 
-def runs_of(path: Path, targets: Sequence[str] = ()) -> tuple[About, dict[str, AskedRun]]:
+def runs_of(
+    path: Path, targets: Sequence[str] = (), scores: Mapping[str, AskedScore] | None = None
+) -> tuple[About, dict[str, AskedRun]]:
     """What the runs of a table that :func:`design_table` wrote were asked for.
 
     Args:
         path: the table; columns that were added to it are left alone.
         targets: what losses are wanted of; default the sources.
+        scores: what scores are wanted of.
 
     Raises:
         BadInput: it is no such table.
@@ -70,4 +73,4 @@ def runs_of(path: Path, targets: Sequence[str] = ()) -> tuple[About, dict[str, A
             realised=shares,
             unique={},
         )
-    return About("", tuple(sources), tuple(targets) or tuple(sources), {}, {}), asked
+    return About("", tuple(sources), tuple(targets) or tuple(sources), {}, {}, None, scores or {}), asked

@@ -62,6 +62,7 @@ def guide(collection: Collection, waiting: Sequence[str], command: str | None) -
         "be your trainer's.\n",
         "| target | bytes per token |\n|---|---|\n"
         + "".join(f"| {target} | {about.bytes_per_token[target]:.4f} |\n" for target in about.targets),
+        *_scores(about),
         "## Where results go\n",
         "Into `results/`, in any of these forms; a run is known by its full name, with its checksum, never by its "
         "place:\n",
@@ -80,6 +81,20 @@ def guide(collection: Collection, waiting: Sequence[str], command: str | None) -
         rest = len(waiting) - MOST_LISTED
         parts.append(f"## Waiting\n\n{shown}{f'- and {rest} more' + chr(10) if rest > 0 else ''}")
     return "\n".join(parts)
+
+
+def _scores(about: About) -> list[str]:
+    """Scores that are wanted beside the losses."""
+    if not about.scores:
+        return []
+    rows = "".join(
+        f"| {name} | {one.metric or 'acc, or another'} | {one.task or name} |\n" for name, one in about.scores.items()
+    )
+    return [
+        "And these scores, from 0 to 1 or in percent, as results of lm-evaluation-harness or beside the losses "
+        '(a column `acc/<target>`, or `"acc": {"<target>": …}`):\n',
+        f"| target | score | task of the harness |\n|---|---|---|\n{rows}",
+    ]
 
 
 def _start(about: About) -> list[str]:

@@ -17,7 +17,7 @@ from glotmix.exporters import EXPORTERS
 from glotmix.exporters.exporter import Exporter, ExportRequest
 from glotmix.exporters.exporter import export as write_export
 from glotmix.exporters.flags import RunSettings, arguments
-from glotmix.handoff.asked import ASKED, GUIDE, KIND, RESULTS, RUNS, WAITING, About, AskedRun, checksum_of
+from glotmix.handoff.asked import ASKED, GUIDE, KIND, RESULTS, RUNS, WAITING, About, AskedRun, AskedScore, checksum_of
 from glotmix.handoff.check import Collection
 from glotmix.handoff.guide import guide
 from glotmix.handoff.scripts import COMMANDS, command_of, loop, slurm
@@ -70,7 +70,12 @@ class RunToAsk:
 
 
 def about_of(
-    trainer: Trainer, store: TokenStore, sources: Sequence[str], targets: Sequence[str], base: str | None = None
+    trainer: Trainer,
+    store: TokenStore,
+    sources: Sequence[str],
+    targets: Sequence[str],
+    base: str | None = None,
+    scores: Mapping[str, AskedScore] | None = None,
 ) -> About:
     """What losses are converted by, measured on the held-out text, and what runs go on from."""
     held = {target: store.held_out(target) for target in targets}
@@ -82,6 +87,7 @@ def about_of(
         {target: one.bytes / tokens[target] for target, one in held.items()},
         {target: store.unigram_bits_per_byte(target) for target in targets},
         base,
+        scores or {},
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from glotmix.handoff.asked import CHECKSUM, AskedRun
 from glotmix.language import same_language
 
+SCORES = ("score", "acc", "accuracy", "exact_match", "acc_norm", "f1", "error_rate")
+"""Scores, from 0 to 1 or in percent; the first that there is, is a target's where it does not say which."""
 UNITS: Mapping[str, Callable[[float], float]] = {
     "bits_per_byte": lambda bytes_per_token: 1.0,
     "nats_per_byte": lambda bytes_per_token: 1 / math.log(2),
@@ -21,7 +23,7 @@ NAMES = {
     **dict.fromkeys(("bits_per_byte", "bpb", "byte_bpb"), "bits_per_byte"),
     **{name: name for name in ("nats_per_byte", "bits_per_token", "nats_per_token")},
     **dict.fromkeys(("ce_loss", "lm_loss_value", "lm_loss", "loss", "nll", "cross_entropy", "ce"), "nats_per_token"),
-    **{name: name for name in ("acc_norm", "accuracy", "acc", "exact_match", "f1")},
+    **{name: name for name in SCORES},
 }
 """How trainers and trackers call a loss or a score, to its unit; a loss without a unit is in nats per token."""
 PLACES = ("evaluation", "eval", "validation", "valid", "val", "test", "held_out", "heldout", "metrics", "lm", "on")

@@ -11,7 +11,7 @@ from pathlib import Path
 from glotmix.artifact import write_text
 from glotmix.errors import BadInput
 
-UNITS = ("bits_per_byte", "nats_per_byte", "bits_per_token", "nats_per_token")
+UNITS = ("bits_per_byte", "nats_per_byte", "bits_per_token", "nats_per_token", "score")
 RUN, RESULTS = "GLOTMIX_RUN", "GLOTMIX_RESULTS"
 """What the scripts of a handoff set: the run's full name, and the folder of results."""
 
@@ -33,8 +33,8 @@ def report(
     Args:
         run: its full name, with the checksum; None for that of ``GLOTMIX_RUN``, which the handoff's scripts set.
         step: optimiser steps done.
-        losses: target to loss.
-        unit: bits_per_byte, nats_per_byte, bits_per_token or nats_per_token.
+        losses: target to loss, or to its score where the unit is "score".
+        unit: bits_per_byte, nats_per_byte, bits_per_token or nats_per_token; score (from 0 to 1) of targets that are.
         tokens: training tokens done; default what follows from the step and the batch that was asked for.
         results: folder; default ``GLOTMIX_RESULTS``.
 

@@ -10,11 +10,24 @@ unique/<group>…``), two tables as RegMix and Olmix publish theirs, long (``run
 export.
 """
 
-from glotmix.measurements.reading import Named, from_tables, from_wide, read_mixtures, read_runs, same_names
+from glotmix.measurements.reading import (
+    SCORE,
+    SCORED,
+    Named,
+    from_tables,
+    from_wide,
+    read_mixtures,
+    read_runs,
+    same_names,
+)
 from glotmix.measurements.runs import Measurements
+from glotmix.measurements.scores import DeclaredScores
 from glotmix.measurements.table import open_table, read_table, write_csv
 
 __all__ = [
+    "SCORE",
+    "SCORED",
+    "DeclaredScores",
     "Measurements",
     "Named",
     "from_tables",

@@ -10,6 +10,7 @@ from glotmix.errors import BadInput
 from glotmix.measurements.draft import Draft
 from glotmix.measurements.phases import phases_of
 from glotmix.measurements.runs import Measurements
+from glotmix.measurements.scores import DeclaredScores, as_errors
 from glotmix.wording import counted, listed
 
 SHARE_TOLERANCE = 0.025
@@ -25,11 +26,12 @@ MOST_FAULTS = 8
 """Faults told at once."""
 
 
-def checked(draft: Draft, *, study: bool = False) -> Measurements:
+def checked(draft: Draft, *, study: bool = False, scores: DeclaredScores | None = None) -> Measurements:
     """Measurements of a draft.
 
     Args:
         draft: rows of a table.
+        scores: what is said of targets that are scores.
         study: whether glotmix wrote it, so that nothing needs a remark.
 
     Raises:
@@ -48,6 +50,8 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
     share_faults: list[str] = []
     if not wrong:  # else shares were looked at phase by phase, and runs of phases have no others
         p_RL, share_remarks, share_faults = as_shares(p_RL, draft.names, list(languages), draft.percent)
+    scored, told, wrong = as_errors(draft, scores or DeclaredScores(), study=study)
+    remarks, faults = [*remarks, *told], [*faults, *wrong]
     loss_RT = np.column_stack(list(draft.losses.values()))
     faults += [*share_faults, *_losses_at_most_zero(draft, loss_RT), *_sizes_at_most_zero(draft)]
     if not study:
@@ -75,6 +79,7 @@ def checked(draft: Draft, *, study: bool = False) -> Measurements:
         unique_RL,
         draft.unit,
         phases=None if phases is None or not phases.differ_R.any() else phases,
+        scored=scored,
     )
     if study:
         return found
@@ -228,11 +233,12 @@ def _units_of_sizes(found: Measurements) -> list[str]:
 
 def _units_of_targets(found: Measurements) -> list[str]:
     """Targets whose typical loss is far from that of the others."""
-    typical_T = np.nanmedian(found.loss_RT, axis=0)
-    if len(typical_T) < 3:
+    losses = [t for t, target in enumerate(found.targets) if target not in found.scored]
+    if len(losses) < 3:
         return []
+    typical_T = np.nanmedian(found.loss_RT[:, losses], axis=0)
     remarks = []
-    for t, target in enumerate(found.targets):
+    for t, target in enumerate(found.targets[t] for t in losses):
         others = float(np.median(np.delete(typical_T, t)))
         if not 1 / OTHER_UNIT < typical_T[t] / others < OTHER_UNIT:
             remarks.append(

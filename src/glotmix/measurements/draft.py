@@ -8,6 +8,7 @@ import numpy as np
 
 from glotmix.errors import BadInput
 from glotmix.measurements.names import named_alike
+from glotmix.scored import Scored
 
 
 @dataclass
@@ -56,6 +57,10 @@ class Draft:
     """What is wrong with it."""
     phases: dict[int, PhaseColumns] = field(default_factory=dict)
     """Number of a phase to what the table has of it."""
+    scored: dict[str, Scored] = field(default_factory=dict)
+    """Targets whose columns say that they are scores; ``losses`` holds these as they are written."""
+    percent_scores: set[str] = field(default_factory=set)
+    """Those that carry percent signs."""
 
     def keep(self, rows: np.ndarray) -> None:
         """Only some rows, in the order given."""
@@ -77,7 +82,10 @@ class Draft:
             list(self.shares), list(self.losses), loose_p=self.loose_shares, loose_l=self.loose_losses
         )
         self.shares = dict(zip(languages, self.shares.values(), strict=True))
+        called = dict(zip(self.losses, targets, strict=True))
         self.losses = dict(zip(targets, self.losses.values(), strict=True))
+        self.scored = {called[name]: told for name, told in self.scored.items()}
+        self.percent_scores = {called.get(name, name) for name in self.percent_scores}
         known = dict(zip(raw, languages, strict=True))
         for phase in self.phases.values():
             phase.shares = {known[group]: x_R for group, x_R in phase.shares.items()}
@@ -140,4 +148,6 @@ def merged(shares: Draft, losses: Draft) -> Draft:
         list(dict.fromkeys([*shares.remarks, *losses.remarks])),
         [*shares.faults, *losses.faults],
         {number: phase.at(rows) for number, phase in shares.phases.items()},
+        losses.scored,
+        losses.percent_scores,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -13,9 +14,11 @@ from glotmix.errors import BadInput
 from glotmix.measurements.draft import Draft, PhaseColumns
 from glotmix.measurements.roles import (
     KEYS,
+    LOOSE_SCORES,
     METRICS,
     ROLE,
     RUN,
+    SCORES,
     SEED,
     SHARE,
     STATE,
@@ -26,8 +29,11 @@ from glotmix.measurements.roles import (
     Roles,
     metric_of,
     roles_of,
+    score_name,
+    score_of,
 )
 from glotmix.measurements.table import UNNAMED, Table
+from glotmix.scored import Scored
 from glotmix.wording import listed
 
 WANTED = "run, N, D, seed, p/<group>…, loss/<group>…"
@@ -75,6 +81,8 @@ def draft_of(table: Table, part: Part = "all") -> Draft:
         draft.unit = roles.metric if roles.metric == "bpb" else "loss"
         for target, column in roles.losses.items():
             draft.losses[target] = _read(draft, table, column, blank_is_fault=False)
+            draft.percent_scores |= {target} if table.numbers(column).percent else set()
+        _scores(draft, table, roles)
         if roles.rest and roles.metric != "loss" and not draft.loose_losses:
             _tell_others(draft, roles)
     _keys(draft, table, roles)
@@ -108,7 +116,7 @@ def _check_wide(table: Table, roles: Roles) -> None:
     if RUN not in roles.keys:
         raise BadInput("no column 'run'", where=table.where, expected=WANTED)
     shares = roles.shares or roles.phases
-    if not shares or not roles.losses:
+    if not shares or not (roles.losses or roles.scores):
         missing = "p/<group>" if not shares else "loss/<group>"
         shown = ", ".join(column.removeprefix(UNNAMED) for column in table.columns[:8])
         hint = (
@@ -127,7 +135,7 @@ def _loosen(draft: Draft, table: Table, roles: Roles, part: Part, keyed: bool = 
     ``keyed``: the first column names the runs, whatever it is called.
     """
     wanted = roles.shares if part == "shares" else roles.losses
-    if wanted or (part == "shares" and roles.phases):
+    if wanted or (part == "shares" and roles.phases) or (part == "losses" and roles.scores):
         return
     for key in (N, D):
         if roles.keys.get(key, "") in ("n", "d"):  # a group, where groups have no prefix
@@ -164,6 +172,22 @@ def _read(draft: Draft, table: Table, column: str, *, blank_is_fault: bool = Tru
         cell = table.cell(int(r), column)
         draft.faults.append(f"{what} {draft.names[r]}, column {column}: {cell!r} (expected a finite number)")
     return found.value_R
+
+
+def _scores(draft: Draft, table: Table, roles: Roles) -> None:
+    """Columns that say that they are scores. One that is called so loosely that it may be anything, and holds what no
+    score is, is left alone."""
+    for target, (column, higher) in roles.scores.items():
+        found = table.numbers(column)
+        loose = (score_of(column) or ("", ""))[1] in LOOSE_SCORES
+        if loose and bool(((found.value_R < 0) | (found.value_R > 100)).any()):
+            draft.remarks.append(f"{column} is not read: a score lies between 0 and 1, or 0 and 100 %")
+            continue
+        draft.losses[target] = _read(draft, table, column, blank_is_fault=False)
+        draft.scored[target] = Scored(higher)
+        draft.percent_scores |= {target} if found.percent else set()
+    if not draft.losses:
+        raise BadInput("no losses, and no scores between 0 and 1", where=table.where, expected=WANTED)
 
 
 def _phases(draft: Draft, table: Table, roles: Roles, what: str = "run") -> None:
@@ -241,6 +265,8 @@ def _of_long(table: Table, lower: dict[str, str], part: Part) -> Draft:
     draft.faults += keyed.faults
     group_of = {name: share[1] for name in set(metric) if (share := SHARE.match(TRACKER.sub("", name)))}
     best = _best_metric(set(metric))
+    cell_of, scored = _cells_of(dict.fromkeys(metric), best)
+    draft.scored = scored
     at: dict[tuple[str, float], dict[str, tuple[float, float]]] = {}
     shares: dict[str, dict[str, float]] = {}
     step_R, D_R = keyed.sizes.get(STEP), keyed.sizes.get(D)
@@ -249,20 +275,39 @@ def _of_long(table: Table, lower: dict[str, str], part: Part) -> Draft:
         if name in group_of:
             shares.setdefault(run, {})[group_of[name]] = float(value_R[r])
             continue
-        found = metric_of(name)
-        if found is None or found[1] != best:
+        found = cell_of[name]
+        if found is None:
             continue
         cells = at.setdefault((run, -1.0 if D_R is None else float(D_R[r])), {})
-        if np.isfinite(value_R[r]) and step >= cells.get(found[0], (-np.inf, 0.0))[0]:
-            cells[found[0]] = (step, float(value_R[r]))
+        if np.isfinite(value_R[r]) and step >= cells.get(found, (-np.inf, 0.0))[0]:
+            cells[found] = (step, float(value_R[r]))
         else:
-            cells.setdefault(found[0], (-np.inf, float("nan")))
+            cells.setdefault(found, (-np.inf, float("nan")))
     if not at:
         shown = listed(sorted(set(metric)))
         raise BadInput(
             f"no metric is a loss; there are {shown}", where=table.where, expected="loss/<group> or eval/<group>/bpb"
         )
     return _pivoted(draft, keyed, table, roles, at, shares, best, part)
+
+
+def _cells_of(names: Iterable[str], best: str | None) -> tuple[dict[str, str | None], dict[str, Scored]]:
+    """Metric to the target whose loss or score it is, None for neither; and what the scores mean."""
+    names, found = list(names), dict[str, str | None]()
+    losses = {parts[0] for name in names if (parts := metric_of(name)) and parts[1] == best}
+    scores: dict[str, dict[str, str]] = {}
+    for name in names:
+        parts = metric_of(name)
+        found[name] = parts[0] if parts is not None and parts[1] == best else None
+        if parts is None and (score := score_of(name)) is not None:
+            scores.setdefault(score[0], {})[score[1]] = name
+    scored = {}
+    for group, several in scores.items():
+        metric = next(one for one in SCORES if one in several)
+        target = score_name(group, metric, losses)
+        found[several[metric]] = target
+        scored[target] = Scored(SCORES[metric])
+    return found, scored
 
 
 def _best_metric(names: set[str]) -> str | None:
@@ -293,6 +338,7 @@ def _pivoted(
     groups = list(dict.fromkeys(group for cells in at.values() for group in cells))
     runs = [run for run, _ in at]
     wide = Draft(draft.where, runs, remarks=draft.remarks, faults=draft.faults, unit="bpb" if best == "bpb" else "loss")
+    wide.scored = draft.scored
     for group in groups:
         wide.losses[group] = np.array([cells.get(group, (0.0, float("nan")))[1] for cells in at.values()])
     for key in (N, SEED):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from glotmix.artifact import compare
+from glotmix.artifact import compare, read_json
 from glotmix.errors import BadInput
 from glotmix.language import find_name, same_language
 from glotmix.measurements.checks import as_shares, checked
@@ -19,12 +19,20 @@ from glotmix.measurements.forms import draft_of, draft_of_mixtures
 from glotmix.measurements.phases import phases_of
 from glotmix.measurements.roles import LENGTH, RATE
 from glotmix.measurements.runs import Measurements
+from glotmix.measurements.scores import DeclaredScores
 from glotmix.measurements.table import UNREADABLE, Table, open_table, read_table, table_of
 from glotmix.mixture.phases import MOST_PHASES, Phases
+from glotmix.scored import Scored, all_from_json
 from glotmix.written import made_of
 
 
-def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path | None = None) -> Measurements:
+def read_runs(
+    path: Path | None,
+    *,
+    mixtures: Path | None = None,
+    losses: Path | None = None,
+    scores: DeclaredScores | None = None,
+) -> Measurements:
     """Measurements from a study directory, from one table, or from two.
 
     Args:
@@ -32,6 +40,8 @@ def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path |
             the table of losses.
         mixtures: table of shares, one row per run, first column the run's name (Olmix ``ratios.csv``).
         losses: table of losses, wide or long, joined by its first column (Olmix ``metrics.csv``).
+        scores: what is said of targets that are scores; columns that say so themselves (``acc/swh``) need not be named.
+            A study knows its own.
 
     Raises:
         BadInput: naming the file and, for every fault, the column, row and value: missing columns, text where a number
@@ -43,7 +53,8 @@ def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path |
         losses = losses if losses is not None else path
         if mixtures is None or losses is None or losses.is_dir():
             raise BadInput("only one of --mixtures and --losses was given", expected="both")
-        return checked(merged(draft_of(open_table(mixtures), "shares"), draft_of(open_table(losses), "losses")))
+        both = merged(draft_of(open_table(mixtures), "shares"), draft_of(open_table(losses), "losses"))
+        return checked(both, scores=scores)
     if path is None:
         raise BadInput("no table of runs", expected="RUNS, or --mixtures with --losses")
     if path.is_dir():
@@ -53,29 +64,44 @@ def read_runs(path: Path | None, *, mixtures: Path | None = None, losses: Path |
         for name in ("runs.parquet", "losses.parquet"):
             compare(folder / name)
         with made_of(folder, "the tables of a study, as `glotmix run` writes them", *UNREADABLE):
-            return from_tables(read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet"))
-    return checked(draft_of(open_table(path)))
+            tables = read_table(folder / "runs.parquet"), read_table(folder / "losses.parquet")
+            known = folder / SCORED
+            return from_tables(*tables, scored=all_from_json(read_json(known)) if known.is_file() else {})
+    return checked(draft_of(open_table(path)), scores=scores)
 
 
-def from_wide(table: pl.DataFrame, *, where: object = None) -> Measurements:
+def from_wide(table: pl.DataFrame, *, where: object = None, scores: DeclaredScores | None = None) -> Measurements:
     """Measurements from one data frame, in any of the forms that :func:`read_runs` takes of a file.
 
     Args:
         table: one row per run, or per run and checkpoint.
         where: the object that it came from, for messages.
+        scores: what is said of targets that are scores.
 
     Raises:
         BadInput: as :func:`read_runs`.
     """
-    return checked(draft_of(table_of(table, where)))
+    return checked(draft_of(table_of(table, where)), scores=scores)
 
 
-def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -> Measurements:
-    """The final losses of the complete runs of a study's two tables."""
+def from_tables(
+    runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb", scored: Mapping[str, Scored] | None = None
+) -> Measurements:
+    """The final losses of the complete runs of a study's two tables, and the final scores of targets that are scores.
+
+    Args:
+        runs: one row per run.
+        losses: one row per run, step, target and metric.
+        metric: which losses.
+        scored: targets that are scores; their metric is "score".
+    """
+    scored = scored or {}
+    is_score = pl.col("language").is_in(pl.Series(list(scored), dtype=pl.String).implode())
+    found = losses.filter(pl.when(is_score).then(pl.col("metric") == SCORE).otherwise(pl.col("metric") == metric))
     runs = runs.filter(pl.col("status") == "complete").sort("run")
     languages = [column.removeprefix("p/") for column in runs.columns if column.startswith("p/")]
     final = (
-        losses.filter((pl.col("metric") == metric) & pl.col("run").is_in(runs["run"].to_list()))
+        found.filter(pl.col("run").is_in(runs["run"].to_list()))
         .filter(pl.col("step") == pl.col("step").max().over("run"))
         .select("run", "language", "value")
     )
@@ -100,11 +126,17 @@ def from_tables(runs: pl.DataFrame, losses: pl.DataFrame, metric: str = "bpb") -
     draft.sizes = {name: table.numbers(name).value_R for name in ("N", "D", "seed") if name in joined.columns}
     if "role" in joined.columns:
         draft.roles = [str(role or "") for role in joined["role"].to_list()]
-    found = checked(draft, study=True)
-    start = dict(losses.filter((pl.col("metric") == metric) & (pl.col("step") == 0)).select("language", "value").rows())
-    if any(target not in start for target in found.targets):
-        return found
-    return replace(found, before_T=np.array([start[target] for target in found.targets]))
+    draft.scored = {target: scored[target] for target in targets if target in scored}
+    measured = checked(draft, study=True)
+    start = dict(found.filter(pl.col("step") == 0).select("language", "value").rows())
+    start |= {target: told.turned(start[target]) for target, told in scored.items() if target in start}
+    if any(target not in start for target in measured.targets if target not in scored):
+        return measured
+    return replace(measured, before_T=np.array([start.get(target, np.nan) for target in measured.targets]))
+
+
+SCORED, SCORE = "scored.json", "score"
+"""Beside a study's tables: what its scores mean; and the metric that they stand under, from 0 to 1."""
 
 
 class Named(Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from glotmix.measurements.table import UNNAMED
@@ -36,6 +36,15 @@ METRICS = ("bpb", "bits_per_byte", "loss", "val_loss", "eval_loss", "nll", "ce",
 PLACES = r"(?:eval|evaluation|val|valid|validation|test|heldout|held_out|metrics?)"
 LOSS = re.compile(rf"^(?:{PLACES}[/.:])?({'|'.join(METRICS)})[/.:]\s*(.+)$", re.IGNORECASE)
 METRIC = re.compile(rf"^(?:{PLACES}[/.:_])?(.+)[/.:]({'|'.join(METRICS)})$", re.IGNORECASE)
+SCORES = {
+    **dict.fromkeys(("score", "acc", "acc_norm", "accuracy", "exact_match", "f1"), True),
+    **dict.fromkeys(("error", "error_rate"), False),
+}
+"""Scores by how they are called, to whether higher is better; of several of a group the first counts."""
+LOOSE_SCORES = frozenset({"score", "error", "error_rate"})
+"""Those that may be called so and be something else."""
+SCORE = re.compile(rf"^(?:{PLACES}[/.:])?({'|'.join(SCORES)})[/.:]\s*(.+)$", re.IGNORECASE)
+SCORE_BEHIND = re.compile(rf"^(?:{PLACES}[/.:_])?(.+)[/.:]({'|'.join(SCORES)})$", re.IGNORECASE)
 UNITS = {
     "k": 1e3, "thousand": 1e3, "m": 1e6, "mio": 1e6, "million": 1e6, "b": 1e9, "bn": 1e9, "billion": 1e9, "t": 1e12,
     "trillion": 1e12,
@@ -64,6 +73,9 @@ class Roles:
     """Number of a phase to the columns of its "tokens" and "lr"."""
     metric: str = "loss"
     """Which loss it is."""
+    scores: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Target to the column of its scores, and whether higher is better; one of a group that has losses as well is
+    called after both (``swh/acc``)."""
     rest: list[str] = field(default_factory=list)
     """Other columns."""
 
@@ -72,6 +84,7 @@ def roles_of(columns: Sequence[str]) -> Roles:
     """Every column by its name. Of several losses of one group the first of ``METRICS`` is taken."""
     found = Roles()
     metrics: dict[str, dict[str, str]] = {}
+    scores: dict[str, dict[str, str]] = {}
     for column in columns:
         name = TRACKER.sub("", column)
         if phase := PHASE.match(name):
@@ -82,6 +95,8 @@ def roles_of(columns: Sequence[str]) -> Roles:
             found.unique.setdefault(unique[1], column)
         elif parts := metric_of(name):
             metrics.setdefault(parts[1], {}).setdefault(parts[0], column)
+        elif parts := score_of(name):
+            scores.setdefault(parts[0], {}).setdefault(parts[1], column)
         elif not _key(found, name, column) and not column.startswith(UNNAMED):
             found.rest.append(column)
     for key, known in KEYS.items():  # the first name of a role wins, wherever it stands
@@ -94,7 +109,16 @@ def roles_of(columns: Sequence[str]) -> Roles:
             found.losses, found.metric = metrics.pop(metric), metric
             break
     found.rest.extend(column for other in metrics.values() for column in other.values())
+    for group, alike in scores.items():
+        metric = next(one for one in SCORES if one in alike)
+        found.scores[score_name(group, metric, found.losses)] = (alike.pop(metric), SCORES[metric])
+        found.rest.extend(alike.values())
     return found
+
+
+def score_name(group: str, metric: str, losses: Collection[str]) -> str:
+    """What a score is called as a target, beside the targets that are losses."""
+    return f"{group}/{metric}" if group in losses else group
 
 
 def _of_phase(found: Roles, number: int, name: str, column: str) -> None:
@@ -114,6 +138,16 @@ def metric_of(name: str) -> tuple[str, str] | None:
         return loss[2], loss[1].lower()
     if metric := METRIC.match(name):
         return metric[1], metric[2].lower()
+    return None
+
+
+def score_of(name: str) -> tuple[str, str] | None:
+    """Group and metric of the name of a score: "acc/swh" and "eval/swh/acc" are one each."""
+    name = TRACKER.sub("", name)
+    if score := SCORE.match(name):
+        return score[2], score[1].lower()
+    if score := SCORE_BEHIND.match(name):
+        return score[1], score[2].lower()
     return None
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ import polars as pl
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.phases import Phases
 from glotmix.notebook import Shown
+from glotmix.scored import Scored
 
 
 @dataclass(frozen=True, repr=False)
@@ -25,7 +27,7 @@ class Measurements(Shown):
     p_RL: np.ndarray
     """Mixtures; rows sum to one."""
     loss_RT: np.ndarray
-    """Held-out losses (bits per byte in glotmix's own studies); NaN where a run lacks that target."""
+    """Held-out losses (bits per byte in glotmix's own studies), or errors of scores; NaN where a run lacks a target."""
     N_R: np.ndarray
     """Parameters without embeddings; NaN where a table does not tell."""
     D_R: np.ndarray
@@ -45,6 +47,8 @@ class Measurements(Shown):
 
     before_T: np.ndarray | None = None
     """Losses before the first step, where runs go on from a trained model; None for random weights."""
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    """Targets that are scores: their columns of ``loss_RT`` are errors, one minus the score."""
 
     def __len__(self) -> int:
         return len(self.runs)
@@ -67,6 +71,7 @@ class Measurements(Shown):
             self.remarks,
             None if self.phases is None else self.phases.where(index),
             self.before_T,
+            self.scored,
         )
 
     @property
@@ -96,21 +101,40 @@ class Measurements(Shown):
         return self.loss_RT[:, self.targets.index(target)]
 
     @property
+    def gain_unit(self) -> str:
+        """Unit of what a target gains: that of the losses, and of scores their rise."""
+        if not self.scored:
+            return self.unit
+        return "score" if len(self.scored) == len(self.targets) else f"{self.unit}; of scores their rise"
+
+    @property
     def before(self) -> dict[str, float]:
         """Losses before the first step by target; nothing where runs start from random weights."""
-        return {} if self.before_T is None else dict(zip(self.targets, self.before_T.tolist(), strict=True))
+        told = {} if self.before_T is None else dict(zip(self.targets, self.before_T.tolist(), strict=True))
+        return {target: loss for target, loss in told.items() if np.isfinite(loss)}
+
+    def measured_columns(self) -> list[tuple[str, np.ndarray]]:
+        """``loss/<target>`` with losses [R], or ``score/<target>`` (``error/<target>`` where lower is better) with
+        scores, target by target."""
+        found = []
+        for target in self.targets:
+            score, loss_R = self.scored.get(target), self.loss(target)
+            name = "loss" if score is None else score.column
+            found.append((f"{name}/{target}", loss_R if score is None else score.turned(loss_R)))
+        return found
 
     def to_polars(self) -> pl.DataFrame:
         """One wide table, which :func:`read_runs` reads back: ``run``, ``role``, ``N`` (parameters without embeddings),
-        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>``, ``unique/<group>`` (unique tokens)
-        where they are known, and where mixtures changed ``phase1/tokens`` (share of the run's tokens), ``phase1/lr``
-        (mean learning rate) and ``phase1/p/<group>`` of every phase. What is not known is null; a column of N or D
-        without numbers is left out.
+        ``D`` (training tokens), ``seed``, ``p/<group>`` (shares), ``loss/<group>`` (of scores ``score/<group>``, or
+        ``error/<group>`` where lower is better), ``unique/<group>`` (unique tokens) where they are known, and where
+        mixtures changed ``phase1/tokens`` (share of the run's tokens), ``phase1/lr`` (mean learning rate) and
+        ``phase1/p/<group>`` of every phase. What is not known is null; a column of N or D without numbers is left out.
         """
         sizes = {name: x_R for name, x_R in (("N", self.N_R), ("D", self.D_R)) if np.isfinite(x_R).any()}
-        blocks = [("p", self.languages, self.p_RL), ("loss", self.targets, self.loss_RT)]
-        blocks += [] if self.unique_RL is None else [("unique", self.languages, self.unique_RL)]
-        wide = {f"{what}/{name}": x_RG[:, g] for what, names, x_RG in blocks for g, name in enumerate(names)}
+        wide = {f"p/{name}": self.p_RL[:, l] for l, name in enumerate(self.languages)}  # noqa: E741
+        wide |= dict(self.measured_columns())
+        if self.unique_RL is not None:
+            wide |= {f"unique/{name}": self.unique_RL[:, l] for l, name in enumerate(self.languages)}  # noqa: E741
         wide |= {} if self.phases is None else self.phases.columns(self.languages)
         table = pl.DataFrame({"run": self.runs, "role": self.role_R, **sizes, "seed": self.seed_R, **wide})
         return table.fill_nan(None)

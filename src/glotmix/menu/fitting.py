@@ -18,7 +18,7 @@ from glotmix.fit.holdout import Holdout
 from glotmix.fit.holdout import cross_validate as cross_validate_laws
 from glotmix.fit.predictions import intervals_from
 from glotmix.laws.listing import law_rows
-from glotmix.measurements import Measurements, read_mixtures, same_names
+from glotmix.measurements import DeclaredScores, Measurements, read_mixtures, same_names
 from glotmix.measurements import read_runs as read_tables
 from glotmix.menu.sources import (
     LawLike,
@@ -37,7 +37,11 @@ from glotmix.notebook import Listing
 
 
 def read_runs(
-    source: RunsLike | None = None, *, mixtures: PathLike | None = None, losses: PathLike | None = None
+    source: RunsLike | None = None,
+    *,
+    mixtures: PathLike | None = None,
+    losses: PathLike | None = None,
+    scores: DeclaredScores | None = None,
 ) -> Measurements:
     """Runs as arrays: mixtures, losses and sizes, one row per run.
 
@@ -49,6 +53,8 @@ def read_runs(
         mixtures: with ``losses`` and in place of ``source``: a table of shares, one row per run, the first column its
             name, as RegMix and Olmix publish them.
         losses: table of losses, joined by its first column.
+        scores: targets that are scores and no losses (``DeclaredScores(higher=("mmlu_fra",), chance={"": 0.25})`` of
+            :mod:`glotmix.measurements`); columns ``acc/<name>`` and ``score/<name>`` need not be named.
 
     Raises:
         BadInput: naming file, column, row and value: missing columns, no number where one belongs, shares that do not
@@ -57,10 +63,10 @@ def read_runs(
     if mixtures is None and losses is None:
         if source is None:
             raise BadInput("no runs", where="read_runs", expected="source, or mixtures with losses")
-        return runs_of(source)
+        return runs_of(source, scores)
     if source is not None:
         raise BadInput("one table and two tables at once", expected="source, or mixtures with losses")
-    return read_tables(None, mixtures=_path(mixtures), losses=_path(losses))
+    return read_tables(None, mixtures=_path(mixtures), losses=_path(losses), scores=scores)
 
 
 def laws() -> Listing:

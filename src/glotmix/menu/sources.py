@@ -12,7 +12,7 @@ import polars as pl
 from glotmix.errors import BadInput
 from glotmix.fit.choice import Fitted, open_fit
 from glotmix.fit.fit import Fit
-from glotmix.measurements import Measurements, from_wide, read_runs
+from glotmix.measurements import DeclaredScores, Measurements, from_wide, read_runs
 from glotmix.menu.results import StudyResults
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.schedule import Schedule, schedule_in
@@ -37,7 +37,7 @@ MixtureLike = PathLike | Mapping[str, float] | Schedule | Optimum
 """Shares by language, a schedule, an optimum, or a JSON file that holds one of them."""
 
 
-def runs_of(source: RunsLike) -> Measurements:
+def runs_of(source: RunsLike, scores: DeclaredScores | None = None) -> Measurements:
     """The measurements that somebody means.
 
     Raises:
@@ -46,8 +46,8 @@ def runs_of(source: RunsLike) -> Measurements:
     if isinstance(source, Measurements):
         return source
     if isinstance(source, str | os.PathLike):
-        return read_runs(Path(source))
-    return from_wide(frame_of(source))
+        return read_runs(Path(source), scores=scores)
+    return from_wide(frame_of(source), scores=scores)
 
 
 def frame_of(table: Tabular) -> pl.DataFrame:

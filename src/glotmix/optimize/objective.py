@@ -15,6 +15,8 @@ from glotmix.language import named_among
 from glotmix.notebook import Brief
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.registry import near
+from glotmix.scored import Scored, all_from_json, all_to_json
+from glotmix.wording import listed
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Objective(Brief, ABC):
     """Each counting target's own best loss, where the objective is relative; found by ``minimise`` if left empty."""
     penalty: Penalty | None = None
     """Added to the objective in the search; not part of :meth:`value`."""
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    """Targets that are scores: their losses are errors, one minus the score."""
 
     def __post_init__(self) -> None:
         for target, weight in self.weights.items():
@@ -87,6 +91,12 @@ class Objective(Brief, ABC):
     def members(self) -> np.ndarray:
         """Positions of the counting targets, [M]."""
         return np.array([t for t, target in enumerate(self.targets) if self.weights.get(target, 0) > 0])
+
+    @property
+    def counts_scores(self) -> bool:
+        """Whether all that counts are scores of which more is better, so that its value is told as a score."""
+        counted = [self.scored.get(self.targets[t]) for t in self.members]
+        return all(one is not None and one.higher_is_better for one in counted)
 
     def scaled(self, loss: np.ndarray) -> np.ndarray:
         """``x = a L`` of the counting targets, [..., M], from losses [..., T]."""
@@ -122,14 +132,21 @@ class Objective(Brief, ABC):
     def to_json(self) -> dict[str, Any]:
         """Name, weights, own bests and penalty."""
         penalty = None if self.penalty is None else self.penalty.to_json()
-        return {"name": self.name, "weights": dict(self.weights), "best": dict(self.best), "penalty": penalty}
+        return {
+            "name": self.name,
+            "weights": dict(self.weights),
+            "best": dict(self.best),
+            "penalty": penalty,
+            **all_to_json(self.scored),
+        }
 
     @staticmethod
     def from_json(data: Mapping[str, Any], targets: tuple[str, ...]) -> Objective:
         """Read what :meth:`to_json` wrote."""
         penalty = None if data["penalty"] is None else Penalty(**data["penalty"])
         more = {"q": data["q"]} if "q" in data else {}
-        return OBJECTIVES[data["name"]](targets, data["weights"], data["best"], penalty, **more)
+        scored = all_from_json(data.get("scored"))
+        return OBJECTIVES[data["name"]](targets, data["weights"], data["best"], penalty, scored, **more)
 
     @cached_property
     def _weight_M(self) -> np.ndarray:  # noqa: N802
@@ -264,14 +281,24 @@ OBJECTIVES: Mapping[str, Callable[..., Objective]] = {
 }
 
 
-def objective_from(config: OptimizeConfig, targets: Iterable[str], languages: Iterable[str]) -> Objective:
+IN_UNITS = ("mean", "regret")
+"""Objectives that add or compare losses as they are: bits per byte and errors of scores have no common unit."""
+
+
+def objective_from(
+    config: OptimizeConfig,
+    targets: Iterable[str],
+    languages: Iterable[str],
+    scored: Mapping[str, Scored] | None = None,
+) -> Objective:
     """The objective that a study's configuration asks for.
 
     Targets in the mixture have weight 1, those outside it 0, unless ``weights`` says otherwise; under "weighted" only
-    what ``weights`` names counts.
+    what ``weights`` names counts. Where no target is in the mixture and none has a weight, all count alike.
 
     Raises:
-        BadInput: a weight of something that is no target, a negative one, or no target that counts.
+        BadInput: a weight of something that is no target, a negative one, no target that counts, or losses and scores
+            at once under an objective that takes them as they are.
     """
     targets, languages = tuple(targets), tuple(languages)
     weights = {named_among(name, targets): weight for name, weight in config.weights.items()}
@@ -282,9 +309,26 @@ def objective_from(config: OptimizeConfig, targets: Iterable[str], languages: It
             expected=f"one of {', '.join(targets)}",
         )
     inside = {} if config.objective == "weighted" else {target: 1.0 for target in targets if target in languages}
+    if not inside and not weights and config.objective != "weighted":
+        inside = dict.fromkeys(targets, 1.0)
+    scored = {target: one for target, one in (scored or {}).items() if target in targets}
+    _check_units(config.objective, {**inside, **weights}, scored)
     penalty = None
     if config.kl or config.l1:
         reference = config.current if config.near == "current" else None
         penalty = Penalty(config.kl or config.l1, reference, "kl" if config.kl else "l1")
     more = {"q": config.quantile} if config.objective == "quantile" else {}
-    return OBJECTIVES[config.objective](targets, {**inside, **weights}, penalty=penalty, **more)
+    return OBJECTIVES[config.objective](targets, {**inside, **weights}, penalty=penalty, scored=scored, **more)
+
+
+def _check_units(name: str, weights: Mapping[str, float], scored: Mapping[str, Scored]) -> None:
+    counted = [target for target, weight in weights.items() if weight > 0]
+    scores = [target for target in counted if target in scored]
+    if name in IN_UNITS and scores and len(scores) < len(counted):
+        losses = [target for target in counted if target not in scored]
+        raise BadInput(
+            f"{name} of losses ({listed(losses)}) and scores ({listed(scores)}), which have no common unit",
+            where="optimize.objective",
+            expected="normalised, worst or quantile, which compare each target with its own best; or weighted, with a "
+            "weight for every target that counts: of a loss for one unit of it, of a score for all of it, from 0 to 1",
+        )

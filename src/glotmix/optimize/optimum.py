@@ -17,6 +17,7 @@ from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.mixture.schedule import Schedule
 from glotmix.notebook import Shown
 from glotmix.optimize.objective import Objective
+from glotmix.scored import Scored
 from glotmix.tables import by_group
 from glotmix.written import Names, Written, WrittenEstimate, as_written, made_of
 
@@ -37,6 +38,7 @@ class WrittenAim(WrittenEstimate):
     best: dict[str, float]
     penalty: dict[str, Any] | None
     q: float = 1.0
+    scored: dict[str, dict[str, Any]] | None = None
 
 
 class WrittenStage(Written):
@@ -119,7 +121,14 @@ class Baseline(Shown):
     def to_polars(self) -> pl.DataFrame:
         """One row, as in :meth:`Optimum.to_polars`: ``name``, ``objective``, ``objective/low``, ``objective/high``,
         ``p/<language>``, ``loss/<target>``, ``loss/<target>/low``, ``loss/<target>/high``."""
-        numbers = {"objective": self.objective, **{f"loss/{target}": loss for target, loss in self.predicted.items()}}
+        return self._row({})
+
+    def _row(self, scored: Mapping[str, Scored]) -> pl.DataFrame:
+        """The same with scores as scores: ``score/<target>``."""
+        numbers = {"objective": self.objective}
+        for target, loss in self.predicted.items():
+            kind = scored.get(target)
+            numbers[f"{'loss' if kind is None else kind.column}/{target}"] = loss if kind is None else kind.shown(loss)
         told = {
             f"{name}{end}": [x]
             for name, one in numbers.items()
@@ -240,19 +249,19 @@ class Optimum(Shown):
     each phase's shares (``phase1/<language>``)."""
 
     def to_json(self) -> dict[str, Any]:
-        """Everything, by name."""
+        """Everything, by name. What is predicted of a score is the score."""
         return {
             "mixture": self.mixture.to_json(),
             "status": self.status,
             "objective": {**self.aim.to_json(), **self.objective.to_json(), "honest": self.honest},
             "targets": list(self.aim.targets),
-            "predicted": {target: estimate.to_json() for target, estimate in self.predicted.items()},
+            "predicted": self._told(self.predicted),
             "baselines": [
                 {
                     "name": baseline.name,
                     "mixture": baseline.mixture.to_json(),
                     "objective": baseline.objective.to_json(),
-                    "predicted": {target: estimate.to_json() for target, estimate in baseline.predicted.items()},
+                    "predicted": self._told(baseline.predicted),
                     "gain": self.gains[baseline.name].to_json(),
                     "broken": list(baseline.broken),
                 }
@@ -283,17 +292,18 @@ class Optimum(Shown):
         with made_of(where, EXPECTED):
             data = written.model_dump(exclude_unset=True)
             aim = data["objective"]
+            objective = Objective.from_json(aim, tuple(data["targets"]))
             nearest, spread = data["nearest"], data["spread"]
             return cls(
                 Mixture(data["mixture"]),
-                {target: Estimate.from_json(estimate) for target, estimate in data["predicted"].items()},
+                _read(data["predicted"], objective.scored),
                 Estimate(aim["value"], aim["low"], aim["high"]),
                 aim["honest"],
                 tuple(
                     Baseline(
                         row["name"],
                         Mixture(row["mixture"]),
-                        {target: Estimate.from_json(estimate) for target, estimate in row["predicted"].items()},
+                        _read(row["predicted"], objective.scored),
                         Estimate.from_json(row["objective"]),
                         tuple(row["broken"]),
                         None if row.get("schedule") is None else Schedule.from_json(row["schedule"]),
@@ -311,7 +321,7 @@ class Optimum(Shown):
                 data["status"],
                 data["gap"],
                 data["agreeing"],
-                Objective.from_json(aim, tuple(data["targets"])),
+                objective,
                 data["N"],
                 data["D"],
                 tuple(data.get("warnings", ())),
@@ -322,8 +332,8 @@ class Optimum(Shown):
     def to_polars(self) -> pl.DataFrame:
         """One row per mixture, the optimum first, then every baseline: ``name``, ``p/<language>`` (shares),
         ``objective`` with its 95 % interval ``objective/low`` and ``objective/high``, ``loss/<target>`` with
-        ``loss/<target>/low`` and ``loss/<target>/high``, and ``gain`` with ``gain/low`` and ``gain/high`` (objective
-        minus that of the optimum)."""
+        ``loss/<target>/low`` and ``loss/<target>/high`` (of scores ``score/<target>``), and ``gain`` with ``gain/low``
+        and ``gain/high`` (objective minus that of the optimum)."""
         rows = [Baseline("optimum", self.mixture, self.predicted, self.objective), *self.baselines]
         gains = {"optimum": Gain(0.0), **self.gains}
         columns = {
@@ -332,18 +342,48 @@ class Optimum(Shown):
             "gain/high": [gains[row.name].high for row in rows],
         }
         told = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.Float64))
-        return pl.concat([row.to_polars() for row in rows], how="diagonal").with_columns(told)
+        return pl.concat([row._row(self.aim.scored) for row in rows], how="diagonal").with_columns(told)
+
+    def _told(self, predicted: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+        scored = self.aim.scored
+        return {
+            target: (scored[target].shown(one) if target in scored else one).to_json()
+            for target, one in predicted.items()
+        }
 
     def price_words(self) -> tuple[str, ...]:
         """For every language what one more percentage point of it costs and gives, the others giving way."""
         words = []
         for language, row in self.prices.items():
             dearest, cheapest = (pick(row, key=lambda t: row[t], default=None) for pick in (max, min))
-            told = [f"costs {dearest} {100 * row[dearest]:.2g} %"] if dearest and row[dearest] > 0 else []
-            told += [f"gives {cheapest} {-100 * row[cheapest]:.2g} %"] if cheapest and row[cheapest] < 0 else []
+            told = [f"costs {dearest} {self._price(dearest, row[dearest])}"] if dearest and row[dearest] > 0 else []
+            told += (
+                [f"gives {cheapest} {self._price(cheapest, -row[cheapest])}"] if cheapest and row[cheapest] < 0 else []
+            )
             if told:
                 words.append(f"One more percentage point of {language} {' and '.join(told)}.")
         return tuple(words)
+
+    def _scores(self) -> list[RenderableType]:
+        """Scores of the optimum and of every baseline; nothing where there are none."""
+        scored = {target: one for target, one in self.aim.scored.items() if target in self.predicted}
+        if not scored:
+            return []
+        columns = [
+            (target, [_shown(told.shown(row[target])) if target in row else "" for row in self._predictions()])
+            for target, told in scored.items()
+        ]
+        names = ["optimum", *(row.name for row in self.baselines)]
+        return list(by_group("Scores, from 0 to 1", names, columns))
+
+    def _predictions(self) -> list[Mapping[str, Estimate]]:
+        return [self.predicted, *(row.predicted for row in self.baselines)]
+
+    def _price(self, target: str, change: float) -> str:
+        """A relative change of a loss in percent, of an error in points of the score."""
+        if target not in self.aim.scored or target not in self.predicted:
+            return f"{100 * change:.2g} %"
+        return f"{100 * change * self.predicted[target].value:.2g} points"
 
     def table(self) -> RenderableType:
         """Shares by group, value and gain of the optimum and every baseline, then the limits and what they cost."""
@@ -357,16 +397,18 @@ class Optimum(Shown):
                 columns.append((f"as good {phase.rstrip('/')}".strip(), cells))
         columns += [(row.name, _shares(groups, row.mixture, row.schedule)) for row in self.baselines]
         title = f"Shares in %: {self.aim.name} of {len(self.aim.members)} targets, {self.status}"
+        counted = "objective (error: 1 - score)" if self.aim.counts_scores else "objective"
         gains = [self.gains[row.name] for row in self.baselines]
         outcomes = by_group(
             "What it gains",
             ["optimum", *(row.name for row in self.baselines)],
             [
-                ("objective", [_shown(self.objective), *(_shown(row.objective) for row in self.baselines)]),
+                (counted, [_shown(self.objective), *(_shown(row.objective) for row in self.baselines)]),
                 ("gain of the optimum", ["", *(_shown(Estimate(g.value, g.low, g.high)) for g in gains)]),
                 ("expected", [_plain(self.honest), *(_plain(gain.honest) for gain in gains)]),
             ],
         )
+        scores = self._scores()
         broken = [f"{row.name} breaks {len(row.broken)} of the limits." for row in self.baselines if row.broken]
         notes = [*broken, *self.warnings, *(active.words for active in self.active), *self.price_words()]
         if self.honest is not None:
@@ -376,7 +418,13 @@ class Optimum(Shown):
             outside = f"; it lies outside all measured {what}s: the law extrapolates"
             told = f"The nearest measured {what} differs in {100 * self.nearest.distance:.1f} % of tokens"
             notes.append(f"{told}{outside if self.nearest.extrapolates else ''}.")
-        return Group(*by_group(title, groups, columns), *outcomes, *(Text(note) for note in notes))
+        return Group(*by_group(title, groups, columns), *outcomes, *scores, *(Text(note) for note in notes))
+
+
+def _read(written: Mapping[str, Any], scored: Mapping[str, Scored]) -> dict[str, Estimate]:
+    """Losses, and errors of what is written as scores."""
+    found = {target: Estimate.from_json(one) for target, one in written.items()}
+    return {target: scored[target].shown(one) if target in scored else one for target, one in found.items()}
 
 
 def _stages(schedule: Schedule | None) -> dict[str, Any]:

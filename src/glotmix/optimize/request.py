@@ -186,4 +186,4 @@ def _question(
     if config.max_epochs not in (None, "auto") and (not known or D is None):
         raise BadInput("max_epochs without unique and tokens", expected="unique tokens per group and D of the run")
     limits = constraints_from(config, fitted.languages, unique=known, D=D)
-    return objective_from(config, fitted.targets, fitted.languages), limits, known
+    return objective_from(config, fitted.targets, fitted.languages, fitted.scored), limits, known

@@ -67,7 +67,7 @@ def turning_of(fitted: Fit, p_L: np.ndarray) -> tuple[Turning, ...]:
         rest_L = rest_L / rest_L.sum() if rest_L.sum() > 0 else np.full(len(rest_L), 1 / max(len(rest_L), 1))
         p_KL = np.insert((1 - share_K)[:, None] * rest_L, own, share_K, axis=1)
         inputs = Inputs(p_KL, np.full(POINTS, fitted.N), np.full(POINTS, fitted.D), np.tile(unique_L, (POINTS, 1)))
-        loss_K = fitted.law.predict(at.problem, at.theta_P, inputs)
+        loss_K = at.shown(at.predict(fitted.law, at.theta_P, inputs))
         best = int(np.argmin(loss_K))
         low: float | None = None
         high: float | None = None

@@ -13,6 +13,7 @@ from glotmix.optimize.composite import Composite
 from glotmix.optimize.descent import descend
 from glotmix.optimize.polish import polish
 from glotmix.optimize.predictor import resampled
+from glotmix.scored import Scored
 
 COVERAGE = 0.95
 BISECTIONS = 10
@@ -84,12 +85,19 @@ def outlook(composite: Composite, p_L: np.ndarray) -> Outlook:
     loss_T = composite.predictor.loss(p_L, composite.N, composite.D)
     loss_BT = composite.predictor.bootstrap_losses(p_L, composite.N, composite.D)
     predicted = {
-        target: estimate(loss_T[t], loss_BT[:, t])
+        target: possible(estimate(loss_T[t], loss_BT[:, t]), composite.objective.scored.get(target))
         for t, target in enumerate(composite.predictor.targets)
         if not np.isnan(loss_T[t])
     }
     value = float(composite.objective.value(loss_T))
     return Outlook(value, composite.objective.value(loss_BT), predicted)
+
+
+def possible(error: Estimate, scored: Scored | None) -> Estimate:
+    """The interval of a score's error within what an error can be."""
+    if scored is None or error.low is None or error.high is None:
+        return error
+    return Estimate(error.value, max(error.low, 0.0), min(error.high, scored.most))
 
 
 def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chosen | None:

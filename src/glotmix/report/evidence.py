@@ -12,6 +12,7 @@ from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
 from glotmix.optimize.turning import Turning
 from glotmix.report.process import ProcessFit
+from glotmix.scored import Scored
 from glotmix.transfer.matrix import TransferMatrix
 
 Objective = Literal["mean", "weighted", "normalised", "worst", "regret", "quantile"]
@@ -212,6 +213,12 @@ class LawFit:
     """Errors of its form; None where the resamples have none."""
     processes: tuple[ProcessFit, ...] = ()
     """Gaussian processes that correct it, one per target; empty where there are none."""
+    most: tuple[float | None, ...] = ()
+    """Error of guessing of each target that is a score; None for a loss; empty: no scores."""
+    stands_on: tuple[str, ...] = ()
+    """Target whose parameters each target has: itself, or the loss that a score goes through; empty: itself."""
+    further: tuple[float, ...] = ()
+    """What a relative change of that loss does to what stands for the score, relatively; empty: 1."""
 
 
 @dataclass(frozen=True)
@@ -336,6 +343,8 @@ class Front:
     """"optimum", "natural", ... to what the law says of both objectives."""
     weights: Mapping[str, float] = field(default_factory=dict)
     """Weight of each target in the second objective, which is a mean of losses."""
+    errors: tuple[bool, bool] = (False, False)
+    """Whether each of the two is of errors of scores, one minus the score."""
 
 
 @dataclass(frozen=True)
@@ -396,6 +405,9 @@ class Evidence:
     """Exporter to the directory or snippet it wrote."""
     unit: str = "bpb"
     """Unit of the losses."""
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    """Targets that are scores. Everything here holds their errors, one minus the score, in the place of losses; the
+    page turns them round (:mod:`glotmix.report.frames.units`)."""
 
     def name_of(self, language: str) -> str:
         """What the page calls a language."""

@@ -43,6 +43,7 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
             for kind in _kinds(evidence, languages)
         },
         "unit": evidence.unit,
+        "scored": [None if (one := evidence.scored.get(t)) is None else one.higher_is_better for t in law.targets],
         "mixtures": mixtures,
         "start": "optimum" if "optimum" in mixtures else "uniform",
         "objective": advice.objective if advice else "mean",
@@ -97,6 +98,7 @@ def law_data(law: LawFit) -> dict[str, Any]:
         "formula": law.formula,
         "languages": list(law.languages),
         "targets": list(law.targets),
+        **_of_scores(law),
         "parameters": [name for name in law.parameters if name not in weights],
         "theta": pack(law.theta_TP, np.float64),
         "resamples": _resamples(law),
@@ -106,6 +108,13 @@ def law_data(law: LawFit) -> dict[str, Any]:
         "D": None if np.isnan(law.D) else law.D,
         "repeats": None if law.repeats is None else {"unique": law.repeats.unique, "added": law.repeats.added},
     }
+
+
+def _of_scores(law: LawFit) -> dict[str, Any]:
+    """What the page needs of targets that are scores."""
+    if not law.most:
+        return {}
+    return {"most": list(law.most), "stands_on": list(law.stands_on), "further": list(law.further)}
 
 
 def _resamples(law: LawFit) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from glotmix.fit.fit import Fit, TargetFit
+from glotmix.fit.stage import STAGE
 from glotmix.laws.gaussian_process import TrainedProcess
 from glotmix.laws.law import Inputs
 from glotmix.laws.repetition import Repeated
@@ -69,6 +70,9 @@ def law_fit(fitted: Fit) -> LawFit | None:
         repeats=_repeats(fitted, at[0]),
         draws=_draws(fitted, told, resamples),
         processes=processes_of(learned, _looked_at(fitted)) if learned else (),
+        most=tuple(None if one.scored is None else one.scored.most for one in at) if fitted.scored else (),
+        stands_on=tuple(one.problem.target for one in at) if fitted.scored else (),
+        further=tuple(one.further for one in at) if fitted.scored else (),
     )
 
 
@@ -97,6 +101,8 @@ def _repeats(fitted: Fit, at: TargetFit) -> Repeats | None:
 def _columns(fitted: Fit, at: TargetFit, theta_BP: np.ndarray) -> dict[str, np.ndarray]:
     """Parameter name to its values [B], weights last and complete."""
     columns, law = dict(zip(at.names, theta_BP.T, strict=True)), fitted.law.inside
+    if any(one.through is not None for one in fitted.fits.values()):  # the others go on as they are
+        columns = {STAGE[0]: np.zeros(len(theta_BP)), STAGE[1]: np.ones(len(theta_BP))} | columns
     if isinstance(law, ShapleyLawFixed):
         others = [language for language in fitted.languages if language != at.problem.target]
         for source, gap in zip(others, _gaps(at.problem), strict=True):

@@ -27,7 +27,7 @@ from glotmix.optimize.schedules import STATIC, course_for
 from glotmix.optimize.search import search, starting_points, with_own_bests
 from glotmix.optimize.uncertainty import estimate
 from glotmix.report.evidence import About, Advice, Candidate, Flip, Front, HeldOutPredictions, Order
-from glotmix.report.frames.answer import OBJECTIVES
+from glotmix.report.frames.units import OBJECTIVES
 from glotmix.version import __version__
 
 
@@ -93,7 +93,7 @@ def front_of(
     named = _left_out(aim, fitted, optimum, name_of)
     if named is None:
         return None
-    second = Mean(fitted.targets, named[1])
+    second = Mean(fitted.targets, named[1], scored=aim.scored)
     known = {"optimum": optimum.mixture} | {baseline.name: baseline.mixture for baseline in optimum.baselines}
     try:
         if aim.peak:
@@ -112,8 +112,12 @@ def front_of(
         loss_T, loss_BT = fitted.loss(p_L, N, D), fitted.bootstrap_losses(p_L, N, D)
         one, two = (estimate(float(of.value(loss_T)), of.value(loss_BT)) for of in (aim, second))
         values[name] = (one, two)
+    of_errors = tuple(all(one.targets[t] in aim.scored for t in one.members) for one in (aim, second))
     named_aim = OBJECTIVES["weighted" if isinstance(aim, Mean) and len(set(aim.weights.values())) > 1 else aim.name]
-    return Front(named_aim, named[0], tuple((a, b, dict(p)) for a, b, p in points), values, named[1])
+    if of_errors[0]:
+        named_aim = named_aim.replace("loss", "error")
+    points_told = tuple((a, b, dict(p)) for a, b, p in points)
+    return Front(named_aim, named[0], points_told, values, named[1], (of_errors[0], of_errors[1]))
 
 
 def _left_out(
@@ -121,8 +125,12 @@ def _left_out(
 ) -> tuple[str, dict[str, float]] | None:
     """Whom the objective does not serve as the others: a name in words, and weights."""
     inside = dict.fromkeys([target for target in fitted.targets if target in fitted.languages], 1.0)
-    outside = dict.fromkeys([target for target in fitted.targets if target not in fitted.languages], 1.0)
+    inside = {target: weight for target, weight in inside.items() if target not in fitted.scored}
+    scores = dict.fromkeys([target for target in fitted.targets if target in fitted.scored], 1.0)
+    outside = dict.fromkeys([t for t in fitted.targets if t not in fitted.languages and t not in scores], 1.0)
     counting = {target: weight for target, weight in aim.weights.items() if weight > 0}
+    if scores and not set(scores) & set(counting):
+        return "mean error of the scores", scores
     if len(inside) > 1 and not (isinstance(aim, Mean) and _alike(counting, inside)):
         return "mean loss with every language alike", inside
     if outside and not _alike(counting, outside):
@@ -139,14 +147,18 @@ def flips_of(fitted: Fit, optimum: Optimum, constraints: Constraints) -> tuple[F
 
     What is asked for already is not asked again; an aim that the law cannot answer is left out.
     """
-    inside = {target: 1.0 for target in fitted.targets if target in fitted.languages}
-    outside = {target: 1.0 for target in fitted.targets if target not in fitted.languages}
-    aims: list[tuple[str, Objective]] = [
-        ("every language alike", Mean(fitted.targets, inside)),
-        ("the worst-off language", Worst(fitted.targets, inside)),
-    ]
+    scored = fitted.scored
+    losses = [target for target in fitted.targets if target not in scored]
+    inside = {target: 1.0 for target in losses if target in fitted.languages}
+    outside = {target: 1.0 for target in losses if target not in fitted.languages}
+    aims: list[tuple[str, Objective]] = []
+    if inside:
+        aims.append(("every language alike", Mean(fitted.targets, inside)))
+        aims.append(("the worst-off language", Worst(fitted.targets, inside)))
     if outside:
         aims.append(("only languages outside", Mean(fitted.targets, outside)))
+    if scored:
+        aims.append(("every score alike", Mean(fitted.targets, dict.fromkeys(scored, 1.0), scored=scored)))
     weights = {target: weight for target, weight in optimum.aim.weights.items() if weight > 0}
     name = "the study's weights" if len(set(weights.values())) > 1 else "the study's aim"
     found = [Flip(name, dict(optimum.mixture))]

@@ -15,7 +15,7 @@ from glotmix.errors import BadInput
 from glotmix.fit.choice import fit_measurements, open_fit, processes_for
 from glotmix.fit.fit import Fit
 from glotmix.language import Language
-from glotmix.measurements import Measurements, read_runs, same_names
+from glotmix.measurements import DeclaredScores, Measurements, read_runs, same_names
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import OBJECTIVES
@@ -27,6 +27,7 @@ from glotmix.report.evidence import About, Evidence, Spending
 from glotmix.report.fitted import law_fit
 from glotmix.report.from_law import advice, front_of, held_out_of, order_of, versions
 from glotmix.report.page import write_comparison, write_report
+from glotmix.transfer.game import empty_of_scores
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import values_of_runs
 
@@ -71,6 +72,7 @@ def evidence_of_runs(
     bootstrap: int = 100,
     seed: int = 0,
     question: Question | None = None,
+    scores: DeclaredScores | None = None,
     told: Callable[..., None] = lambda *_: None,
     tell: Advance | None = None,
 ) -> Evidence:
@@ -90,6 +92,7 @@ def evidence_of_runs(
         bootstrap: resamples for intervals.
         seed: of starts, folds and resamples.
         question: objective, limits and size of the run.
+        scores: what is said of targets that are scores.
         told: hears how the table was read.
         tell: hears how far the fit is.
 
@@ -105,21 +108,22 @@ def evidence_of_runs(
     if isinstance(runs, Measurements):
         measured = runs
     else:
-        measured = read_runs(runs, mixtures=mixtures, losses=losses)
+        measured = read_runs(runs, mixtures=mixtures, losses=losses, scores=scores)
         title = (runs or mixtures or Path(title)).stem
     told(*measured.remarks)
-    holdout = None
+    holdout, staged = None, list[str]()
     if fit_file is not None:
         law = open_fit(fit_file)
         measured = same_names(measured, law, where=fit_file)
     else:
         how: dict[str, Any] = {"folds": folds, "bootstrap": bootstrap, "seed": seed}
         fitted = fit_measurements(measured, laws=laws, workers=processes_for(measured), tell=tell, **how)
-        law, holdout = fitted.fit, fitted.holdout
+        law, holdout, staged = fitted.fit, fitted.holdout, fitted.staging.words(fitted.fit.fits)
     problems = {} if holdout is None else holdout.problems
     warnings = (
         *measured.remarks,
         *(f"Law {name} could not be fitted: {why}" for name, why in problems.items()),
+        *staged,
     )
     noise = {} if holdout is None else holdout.noise
     return replace(
@@ -134,6 +138,7 @@ def evidence_of_runs(
         cost=_cost(measured),
         provenance=versions() | {"runs": fingerprint([title, np.nan_to_num(measured.loss_RT).tolist()])},
         unit=measured.unit,
+        scored=measured.scored,
     )
 
 
@@ -163,6 +168,7 @@ def _of_law(title: str, law: Fit, question: Question, warnings: Sequence[str]) -
         warnings=(*warnings, *optimum.warnings),
         provenance=versions(),
         unit="loss",
+        scored=law.scored,
     )
 
 
@@ -181,6 +187,7 @@ def _of_optimum(path: Path, data: Mapping[str, Any]) -> Evidence:
         warnings=optimum.warnings,
         provenance=versions(),
         unit="loss",
+        scored=optimum.aim.scored,
     )
 
 
@@ -206,7 +213,7 @@ def about_groups(groups: Sequence[str]) -> dict[str, About]:
 def _transfer(measured: Measurements) -> dict[str, TransferMatrix]:
     """Shapley values where the table holds every coalition."""
     try:
-        return {"Shapley values": values_of_runs(measured, dict.fromkeys(measured.targets))}
+        return {"Shapley values": values_of_runs(measured, empty_of_scores(measured.targets, measured.scored))}
     except BadInput:
         return {}
 

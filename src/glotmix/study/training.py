@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -18,11 +18,12 @@ from glotmix.config import checked
 from glotmix.corpus.readers.reader import open_reader
 from glotmix.corpus.sketch import QuickCensus, quick_census
 from glotmix.errors import BadInput, GlotmixError
-from glotmix.measurements import Measurements, from_tables
+from glotmix.measurements import SCORE, SCORED, Measurements, from_tables
 from glotmix.mixture.balancing import proportional
 from glotmix.mixture.design import PlannedRun, simulated_epoching
 from glotmix.mixture.mixture import Mixture
 from glotmix.proxy.config import ProxyConfig
+from glotmix.scored import Scored
 from glotmix.study.config import TrainedBy, TrainingConfig, told_unique
 from glotmix.study.directory import StudyDirectory, configuration_in, note_compute
 from glotmix.study.mirror import Mirror
@@ -41,6 +42,7 @@ from glotmix.tokens.build import build_store
 from glotmix.tokens.opening import open_store
 from glotmix.tokens.store import TokenStore
 from glotmix.tokens.tokenizer import Tokenizer
+from glotmix.wording import counted, listed
 
 if TYPE_CHECKING:
     from glotmix.proxy.precision import Decision
@@ -115,6 +117,8 @@ class Training:
     """Proxies of other sizes that are trained beside the study's own."""
     whole: Path | None = None
     """Directory of the experiment that this is a part of, whose precision all parts share; None for its own."""
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Targets that are scores, which another's trainer measures, and what a study says of them."""
 
     @classmethod
     def in_directory(cls, config: TrainedBy, directory: StudyDirectory) -> Training:
@@ -240,6 +244,7 @@ class Training:
             devices_per_run=config.sweep.devices_per_run,
             nodes_per_run=config.sweep.nodes_per_run,
             base=self.starting(),
+            scores=self.scores,
             sizes=dict(self.sizes),
             available_at={size: self.available(store, proxy) for size, proxy in self.sizes.items()},
         )
@@ -342,9 +347,32 @@ class Training:
             self.narrator.say(f"  {row['run']} is left out: {row['status']} ({row['reason']})")
         if lost.height == table.height:
             raise GlotmixError(f"no run of {self.directory} is complete; the logs are in {self.directory}/jobs")
-        found = from_tables(table, losses)
+        found = from_tables(table, losses, scored=self._note_scores(losses, table))
         # A trainer may measure random weights too, of which nothing is forgotten.
         return found if spec.base is not None else replace(found, before_T=None)
+
+    def _note_scores(self, losses: pl.DataFrame, table: pl.DataFrame) -> dict[str, Scored]:
+        """Write beside the tables what their scores mean; nothing where there are none.
+
+        Raises:
+            BadInput: runs that were collected before a score was asked for.
+        """
+        path = self.directory / "measurements" / SCORED
+        if not self.scores:
+            path.unlink(missing_ok=True)
+            return {}
+        complete = set(table.filter(pl.col("status") == "complete")["run"].to_list())
+        there = losses.filter(pl.col("metric") == SCORE)
+        for target in self.scores:
+            if lacking := sorted(complete - set(there.filter(pl.col("language") == target)["run"].to_list())):
+                raise BadInput(
+                    f"{counted(len(lacking), 'run')} without the score {target}: {listed(lacking)}",
+                    where=self.directory / "runs",
+                    expected="these folders deleted, so that their results are collected again, with the score",
+                )
+        scored = {name: Scored.from_json(one) for name, one in self.scores.items()}
+        write_json(path, {name: one.to_json() for name, one in scored.items()})
+        return scored
 
 
 def reopened(directory: Path) -> Training:
@@ -363,4 +391,4 @@ def reopened(directory: Path) -> Training:
         size: on_rung(config.proxy, size, config.tokens.vocab_size, tokens_per_parameter=design["ladder_tokens"])
         for size in design.get("ladder", [])
     }
-    return Training(config, directory, directory, Narrator(), sizes=rungs)
+    return Training(config, directory, directory, Narrator(), sizes=rungs, scores=stored.get("scored", {}))

@@ -100,6 +100,8 @@ class SweepSpec:
     """Whose trainer trains the runs: an exporter's name; empty for glotmix's own engine."""
     base: StartingModel | None = None
     """Model that all runs go on from; None for random weights."""
+    scores: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Scores that another's trainer is asked for: target to what ``handoff.json`` says of it."""
     watch: bool = False
     """Whether losses on training text are measured too; the last quarter of the held-out text is then kept for methods
     that learn from held-out text, and losses are measured on the rest."""
@@ -252,6 +254,7 @@ def _job(name: str, group: Sequence[PlannedRun], spec: SweepSpec) -> Job:
             "runs": [run.to_json() for run in group],
             "watch": spec.watch,
             "trainer": spec.trainer,
+            **({"scores": {name: dict(one) for name, one in spec.scores.items()}} if spec.scores else {}),
             "base": None if spec.base is None else str(spec.base.place.resolve()),
             "made_from": {run.run: spec.made_from(run) for run in group},
         },

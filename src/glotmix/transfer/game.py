@@ -10,6 +10,7 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.measurements import Measurements
 from glotmix.mixture.groups import MOST_PLAYERS
+from glotmix.scored import Scored
 from glotmix.transfer.coalitions import Played, coalitions_in, numbers, present
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.noise import LEVEL, PayoffErrors, noise_of
@@ -129,7 +130,7 @@ def game_from(
         deviation_CT[count_CT == 0] = 0  # not run, and no value asked for depends on it
         errors = PayoffErrors(deviation_CT, kind_CT.astype(int), noise, empty_TC)
     notes = played.notes | empty_notes(played.runs.targets, empty_loss, empty_T) | (noise.notes if errors else {})
-    return Game(players, played.runs.targets, empty_T - loss_CT, errors, notes, measurements.unit)
+    return Game(players, played.runs.targets, empty_T - loss_CT, errors, notes, measurements.gain_unit)
 
 
 def check_empty(empty_loss: Mapping[str, float | None], targets: Sequence[str]) -> None:
@@ -169,6 +170,12 @@ def empty_weights(
         some_C &= size_C == size_C[some_C].min()
         weight_TC[t] = some_C / some_C.sum()
     return weight_TC
+
+
+def empty_of_scores(targets: Sequence[str], scored: Mapping[str, Scored]) -> dict[str, float | None]:
+    """Target to the error of guessing, which a score has without any language; None for losses, of which that is not
+    known."""
+    return {target: scored[target].most if target in scored else None for target in targets}
 
 
 def empty_losses(

@@ -133,7 +133,7 @@ def estimated(
     if half_TL is not None:
         low_TL, high_TL = found.value_TL - half_TL, found.value_TL + half_TL
         notes["intervals"] = f"all {half_TL.size} hold together with {level:.0%}"
-    return TransferMatrix(targets, players, found.value_TL, low_TL, high_TL, measurements.unit, method, notes)
+    return TransferMatrix(targets, players, found.value_TL, low_TL, high_TL, measurements.gain_unit, method, notes)
 
 
 def _relative_noise(played: Played) -> np.ndarray | None:

@@ -76,7 +76,7 @@ def _tracked(
     values = {
         metric: x
         for key, value in metrics.items()
-        if (metric := metric_of(key, found.about.targets)) is not None
+        if (metric := metric_of(key, found.about.measured)) is not None
         and (x := number_in(value, key, where)) is not None
     }
     steps = next((metrics[key] for key in STEPS if key in metrics), step)

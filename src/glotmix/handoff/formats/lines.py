@@ -44,7 +44,7 @@ def reported(one: Any, where: str, found: Found) -> Reported:
         for target, value in _mapping(one, unit, where).items():
             number = number_in(value, f"{unit} of {target}", where)
             if number is not None:
-                values[(target_named(str(target), found.about.targets) or str(target), unit)] = number
+                values[(target_named(str(target), found.about.measured) or str(target), unit)] = number
     if "losses" in one or "loss" in one:
         raise BadInput("losses without their unit", where=where, expected=" or ".join(UNITS))
     status = one.get("status", "complete")

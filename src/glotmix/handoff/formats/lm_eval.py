@@ -30,7 +30,7 @@ class LmEval(ResultFormat):
             raise BadInput("is no result of lm-evaluation-harness, or half of one", where=found.shown) from None
         values: dict[tuple[str, str], float] = {}
         for task, metrics in rows.items():
-            target = target_named(task, found.about.targets) or task
+            target = found.about.target_of_task(task) or target_named(task, found.about.measured) or task
             for metric, value in metrics.items():
                 name, _, how = metric.partition(",")
                 unit = NAMES.get(name)

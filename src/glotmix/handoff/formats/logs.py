@@ -72,7 +72,7 @@ class MegatronLog(Log):
 
     def _targets(self, text: str, found: Found) -> dict[int, str]:
         """Number of the data set to target; -1 for the only one."""
-        targets = found.about.targets
+        targets = found.about.measured
         named: dict[int, str] = {}
         if paths := self._PATHS.search(text):
             words = re.findall(r"['\"]([^'\"]+)['\"]", paths["list"])
@@ -103,7 +103,7 @@ class OlmoCoreLog(Log):
             elif "evals in" in line and "Metrics" in line:
                 inside = True
             elif inside and (match := self._LINE.match(line)):
-                metric = metric_of(match["name"].strip(), found.about.targets)
+                metric = metric_of(match["name"].strip(), found.about.measured)
                 if metric is not None and metric[1] == "nats_per_token":
                     yield number, step, metric[0], float(match[2].replace(",", ""))
 

@@ -38,7 +38,7 @@ class ResultsTable(ResultFormat):
         keys = {key: _first(plain, KEYS[key]) for key in (RUN, D, N, STEP, SEED, STATE)}
         if keys[RUN] is None:
             raise BadInput("no column run", where=found.shown, expected="run, checksum, D, bits_per_byte/<target>, …")
-        metrics = {column: metric_of(name, found.about.targets) for column, name in plain.items()}
+        metrics = {column: metric_of(name, found.about.measured) for column, name in plain.items()}
         if not any(metrics.values()) and not keys[STATE]:
             shown = ", ".join(table.columns[:8])
             raise BadInput(

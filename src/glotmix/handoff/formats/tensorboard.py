@@ -32,7 +32,7 @@ class TensorBoard(ResultFormat):
             raise BadInput(f"{size} bytes", where=found.shown, expected=f"at most {MOST_BYTES}")
         by_step: dict[int, dict[tuple[str, str], float]] = {}
         for step, tag, value in scalars(found.path.read_bytes(), found.shown):
-            if not tag.startswith("train") and (metric := metric_of(tag, found.about.targets)) is not None:
+            if not tag.startswith("train") and (metric := metric_of(tag, found.about.measured)) is not None:
                 by_step.setdefault(step, {})[metric] = value
         for step, values in by_step.items():
             yield Reported(where=f"{found.shown}, step {step}", run=run, step=float(step), values=values)

@@ -29,7 +29,7 @@ class TrainerState(ResultFormat):
             where = f"{found.shown}, entry {number}"
             values = {}
             for name, value in row.items():
-                metric = metric_of(name, found.about.targets) if name.startswith(("eval_", "eval/")) else None
+                metric = metric_of(name, found.about.measured) if name.startswith(("eval_", "eval/")) else None
                 if metric is not None and (x := number_in(value, name, where)) is not None:
                     values[metric] = x
             if values:

@@ -15,18 +15,23 @@
   // ---- the weights on offer: every language trained on alike, the study's own, only those outside, or the reader's
   const equal = law.own.map((l) => (l < 0 ? 0 : 1)), outside = law.own.map((l) => (l < 0 ? 1 : 0));
   const studies = law.targets.map((t) => data.weights[t] ?? 0), same = (a, b) => a.every((v, i) => v === b[i]);
-  const offers = { equal: "every language alike", study: "the study's weights", outside: "only those outside the mixture", own: "my own weights" };
+  // scores are told in points, of which more is better; inside, their errors are as losses are
+  const scored = data.scored ?? [], scores = law.targets.map((_, t) => (scored[t] != null ? 1 : 0)), some = scores.includes(1);
+  if (some) outside.forEach((_, t) => { equal[t] *= 1 - scores[t]; outside[t] *= 1 - scores[t]; });
+  const turned = (t) => scored[t] === true, told = (t, v) => (scores[t] ? 100 * (turned(t) ? 1 - v : v) : v);
+  const offers = { equal: "every language alike", study: "the study's weights", outside: "only those outside the mixture", scores: "only the scores", own: "my own weights" };
   if (same(studies, equal) || !studies.some((w) => w > 0)) delete offers.study;
   if (!outside.some((w) => w) || same(studies, outside)) delete offers.outside;
   if (!equal.some((w) => w)) delete offers.equal;
+  if (!some || same(studies, scores)) delete offers.scores;
 
   let low = studyLow.slice(), high = studyHigh.slice(), kind = data.objective === "weighted" ? "mean" : data.objective;
-  let whose = offers.study ? "study" : "equal", own = (offers.study ? studies : equal).slice();
+  let whose = offers.study ? "study" : offers.equal ? "equal" : "scores", own = (offers.study ? studies : equal).slice();
   let against = ["current", "natural", "uniform"].find((n) => data.mixtures[n]) || references[0];
   let p = Float64Array.from(data.mixtures[data.start]), drag = null, message = "", touched = false;
   const locked = new Array(L).fill(false);
   const others = Object.fromEntries(references.map((name) => [name, law.predict(Float64Array.from(data.mixtures[name]))]));
-  const weights = () => ({ equal, study: studies, outside, own })[whose];
+  const weights = () => ({ equal, study: studies, outside, scores, own })[whose];
 
   // A held share is a floor and a ceiling. One language may be left out, whose share is being moved.
   function limitsNow(without = -1) {
@@ -84,8 +89,9 @@
 
   // ---- the frame
   const root = make("div", { class: "explorer", "aria-busy": "false" });
-  const kinds = { mean: "mean loss", normalised: "mean loss over each language's own best", worst: "worst language, over its own best", regret: "largest loss over own best", quantile: `loss over own best that ${+(100 * data.quantile).toFixed(1)}\u202f% of the languages keep below` };
-  const units = { mean: `, ${data.unit}`, regret: `, ${data.unit}` };
+  const kinds = { mean: some ? "mean loss, or error of scores" : "mean loss", normalised: "mean loss over each language's own best", worst: "worst language, over its own best", regret: "largest loss over own best", quantile: `loss over own best that ${+(100 * data.quantile).toFixed(1)}\u202f% of the languages keep below` };
+  const unitOf = () => (some && !weights().some((w, t) => w > 0 && !scores[t]) ? "1 - score" : data.unit);
+  const units = { mean: () => `, ${unitOf()}`, regret: () => `, ${unitOf()}` };
   const options = (table, chosen) => Object.entries(table).map(([k, text]) => make("option", { value: k, selected: k === chosen }, text));
   const kindMenu = make("select", { id: "x-objective", "aria-label": "Objective" }, ...options(kinds, kind));
   const weightMenu = make("select", { id: "x-weights", "aria-label": "Weights" }, ...options(offers, whose));
@@ -108,7 +114,7 @@
     score,
     make("div", { class: "sides" },
       make("div", {}, make("h3", {}, "Shares"), L > 12 ? make("div", { class: "controls" }, search, group) : "", dials),
-      make("div", {}, make("h3", {}, `Predicted loss (${data.unit})`), key(), guesses)),
+      make("div", {}, make("h3", {}, some ? `Predicted loss (${data.unit}), or score (points)` : `Predicted loss (${data.unit})`), key(), guesses)),
     taken.place,
   );
   place.replaceChildren(root);
@@ -336,15 +342,16 @@
     const other = others[against];
     marks.forEach((m, t) => {
       if (!m.seen) return;
-      const v = loss[t], ends = law.interval(t, resampled, v), change = v - other[t];
+      const v = loss[t], ends = law.interval(t, resampled, v), change = v - other[t], shown = told(t, v) - told(t, other[t]);
+      const digits = scores[t] ? 1 : 3, range = ends && ends.map((x) => told(t, x)).sort((a, b) => a - b);
       m.live.style.transform = `translateX(${at(m, v)}%)`;
       m.live.classList.toggle("beyond", v < m.from || v > m.to);
       if (ends) m.band.style.transform = `translateX(${at(m, ends[0])}%) scaleX(${Math.max(0.004, (at(m, ends[1]) - at(m, ends[0])) / 100)})`;
       m.row.classList.toggle("cut-low", Boolean(ends) && ends[0] < m.from);
       m.row.classList.toggle("cut-high", Boolean(ends) && ends[1] > m.to);
-      m.big.textContent = fixed(v, 3);
-      m.change.textContent = `${change > 0 ? "+" : ""}${fixed(change, 3)}`;
-      m.small.textContent = ends ? `${fixed(ends[0], 3)} to ${fixed(ends[1], 3)}` : "";
+      m.big.textContent = fixed(told(t, v), digits);
+      m.change.textContent = `${shown > 0 ? "+" : ""}${fixed(shown, digits)}`;
+      m.small.textContent = range ? `${fixed(range[0], digits)} to ${fixed(range[1], digits)}` : "";
       m.row.classList.toggle("better", change < -5e-4);
       m.row.classList.toggle("worse", change > 5e-4);
     });
@@ -352,7 +359,7 @@
     const interval = moving || !objective ? null : law.objectiveInterval(objective, resampled, f);
     const weighted = !same(weights(), weights().map((w) => (w > 0 ? 1 : 0))) && kind !== "quantile";
     value.textContent = objective ? fixed(f, 4) : "…";
-    range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind] ?? ""}` + (interval ? `; 95\u202f% interval of the law ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
+    range.textContent = `${weighted ? "weighted " : ""}${kinds[kind]}${units[kind]?.() ?? ""}` + (interval ? `; 95\u202f% interval of the law ${fixed(interval[0], 4)} to ${fixed(interval[1], 4)}` : "");
     gap.textContent = objective && against ? `${f - g > 0 ? "+" : ""}${fixed(f - g, 4)} against ${against}` : "";
     near.textContent = distanceWords();
     root.state = { p, loss, objective: f, interval, intervals: () => Array.from(loss, (v, t) => law.interval(t, resampled, v)), message, busy: root.getAttribute("aria-busy") === "true" };

@@ -71,6 +71,8 @@ function phaseWeights({ lengths, rates }, late) {
   return weights.map((w) => w / sum);
 }
 
+// a score is a sigmoid of the loss that stands for it (src/glotmix/scored.py)
+const SLOPE = 8, LEAST_LOSS = 0.02;
 const TINY = 1e-9, NOTHING = 1e-200, LEFT = 1e-3;
 
 class Law {
@@ -91,7 +93,9 @@ class Law {
     this.draws = data.resamples?.draws ? new Draws(data.resamples.draws, this.L, this.T) : null;
     this.process = data.process ? new Processes(data.process) : null;
     const index = new Map(data.languages.map((name, i) => [name, i]));
-    this.own = data.targets.map((name) => (index.has(name) ? index.get(name) : -1));
+    this.own = (data.stands_on ?? data.targets).map((name) => (index.has(name) ? index.get(name) : -1));
+    this.most = data.most ?? null; // error of guessing of each score, for which a loss stands; null for a loss
+    this.further = data.further ?? []; // what a relative change of a loss does to what stands for a score
     this.logs = new Float64Array(this.L);
     this.worth = new Float64Array(this.L);
     this.counted = new Float64Array(this.L);
@@ -196,12 +200,27 @@ class Law {
     return own < 0 ? help : Math.log(Math.max(Math.exp(q.ν * this.logs[own]) + Math.exp(q.ν * help), NOTHING)) / q.ν;
   }
 
-  at(theta, row, t) {
+  // what the law itself says: a loss, which may be that on which a score stands
+  said(theta, row, t) {
     const q = this.parameters(theta, row);
     let loss = this.form.value(this.effective(theta, row, t, q), q, this.scaleTerms(q), this.logD());
     if (this.repeats && this.repeats.added) loss += this.again.h;
     return this.process ? loss * Math.exp(this.process.mean(t)) : loss;
   }
+
+  // a loss, or that which stands for a score
+  inner(theta, row, t) {
+    const loss = this.said(theta, row, t), q = this.scratch;
+    return this.most?.[t] && q["stage/by"] !== undefined ? Math.max(q["stage/from"] + q["stage/by"] * loss, LEAST_LOSS) : loss;
+  }
+
+  // the same moved by a factor e^more, as a loss or as the error of a score
+  outer(x, t, more = 0) {
+    const loss = more ? x * Math.exp(more) : x;
+    return this.most?.[t] ? this.most[t] / (1 + Math.exp(-SLOPE * (loss - 1))) : loss;
+  }
+
+  at(theta, row, t) { return this.outer(this.inner(theta, row, t), t); }
 
   // losses [T]; only of some targets (the others stay 0), where these are told
   predict(p, members = null, run = null) {
@@ -217,14 +236,15 @@ class Law {
     this.take(p, run);
     const loss = new Float64Array(this.B * this.T);
     for (let b = 0, i = 0; b < this.B; b++) {
-      for (let t = 0; t < this.T; t++, i++) if (!wanted || wanted[t]) loss[i] = this.at(this.resamples, i * this.P, t);
+      for (let t = 0; t < this.T; t++, i++) if (!wanted || wanted[t]) loss[i] = this.inner(this.resamples, i * this.P, t);
     }
+    for (let i = 0; !this.draws && i < loss.length; i++) if (!wanted || wanted[i % this.T]) loss[i] = this.outer(loss[i], i % this.T);
     if (this.draws) {
       const wave = this.draws.waves(p);
       for (let t = 0; t < this.T; t++) {
         if (wanted && !wanted[t]) continue;
-        const size = this.process ? this.process.deviation(t) : 1;
-        for (let b = 0; b < this.B; b++) loss[b * this.T + t] *= Math.exp(size * this.draws.at(wave, b, t));
+        const size = this.process ? this.process.deviation(t) * (this.further[t] ?? 1) : 1;
+        for (let b = 0; b < this.B; b++) loss[b * this.T + t] = this.outer(loss[b * this.T + t], t, size * this.draws.at(wave, b, t));
       }
     }
     return loss;
@@ -232,7 +252,8 @@ class Law {
 
   // symmetric 95 % interval of a target's loss: as far to either side of it as 95 % of the resampled laws lie from it
   interval(t, resampled, value) {
-    return this.B < 2 ? null : symmetric(value, Float64Array.from({ length: this.B }, (_, b) => resampled[b * this.T + t]));
+    const ends = this.B < 2 ? null : symmetric(value, Float64Array.from({ length: this.B }, (_, b) => resampled[b * this.T + t]));
+    return ends && this.most?.[t] ? [Math.max(ends[0], 0), Math.min(ends[1], this.most[t])] : ends;
   }
 
   // the same for the objective
@@ -242,8 +263,12 @@ class Law {
 
   // adds c dL_t/dp to gradient, at the mixture taken last
   addGradient(t, c, gradient) {
+    if (this.most?.[t]) {
+      const stands = this.inner(this.theta, t * this.P, t), error = this.outer(stands, t);
+      c *= SLOPE * error * (1 - error / this.most[t]) * (this.scratch["stage/by"] === undefined ? 1 : stands > LEAST_LOSS ? this.scratch["stage/by"] : 0);
+    }
     if (this.process) {
-      this.process.addSlope(t, c * this.at(this.theta, t * this.P, t), gradient);
+      this.process.addSlope(t, c * this.said(this.theta, t * this.P, t), gradient);
       c *= Math.exp(this.process.mean(t));
     }
     if (!this.repeats) return this.addSlopes(t, c, gradient);

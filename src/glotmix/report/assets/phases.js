@@ -44,8 +44,10 @@
       number.value = (100 * phases[k][l]).toFixed(1);
     }));
     told.replaceChildren(...law.targets.map((tag, t) => {
-      const ends = law.interval(t, resampled, loss[t]), change = loss[t] - beside[t];
-      return make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, nameOf(tag))), ...[fixed(loss[t], 3), `${change > 0 ? "+" : ""}${fixed(change, 3)}`, ends ? `${fixed(ends[0], 3)} to ${fixed(ends[1], 3)}` : ""].map((text) => make("td", { class: "num" }, text)));
+      const ends = law.interval(t, resampled, loss[t]);
+      const score = data.scored?.[t], say = (x) => (score == null ? x : 100 * (score ? 1 - x : x)), shown = say(loss[t]) - say(beside[t]);
+      const range = ends && ends.map(say).sort((a, b) => a - b);
+      return make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, nameOf(tag))), ...[fixed(say(loss[t]), 3), `${shown > 0 ? "+" : ""}${fixed(shown, 3)}`, range ? `${fixed(range[0], 3)} to ${fixed(range[1], 3)}` : ""].map((text) => make("td", { class: "num" }, text)));
     }));
     const value = objective.value(loss), gap = value - objective.value(beside);
     score.textContent = `Objective ${fixed(value, 4)}, ${gap > 0 ? "+" : ""}${fixed(gap, 4)} against ${against}`;
@@ -56,7 +58,7 @@
   const shown = (one, text) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": text }, one);
   const lengths = order.lengths.map((f, k) => `phase ${k + 1}, ${percent(f)} of the tokens`);
   const shares = make("table", {}, make("caption", {}, "Shares by phase"), head(["language", ...lengths]), make("tbody", {}, ...law.languages.map((tag, l) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, nameOf(tag))), ...cells[l].map(({ cell }) => cell)))));
-  const losses = make("table", {}, make("caption", {}, `Predicted loss (${data.unit})`), head(["language", "loss", "change", "95\u202f% interval of the law"]), told);
+  const losses = make("table", {}, make("caption", {}, data.scored?.some((one) => one != null) ? `Predicted loss (${data.unit}), or score (points)` : `Predicted loss (${data.unit})`), head(["language", "loss", "change", "95\u202f% interval of the law"]), told);
   place.append(
     make("h3", {}, "A schedule"),
     make("div", { class: "controls" }, make("span", {}, "Start from"), ...start, make("label", {}, "Compare with ", other)),

@@ -57,6 +57,7 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         f"{said}. Matrix of {len(targets)} target languages (rows) by {len(sources)} source languages (columns), "
         f"{matrix.method or lens}. {certainty(matrix)}"
     )
+    gained = "rise of its score" if set(matrix.targets) <= set(evidence.scored) else "reduction of its loss"
     rows = [
         (t, s, matrix[t, s], *(matrix.interval(t, s) or (None, None))) for t in matrix.targets for s in matrix.sources
     ]
@@ -70,7 +71,7 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         ),
         ("target", "source", f"value ({matrix.unit})", "low", "high"),
         rows,
-        f"Read along a row: what each source gives that target, as a reduction of its loss ({matrix.unit}). "
+        f"Read along a row: what each source gives that target, as a {gained} ({matrix.unit}). "
         "Blue helps, orange hurts. "
         f"{'Below the line: languages outside the mixture. ' if set(matrix.targets) - set(matrix.sources) else ''}"
         f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {method_in_words(evidence, matrix, lens)}",

@@ -7,8 +7,8 @@ import math
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.drawing import NARROW, WIDE, Canvas, Figure, Scale, series, shortened, x_axis
 from glotmix.report.frames.accuracy import LawRow, law_rows
-from glotmix.report.frames.answer import OBJECTIVES, objective_unit
 from glotmix.report.frames.loop import LoopRow, loop_rows, verdicts
+from glotmix.report.frames.units import aim
 from glotmix.wording import NBSP, interval, listed, number
 
 
@@ -17,9 +17,17 @@ def closed_loop(evidence: Evidence) -> Figure | None:
     rows = loop_rows(evidence)
     if not rows:
         return None
-    advice = evidence.advice
-    unit = objective_unit(advice, evidence.unit) if advice else evidence.unit
-    what = OBJECTIVES[advice.objective] if advice else "mean loss"
+    told = aim(evidence)
+    rows = [
+        LoopRow(
+            row.name,
+            tuple(told.value(x) for x in row.seeds),
+            told.of(row.measured),
+            None if row.predicted is None else told.of(row.predicted),
+        )
+        for row in rows
+    ]
+    what = told.what if evidence.advice else "mean loss"
     finding = _loop_finding(evidence, rows)
     about = f"{finding}. " + "; ".join(
         f"{row.name}: measured {interval(row.measured)}"
@@ -43,7 +51,10 @@ def closed_loop(evidence: Evidence) -> Figure | None:
         "loop",
         finding,
         about,
-        tuple(_draw_loop(rows, width, f"{what} ({unit}); left is better", finding, about) for width in (WIDE, NARROW)),
+        tuple(
+            _draw_loop(rows, width, f"{what} ({told.unit}); {told.better} is better", finding, about)
+            for width in (WIDE, NARROW)
+        ),
         (
             "mixture",
             "measured",

@@ -8,6 +8,7 @@ from glotmix.report.evidence import Evidence
 from glotmix.report.figures.drawing import Scale, px, shortened, text_width
 from glotmix.report.frames.card import answers
 from glotmix.report.frames.languages import LanguageRow, compared_with, language_rows, part_of
+from glotmix.report.frames.units import reading_of
 from glotmix.report.frames.verdict import TITLES, decide
 from glotmix.report.html import isolated
 from glotmix.wording import counted, share, signed
@@ -55,24 +56,29 @@ def _languages(sheet: _Sheet, evidence: Evidence, y: float) -> float:
     rows = [row for row in language_rows(evidence) if row.change is not None]
     if not rows:
         return y
+    losses = [row for row in rows if row.target not in evidence.scored]
+    of_scores = not any(row.weight for row in losses)
+    rows = [row for row in rows if (row.target in evidence.scored) is of_scores] or rows
+    told = reading_of(evidence, (row.target for row in rows))
     shown = sorted(sorted(rows, key=lambda row: -abs(_change(row)))[:MOST], key=_change)
     how = "measured" if any(row.trained for row in rows) else "predicted"
-    title = f"Change of each language's loss from {compared_with(evidence)} ({evidence.unit}, {how}; left is better)"
+    whose = "each language's loss" if told.what == "loss" else f"each {told.what}"
+    title = f"Change of {whose} from {compared_with(evidence)} ({told.unit}, {how}; {told.better} is better)"
     sheet.text(MARGIN, y + 8, title, 13, SOFT, bold=True)
     left, right, step = MARGIN + 250, WIDTH - MARGIN - 90, 22
-    ends = [v for row in shown if (c := row.change) for v in (c.value, c.low, c.high) if v is not None]
+    changes = [told.change(row.change) for row in shown if row.change is not None]
+    ends = [v for c in changes for v in (c.value, c.low, c.high) if v is not None]
     x = Scale.around([0.0, *ends], left, right)
     top = y + 20
     sheet.line(x(0), top, x(0), top + step * len(shown), RULE, 1)
-    for i, row in enumerate(shown):
-        assert row.change is not None
+    for i, (row, change) in enumerate(zip(shown, changes, strict=True)):
         at, colour = top + step * (i + 0.5), PARTS[part_of(row)]
         weight = f" ({share(row.weight)})" if row.weight else " (not weighed)"
         sheet.text(left - 12, at + 4.5, shortened(row.name + weight, 235, 14), 13, anchor="end")
-        sheet.line(x(0), at, x(row.change.value), at, colour, 5 if row.trained else 2)
-        if row.change.low is not None and row.change.high is not None:
-            sheet.line(x(row.change.low), at, x(row.change.high), at, INK, 1.2)
-        sheet.text(WIDTH - MARGIN, at + 4.5, signed(row.change.value), 13, anchor="end")
+        sheet.line(x(0), at, x(change.value), at, colour, 5 if row.trained else 2)
+        if change.low is not None and change.high is not None:
+            sheet.line(x(change.low), at, x(change.high), at, INK, 1.2)
+        sheet.text(WIDTH - MARGIN, at + 4.5, signed(change.value), 13, anchor="end")
     y = top + step * len(shown)
     if len(shown) < len(rows):
         sheet.text(

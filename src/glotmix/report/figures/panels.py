@@ -6,8 +6,9 @@ import numpy as np
 
 from glotmix.report.evidence import Evidence, HeldOutPredictions
 from glotmix.report.figures.drawing import Canvas, Figure, Scale, shortened, x_axis, y_axis
-from glotmix.report.frames.accuracy import relative_error
+from glotmix.report.frames.accuracy import absolute_error, relative_error
 from glotmix.report.frames.transfer import waterfall
+from glotmix.report.frames.units import gain_unit, reading
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.wording import NBSP, interval, number, share, signed
 
@@ -27,12 +28,11 @@ def waterfalls(evidence: Evidence, matrix: TransferMatrix) -> list[Figure]:
 def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str) -> Figure:
     frame = waterfall(matrix, target)
     top_source, top = frame.steps[0]
-    name = evidence.name_of(target)
+    name, unit = evidence.name_of(target), gain_unit(evidence, matrix, target)
+    gained = "rise of the score" if target in evidence.scored else "reduction of loss"
     helper = "itself" if top_source == target else evidence.name_of(top_source)
     finding = (
-        f"{name}: most from {helper} ({signed(top.value, 2)} {matrix.unit})"
-        if top.value > 0
-        else f"{name}: nothing helps"
+        f"{name}: most from {helper} ({signed(top.value, 2)} {unit})" if top.value > 0 else f"{name}: nothing helps"
     )
     about = finding + ". " + "; ".join(f"{evidence.name_of(s)} {signed(e.value, 2)}" for s, e in frame.steps)
     left, right, step, y0 = 104, 52, 22, 8
@@ -45,7 +45,7 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
     reach = [ends[i] + v for i, (_, e) in enumerate(frame.steps) for v in (e.low, e.high) if v is not None]
     x = Scale.around([*ends, *reach, frame.total], left, WIDTH - right, zero=True)
     bottom = y0 + step * (len(frame.steps) + 1)
-    x_axis(canvas, x, y0, bottom, f"reduction of loss, added up ({matrix.unit})", n=4)
+    x_axis(canvas, x, y0, bottom, f"{gained}, added up ({unit})", n=4)
     canvas.line(x(0), y0, x(0), bottom, "zero")
     for i, (source, e) in enumerate(frame.steps):
         y = y0 + step * i + step / 2
@@ -59,14 +59,14 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
             "label z12" + (" strong" if source == target else ""),
             anchor="end",
         )
-        canvas.rect(a, y - 6, (b - a) or 0.6, 12, css, f"{label}\n{interval(e)} {matrix.unit}", 1)
+        canvas.rect(a, y - 6, (b - a) or 0.6, 12, css, f"{label}\n{interval(e)} {unit}", 1)
         if e.low is not None and e.high is not None:
             canvas.line(x(ends[i] + e.low), y, x(ends[i] + e.high), y, "whisker ink thin")
         canvas.line(b, y + 6, b, y + step - 6, "step")
         canvas.text(WIDTH - 2, y + 4, signed(e.value, 2), "value z12", anchor="end")
     y = y0 + step * len(frame.steps) + step / 2
     canvas.text(left - 7, y + 4, "together", "label z12 strong", anchor="end")
-    canvas.rect(x(0), y - 6, x(frame.total) - x(0), 12, "total", f"together {signed(frame.total)} {matrix.unit}", 1)
+    canvas.rect(x(0), y - 6, x(frame.total) - x(0), 12, "total", f"together {signed(frame.total)} {unit}", 1)
     canvas.text(WIDTH - 2, y + 4, signed(frame.total, 2), "value z12 strong", anchor="end")
     rows = [(s, e.value, e.low, e.high) for s, e in frame.steps]
     return Figure(
@@ -74,7 +74,7 @@ def _waterfall(evidence: Evidence, matrix: TransferMatrix, target: str, key: str
         finding,
         about,
         (canvas.svg(key, finding, about),),
-        ("source", f"value ({matrix.unit})", "low", "high"),
+        ("source", f"value ({unit})", "low", "high"),
         rows,
     )
 
@@ -88,7 +88,8 @@ def shares(evidence: Evidence) -> list[Figure]:
     most = MOST_POINTS if len(own_targets) <= MANY else OF_MANY
     for k, target in enumerate(own_targets):
         own = runs.p_RL[:, runs.languages.index(target)]
-        loss = runs.loss(target)
+        told = reading(evidence, target)
+        loss = told.factor * (1 - runs.loss(target) if told.turned else runs.loss(target))
         index = thinned(np.flatnonzero(np.isfinite(loss)), most)
         figures.append(_share(evidence, target, own[index], loss[index], [runs.runs[i] for i in index], f"share-{k}"))
     return figures
@@ -100,14 +101,14 @@ def thinned(index: np.ndarray, most: int = MOST_POINTS) -> np.ndarray:
 
 
 def _share(evidence: Evidence, target: str, p_R: np.ndarray, loss_R: np.ndarray, runs: list[str], key: str) -> Figure:
-    name = evidence.name_of(target)
-    finding = _share_finding(name, p_R, loss_R, evidence.unit)
+    name, told = evidence.name_of(target), reading(evidence, target)
+    finding = _share_finding(name, p_R, loss_R, told.unit)
     about = f"{finding}. {len(runs)} runs."
     canvas = Canvas(SMALL, 200)
     top, bottom, left, right = 24, 160, 38, SMALL - 6
     x = Scale.around([0.0, *(100 * p_R)], left, right, zero=True)
     y = Scale.around(list(loss_R), bottom, top)
-    y_axis(canvas, y, left, right, f"held-out loss ({evidence.unit})", n=3)
+    y_axis(canvas, y, left, right, f"held-out {told.what} ({told.unit})", n=3)
     x_axis(canvas, x, top, bottom, "its share of training tokens (%)", n=3)
     canvas.dots([x(100 * p) for p in p_R], [y(v) for v in loss_R], "s-muted" if len(runs) > 150 else "s-muted big")
     advice = evidence.advice
@@ -116,17 +117,17 @@ def _share(evidence: Evidence, target: str, p_R: np.ndarray, loss_R: np.ndarray,
         if x.low <= at <= x.high:
             canvas.line(x(at), top, x(at), bottom, "s-optimum whisker")
             if target in advice.optimum.losses:
-                value = advice.optimum.losses[target]
+                value = told.of(advice.optimum.losses[target])
                 canvas.mark(
                     "diamond",
                     x(at),
                     y(value.value),
                     "s-optimum filled",
-                    f"optimum: {share(at / 100)}\npredicted {interval(value)} {evidence.unit}",
+                    f"optimum: {share(at / 100)}\npredicted {interval(value)} {told.unit}",
                 )
     rows = [(run, float(p), float(v)) for run, p, v in zip(runs, p_R, loss_R, strict=True)]
     return Figure(
-        key, finding, about, (canvas.svg(key, finding, about),), ("run", "share", f"loss ({evidence.unit})"), rows
+        key, finding, about, (canvas.svg(key, finding, about),), ("run", "share", f"{told.what} ({told.unit})"), rows
     )
 
 
@@ -149,16 +150,19 @@ def predictions(evidence: Evidence, law: str, most: int = 40) -> list[Figure]:
 
 def _prediction(evidence: Evidence, held: HeldOutPredictions, key: str) -> Figure:
     keep = thinned(np.flatnonzero(np.isfinite(held.predicted_R) & np.isfinite(held.measured_R)))
-    a, b = held.measured_R[keep], held.predicted_R[keep]
-    name = evidence.name_of(held.target)
-    finding = f"{name}: off by {number(100 * relative_error(held), 2)}{NBSP}%"
+    name, told = evidence.name_of(held.target), reading(evidence, held.target)
+    a, b = ([told.value(float(x)) for x in x_R[keep]] for x_R in (held.measured_R, held.predicted_R))
+    off = f"{number(100 * relative_error(held), 2)}{NBSP}%"
+    if told.what != "loss":
+        off = f"{number(told.factor * absolute_error(held), 2)} {told.unit}"
+    finding = f"{name}: off by {off}"
     about = f"{finding} on {len(a)} held-out mixtures, {held.law}."
     canvas = Canvas(SMALL, 206)
     top, bottom, left, right = 24, 166, 38, SMALL - 6
     x = Scale.around([*a, *b], left, right)
     y = Scale(x.low, x.high, bottom, top)
-    y_axis(canvas, y, left, right, f"predicted ({evidence.unit})", n=3)
-    x_axis(canvas, x, top, bottom, f"measured ({evidence.unit})", n=3)
+    y_axis(canvas, y, left, right, f"predicted ({told.unit})", n=3)
+    x_axis(canvas, x, top, bottom, f"measured ({told.unit})", n=3)
     canvas.line(x(x.low), y(x.low), x(x.high), y(x.high), "zero")
     canvas.dots([x(v) for v in a], [y(v) for v in b], "s-optimum big" if len(a) <= 150 else "s-optimum")
     rows = [(run, float(m), float(p)) for run, m, p in zip((held.runs[i] for i in keep), a, b, strict=True)]

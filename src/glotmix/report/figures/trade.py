@@ -17,9 +17,9 @@ from glotmix.report.figures.drawing import (
     x_axis,
     y_axis,
 )
-from glotmix.report.frames.answer import objective_unit
 from glotmix.report.frames.timeline import lanes
 from glotmix.report.frames.trade import TradeRow, trade_finding, trade_rows
+from glotmix.report.frames.units import aim
 from glotmix.wording import NBSP, counted, duration, interval, number, share
 
 ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "validation", "turn", "schedule")
@@ -28,9 +28,10 @@ ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "valida
 
 def front_figure(evidence: Evidence, front: Front) -> Figure:
     """The stated objective against the one that it leaves out: the front, and every mixture as it was measured."""
-    finding = trade_finding(front, evidence.unit)
-    unit = objective_unit(evidence.advice, evidence.unit) if evidence.advice else evidence.unit
-    labels = (f"{front.first} ({unit})", f"{front.second} ({evidence.unit})")
+    second = "1 - score" if front.errors[1] else evidence.unit
+    finding = trade_finding(front, second)
+    first = "1 - score" if front.errors[0] else aim(evidence).unit
+    labels = (f"{front.first} ({first})", f"{front.second} ({second})")
     languages = list(front.points[0][2])
     shown = [row for row in trade_rows(evidence, front) if series(row.name)[1] != "s-other"]
     kinds = ("predicted", "low", "high", "measured", "low", "high")

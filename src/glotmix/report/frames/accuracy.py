@@ -65,6 +65,9 @@ def law_rows(evidence: Evidence) -> list[LawRow]:
     inside = _inside(evidence)
     null = {h.target: relative_error(h) for h in evidence.held_out if h.law == NULL}
     chosen = evidence.advice.law if evidence.advice else evidence.law.name if evidence.law else ""
+    # Errors of scores are in another unit than losses.
+    targets = {h.target for h in evidence.held_out}
+    alike = targets - set(evidence.scored) or targets
     rows = []
     for law in dict.fromkeys(h.law for h in evidence.held_out):
         held = [h for h in evidence.held_out if h.law == law]
@@ -78,7 +81,7 @@ def law_rows(evidence: Evidence) -> list[LawRow]:
                 _mean(np.array([relative_error(h) for h in held if h.target not in inside])),
                 float(errors[at]),
                 held[at].target,
-                _mean(np.array([absolute_error(h) for h in held])),
+                _mean(np.array([absolute_error(h) for h in held if h.target in alike])),
                 float("nan") if law == NULL else _mean(ranks),
                 len(held),
                 _complete(null, inside),

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glotmix.estimate import Estimate
-from glotmix.report.evidence import Advice, Evidence
+from glotmix.estimate import Estimate, negated
+from glotmix.report.evidence import Evidence
+from glotmix.report.frames.units import aim
 from glotmix.wording import NBSP, OF_THE_LAW, interval, number, signed
-
-OBJECTIVES = {
-    "mean": "mean loss",
-    "weighted": "weighted mean loss",
-    "normalised": "mean normalised loss",
-    "worst": "loss of the worst language",
-    "regret": "largest loss above a language's own best",
-    "quantile": "loss of all but the worst languages",
-}
-RELATIVE = ("normalised", "worst", "quantile")
-"""Objectives whose losses are divided by each target's own best."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +42,6 @@ class GainRow:
     """Its objective minus the optimum's; positive: the optimum is better."""
     clear: bool | None
     """Whether the interval of the gain leaves out zero; None without an interval."""
-
-
-def objective_unit(advice: Advice, unit: str) -> str:
-    """Unit of the objective: the losses' own, or none when they are divided by a reference."""
-    return "× own best" if advice.objective in RELATIVE and advice.reference else unit
 
 
 def mixture_rows(evidence: Evidence) -> list[MixtureRow]:
@@ -100,10 +85,10 @@ def expectation(evidence: Evidence) -> str:
     advice = evidence.advice
     if advice is None:
         return ""
-    unit = objective_unit(advice, evidence.unit)
+    told = aim(evidence)
+    unit = told.unit
     text = (
-        f"The law {advice.law} predicts a {OBJECTIVES[advice.objective]} of "
-        f"{interval(advice.optimum.objective)} {unit}".rstrip()
+        f"The law {advice.law} predicts a {told.what} of {interval(told.of(advice.optimum.objective))} {unit}".rstrip()
     )
     if advice.optimum.objective.low is not None:
         text += f" ({OF_THE_LAW}; a single new run is noisier)"
@@ -113,16 +98,20 @@ def expectation(evidence: Evidence) -> str:
     against = next((row for row in rows if row.baseline == "current"), None)
     against = against or next((row for row in rows if row.baseline == "natural"), rows[0])
     gain, percent = against.gain, 100 * against.gain.value / against.objective.value
-    size = f"{number(abs(gain.value))} {unit} ({number(abs(percent), 1)}{NBSP}%)"
-    how = "lower than" if gain.value > 0 else "higher than"
+    change = told.change(negated(gain))
+    size = f"{number(abs(change.value))} {unit} ({number(abs(percent), 1)}{NBSP}%)"
+    if told.turned:
+        size = f"{number(abs(change.value))} {unit}"
+    how = "lower than" if change.value < 0 else "higher than"
     text += f", {size} {how} the {against.baseline} mixture"
-    if gain.low is not None and gain.high is not None:
-        text += f"; 95{NBSP}% interval of the difference {signed(-gain.high, 4)} to {signed(-gain.low, 4)} {unit}"
+    if change.low is not None and change.high is not None:
+        text += f"; 95{NBSP}% interval of the difference {signed(change.low, 4)} to {signed(change.high, 4)} {unit}"
         if against.clear is False:
             text += ", which includes zero: by this law alone the two cannot be told apart"
     if advice.honest is not None and advice.honest > advice.optimum.objective.value:
+        most, end = ("highest", "high") if told.turned else ("lowest", "low")
         text += (
-            f". Of many mixtures the one with the lowest prediction was taken, and such a prediction tends to be too "
-            f"low: expect about {number(advice.honest)} {unit} of a new measurement"
+            f". Of many mixtures the one with the {most} prediction was taken, and such a prediction tends to be too "
+            f"{end}: expect about {number(told.value(advice.honest))} {unit} of a new measurement"
         )
     return text + "."

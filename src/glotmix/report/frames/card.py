@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glotmix.report.evidence import Advice, Evidence
+from glotmix.report.evidence import Evidence
 from glotmix.report.frames.accuracy import law_rows
-from glotmix.report.frames.answer import OBJECTIVES, mixture_rows
+from glotmix.report.frames.answer import mixture_rows
 from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import loop_rows
+from glotmix.report.frames.units import aim, reading
 from glotmix.report.frames.verdict import decide, mixture_in_words
 from glotmix.wording import NBSP, counted, large, listed, number, share, signed
 
@@ -48,7 +49,7 @@ def answers(evidence: Evidence) -> list[Answer]:
     return [
         Answer(used, f"{mixture_in_words(evidence)}."),
         Answer("Instead of what", _instead(evidence)),
-        Answer("For whom", _for_whom(evidence, advice, rows)),
+        Answer("For whom", _for_whom(evidence, rows)),
         Answer("At whose cost", _cost(evidence, rows)),
         Answer("How sure", _sure(evidence, decision.because)),
         Answer("On what evidence", _grounds(evidence)),
@@ -88,6 +89,7 @@ def _counts(name: str) -> str:
         "every language alike": "every language counts alike",
         "the worst-off language": "the worst-off language decides",
         "only languages outside": "only languages outside count",
+        "every score alike": "every score counts alike",
     }.get(name, f"{name} counts")
 
 
@@ -102,18 +104,19 @@ def _instead(evidence: Evidence) -> str:
     return f"The {against} mixture: {listed(named, most=8)}."
 
 
-def _for_whom(evidence: Evidence, advice: Advice, rows: list[LanguageRow]) -> str:
+def _for_whom(evidence: Evidence, rows: list[LanguageRow]) -> str:
     counted_rows = [row for row in rows if row.weight > 0]
-    what = OBJECTIVES[advice.objective]
+    told = aim(evidence)
     if len({round(row.weight, 9) for row in counted_rows}) <= 1:
-        whom = f"{counted(len(counted_rows), 'language')} alike"
+        kind = "score" if counted_rows and all(row.target in evidence.scored for row in counted_rows) else "language"
+        whom = f"{counted(len(counted_rows), kind)} alike"
     else:
         whom = listed([f"{row.name} ({share(row.weight)})" for row in counted_rows], most=7)
-    return f"It makes the {what} small. Weights: {whom}."
+    return f"It makes the {told.what} {'large' if told.turned else 'small'}. Weights: {whom}."
 
 
 def _cost(evidence: Evidence, rows: list[LanguageRow]) -> str:
-    against, unit = compared_with(evidence), evidence.unit
+    against, what = compared_with(evidence), _kinds(evidence)
     payers = sorted((r for r in rows if part_of(r) == "pays"), key=lambda r: -(r.change.value if r.change else 0))
     opened = [r for r in rows if part_of(r) == "open"]
     if not any(row.change for row in rows):
@@ -121,14 +124,26 @@ def _cost(evidence: Evidence, rows: list[LanguageRow]) -> str:
     trained = any(row.trained for row in rows)
     how = "Measured" if trained else "By the law's prediction"
     if not payers:
-        text = f"{how}, no language gets worse than under {against}" + (" beyond the noise." if trained else ".")
+        text = f"{how}, no {what} gets worse than under {against}" + (" beyond the noise." if trained else ".")
     else:
-        named = listed([f"{r.name} {signed(r.change.value)} {unit}" for r in payers if r.change], most=6)
+        named = listed([_change(evidence, r) for r in payers if r.change], most=6)
         get = "gets" if len(payers) == 1 else "get"
-        text = f"{how} against {against}, {counted(len(payers), 'language')} of {len(rows)} {get} worse: {named}."
+        text = f"{how} against {against}, {counted(len(payers), what)} of {len(rows)} {get} worse: {named}."
     if trained and opened:
         text += f" Not told apart: {listed([r.name for r in opened], most=6)}."
     return text
+
+
+def _kinds(evidence: Evidence) -> str:
+    """What rows of the page are."""
+    return "target" if evidence.scored else "language"
+
+
+def _change(evidence: Evidence, row: LanguageRow) -> str:
+    """A target and what it changes by, in its own unit."""
+    told = reading(evidence, row.target)
+    assert row.change is not None
+    return f"{row.name} {signed(told.change(row.change).value)} {told.unit}"
 
 
 def _sure(evidence: Evidence, because: str) -> str:

@@ -11,7 +11,11 @@ from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows
 from glotmix.report.frames.loop import loop_rows
+from glotmix.report.frames.units import reading
 from glotmix.wording import NBSP, counted, large, listed, number, share
+
+SEVERAL = {"loss": "losses", "score": "scores", "error": "errors"}
+"""What a target measures, of several of them."""
 
 MANY_EPOCHS = 4.0
 """Up to about four passes repeated data is worth almost as much as new data (Muennighoff et al., arXiv 2305.16264)."""
@@ -216,15 +220,19 @@ def _noise(evidence: Evidence) -> list[Caution]:
             if evidence.measurements is not None
             else []
         )
-    s = float(np.mean(list(evidence.noise.values())))
-    top = max(evidence.noise, key=lambda t: evidence.noise[t])
+    # Scores are in another unit.
+    noise = {t: x for t, x in evidence.noise.items() if t not in evidence.scored} or dict(evidence.noise)
+    s = float(np.mean(list(noise.values())))
+    top = max(noise, key=lambda t: noise[t])
+    told = reading(evidence, top)
     return [
         Caution(
             "fine",
             "Noise floor",
-            f"The same mixture trained with another seed gives losses that differ by {number(s, 4)} {evidence.unit} "
-            f"(standard deviation, mean over languages; most for {evidence.name_of(top)}: "
-            f"{number(evidence.noise[top], 4)} {evidence.unit}). Smaller differences between single runs mean nothing.",
+            f"The same mixture trained with another seed gives {SEVERAL[told.what]} that differ by "
+            f"{number(told.factor * s, 4)} {told.unit} (standard deviation, mean over languages; most for "
+            f"{evidence.name_of(top)}: {number(told.factor * noise[top], 4)} {told.unit}). Smaller differences between "
+            "single runs mean nothing.",
         )
     ]
 

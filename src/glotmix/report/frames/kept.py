@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from glotmix.estimate import Estimate, Outcome, pooled_means, verdict
 from glotmix.report.evidence import Evidence
+from glotmix.report.frames.units import reading
 from glotmix.wording import NBSP, listed, number
 
 OPTIMUM = "optimum"
@@ -46,7 +47,8 @@ def kept_summary(evidence: Evidence, rows: list[KeptRow]) -> str:
     found = {row.target: row.changes[OPTIMUM] for row in rows if OPTIMUM in row.changes}
     said: dict[Outcome, list[str]] = {}
     for target, change in found.items():
-        told = f"{evidence.name_of(target)} ({number(abs(change.value))}{NBSP}{evidence.unit})"
+        unit = reading(evidence, target)
+        told = f"{evidence.name_of(target)} ({number(abs(unit.gain(change).value))}{NBSP}{unit.unit})"
         said.setdefault(verdict(change), []).append(told)
     parts = []
     for outcome, words in (

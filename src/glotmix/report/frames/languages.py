@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
+from glotmix.estimate import Estimate, Outcome, negated, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Evidence, Trained
 from glotmix.wording import counted, listed
 
@@ -88,7 +88,7 @@ def language_rows(evidence: Evidence) -> list[LanguageRow]:
                 before=_measured(evidence, there, target),
                 change=change,
                 trained=was_measured,
-                outcome=verdict(_negated(change)) if was_measured and change is not None else None,
+                outcome=verdict(negated(change)) if was_measured and change is not None else None,
             )
         )
     return sorted(rows, key=lambda row: (-row.weight, not row.inside, row.name))
@@ -159,12 +159,12 @@ def foretold_in_words(evidence: Evidence) -> str:
 def _change(evidence: Evidence, here: Trained, there: Trained, target: str) -> Estimate | None:
     """Optimum minus the other: the study's own paired test, else means with the pooled spread between seeds."""
     if target in there.differences:
-        return _negated(there.differences[target])
+        return negated(there.differences[target])
     values = {one.name: _finite(one, target) for one in evidence.trained}
     values = {name: of for name, of in values.items() if of}
     if here.name not in values or there.name not in values:
         return None
-    return _negated(unpaired(values, here.name)[there.name])
+    return negated(unpaired(values, here.name)[there.name])
 
 
 def _measured(evidence: Evidence, trained: Trained | None, target: str) -> Estimate | None:
@@ -180,11 +180,6 @@ def _half(estimate: Estimate) -> float | None:
 
 def _finite(trained: Trained, target: str) -> list[float]:
     return [x for x in trained.measured.get(target, ()) if np.isfinite(x)]
-
-
-def _negated(estimate: Estimate) -> Estimate:
-    low, high = estimate.low, estimate.high
-    return Estimate(-estimate.value, None if high is None else -high, None if low is None else -low)
 
 
 Part = Literal["wins", "pays", "open"]

@@ -8,8 +8,8 @@ import numpy as np
 
 from glotmix.estimate import Estimate, Outcome, pooled_means, unpaired, verdict
 from glotmix.report.evidence import Advice, Evidence, Trained
-from glotmix.report.frames.answer import RELATIVE, objective_unit
 from glotmix.report.frames.languages import foretold_in_words
+from glotmix.report.frames.units import RELATIVE, aim
 from glotmix.wording import NBSP, listed, number
 
 SENTENCES: dict[Outcome, str] = {
@@ -112,12 +112,13 @@ def summary(evidence: Evidence) -> str:
     found = verdicts(evidence)
     if not found:
         return "Mixtures were trained to check the predictions, but the recommended one is not among them."
-    unit = objective_unit(evidence.advice, evidence.unit) if evidence.advice else evidence.unit
+    told = aim(evidence)
     parts = []
     for judged, words in SENTENCES.items():
         chosen = [v for v in found if v.outcome == judged]
         if chosen:
-            named = [f"{v.baseline} (by {number(abs(v.difference.value))}{NBSP}{unit})" for v in chosen]
+            apart = [number(abs(told.gain(v.difference).value)) for v in chosen]
+            named = [f"{v.baseline} (by {x}{NBSP}{told.unit})" for v, x in zip(chosen, apart, strict=True)]
             parts.append(words.format(listed(named, most=8)))
     parts.append(foretold_in_words(evidence))
     missed = [

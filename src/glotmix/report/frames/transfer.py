@@ -10,6 +10,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage, optimal_leaf_ordering
 
 from glotmix.estimate import Estimate
 from glotmix.report.evidence import About, Evidence, Interactions
+from glotmix.report.frames.units import gain_unit
 from glotmix.transfer.matrix import TransferMatrix, repeated_in_words
 from glotmix.wording import counted, listed, number, signed
 
@@ -134,14 +135,19 @@ def finding(evidence: Evidence, matrix: TransferMatrix) -> str:
     if not cross:
         return "No transfer between different languages stands out from the noise"
     best, worst = max(cross), min(cross)
-    name, unit = evidence.name_of, f" {matrix.unit}" if matrix.unit not in ("", "1") else ""
+    name = evidence.name_of
+
+    def unit(target: str) -> str:
+        told = gain_unit(evidence, matrix, target)
+        return f" {told}" if told not in ("", "1") else ""
+
     text = (
-        f"{name(best[2])} helps {name(best[1])} most ({signed(best[0], 2)}{unit})"
+        f"{name(best[2])} helps {name(best[1])} most ({signed(best[0], 2)}{unit(best[1])})"
         if best[0] > 0
         else "No language helps another beyond the noise"
     )
     if worst[0] < 0:
-        text += f"; {name(worst[2])} costs {name(worst[1])} most ({signed(worst[0], 2)}{unit})"
+        text += f"; {name(worst[2])} costs {name(worst[1])} most ({signed(worst[0], 2)}{unit(worst[1])})"
     return text
 
 
@@ -181,7 +187,8 @@ def method_in_words(evidence: Evidence, matrix: TransferMatrix, lens: str) -> st
     if isinstance(repeats := notes.get("repeats"), Mapping):
         told.append(f"{repeated_in_words(repeats, evidence.name_of(str(repeats['language'])))}.")
     if isinstance(losses := notes.get("empty_loss"), Mapping) and losses:
-        shown = listed([f"{evidence.name_of(target)} {number(loss, 2)}" for target, loss in losses.items()], most=8)
+        known = {t: one.turned(loss) if (one := evidence.scored.get(t)) else loss for t, loss in losses.items()}
+        shown = listed([f"{evidence.name_of(target)} {number(loss, 2)}" for target, loss in known.items()], most=8)
         how = EMPTY.get(str(notes.get("empty")), "The loss without any language was given")
         told.append(f"{how} ({shown} {matrix.unit}); it shifts all values of a target alike.")
     if isinstance(notes.get("runs"), int):

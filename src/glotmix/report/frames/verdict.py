@@ -6,17 +6,19 @@ decision comes from here, so that they cannot disagree.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from glotmix.estimate import Estimate, verdict
+from glotmix.estimate import Estimate, negated, verdict
 from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import NULL, law_rows
-from glotmix.report.frames.answer import OBJECTIVES, gain_rows, mixture_rows, objective_unit
+from glotmix.report.frames.answer import gain_rows, mixture_rows
 from glotmix.report.frames.cautions import cautions
 from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
+from glotmix.report.frames.units import Reading, aim
 from glotmix.wording import NBSP, interval, listed, number, share, signed
 
 Kind = Literal["use", "accept", "reject", "keep", "open"]
@@ -98,17 +100,19 @@ def _decided(evidence: Evidence) -> Decision:
         kept = advice.status.removeprefix(NOTHING_TOLD).removeprefix(": the recommendation is ")
         because = f"No law predicts unseen mixtures better than their mean does: {NOTHING_TOLD}."
         return Decision("keep", f"Keep {kept}: {NOTHING_TOLD}.", because, (), compared_with(evidence))
-    against, unit = compared_with(evidence), objective_unit(advice, evidence.unit)
+    against, told = compared_with(evidence), aim(evidence)
     found = verdicts(evidence)
     least = _least_gain(evidence, advice, against)
     worse = [v for v in found if v.outcome == "worse" and -v.difference.value >= least]
     worse.sort(key=lambda v: v.difference.value)
     if worse:
         best = worse[0]
+        ahead = told.gain(negated(best.difference))
+        ends = (number(math.nan if x is None else x) for x in (ahead.low, ahead.high))
         return _rejected(
             f"{best.baseline} measured better",
-            f"Trained, {best.baseline} has an objective that is {number(-best.difference.value)} {unit} lower "
-            f"(95{NBSP}% interval {number(_least(best.difference))} to {number(_most(best.difference))}).",
+            f"Trained, {best.baseline} has an objective that is {number(ahead.value)} {told.unit} {told.higher} "
+            f"(95{NBSP}% interval {' to '.join(ends)}).",
             against,
         )
     if advice.status not in ("converged", "optimal", "ok"):
@@ -116,11 +120,11 @@ def _decided(evidence: Evidence) -> Decision:
     shown = next((v for v in found if v.baseline == against), None)
     if shown is None and (weak := _weak_law(evidence)):
         return _rejected("the law behind it knows no more than the mean", weak, against)
-    if shown is not None and (same := _no_difference(evidence, advice, shown, unit)):
+    if shown is not None and (same := _no_difference(evidence, advice, shown, told)):
         return same
-    if shown is None and (same := _no_predicted_difference(evidence, against, unit)):
+    if shown is None and (same := _no_predicted_difference(evidence, against, told)):
         return same
-    because = f"{_gain_in_words(evidence, shown, against, unit)}{_as_good(found)}"
+    because = f"{_gain_in_words(evidence, shown, against, told)}{_as_good(found)}"
     accept = _to_accept(evidence, shown, against)
     mixture = mixture_in_words(evidence)
     if not accept:
@@ -175,20 +179,21 @@ def _weak_law(evidence: Evidence) -> str:
     )
 
 
-def _no_difference(evidence: Evidence, advice: Advice, shown: LoopVerdict, unit: str) -> Decision | None:
+def _no_difference(evidence: Evidence, advice: Advice, shown: LoopVerdict, told: Reading) -> Decision | None:
     """The measured gain over the mixture in use does not reach what is worth a change."""
     least = _least_gain(evidence, advice, shown.baseline)
     gain, judged = shown.difference, verdict(shown.difference)
-    measured = f"Measured, it gains {interval(gain, 4)} {unit} over {shown.baseline}"
+    measured = f"Measured, it gains {interval(told.gain(gain), 4)} {told.unit} over {shown.baseline}"
+    worth = f"{number(told.factor * least, 4)} {told.unit}"
     keep = f"keep what you have ({shown.baseline})"
     if judged == "within the noise":
         if gain.low is not None and gain.high is not None and -least <= gain.low and gain.high <= least:
-            why = f"{measured}: no end of the interval is worth a change (the least gain is {number(least, 4)} {unit})."
+            why = f"{measured}: no end of the interval is worth a change (the least gain is {worth})."
             return Decision("keep", f"No difference: {keep}.", why, (), shown.baseline)
         why = f"{measured}: the interval includes zero. These runs cannot tell the two apart, nor prove them equal."
         return Decision("keep", f"No difference shown: {keep}.", why, (), shown.baseline)
     if judged in ("better", "worse") and abs(gain.value) < least:
-        why = f"{measured}, less than the least gain worth a change ({number(least, 4)} {unit})."
+        why = f"{measured}, less than the least gain worth a change ({worth})."
         return Decision("keep", f"No difference worth a change: {keep}.", why, (), shown.baseline)
     return None
 
@@ -199,33 +204,36 @@ def _least_gain(evidence: Evidence, advice: Advice, against: str | None) -> floa
     return advice.least_gain * abs(base)
 
 
-def _no_predicted_difference(evidence: Evidence, against: str | None, unit: str) -> Decision | None:
+def _no_predicted_difference(evidence: Evidence, against: str | None, told: Reading) -> Decision | None:
     row = next((row for row in gain_rows(evidence) if row.baseline == against), None)
     if row is None or row.clear is not False:
         return None
-    gain = f"{interval(row.gain, 4)} {unit}"
+    gain = f"{interval(told.gain(row.gain), 4)} {told.unit}"
     why = f"The law predicts a gain of {gain} over {against}: the interval includes zero, and nothing was trained."
     return Decision("keep", f"No difference shown: keep what you have ({against}).", why, (), against)
 
 
-def _gain_in_words(evidence: Evidence, shown: LoopVerdict | None, against: str | None, unit: str) -> str:
-    aim = OBJECTIVES[evidence.advice.objective].capitalize() if evidence.advice else "Objective"
+def _gain_in_words(evidence: Evidence, shown: LoopVerdict | None, against: str | None, told: Reading) -> str:
+    what = told.what[:1].upper() + told.what[1:]
     if shown is not None:
         seeds = min((len(row.seeds) for row in loop_rows(evidence)), default=0)
         how = f"each trained {seeds} times" if seeds > 1 else "each trained once, so that chance is not known"
-        change = f"{signed(-shown.difference.value)} {unit}{_range(shown.difference)}"
-        return f"{aim}, measured against {shown.baseline}: {change}, {how}."
+        return f"{what}, measured against {shown.baseline}: {_change(told, shown.difference)}, {how}."
     row = next((row for row in gain_rows(evidence) if row.baseline == against), None)
     if row is None:
         return "There is no other mixture to hold it against."
-    change = f"{signed(-row.gain.value)} {unit}{_range(row.gain)}"
-    return f"{aim}, predicted against {against}: {change}; nothing was trained on it."
+    return f"{what}, predicted against {against}: {_change(told, row.gain)}; nothing was trained on it."
 
 
-def _range(gain: Estimate) -> str:
-    if gain.low is None or gain.high is None:
-        return ""
-    return f" (95{NBSP}% interval {signed(-gain.high)} to {signed(-gain.low)})"
+def _change(told: Reading, gain: Estimate) -> str:
+    """By how much the objective changes, with its interval; a score says in words that it rises or falls."""
+    change = told.change(negated(gain))
+    text = f"{signed(change.value)} {told.unit}"
+    if told.turned:
+        text = f"{'rises' if change.value >= 0 else 'falls'} by {number(abs(change.value))} {told.unit}"
+    if change.low is None or change.high is None:
+        return text
+    return f"{text} (95{NBSP}% interval {signed(change.low)} to {signed(change.high)})"
 
 
 def _to_accept(evidence: Evidence, shown: LoopVerdict | None, against: str | None) -> tuple[str, ...]:
@@ -250,11 +258,3 @@ def _payers(rows: list[LanguageRow]) -> str:
     if len(rows) > 6:
         return f"that {len(rows)} languages get worse, {rows[0].name} most"
     return f"that {listed([row.name for row in rows])} {'gets' if len(rows) == 1 else 'get'} worse"
-
-
-def _least(difference: Estimate) -> float:
-    return float("nan") if difference.high is None else -difference.high
-
-
-def _most(difference: Estimate) -> float:
-    return float("nan") if difference.low is None else -difference.low

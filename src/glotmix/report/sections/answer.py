@@ -13,10 +13,11 @@ from glotmix.report.figures.languages import who_pays
 from glotmix.report.figures.one_page import card_picture
 from glotmix.report.figures.trade import timeline
 from glotmix.report.frames.accuracy import law_rows
-from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows, objective_unit
+from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows
 from glotmix.report.frames.card import answers, flip_finding, flip_rows
 from glotmix.report.frames.languages import compared_with, language_rows, part_of
 from glotmix.report.frames.loop import summary, verdicts
+from glotmix.report.frames.units import Reading, aim, reading
 from glotmix.report.frames.verdict import TITLES, Kind, decide
 from glotmix.report.html import Html, data, el, join
 from glotmix.wording import NBSP, OF_THE_LAW, duration, interval, large, number, scientific, share, signed
@@ -58,10 +59,10 @@ def what_to_do(evidence: Evidence) -> Html:
     if evidence.advice is None:
         return card
     active = evidence.advice.active
-    pays, drawn = who_pays(evidence), mixture_bars(evidence)
+    drawn = mixture_bars(evidence)
     return join(
         card,
-        figure(pays) if pays else None,
+        *[figure(pays) for scores in (False, True) if (pays := who_pays(evidence, scores=scores))],
         _flips(evidence),
         figure(drawn) if drawn else None,
         el("p", expectation(evidence)),
@@ -165,7 +166,8 @@ def _gains(evidence: Evidence) -> Html | None:
     advice = evidence.advice
     if advice is None or not advice.baselines:
         return None
-    unit = objective_unit(advice, evidence.unit)
+    told = aim(evidence)
+    unit = told.unit
     found = {v.baseline: v for v in verdicts(evidence)}
     columns = [
         Column("against"),
@@ -178,9 +180,9 @@ def _gains(evidence: Evidence) -> Html | None:
     cells = []
     for row in gain_rows(evidence):
         verdict = found.get(row.baseline)
-        line = [named(row.baseline, row.baseline), cell(interval(row.gain, 4), row.gain.value)]
+        line = [named(row.baseline, row.baseline), cell(interval(told.gain(row.gain), 4), row.gain.value)]
         if verdict:
-            line.append(cell(interval(verdict.difference, 4), verdict.difference.value))
+            line.append(cell(interval(told.gain(verdict.difference), 4), verdict.difference.value))
             line.append(cell(VERDICTS[verdict.outcome], css=f"v-{verdict.outcome.split()[0]}"))
         else:
             line += [cell("not trained", numeric=True), cell("prediction only")]
@@ -195,9 +197,9 @@ def _losses(evidence: Evidence) -> Html | None:
         return None
     trained = any(row.trained for row in rows)
     columns = [
-        Column("language"),
+        Column("target" if evidence.scored else "language"),
         Column("weight", True),
-        Column(f"optimum, predicted ({evidence.unit})", True, f"with the {OF_THE_LAW}"),
+        Column(f"optimum, predicted ({_units(evidence)})", True, f"with the {OF_THE_LAW}"),
     ]
     if trained:
         columns += [Column("optimum, measured", True), Column(f"{against}, measured", True)]
@@ -205,30 +207,50 @@ def _losses(evidence: Evidence) -> Html | None:
         columns.append(Column(f"{against}, predicted", True))
     if against:
         how = "measured difference" if trained else "predicted difference"
-        columns.append(Column(how, True, "optimum minus the other mixture: negative is better"))
+        better = "negative is better, of scores positive" if evidence.scored else "negative is better"
+        columns.append(Column(how, True, f"optimum minus the other mixture: {better}"))
     columns += [Column("verdict")] if trained else []
     cells = []
     for row in rows:
         outside = "" if row.inside else "outside the mixture"
-        line = [named(row.name, row.target, outside), cell(share(row.weight), row.weight), _estimate(row.predicted)]
-        line += [_mean(row.measured), _mean(row.before)] if trained else []
-        line += [_estimate(row.before_predicted)] if against and not trained else []
+        told = reading(evidence, row.target)
+        line = [named(row.name, row.target, outside), cell(share(row.weight), row.weight)]
+        line.append(_estimate(told, row.predicted))
+        line += [_mean(told, row.measured), _mean(told, row.before)] if trained else []
+        line += [_estimate(told, row.before_predicted)] if against and not trained else []
         if against:
             css = {"wins": "down", "pays": "up", "open": ""}[part_of(row)]
-            text = "–" if row.change is None else _signed_interval(row.change)
+            text = "–" if row.change is None else _signed_interval(told.change(row.change)) + _points(told)
             line.append(cell(text, row.change.value if row.change else None, css, numeric=True))
         if trained:
             line.append(cell(LANGUAGES[row.outcome] if row.outcome else "prediction only"))
         cells.append(line)
-    return table("Loss of each language", columns, cells, fold=True)
+    title = "Loss or score of each target" if evidence.scored else "Loss of each language"
+    return table(title, columns, cells, fold=True)
 
 
-def _estimate(estimate: Estimate | None) -> Html:
-    return cell("–", numeric=True) if estimate is None else cell(interval(estimate), estimate.value)
+def _units(evidence: Evidence) -> str:
+    """Unit of losses, or what scores are told in beside them."""
+    if not evidence.scored:
+        return evidence.unit
+    losses = any(row.target not in evidence.scored for row in language_rows(evidence))
+    return f"{evidence.unit}, or points" if losses else "points"
 
 
-def _mean(estimate: Estimate | None) -> Html:
-    return cell("–", numeric=True) if estimate is None else cell(number(estimate.value), estimate.value)
+def _points(told: Reading) -> str:
+    return f" {told.unit}" if told.what != "loss" else ""
+
+
+def _estimate(told: Reading, estimate: Estimate | None) -> Html:
+    if estimate is None:
+        return cell("–", numeric=True)
+    return cell(interval(told.of(estimate)) + _points(told), told.value(estimate.value))
+
+
+def _mean(told: Reading, estimate: Estimate | None) -> Html:
+    if estimate is None:
+        return cell("–", numeric=True)
+    return cell(number(told.value(estimate.value)) + _points(told), told.value(estimate.value))
 
 
 def _signed_interval(change: Estimate) -> str:

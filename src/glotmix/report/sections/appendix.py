@@ -111,11 +111,12 @@ def _runs(evidence: Evidence) -> Html | None:
 
 
 def _packed(runs: Measurements) -> dict[str, object]:
-    """Mixtures and losses of all runs as 32-bit numbers."""
+    """Mixtures, losses and scores of all runs as 32-bit numbers."""
+    told = runs.measured_columns()
     return {
         "runs": list(runs.runs),
-        "columns": [f"p/{name}" for name in runs.languages] + [f"loss/{name}" for name in runs.targets],
-        "values": pack(np.hstack([runs.p_RL, runs.loss_RT]), np.float32),
+        "columns": [f"p/{name}" for name in runs.languages] + [name for name, _ in told],
+        "values": pack(np.hstack([runs.p_RL, *[x_R[:, None] for _, x_R in told]]), np.float32),
     }
 
 

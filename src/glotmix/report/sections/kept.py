@@ -6,6 +6,7 @@ from glotmix.estimate import Estimate, Outcome, verdict
 from glotmix.report.components import Column, cell, named, table
 from glotmix.report.evidence import BaseModel, Evidence
 from glotmix.report.frames.kept import kept_rows, kept_summary
+from glotmix.report.frames.units import reading
 from glotmix.report.html import Html, el, join
 from glotmix.wording import large, number, signed
 
@@ -25,10 +26,15 @@ def gained_and_forgotten(evidence: Evidence) -> Html:
     if base is None or not rows:
         return Html("")
     mixtures = list(rows[0].changes)
+    unit = f"{evidence.unit}, or points" if evidence.scored else evidence.unit
     columns = [
         Column("Target"),
         Column("The base read it"),
-        Column(f"Before ({evidence.unit})", numeric=True, hint="Loss of the base, before any further training"),
+        Column(
+            f"Before ({unit})",
+            numeric=True,
+            hint="Loss of the base, before any further training",
+        ),
         *(
             Column(name, numeric=True, hint="Loss before minus loss after; positive: gained, negative: forgotten")
             for name in mixtures
@@ -36,15 +42,16 @@ def gained_and_forgotten(evidence: Evidence) -> Html:
     ]
     body = []
     for row in rows:
+        told = reading(evidence, row.target)
         cells = [
             named(evidence.name_of(row.target), row.target),
             cell("yes" if row.known else "no"),
-            cell(number(row.before, 3), row.before, numeric=True),
+            cell(number(told.value(row.before), 3), told.value(row.before), numeric=True),
         ]
         for name in mixtures:
-            change = row.changes[name]
-            told = f"{_signed(change).replace(' ', WHOLE)}, {WORDS[verdict(change)].replace(' ', WHOLE)}"
-            cells.append(cell(told, change.value, css="judged", numeric=True))
+            change = told.gain(row.changes[name])
+            words = f"{_signed(change).replace(' ', WHOLE)}, {WORDS[verdict(change)].replace(' ', WHOLE)}"
+            cells.append(cell(words, change.value, css="judged", numeric=True))
         body.append(cells)
     return join(
         el("p", kept_summary(evidence, rows)),

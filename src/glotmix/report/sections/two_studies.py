@@ -9,7 +9,6 @@ from glotmix.report.components import Column, cell, figure, named, table
 from glotmix.report.evidence import Evidence
 from glotmix.report.figures.slopes import share_changes
 from glotmix.report.frames.accuracy import law_rows
-from glotmix.report.frames.answer import objective_unit
 from glotmix.report.frames.two_studies import (
     agreement_words,
     agreements,
@@ -18,6 +17,7 @@ from glotmix.report.frames.two_studies import (
     settings_apart,
     share_rows,
 )
+from glotmix.report.frames.units import aim
 from glotmix.report.html import Html, el, join
 from glotmix.wording import duration, interval, large, number, scientific, share, signed
 
@@ -60,12 +60,20 @@ def what_it_gains(before: Evidence, after: Evidence, names: tuple[str, str]) -> 
     pairs = gain_pairs(before, after)
     if not pairs:
         return Html("")
-    units = [objective_unit(study.advice, study.unit) if study.advice else study.unit for study in (before, after)]
+    told = [aim(study) for study in (before, after)]
+    units = [one.unit for one in told]
     heads = [
         f"{name}, {how} ({unit})" for how in ("predicted", "measured") for name, unit in zip(names, units, strict=True)
     ]
     cells = [
-        [named(pair.baseline, pair.baseline), *[_estimate(e) for e in (*pair.predicted, *pair.measured)]]
+        [
+            named(pair.baseline, pair.baseline),
+            *[
+                _estimate(None if e is None else one.gain(e))
+                for both in (pair.predicted, pair.measured)
+                for one, e in zip(told, both, strict=True)
+            ],
+        ]
         for pair in pairs
     ]
     columns = [Column("against"), *[Column(head, True) for head in heads]]

@@ -237,7 +237,7 @@ def _open(study: MixtureStudy, asked: ActiveConfig, fitted: Fit, store: TokenSto
         return ActiveState(fitted.law.name, question, unsure, words)
     allowed = study.passes(fitted, store).limits
     limits = constraints_from(allowed, fitted.languages, unique=study.unique(store), D=D)
-    aim = objective_from(config.optimize, fitted.targets, fitted.languages)
+    aim = objective_from(config.optimize, fitted.targets, fitted.languages, fitted.scored)
     N = config.target.parameters if climbed else None
     at = D if climbed else None
     found = minimise(fitted, aim, limits, N=N, D=at, resamples=0, seed=config.fit.seed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from glotmix.estimate import Estimate, Outcome, PairedLayout, verdict
 from glotmix.measurements import Measurements
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun
 from glotmix.mixture.schedule import Schedule
+from glotmix.scored import Scored
 
 SAME = 1e-6
 """Schedules closer than this (total variation) are trained once."""
@@ -53,13 +54,18 @@ class ClosedLoop:
     """Every baseline against the optimum."""
     by_target: Mapping[str, Mapping[str, Estimate]]
     """Baseline to target to its measured loss minus the optimum's."""
+    scored: Mapping[str, Scored] = field(default_factory=dict)
+    """Targets that are scores: what was measured of them are errors here, and scores in the file."""
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict; NaN becomes None."""
         return {
             "mixtures": {name: schedule.average().to_json() for name, schedule in self.schedules.items()},
             "schedules": {name: one.to_json() for name, one in self.schedules.items() if not one.is_constant},
-            "measured": {name: {t: list(v) for t, v in losses.items()} for name, losses in self.measured.items()},
+            "measured": {
+                name: {t: [self.scored[t].turned(x) for x in v] if t in self.scored else list(v) for t, v in of.items()}
+                for name, of in self.measured.items()
+            },
             "objective": {name: list(values) for name, values in self.objective.items()},
             "differences": [
                 {"baseline": d.baseline, **d.estimate.to_json(), "verdict": d.verdict} for d in self.differences
@@ -158,7 +164,7 @@ def compare(
         for one in _differences(losses):
             by_target[one.baseline][target] = one.estimate
     values = {name: tuple(of.values()) for name, of in objective.items()}
-    return ClosedLoop(schedules, measured, values, _differences(objective), by_target)
+    return ClosedLoop(schedules, measured, values, _differences(objective), by_target, measurements.scored)
 
 
 def _differences(values: Mapping[str, Mapping[int, float]]) -> tuple[BaselineDifference, ...]:

@@ -14,16 +14,60 @@ from glotmix.corpus.config import CorpusConfig, CorpusSource
 from glotmix.errors import BadInput
 from glotmix.exporters import EXPORTERS
 from glotmix.fit.config import FitConfig
+from glotmix.handoff.results import SCORES
 from glotmix.language import Language
 from glotmix.mixture.config import DesignConfig
 from glotmix.optimize.baselines import NEW_ONLY
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.proxy.config import ProxyConfig
+from glotmix.scored import Scored
 from glotmix.source import named_as, named_twice, source_name
 from glotmix.study.config import TargetConfig
 from glotmix.sweep.config import SweepConfig
 from glotmix.tokens.config import TokensConfig
 from glotmix.wording import listed
+
+
+class ScoredTarget(Section):
+    """A target that is a score and no text: accuracy on a benchmark, which a trainer of your own measures."""
+
+    language: str | None = None
+    """Language of its questions, in any spelling."""
+    group: str | None = None
+    """Group that it belongs to, on the page."""
+    higher_is_better: bool = True
+    """False for an error rate."""
+    chance: float | None = Field(None, ge=0, le=1)
+    """Score of guessing: 0.25 of four choices. Laws predict scores between it and 1."""
+    questions: float | None = Field(None, ge=1)
+    """How many questions it is the mean of: they tell its noise."""
+    metric: str | None = None
+    """Which of the scores of a task (``acc``, ``acc_norm``, ``exact_match``, …); default the first that there is."""
+    task: str | None = None
+    """What lm-evaluation-harness calls it; default the target's own name."""
+
+    @field_validator("language")
+    @classmethod
+    def _tag(cls, text: str | None) -> str | None:
+        try:
+            return None if text is None else Language.resolve(text).tag
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("metric")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        if name is not None and name not in SCORES:
+            raise ValueError(f"{name!r}; expected one of {', '.join(SCORES)}")
+        return name
+
+    @model_validator(mode="after")
+    def _possible(self) -> ScoredTarget:
+        try:
+            Scored(self.higher_is_better, self.chance, self.questions)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class ValidateConfig(Section):
@@ -163,6 +207,10 @@ def _with_sources(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         outside = list(data.get("outside") or [])
         if field == "targets":
             found = {name: _as_target(data, name, one) for name, one in found.items()}
+            scores = {name: found.pop(name) for name, one in list(found.items()) if _is_score(one)}
+            if scores:
+                told_scores = {name: {k: x for k, x in one.items() if k != "kind"} for name, one in scores.items()}
+                data["scored"] = {**(data.get("scored") or {}), **told_scores}
             data["outside"] = [*outside, *found]
         else:
             listed = [name for name in (*(data.get("languages") or []), *outside) if isinstance(name, str)]
@@ -170,14 +218,25 @@ def _with_sources(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         described |= found
     if described:
         data["corpus"] = {**corpus, "sources": described}
-    return data, [name for name, one in described.items() if isinstance(one, dict | CorpusSource)]
+    scored = data.get("scored")
+    names = [name for name, one in described.items() if isinstance(one, dict | CorpusSource)]
+    return data, [*names, *(scored if isinstance(scored, dict) else ())]
+
+
+def _is_score(told: Any) -> bool:
+    """Whether a target is a score: it says so."""
+    if isinstance(told, dict) and told.get("kind", "text") not in ("text", "score"):
+        raise ValueError(f"targets: kind {told['kind']!r}; expected text or score")
+    return isinstance(told, dict) and told.get("kind") == "score"
 
 
 def _as_target(data: dict[str, Any], name: str, told: Any) -> Any:
     """A source of which all is measured; its weight goes to the objective."""
     if not isinstance(told, dict):
         return told
-    told = {**told, "measured": "all"}
+    told = {**told} if _is_score(told) else {**told, "measured": "all"}
+    if told.get("kind") == "text":
+        told.pop("kind")
     if "prompt_field" in told:
         told.setdefault("text_field", "completion")
     if (weight := told.pop("weight", None)) is not None:
@@ -234,7 +293,10 @@ class StudyConfig(Section):
     targets: dict[str, Any] = Field(default_factory=dict, exclude=True)
     """Texts that losses are measured on beside the held-out text of sources: a name to the fields of ``corpus.sources``
     and a ``weight`` in the objective (default 0). With ``prompt_field`` what is measured is each completion given its
-    prompt, in bits per byte of the completion."""
+    prompt, in bits per byte of the completion. With ``kind: score`` it is no text but a score, with the fields of
+    ``scored``, that your own trainer measures."""
+    scored: dict[str, ScoredTarget] = Field(default_factory=dict)
+    """What ``targets`` with ``kind: score`` say is kept here: scores, such as accuracy, of which more is better."""
     seed: int = 0
     """Seed of everything that is drawn."""
     corpus: CorpusConfig = CorpusConfig()
@@ -313,7 +375,7 @@ class StudyConfig(Section):
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:
         wrong: dict[Place, str] = {}
-        names = [*self.languages, *self.outside]
+        names = [*self.languages, *self.outside, *self.scored]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             field = "languages" if len(set(self.languages)) < len(self.languages) else "outside"
             wrong[field,] = f"language {listed(twice)} is listed twice (languages and outside together)"
@@ -333,6 +395,11 @@ class StudyConfig(Section):
         if wrong:
             raise FieldErrors(wrong)
         return self
+
+    @property
+    def scores(self) -> dict[str, Scored]:
+        """Targets that are scores, and what these mean."""
+        return {name: Scored(one.higher_is_better, one.chance, one.questions) for name, one in self.scored.items()}
 
     @property
     def starts_from_a_model(self) -> bool:

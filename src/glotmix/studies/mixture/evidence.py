@@ -85,7 +85,7 @@ def evidence_of(found: Findings) -> Evidence:
     return Evidence(
         title=config.name,
         description=config.description,
-        about={name: about_source(config, name) for name in (*config.languages, *config.outside)},
+        about={name: about_source(config, name) for name in (*config.languages, *config.outside, *config.scored)},
         measurements=found.measurements,
         runs=_runs(found),
         census=_census(found),
@@ -115,12 +115,15 @@ def evidence_of(found: Findings) -> Evidence:
             "configuration": fingerprint(found.study.config.model_dump(mode="json")),
             "precision": described(found.study.directory),
         },
+        scored=found.measurements.scored,
         exports={name: str(study.directory / "export" / name) for name in found.exports},
     )
 
 
 def about_source(config: StudyConfig, name: str) -> About:
     """What the page calls a source, and what it groups it by."""
+    if (score := config.scored.get(name)) is not None:
+        return about(name, score.language or "", score.group or "")
     described = config.corpus.described.get(name)
     return about(name, config.corpus.tag(name), (described and described.group) or "")
 
@@ -250,6 +253,7 @@ def _cost(found: Findings) -> Spending:
 def _warnings(found: Findings) -> tuple[str, ...]:
     warnings = list(found.census.notes())
     warnings += [f"Law {law} could not be fitted: {why}" for law, why in found.judgement.crossed.problems.items()]
+    warnings += found.judgement.staging.words(found.judgement.fits[found.judgement.law].fits)
     for target, fitted in found.judgement.fits[found.judgement.law].fits.items():
         if fitted.usable and fitted.status != "converged":
             warnings.append(f"The fit of {found.judgement.law} for {target}: {fitted.status}")

@@ -126,7 +126,7 @@ def best_mixture(
     if passes.words:
         study.narrator.say(f"  {passes.words}")
     constraints = constraints_from(config, chosen.languages, unique=unique, D=D)
-    aim = objective_from(config, chosen.targets, chosen.languages)
+    aim = objective_from(config, chosen.targets, chosen.languages, chosen.scored)
     others = {law: fitted for law, fitted in fits.items() if law not in (name, "null")}
     baselines = baselines_for(
         chosen.languages,

@@ -23,8 +23,9 @@ from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.config import told_unique
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.preflight import noting, problems_of_proxies
+from glotmix.sweep.executors import EXECUTORS
 from glotmix.sweep.executors.executor import open_executor
-from glotmix.wording import rounded_down, rounded_up
+from glotmix.wording import listed, rounded_down, rounded_up
 
 BASELINES = ("natural", "uniform", "temperature", "unimax", "current", NEW_ONLY)
 """Mixtures that every study can be compared with; those of other laws are called after them."""
@@ -51,11 +52,15 @@ def problems(config: StudyConfig, base: Path) -> list[BadInput]:
     found += _unknown("validation.baselines", config.validation.baselines, [*BASELINES, *SCHEDULES, *laws])
     found += _without_schedules(config)
     with noting(found, "optimize"):
-        targets = (*config.languages, *config.outside)
-        objective_from(config.optimize, targets, config.languages)
+        targets = (*config.languages, *config.outside, *config.scored)
+        objective_from(config.optimize, targets, config.languages, config.scores)
     with noting(found, "optimize"):
         limits = config.optimize.model_copy(update={"max_epochs": None})
         constraints_from(limits, config.languages)
+    if config.scored and not EXECUTORS.find(config.sweep.executor).elsewhere:
+        expected = "sweep.executor: external, or the benchmark's gold answers as text (path, prompt_field)"
+        message = f"{listed(list(config.scored))}: glotmix's own engine measures bits per byte and no scores"
+        found.append(BadInput(message, where="targets", expected=expected))
     return found + _without_a_trainer(config)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from glotmix.fit.fit import Fit, fit
 from glotmix.fit.holdout import Holdout, cross_validate, judge
 from glotmix.fit.selection import choose
 from glotmix.fit.splits import mixtures_of
+from glotmix.fit.staging import Staging, choose_stages
 from glotmix.laws import find_law, with_order
 from glotmix.laws.repetition import OF_REPETITION
 from glotmix.measurements import Measurements
@@ -52,6 +54,8 @@ class Judgement:
     """Cross-validation over the fitting runs: what the choice was made by."""
     held_out: Holdout | None
     """Errors on the held-out swarm; None without one."""
+    staging: Staging = field(default_factory=Staging)
+    """How scores are fitted, and what the other way would have been worth."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class MixtureStudy(Training):
         per, vocab = config.design.ladder_tokens, config.tokens.vocab_size
         config = config.model_copy(update={"proxy": sized(config.proxy, vocab)})
         rungs = {size: on_rung(config.proxy, size, vocab, tokens_per_parameter=per) for size in config.design.ladder}
-        return cls(config, directory.base, directory.path, directory.narrator, directory.mirror, rungs)
+        scores = {name: one.model_dump(mode="json") for name, one in config.scored.items()}
+        return cls(config, directory.base, directory.path, directory.narrator, directory.mirror, rungs, scores=scores)
 
     def tokenizer(self) -> Tokenizer | None:
         return tokenizer_of_base(self, self.config)
@@ -102,12 +107,13 @@ class MixtureStudy(Training):
 
     def empty_loss(self, store: TokenStore) -> dict[str, float]:
         """Loss of the empty coalition per target, bits per byte: that of the base, where proxies start from one."""
+        guessed = {target: one.most for target, one in self.config.scores.items()}
         if before := self.base_losses():
-            return before
+            return guessed | before
         targets = (*self.config.languages, *self.config.outside)
         if self.config.design.empty == "unigram":
-            return {target: store.unigram_bits_per_byte(target) for target in targets}
-        return {target: store.uniform_bits_per_byte(target) for target in targets}
+            return guessed | {target: store.unigram_bits_per_byte(target) for target in targets}
+        return guessed | {target: store.uniform_bits_per_byte(target) for target in targets}
 
     def transfer(self, measurements: Measurements, store: TokenStore) -> TransferMatrix | None:
         """Shapley values of every coalition game, Owen values where groups play it: exact from all coalitions,
@@ -203,23 +209,28 @@ class MixtureStudy(Training):
             judged = None
             if held:
                 judged = judge(laws, fit_on, swarm, seed=seed, transfer=transfer, weights=weights, tell=tell)
-        aim = objective_from(config.optimize, known.targets, known.languages)
+        aim = objective_from(config.optimize, known.targets, known.languages, known.scored)
         counted = [aim.targets[t] for t in aim.members]
+        counted += [target for target in known.scored if target not in counted]
         name = choose(crossed, counted) if config.fit.choose == "auto" else config.fit.choose
         if name not in names:
             raise BadInput(f"fit.choose = {name!r}", expected=" | ".join(["auto", *names]))
+        how: dict[str, Any] = {"folds": folds, "seed": seed, "transfer": values, "weights": weights}
+        staging = choose_stages(name, known, crossed, judged_R=judged_R, **how)
         fits = {}
         for law in laws:
             resamples = config.fit.bootstrap if law.name == name else 0
             try:
-                fits[law.name] = fit(law, known, transfer=transfer, bootstrap=resamples, seed=seed, weights=weights)
+                more: dict[str, Any] = {"bootstrap": resamples, "staged": staging.staged}
+                fits[law.name] = fit(law, known, transfer=transfer, seed=seed, weights=weights, **more)
             except BadInput as error:  # already told by the judgement; another law was chosen
                 self.narrator.say(f"  {error}")
         for law_name, fitted in fits.items():
             write_json(self.directory / "fits" / f"{law_name}.json", fitted.to_json())
         told = {"cross_validated": crossed.to_json(), "held_out": None if judged is None else judged.to_json()}
+        told |= {"staging": staging.to_json()} if staging.scores else {}
         write_json(self.directory / "fits" / "holdout.json", {"chosen": name, **told})
-        return Judgement(name, fits, crossed, judged)
+        return Judgement(name, fits, crossed, judged, staging)
 
     def passes(self, fitted: Fit, store: TokenStore) -> Passes:
         """How often the target run may read a language, under the law that the optimum is taken on."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from glotmix.artifact import creating, read_json, write_text
 from glotmix.errors import BadInput
 from glotmix.exporters.flags import RunSettings
+from glotmix.handoff.asked import AskedScore
 from glotmix.handoff.check import CollectedRun
 from glotmix.handoff.collect import collect
 from glotmix.handoff.hand_off import RunToAsk, Trainer, about_of, ask, tell, write_held_out
@@ -62,7 +63,8 @@ class ExternalExecutor(Executor):
         base = first.get("base") and (self.trainer.load or first["base"])
         runs = {name: [_to_ask(order, run, store, base) for run in order["runs"]] for name, order in orders.items()}
         wanted = [run for several in runs.values() for run in several]
-        about_of(self.trainer, store, list(first["available"]), first["targets"], base).write(folder)
+        scores = {name: AskedScore.from_json(one) for name, one in first.get("scores", {}).items()}
+        about_of(self.trainer, store, list(first["available"]), first["targets"], base, scores).write(folder)
         ask(folder, wanted, self.trainer, store)
         write_held_out(folder, store, first["targets"])
         places = [folder / "results", *self.results]
