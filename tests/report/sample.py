@@ -252,7 +252,9 @@ def sample(n=6, outside=2, swarm=24, seed=0, title="Six languages, one budget", 
     ]
     runs.append(RunRow("swarm-diverged", "swarm", "diverged", 1, N, D, 4.0))
     pairs = rng.normal(0, 0.1, (n, n))
-    interactions = Interactions(languages, np.where(np.eye(n), 0.0, pairs + pairs.T))
+    interactions = Interactions(
+        languages, np.where(np.eye(n), 0.0, pairs + pairs.T), half_LL=np.where(np.eye(n), 0.0, 0.08)
+    )
     # A line from the optimum to the best for the languages outside: the further along it, the worse for the objective.
     away = next((t for t in targets if t not in languages), targets[0])
     served = {away: 1.0} if n < len(targets) else dict.fromkeys(targets[:1], 1.0)

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.transfer_intervals import KINDS, helper_named, judged, planted, table, truth, values
 from glotmix.transfer.game import game_from
-from glotmix.transfer.interactions import interactions_for
+from glotmix.transfer.interactions import interactions, interactions_for, mean_interactions
 from glotmix.transfer.leave_one_out import leave_one_out
 from glotmix.transfer.shapley import exact
 
@@ -70,6 +70,26 @@ def test_interactions_and_leave_one_out_have_intervals_too() -> None:
         assert low < found[found.targets[1], "l0"] < high
 
 
+def test_intervals_of_the_mean_interactions_hold_for_all_pairs_at_once() -> None:
+    """One seed moves all targets: were their noise taken for independent, half the tables would have a pair outside."""
+    kind = replace(KINDS["noise common to all targets"], outside=0)
+    covered, tables = 0, 60
+    for seed in range(tables):
+        rng = np.random.default_rng([seed, 9])
+        loss = planted(kind, rng)
+        empty = truth(kind, loss)[1]
+        game = game_from(table(kind, loss, rng), empty)
+        quiet = game_from(table(replace(kind, noise=1e-9), loss, rng), empty)
+        found = mean_interactions(game, game.targets)
+        assert found.low_TL is not None
+        assert found.high_TL is not None
+        np.testing.assert_allclose(found.value_TL, interactions(game).mean(axis=0), atol=1e-12)
+        true_LL = interactions(quiet).mean(axis=0)
+        covered += bool(((found.low_TL <= true_LL + 1e-8) & (true_LL - 1e-8 <= found.high_TL)).all())
+    assert 0.87 * tables <= covered
+    assert np.median(found.high_TL - found.low_TL) < 20 * np.abs(true_LL).max()
+
+
 def test_a_target_whose_noise_is_unknown_has_no_interval() -> None:
     """Only the full coalition is repeated: nothing tells how noisy a loss is where the target was absent."""
     kind = replace(KINDS["two seeds"], outside=0)
@@ -77,4 +97,6 @@ def test_a_target_whose_noise_is_unknown_has_no_interval() -> None:
     runs = table(kind, planted(kind, rng), rng)
     full_R = (runs.p_RL > 0).all(axis=1)
     few = runs.where(full_R | (runs.seed_R == 0))
-    assert exact(game_from(few, dict.fromkeys(few.targets))).low_TL is None
+    game = game_from(few, dict.fromkeys(few.targets))
+    assert exact(game).low_TL is None
+    assert mean_interactions(game, game.targets).low_TL is None

@@ -326,6 +326,8 @@ class Interactions:
     """Pairwise Shapley interaction index, mean over the targets in the mixture; zero on the diagonal."""
     unit: str = "bpb"
     """Unit of the values."""
+    half_LL: np.ndarray | None = None
+    """Half-widths of intervals that hold for all pairs at once with 95 %; None where nothing was repeated."""
 
 
 @dataclass(frozen=True)

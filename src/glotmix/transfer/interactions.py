@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import factorial
 
 import numpy as np
@@ -34,16 +35,44 @@ def interactions_for(game: Game, target: str) -> TransferMatrix:
     if target not in game.targets:
         raise BadInput(f"no target {target}", where="--interactions", expected=", ".join(game.targets))
     n, t = len(game.players), game.targets.index(target)
-    index_LL, half_LL = interactions(game)[t], np.zeros((n, n))
-    i_K, j_K = np.tril_indices(n, -1)
-    labels = ["+".join(sorted((game.players[i], game.players[j]))) for i, j in zip(i_K, j_K, strict=True)]
-    half_TK, low_LL, high_LL = game.half_widths(pair_weights(n), labels), None, None
+    index_LL = interactions(game)[t]
+    half_TK, low_LL, high_LL = game.half_widths(pair_weights(n), _pairs(game.players)), None, None
     if half_TK is not None and np.isfinite(half_TK[t]).all():
-        half_LL[i_K, j_K] = half_LL[j_K, i_K] = half_TK[t]
+        half_LL = _square(n, half_TK[t])
         low_LL, high_LL = index_LL - half_LL, index_LL + half_LL
     method = f"pairwise Shapley interactions for {target}"
     notes = dict(game.notes or {})
     return TransferMatrix(game.players, game.players, index_LL, low_LL, high_LL, game.unit, method, notes)
+
+
+def mean_interactions(game: Game, targets: Sequence[str]) -> TransferMatrix:
+    """The mean of the index over some targets, languages against languages, with intervals that hold for all pairs at
+    once; without them where the noise of one of these targets is not known."""
+    n = len(game.players)
+    index_LL = interactions(game)[[game.targets.index(target) for target in targets]].mean(axis=0)
+    low_LL = high_LL = None
+    if game.errors is not None:
+        half_K = game.errors.half_widths_of_mean(pair_weights(n), game.targets, _pairs(game.players), targets)
+        if np.isfinite(half_K).all():
+            half_LL = _square(n, half_K)
+            low_LL, high_LL = index_LL - half_LL, index_LL + half_LL
+    method = f"pairwise Shapley interactions, mean over {len(targets)} targets"
+    return TransferMatrix(
+        game.players, game.players, index_LL, low_LL, high_LL, game.unit, method, dict(game.notes or {})
+    )
+
+
+def _pairs(players: tuple[str, ...]) -> list[str]:
+    """Names of the pairs, ordered as ``np.tril_indices``; the same whatever the order of the players."""
+    i_K, j_K = np.tril_indices(len(players), -1)
+    return ["+".join(sorted((players[i], players[j]))) for i, j in zip(i_K, j_K, strict=True)]
+
+
+def _square(n: int, value_K: np.ndarray) -> np.ndarray:
+    """Values of pairs as a symmetric matrix, zero on the diagonal."""
+    square_LL, (i_K, j_K) = np.zeros((n, n)), np.tril_indices(n, -1)
+    square_LL[i_K, j_K] = square_LL[j_K, i_K] = value_K
+    return square_LL
 
 
 def pair_weights(n: int) -> np.ndarray:

@@ -111,25 +111,57 @@ class PayoffErrors:
             labels: names of the values [K].
             level: probability.
         """
-        known_T = np.isfinite(self.deviation_CT).all(axis=0)
         half_TK = np.full((len(targets), len(labels)), np.nan)
-        t_T = np.array([t for t in np.argsort(np.array(targets, dtype=object)) if known_T[t]], dtype=int)
-        k_K = np.argsort(np.array(labels, dtype=object))
+        t_T, k_K = self._known(targets), np.argsort(np.array(labels, dtype=object))
         if not len(t_T):
             return half_TK
-        deviation_CT, kind_CT = self.deviation_CT[:, t_T], self.kind_CT[:, t_T]
-        M_TKC = np.repeat(-W_KC[None, k_K], len(t_T), axis=0)
+        A_TKC = self._errors(W_KC[k_K], t_T)
+        part_TKP = self._parts(A_TKC, t_T)
+        A_VC = A_TKC.reshape(-1, A_TKC.shape[2])
+        shared_VV = np.repeat(np.repeat(self.noise.correlation_TT[np.ix_(t_T, t_T)], len(k_K), 0), len(k_K), 1)
+        reach = largest_error((A_VC @ A_VC.T) * shared_VV, part_TKP, self.noise.freedom_TK[t_T], level)
+        half_TK[np.ix_(t_T, k_K)] = reach * np.sqrt(part_TKP.sum(axis=2))
+        return half_TK
+
+    def half_widths_of_mean(
+        self,
+        W_KC: np.ndarray,
+        targets: Sequence[str],
+        labels: Sequence[str],
+        among: Sequence[str],
+        level: float = LEVEL,
+    ) -> np.ndarray:
+        """The same of the means of the values over the targets ``among``, [K]; NaN unless all their noise is known."""
+        half_K, k_K = np.full(len(labels), np.nan), np.argsort(np.array(labels, dtype=object))
+        t_T = np.array([t for t in self._known(targets) if targets[t] in among], dtype=int)
+        if not len(t_T) or len(t_T) < len(among):
+            return half_K
+        A_TKC = self._errors(W_KC[k_K], t_T) / len(t_T)
+        # Coalitions are runs of their own; the targets of one run share some of their noise.
+        together_TKC = np.einsum("st,tkc->skc", self.noise.correlation_TT[np.ix_(t_T, t_T)], A_TKC)
+        covariance_KK = np.einsum("skc,slc->kl", A_TKC, together_TKC)
+        part_1KP = self._parts(A_TKC, t_T).transpose(1, 0, 2).reshape(1, len(k_K), -1)
+        reach = largest_error(covariance_KK, part_1KP, self.noise.freedom_TK[t_T].reshape(1, -1), level)
+        half_K[k_K] = reach * np.sqrt(np.maximum(np.diag(covariance_KK), 0.0))
+        return half_K
+
+    def _known(self, targets: Sequence[str]) -> np.ndarray:
+        """Targets whose noise is known, in the order of their names."""
+        known_T = np.isfinite(self.deviation_CT).all(axis=0)
+        return np.array([t for t in np.argsort(np.array(targets, dtype=object)) if known_T[t]], dtype=int)
+
+    def _errors(self, W_KC: np.ndarray, t_T: np.ndarray) -> np.ndarray:
+        """What one standard deviation of each coalition's mean loss does to the values of some targets, [T, K, C]."""
+        M_TKC = np.repeat(-W_KC[None], len(t_T), axis=0)
         M_TKC[:, :, 0] = 0
         if self.empty_TC is not None:
             M_TKC += (-M_TKC.sum(axis=2))[:, :, None] * self.empty_TC[t_T][:, None]
-        A_TKC = M_TKC * deviation_CT.T[:, None]
-        part_TKP = np.stack([(A_TKC**2 * np.equal(kind_CT.T, kind)[:, None]).sum(axis=2) for kind in (0, 1)], axis=2)
-        A_VC = A_TKC.reshape(-1, A_TKC.shape[2])
-        shared_VV = np.repeat(np.repeat(self.noise.correlation_TT[np.ix_(t_T, t_T)], len(k_K), 0), len(k_K), 1)
-        freedom_TP = self.noise.freedom_TK[t_T]
-        reach = largest_error((A_VC @ A_VC.T) * shared_VV, part_TKP, freedom_TP, level)
-        half_TK[np.ix_(t_T, k_K)] = reach * np.sqrt(part_TKP.sum(axis=2))
-        return half_TK
+        return np.asarray(M_TKC * self.deviation_CT[:, t_T].T[:, None])
+
+    def _parts(self, A_TKC: np.ndarray, t_T: np.ndarray) -> np.ndarray:
+        """Of each value's variance what comes from runs without the target, and with it, [T, K, 2]."""
+        kind_TC = self.kind_CT[:, t_T].T
+        return np.stack([(A_TKC**2 * np.equal(kind_TC, kind)[:, None]).sum(axis=2) for kind in (0, 1)], axis=2)
 
 
 def largest_error(covariance_VV: np.ndarray, part_TKP: np.ndarray, freedom_TP: np.ndarray, level: float) -> float:

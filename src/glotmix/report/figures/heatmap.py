@@ -80,14 +80,15 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
 
 def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
     """Pairs of languages: which help more together, and which stand in for each other."""
+    low_LL, high_LL = (None if found.half_LL is None else found.value_LL + sign * found.half_LL for sign in (-1, 1))
     matrix = clustered(
-        TransferMatrix(found.languages, found.languages, found.value_LL, unit=found.unit), evidence.about
+        TransferMatrix(found.languages, found.languages, found.value_LL, low_LL, high_LL, found.unit), evidence.about
     )
     names = [evidence.name_of(language) for language in matrix.sources]
     said = pair_finding(evidence, found)
     about = f"{said}. Symmetric matrix of {len(names)} languages."
     rows = [
-        (a, b, float(matrix.value_TL[i, j]))
+        (a, b, float(matrix.value_TL[i, j]), *(matrix.interval(a, b) or (None, None)))
         for i, a in enumerate(matrix.targets)
         for j, b in enumerate(matrix.sources)
         if i < j
@@ -107,13 +108,19 @@ def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
             )
             for room, css in (WIDE_AND_NARROW if len(names) <= NARROW_TO else ((600, "heatmap"),))
         ),
-        ("language", "other", f"interaction ({found.unit})"),
+        ("language", "other", f"interaction ({found.unit})", "low", "high"),
         rows,
         "What two languages do together beyond what each does alone (pairwise Shapley interaction index, mean over "
-        "the languages in the mixture; without intervals). Blue: they lower the loss more together. Orange: they stand "
-        "in for each other: what one gives, the other gives as well. Languages that share a budget of tokens also take "
-        "them from each other, which shows as orange.",
+        "the languages in the mixture). Blue: they lower the loss more together. Orange: they stand in for each other: "
+        "what one gives, the other gives as well. Languages that share a budget of tokens also take them from each "
+        f"other, which shows as orange. {_pairs_certainty(matrix)}",
     )
+
+
+def _pairs_certainty(matrix: TransferMatrix) -> str:
+    if matrix.low_TL is None:
+        return "Nothing was repeated, so there are no intervals."
+    return f"{_certainty_key(len(matrix.sources))} The intervals hold for all pairs at once."
 
 
 def _certainty_key(columns: int) -> str:

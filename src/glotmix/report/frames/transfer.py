@@ -197,24 +197,30 @@ def method_in_words(evidence: Evidence, matrix: TransferMatrix, lens: str) -> st
 
 
 def pair_finding(evidence: Evidence, found: Interactions) -> str:
-    """How many pairs there are of either kind, and the strongest of each."""
+    """How many pairs there are of either kind whose intervals leave out zero, and the strongest of each.
+
+    As for :func:`finding`: the intervals hold for all pairs at once, and without them nothing is claimed.
+    """
+    if found.half_LL is None:
+        return "Nothing was repeated, so what pairs do together cannot be told from noise"
     i, j = np.triu_indices(len(found.languages), 1)
     values = found.value_LL[i, j]
-    together, instead = int((values > 0).sum()), int((values < 0).sum())
+    sure = np.where(np.abs(values) > found.half_LL[i, j], values, 0.0)
+    together, instead = int((sure > 0).sum()), int((sure < 0).sum())
 
     def pair(k: int) -> str:
         first, second = (evidence.name_of(found.languages[at[k]]) for at in (i, j))
         return f"{first} and {second} ({signed(float(values[k]), 2)} {found.unit})"
 
-    most, least = pair(int(values.argmax())), pair(int(values.argmin()))
+    most, least = pair(int(sure.argmax())), pair(int(sure.argmin()))
+    if not together and not instead:
+        return "No pair does more or less together than apart beyond the noise"
     if len(values) == 1:
         return f"{most} {'do more together' if together else 'stand in for each other'}"
     if together == len(values):
         return f"All {together} pairs do more together than apart, most of all {most}"
     if instead == len(values):
         return f"In all {instead} pairs the languages stand in for each other, most of all {least}"
-    if not together and not instead:
-        return "No pair does more or less together than apart"
     parts = []
     if together:
         parts.append(f"{together} of {len(values)} pairs do more together than apart, most of all {most}")

@@ -37,7 +37,7 @@ from glotmix.studies.mixture.stages import WAITS, Judgement, MixtureStudy
 from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
-from glotmix.transfer.interactions import interactions
+from glotmix.transfer.interactions import mean_interactions
 from glotmix.transfer.matrix import TransferMatrix
 
 TEXTS = {
@@ -155,8 +155,9 @@ def _interactions(found: Findings) -> Interactions | None:
     if found.transfer is None or not found.transfer.method.startswith("exact"):
         return None
     game = game_from(found.measurements.with_role("coalition", "anchor"), study.empty_loss(found.store))
-    inside = [t for t, target in enumerate(game.targets) if target in game.players]
-    return Interactions(game.players, interactions(game)[inside].mean(axis=0))
+    mean = mean_interactions(game, [target for target in game.targets if target in game.players])
+    half_LL = None if mean.high_TL is None else mean.high_TL - mean.value_TL
+    return Interactions(game.players, mean.value_TL, mean.unit, half_LL)
 
 
 def _front(found: Findings) -> Front | None:
