@@ -60,7 +60,7 @@ def test_means_and_their_draws_are_those_of_the_exact_posterior() -> None:
         inverse = 1 / (J_TR[t] @ J_TR[t] + 1)
         shift_GP = np.zeros((targets * runs, 1))
         shift_GP[t * runs : (t + 1) * runs, 0] = inverse * J_TR[t]
-        left = LeftOut(shift_GP, np.zeros(runs), np.array([[inverse]]))
+        left = LeftOut(shift_GP, shift_GP, np.zeros(runs), np.array([[inverse]]))
         said[f"l{t}"] = leaning(left, np.ones((1, 1)), np.array([inverse * J_TR[t] @ y_TR[t]]), np.ones((1, 1)))
     s_T = (J_TR**2).sum(axis=1)
     precision = 1 + (s_T / (1 + s_T)).sum()

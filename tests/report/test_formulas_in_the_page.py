@@ -60,7 +60,8 @@ def fitted(name, varies, rng):
         around = centre * np.exp(rng.normal(0, 0.2, (31, len(names))))
         theta = np.clip(around, low + 1e-9, np.minimum(high, 1e3))
         fits[target] = TargetFit(problem, names, theta[0], "converged", 0.0, 40, 0.004, 1.0, theta[1:])
-    form = Form(3, 0.5, 0.02 * rng.normal(size=(len(targets), len(targets))))
+    factor_TT, lean_T = 0.02 * rng.normal(size=(len(targets), len(targets))), 0.01 * rng.normal(size=len(targets))
+    form = Form(3, 0.5, factor_TT, lean_T)
     return Fit(law, LANGUAGES, targets, fits, 2.5e6, 3.0e8, UNIQUE_L, form=form)
 
 
@@ -74,7 +75,9 @@ def corrected(base, varies, runs, rng):
         wave = 0.02 * np.sin(5 * p_RL @ rng.normal(size=4)) + rng.normal(0, 0.004, runs)
         fits[target] = dataclasses.replace(at, learned=box.learn(inputs, wave, np.ones(runs), 0))
     N, D = (fit.N if "N" in varies else np.nan), (fit.D if "D" in varies else np.nan)
-    return dataclasses.replace(fit, law=Corrected(fit.law, box), fits=fits, N=N, D=D)
+    assert fit.form is not None
+    form = dataclasses.replace(fit.form, lean_T=np.zeros(0))  # a box is taken not to lean
+    return dataclasses.replace(fit, law=Corrected(fit.law, box), fits=fits, N=N, D=D, form=form)
 
 
 def with_scores(fit, rng):

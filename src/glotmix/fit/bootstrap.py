@@ -23,7 +23,10 @@ class LeftOut:
     """What leaving out the runs of one mixture at a time does to a fit."""
 
     shift_GP: np.ndarray
-    """How the parameters move, in the fit's own variables, when mixture g comes in."""
+    """How the parameters move, in the fit's own variables, by what mixture g is thought to be off: its residuals, made
+    larger by as much as the fit has explained of them away."""
+    without_GP: np.ndarray
+    """How they move when mixture g comes in: by its residuals under the fit without it, which are larger still."""
     residual_R: np.ndarray
     """ln L - ln L̂ of each run under the parameters found without its mixture."""
     prior_KP: np.ndarray
@@ -36,6 +39,12 @@ def leave_out(wanted: Equations, theta_P: np.ndarray, group_R: np.ndarray, group
     With ``H = JᵀWJ + P`` (J the derivatives of the residuals, W their robust weights, P the prior's curvature) the
     residuals of mixture g without it are ``(I - J_g H⁻¹ J_gᵀ W_g)⁻¹ e_g``, and it moved the parameters by
     ``H⁻¹ J_gᵀ W_g`` times these. Source: Cook & Weisberg, Residuals and Influence in Regression (1982), section 5.2.
+
+    What the parameters might be off by is told by a part of that step, ``(I - J_g H⁻¹ J_gᵀ W_g)^-δ e_g``. With δ = 1/2
+    its variance is that of the errors where they are alike (HC2), with δ = 1 it is the jackknife's (HC3), far too wide
+    where a dozen mixtures tell seven parameters, but safe where a mixture rules the fit. So δ grows with how much a
+    mixture explains away, from 1/2 where it is the mean over mixtures to 1 where it is twice that. Source: MacKinnon &
+    White (1985); by groups Bell & McCaffrey (2002); δ as in Cribari-Neto's HC4 (2004), at most the jackknife's.
     """
     x_P, rows_MP, residual_M, free_P = _at(wanted, theta_P)
     R = len(wanted.log_loss_R)
@@ -45,19 +54,25 @@ def leave_out(wanted: Equations, theta_P: np.ndarray, group_R: np.ndarray, group
     inverse_PP = np.zeros_like(normal_PP)
     inverse_PP[np.ix_(free_P, free_P)] = _pseudo_inverse(normal_PP[np.ix_(free_P, free_P)])
     gain_RP = rows_MP[:R] @ inverse_PP
-    left_R = np.empty(R)
+    left_R, own_R = np.empty(R), np.empty(R)
+    away_R = weight_R * np.einsum("rp,rp->r", gain_RP, rows_MP[:R])
+    away_G = np.bincount(group_R, away_R, groups)
+    part_G = 0.5 * np.clip(away_G * (away_G > 0).sum() / max(float(away_G.sum()), 1e-30), 1, 2)
     for rows in _rows_of(group_R, groups):
-        root = np.sqrt(weight_R[rows])
         if len(rows) == 1:
-            kept = max(1 - float(root[0] ** 2 * gain_RP[rows[0]] @ rows_MP[rows[0]]), LEAST_LEFT)
-            left_R[rows] = error_R[rows] / kept
+            kept = max(1 - float(away_R[rows[0]]), LEAST_LEFT)
+            left_R[rows], own_R[rows] = error_R[rows] / kept, error_R[rows] / kept ** part_G[group_R[rows[0]]]
             continue
+        root = np.sqrt(weight_R[rows])
         block = root[:, None] * (gain_RP[rows] @ rows_MP[rows].T) * root
         value, vector = np.linalg.eigh(np.eye(len(rows)) - (block + block.T) / 2)
-        left_R[rows] = vector @ ((vector.T @ (root * error_R[rows])) / np.maximum(value, LEAST_LEFT)) / root
-    shift_GP = np.zeros((groups, len(x_P)))
-    np.add.at(shift_GP, group_R, gain_RP * (weight_R * left_R)[:, None])
-    return LeftOut(shift_GP, left_R / wanted.root_R, rows_MP[R:] @ inverse_PP)
+        turned, kept_K = vector.T @ (root * error_R[rows]), np.maximum(value, LEAST_LEFT)
+        left_R[rows] = vector @ (turned / kept_K) / root
+        own_R[rows] = vector @ (turned / kept_K ** part_G[group_R[rows[0]]]) / root
+    shift_GP, without_GP = np.zeros((groups, len(x_P))), np.zeros((groups, len(x_P)))
+    np.add.at(shift_GP, group_R, gain_RP * (weight_R * own_R)[:, None])
+    np.add.at(without_GP, group_R, gain_RP * (weight_R * left_R)[:, None])
+    return LeftOut(shift_GP, without_GP, left_R / wanted.root_R, rows_MP[R:] @ inverse_PP)
 
 
 def multipliers(groups: int, B: int, seed: int) -> np.ndarray:

@@ -67,6 +67,7 @@ class WrittenForm(Written):
     seed: int = Field(ge=0)
     length: float = Field(gt=0)
     factor: list[list[float]]
+    lean: list[float] = Field(default_factory=list)
 
 
 class WrittenFit(Written):

@@ -13,6 +13,7 @@ from glotmix.errors import BadInput
 from glotmix.estimate import student
 from glotmix.fit.file import EXPECTED, WrittenFit, runs_of, target_fit
 from glotmix.fit.form import OF_A_BOX, Form, correlation_root, form_of
+from glotmix.fit.lean import lean_of
 from glotmix.fit.splits import evidence_of
 from glotmix.fit.stage import NO_LOSS, second_stage
 from glotmix.fit.target import OUTSIDE, Fitted, TargetFit, Task, inputs_of, least_runs, no_fit
@@ -25,7 +26,7 @@ from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture, share_columns
 from glotmix.mixture.phases import Phases
 from glotmix.notebook import Shown
-from glotmix.progress import Advance
+from glotmix.progress import Advance, Stages
 from glotmix.scored import Scored, all_from_json, all_to_json
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.wording import listed
@@ -390,7 +391,8 @@ def fit(
     before = {} if near is None else {target: near.fits[target] for target in chosen if target in near.fits}
     problems = [Problem(target, measurements.languages, transfer, varies) for target in chosen]
     task = Task(starts, bootstrap, seed, group_R)
-    how = Together(measurements, weight_RT, task, LOOKED_AT, workers, tell)
+    stages = Stages(tell, {"fits": 4.0, "lean": 1.0} if bootstrap and not isinstance(law, Corrected) else {"fits": 1.0})
+    how = Together(measurements, weight_RT, task, LOOKED_AT, workers, stages.stage("fits"))
     same = near is not None and _same_runs(near.measured, measurements)
     done = _of_every_kind(law, problems, how, before, same, together, staged)
     wide = [one.fit.widening for one in done if one.fit.usable]
@@ -412,8 +414,14 @@ def fit(
         scale_T = wide_T * np.array([at.scale if at.usable else 0.0 for at in fits.values()])
         score_T = np.array([at.scored is not None for at in fits.values()])
         form = form_of([one.told for one in done], scale_T, residual_RT, group_R, seed, score_T)
-    form = None if form is None else _of_stages(form, fits)
-    return Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
+    found = Fit(law, measurements.languages, chosen, fits, N, D, unique_L, measured, form)
+    if form is None:
+        return found
+    if not isinstance(law, Corrected):
+        middle = found._inputs(measurements.p_RL.mean(axis=0, keepdims=True), None, None)
+        lean_T = lean_of(law, list(fits.values()), replace(how, tell=stages.stage("lean")), middle)
+        form = replace(form, lean_T=lean_T)
+    return replace(found, form=_of_stages(form, fits))
 
 
 def _of_every_kind(
@@ -457,12 +465,14 @@ def _widening(at: TargetFit, typical: float) -> float:
 
 def _of_stages(form: Form, fits: Mapping[str, TargetFit]) -> Form:
     """The same, a score that goes through a loss being off as that loss is."""
-    names, factor_TT = list(fits), form.factor_TT.copy()
+    names, factor_TT, lean_T = list(fits), form.factor_TT.copy(), form.lean_T.copy()
     for t, at in enumerate(fits.values()):
         if at.through is not None and at.through in fits:
-            further = 1.0 if at.learned is not None else at.further
-            factor_TT[t] = further * form.factor_TT[names.index(at.through)]
-    return replace(form, factor_TT=factor_TT)
+            further, loss = 1.0 if at.learned is not None else at.further, names.index(at.through)
+            factor_TT[t] = further * form.factor_TT[loss]
+            if len(lean_T):
+                lean_T[t] = further * form.lean_T[loss]
+    return replace(form, factor_TT=factor_TT, lean_T=lean_T)
 
 
 def varying(measurements: Measurements) -> frozenset[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,33 +40,47 @@ class Form(Brief):
     factor_TT: np.ndarray
     """Square root of the covariance of the targets' errors of form, in units of ln L; for a law with a black box of
     their correlation, the box then tells how large they are at a mixture."""
+    lean_T: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """How far the targets lean to one side together, in units of ln L (:mod:`glotmix.fit.lean`): every resample moves
+    all of them by it times one normal number. It does not change with the mixture, so it is the last wave, without a
+    turn. Empty where there is none."""
 
     def draw(self, p_RL: np.ndarray, B: int) -> np.ndarray:
         """δ of R mixtures under B resamples, [B, R, T]."""
         turn_LF, phase_F = self.waves(p_RL.shape[1])
-        wave_RF = np.sqrt(2 / WAVES) * np.cos(np.sqrt(np.maximum(p_RL, 0)) @ turn_LF + phase_F)
+        wave_RF = np.sqrt(2 / len(phase_F)) * np.cos(np.sqrt(np.maximum(p_RL, 0)) @ turn_LF + phase_F)
         return np.asarray(wave_RF @ self.amplitudes(B))
 
     def waves(self, L: int) -> tuple[np.ndarray, np.ndarray]:
         """Turns ω [L, F] and phases φ [F]."""
         rng = np.random.default_rng((self.seed, L))
-        return rng.standard_normal((L, WAVES)) / self.length, rng.uniform(0, 2 * np.pi, WAVES)
+        turn_LF, phase_F = rng.standard_normal((L, WAVES)) / self.length, rng.uniform(0, 2 * np.pi, WAVES)
+        still = min(len(self.lean_T), 1)
+        return np.hstack([turn_LF, np.zeros((L, still))]), np.append(phase_F, np.zeros(still))
 
     def amplitudes(self, B: int) -> np.ndarray:
         """A of B resamples, [B, F, T]."""
         T = len(self.factor_TT)
         rng = np.random.default_rng((self.seed, 1))
-        return np.asarray(rng.standard_normal((B, WAVES, T)) @ self.factor_TT.T)
+        drawn_BFT = rng.standard_normal((B, WAVES, T)) @ self.factor_TT.T
+        if not len(self.lean_T):
+            return np.asarray(drawn_BFT)
+        # All waves are divided by the root of their number, that of the lean as well.
+        lean_B1T = np.sqrt((WAVES + 1) / 2) * rng.standard_normal((B, 1, 1)) * self.lean_T
+        return np.hstack([np.sqrt((WAVES + 1) / WAVES) * drawn_BFT, lean_B1T])
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"seed": self.seed, "length": self.length, "factor": self.factor_TT.tolist()}
+        written = {"seed": self.seed, "length": self.length, "factor": self.factor_TT.tolist()}
+        return written | ({"lean": self.lean_T.tolist()} if len(self.lean_T) else {})
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any], targets: int) -> Form:
         """Read what :meth:`to_json` wrote of so many targets."""
         factor_TT = np.array(data["factor"], dtype=float).reshape(targets, targets)
-        return cls(int(data["seed"]), float(data["length"]), factor_TT)
+        lean = data.get("lean", [])
+        lean_T = np.array(lean, dtype=float).reshape(targets if lean else 0)
+        return cls(int(data["seed"]), float(data["length"]), factor_TT, lean_T)
 
 
 def evidence(error_R: np.ndarray, rows_RP: np.ndarray, prior_PP: np.ndarray, p_RL: np.ndarray, seed: int) -> np.ndarray:

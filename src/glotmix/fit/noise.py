@@ -18,6 +18,8 @@ CONSISTENT = 0.6287
 """Mean of ``r² / (1 + (r/KNEE)²)`` for normal r, KNEE = 2: what the robust mean square is divided by."""
 FLAGGED = 5.0
 """Residuals of more robust standard deviations than this are of runs that went wrong."""
+MOST_WRONG = 0.2
+"""Share of the runs that may have gone wrong: of more, it is the law that is wrong for them."""
 EVIDENCE, LEAST_SPREAD = 8.0, 0.02
 """Twice the log likelihood that a noise that changes with the loss must gain over an even one (p = 0.005), and the
 spread of ln L below which it is not looked for."""
@@ -63,10 +65,13 @@ def noise_in(found: Solution, weight_R: np.ndarray, log_fitted_R: np.ndarray, sc
     weighted_R = np.sqrt(weight_R) * found.residual_R / Noise(1.0, 0.0, middle, scored).relative(log_fitted_R)
     power = _power(weighted_R / np.sqrt(np.maximum(1 - found.leverage_R, 0.05)), log_fitted_R - middle)
     even_R = weighted_R / Noise(1.0, power, middle).relative(log_fitted_R)
-    freedom = max(len(even_R) - float(found.leverage_R.sum()), 0.0)
+    alone_R = even_R / np.maximum(1 - found.leverage_R, 0.05)
+    keep_R = _went_right(alone_R)
+    even_R, alone_R = even_R[keep_R], alone_R[keep_R]
+    freedom = max(len(even_R) - float(found.leverage_R[keep_R].sum()), 0.0)
     fitted = robust_square(even_R) * len(even_R)
     square = (fitted + FREEDOM * EXPECTED**2) / (freedom + FREEDOM)
-    alone = robust_square(even_R / np.maximum(1 - found.leverage_R, 0.05))
+    alone = robust_square(alone_R)
     if scored is not None and scored.questions is not None:
         square = max(square, float(scored.spread_loss(middle)) ** 2 / scored.questions)
     return Noise(float(np.sqrt(max(square, alone / 4))), power, middle, scored)
@@ -87,6 +92,16 @@ def sound(standard_R: np.ndarray) -> np.ndarray:
     """Which residuals are not of runs that went wrong, [R]."""
     size_R = np.abs(standard_R)
     return np.asarray(size_R <= FLAGGED * max(float(np.median(size_R)) / 0.6745, 1e-30))
+
+
+def _went_right(residual_R: np.ndarray) -> np.ndarray:
+    """Which runs tell the noise, [R]: those that did not go wrong; all where that would be more than a few.
+
+    Bounded weight is not enough: where an eighth of the runs went wrong, the noise of the others came out twice as
+    large.
+    """
+    sound_R = sound(residual_R)
+    return sound_R if (~sound_R).mean() <= MOST_WRONG else np.ones(len(residual_R), dtype=bool)
 
 
 def _power(residual_R: np.ndarray, away_R: np.ndarray) -> float:

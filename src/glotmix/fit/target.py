@@ -55,7 +55,8 @@ class TargetFit(Shown):
     bootstrap_BP: np.ndarray
     """Resampled parameters; [0, P] without a bootstrap."""
     freedom: float = np.inf
-    """Degrees of freedom of an interval: mixtures fitted to, less the parameters in use (half of them at least)."""
+    """Degrees of freedom of an interval: runs less the parameters in use, of which repeats tell the noise; at most the
+    mixtures less one, whose held-out errors set its width, and at least half of these."""
     unclear: tuple[str, ...] = ()
     """What the runs do not tell of the parameters, in words."""
     learned: Learned | None = None
@@ -237,7 +238,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         noise.scale,
         found.agreeing,
         theta_BP,
-        max(float(group_R.max()) + 1 - float(found.leverage_R.sum()), float(group_R.max()) / 2, 1.0),
+        max(min(len(loss_R) - float(found.leverage_R.sum()), float(group_R.max())), float(group_R.max()) / 2, 1.0),
         vague,
         learned,
         noise.power,
@@ -327,9 +328,9 @@ def _settled(
 
 
 def _spread(wanted: Equations, found: Solution, left: LeftOut) -> np.ndarray:
-    """Variance of ln L̂ at the runs under the resamples, [R], to first order."""
+    """Variance of ln L̂ at the runs under fits without them, [R], to first order."""
     _, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
-    moved_RK = rows_MP[: len(left.residual_R)] @ np.vstack([left.shift_GP, left.prior_KP]).T
+    moved_RK = rows_MP[: len(left.residual_R)] @ np.vstack([left.without_GP, left.prior_KP]).T
     return np.asarray((moved_RK**2).sum(axis=1) / wanted.root_R**2)
 
 

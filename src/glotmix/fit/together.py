@@ -88,6 +88,22 @@ def fit_together(
     return _each(law, every, replace(how, task=task, tell=stages.stage("last")), before)
 
 
+def refitted(law: Law, problems: Sequence[Problem], how: Together, near: Mapping[str, TargetFit]) -> list[TargetFit]:
+    """Fits to other losses of the same runs, in the order of ``problems``: ``near`` is started from and its noise kept,
+    and the means of the priors make one step, which is most of their way."""
+    shared = kinds_of(law, problems)
+    how = replace(how, task=replace(how.task, kinds=shared, bootstrap=0, same=False), looked_at=0)
+    stages = Stages(how.tell, {"0": 1.0, "1": 0.5})
+    ended = _each(law, problems, replace(how, tell=stages.stage("0")), near)
+    said = [one.said for one in ended if one.said is not None]
+    if shared and len(said) >= LEAST_TARGETS:
+        shift_A = moved(np.array([problems[0].shift.get(kind, 0.0) for kind in shared]), said)
+        problems = [replace(p, shift=dict(zip(shared, shift_A.tolist(), strict=True))) for p in problems]
+        before = {p.target: one.fit for p, one in zip(problems, ended, strict=True)}
+        ended = _each(law, problems, replace(how, tell=stages.stage("1")), before)
+    return [one.fit for one in ended]
+
+
 def fit_apart(
     law: Law, problems: Sequence[Problem], how: Together, near: Mapping[str, TargetFit], same: bool
 ) -> list[Fitted]:
