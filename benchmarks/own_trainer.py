@@ -1,7 +1,6 @@
 """One study by transformers' Trainer and by glotmix's own engine: do values and optimum agree within their intervals?
 
     python benchmarks/own_trainer.py run --out DIR     goes on where it stopped; about 4 processor minutes in all
-    python benchmarks/own_trainer.py kills --out DIR   the smallest size, both killed at 20 moments; 3 minutes
     python benchmarks/own_trainer.py --show            tables, from kept results
 
 `recipes/own-trainer.yaml` is run as it stands, with `recipes/own_trainer.py` as the foreign trainer: other code, other
@@ -9,31 +8,18 @@ initial weights, other order of the data. Text, tokenizer, held-out text, mixtur
 """
 
 import argparse
-import hashlib
 import json
 import os
-import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from scipy.stats import spearmanr
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "own_trainer.json"
-KILLED = ROOT / "benchmarks" / "results" / "own_trainer_kills.json"
-KILLS = 20
-TABLES = (
-    "measurements/runs.parquet",
-    "measurements/losses.parquet",
-    "transfer.json",
-    "optimum.json",
-    "closed_loop.json",
-)
 RECIPE = ROOT / "recipes"
 LANGUAGES = ("spa_Latn", "fra_Latn", "rus_Cyrl", "ukr_Cyrl")
 
@@ -82,56 +68,6 @@ def train(folder):
             own_trainer.train(run, json.loads((run / "asked.json").read_text())["arguments"])
             (handoff / "ended").mkdir(exist_ok=True)
             (handoff / "ended" / name).touch()
-
-
-def kills(folder):
-    """The same study twice, once with `kill -9` at random moments of both processes: its tables, byte by byte."""
-    rng = random.Random(0)
-    played, moments, longest = {}, [], {}
-    for name, most in (("undisturbed", 0), ("killed", KILLS)):
-        place = folder / name
-        place.mkdir(parents=True)
-        for file in ("own-trainer.yaml", "own_trainer.py"):
-            shutil.copy(RECIPE / file, place)
-        call([sys.executable, "own_trainer.py", "data", "100000", "spa_Latn", "rus_Cyrl"], place)
-        driver = [sys.executable, "-m", "glotmix", "run", "own-trainer.yaml", "--scale", "tiny", "--out", "out/own"]
-        trainer = [sys.executable, str(Path(__file__).resolve()), "train", "--out", "."]
-        code, calls = 3, []
-        while code != 0 or len(moments) < most:
-            for who, words in (("driver", driver), ("trainer", trainer)):
-                waits = (place / "out" / "own" / "handoff" / "waiting.txt").is_file()
-                if who == "trainer" and not (waits and code == 3):
-                    continue
-                left = rng.uniform(0, longest[who]) if len(moments) < most else None
-                began = time.monotonic()
-                ended = until(words, place, left)
-                calls.append((who, time.monotonic() - began))
-                if ended is None:
-                    files = [path for path in (place / "out").rglob("*") if path.is_file()]
-                    newest = max(files, key=lambda path: path.stat().st_mtime_ns, default=place)
-                    moments.append({"who": who, "seconds": round(left, 2), "newest": str(newest.relative_to(place))})
-                if who == "driver":
-                    code = 3 if ended is None else ended
-        longest = {who: max(s for one, s in calls if one == who) for who in ("driver", "trainer")}
-        out = place / "out" / "own"
-        played[name] = {table: hashlib.sha256((out / table).read_bytes()).hexdigest() for table in TABLES}
-        played[name]["calls"] = len(calls)
-    KILLED.write_text(json.dumps({"moments": moments, "tables": played}, indent=1) + "\n")
-
-
-def until(words, folder, seconds):
-    """Exit code of a command, or None where it was killed after so many seconds."""
-    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    with subprocess.Popen(words, cwd=folder, env=env, start_new_session=True) as process:
-        try:
-            code = process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return None
-    if code not in (0, 3):
-        sys.exit(f"{' '.join(words)}: exit code {code}")
-    return code
 
 
 def note(spent):
@@ -205,27 +141,16 @@ def table(result):
     print(f"\n{met} of {values} values overlap, and {elsewhere:.0%} of those that stand in different cells;", end=" ")
     print(f"Spearman's coefficient of the two is {ranks:.2f}.")
     print(f"\n{result['processor_seconds'] / 60:.1f} processor minutes; laws {own['law']} and {engine['law']}")
-    if KILLED.is_file():
-        killed = json.loads(KILLED.read_text())
-        one, other = (killed["tables"][name] for name in ("undisturbed", "killed"))
-        same = sum(one[name] == other[name] for name in TABLES)
-        drivers = sum(moment["who"] == "driver" for moment in killed["moments"])
-        trainers = len(killed["moments"]) - drivers
-        print(f"\nKilled {drivers} times in the driver and {trainers} times in the trainer:", end=" ")
-        print(f"{same} of {len(TABLES)} tables are the same to the byte, after {other['calls']} calls", end=" ")
-        print(f"in place of {one['calls']}.")
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", nargs="?", choices=["run", "kills", "train"])
+    parser.add_argument("what", nargs="?", choices=["run", "train"])
     parser.add_argument("--out", type=Path)
     parser.add_argument("--show", action="store_true")
     given = parser.parse_args()
     if given.what == "run":
         run(given.out)
-    elif given.what == "kills":
-        kills(given.out)
     elif given.what == "train":
         train(given.out)
     elif not RESULT.is_file():
