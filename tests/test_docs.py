@@ -73,6 +73,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/methods/upsample-or-upweight.md", [*COMPARED, "benchmarks/results/compare-medium.json"]),
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/gradient_variance.py", "--table"]),
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/cooldown.py", "--show"]),
+        ("docs/methods/upsample-or-upweight.md", ["benchmarks/translation.py", "--show"]),
         ("docs/methods/influence.md", ["benchmarks/influence.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/in_run.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/influence_size.py", "--table"]),
