@@ -147,6 +147,13 @@ def test_other_kinds_of_studies_refuse_pairs(tmp_path):
     assert "pairs of sentences, which studies of this kind do not learn" in str(refused.exception)
 
 
+@pytest.mark.parametrize("corpus", ["5", "[a]", "{sources: [a]}", "{sources: 3}", "null"])
+def test_a_corpus_that_is_none_is_said_and_no_traceback(tmp_path, corpus):
+    (tmp_path / "study.yaml").write_text(f"kind: compare\nname: Odd\nlanguages: [es, ru]\ncorpus: {corpus}\n")
+    with pytest.raises(BadInput, match="corpus"):
+        KIND.load(tmp_path / "study.yaml")
+
+
 def test_unique_pairs_of_texts_are_refused(tmp_path):
     (tmp_path / "study.yaml").write_text(
         "kind: compare\nname: Texts\nlanguages: [es, ru]\ncorpus: {reader: embedded}\nunique_pairs: {ru: 5}\n"

@@ -96,7 +96,8 @@ class CompareConfig(Section):
         if not isinstance(data, dict):
             return data
         corpus = data.get("corpus")
-        told = corpus.sources if isinstance(corpus, CorpusConfig) else (corpus or {}).get("sources")
+        known = corpus.sources if isinstance(corpus, CorpusConfig) else None
+        told = corpus.get("sources") if isinstance(corpus, dict) else known
         sources = {name for name, one in told.items() if not isinstance(one, str)} if isinstance(told, dict) else set()
         found: dict[str, Any] = {}
         wrong: dict[Place, str] = {}
