@@ -61,6 +61,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/methods/laws.md", ["benchmarks/values.py", "--show"]),
         ("docs/methods/repetition.md", ["benchmarks/repetition.py", "--show"]),
         ("docs/methods/order.md", ["benchmarks/order.py", "--show"]),
+        ("docs/decisions.md", ["benchmarks/merged.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/fit_speed.py", "--show"]),
         ("docs/methods/shapley.md", ["benchmarks/games.py", "--show"]),
         ("docs/methods/shapley.md", ["benchmarks/transfer_intervals.py", "--show"]),

@@ -16,6 +16,7 @@ from glotmix.errors import BadInput, Infeasible
 from glotmix.mixture.adaptives.plan import AdaptivePlan
 from glotmix.mixture.groups import Groups, coalitions_of_groups, spread_over_groups
 from glotmix.mixture.mixture import Mixture
+from glotmix.mixture.part import Part
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 
@@ -61,6 +62,13 @@ class PlannedRun:
     """A method that changes mixture or weights while the run goes on."""
     keep: bool = False
     """Whether the final weights are kept, whatever ``proxy.keep_checkpoints`` says."""
+    part: Part | None = None
+    """What is trained of it, where that is not all."""
+
+    @property
+    def trained(self) -> float:
+        """Tokens that are trained on."""
+        return self.tokens if self.part is None else self.tokens * self.part.share
 
     def to_json(self) -> dict[str, Any]:
         """A plain dict, for plan.json; defaults are omitted."""
@@ -74,6 +82,7 @@ class PlannedRun:
         found |= {"size": self.size} if self.size else {}
         found |= {"weighting": self.weighting.to_json()} if self.weighting is not None else {}
         found |= {"adaptive": self.adaptive.to_json()} if self.adaptive is not None else {}
+        found |= {"part": self.part.to_json()} if self.part is not None else {}
         return found | ({"keep": True} if self.keep else {})
 
     @classmethod
@@ -83,7 +92,7 @@ class PlannedRun:
             if not (name := str(value["run"])) or "/" in name or "\0" in name or name.startswith("."):
                 raise BadInput(f"a run called {name!r}", where=where, expected="a name that is safe as a file name")
             schedule = Schedule.from_json(value["schedule"], where=where)
-            weights, adaptive = value.get("weighting"), value.get("adaptive")
+            weights, adaptive, part = (value.get(name) for name in ("weighting", "adaptive", "part"))
             return cls(
                 name,
                 value["role"],
@@ -94,6 +103,7 @@ class PlannedRun:
                 None if weights is None else Weighting(weights, where=where),
                 None if adaptive is None else AdaptivePlan.from_json(adaptive, where=where),
                 bool(value.get("keep", False)),
+                None if part is None else Part.from_json(part, where=where),
             )
         except KeyError as error:
             raise BadInput(f"a planned run without {error}", where=where) from None

@@ -103,8 +103,49 @@ class OverPhases:
         return self.fitted.bootstrap_losses(phases.average_RL[0], N, D, phases)
 
 
+@dataclass(frozen=True)
+class LastPhase:
+    """A fitted law as a predictor of the mixture of a run's last phase, the phases before it being what they were."""
+
+    over: OverPhases
+    """The law over all phases."""
+    before_X: np.ndarray
+    """Shares of the run's tokens in the phases before, one phase after the other."""
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Languages of the last phase."""
+        return self.over.fitted.languages
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.over.targets
+
+    @property
+    def length(self) -> float:
+        """Share of the run's tokens that the last phase has."""
+        return float(self.over.course.length_K[-1])
+
+    def whole(self, p_L: np.ndarray) -> np.ndarray:
+        """Shares of the run's tokens in all phases."""
+        return np.concatenate([self.before_X, self.length * np.asarray(p_L, dtype=float)])
+
+    def loss(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        return self.over.loss(self.whole(p_L), N, D)
+
+    def gradient(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        return self.length * self.over.gradient(self.whole(p_L), N, D)[:, len(self.before_X) :]
+
+    def bootstrap_losses(self, p_L: np.ndarray, N: float | None = None, D: float | None = None) -> np.ndarray:
+        return self.over.bootstrap_losses(self.whole(p_L), N, D)
+
+
 def resampled(predictor: Predictor, b: int) -> Predictor:
     """The ``b``-th resampled fit: exact for a :class:`~glotmix.fit.Fit`, by finite differences for anything else."""
+    if isinstance(predictor, LastPhase):
+        over = resampled(predictor.over, b)
+        assert isinstance(over, OverPhases)
+        return replace(predictor, over=over)
     if isinstance(predictor, OverPhases):
         fitted = resampled(predictor.fitted, b)
         assert isinstance(fitted, Fit)

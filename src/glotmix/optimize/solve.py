@@ -21,7 +21,12 @@ from glotmix.optimize.search import search, starting_points, with_own_bests
 
 __all__ = ["Optimum", "minimise"]
 
-KEPT = {"current": "the mixture in use", "natural": "the natural mixture", "uniform": "the uniform mixture"}
+KEPT = {
+    "continued": "going on as before",
+    "current": "the mixture in use",
+    "natural": "the natural mixture",
+    "uniform": "the uniform mixture",
+}
 """What is recommended where nothing can be told of mixtures: the first of these baselines that there is."""
 
 

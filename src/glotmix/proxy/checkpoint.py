@@ -26,6 +26,8 @@ from glotmix.proxy.stack import Stack
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+OPTIMISER = "optimizer.safetensors"
+"""AdamW's moments beside the weights, under the same names after ``first.`` and ``second.``."""
 DIGEST = "sha256"
 """Field of a file's metadata."""
 
@@ -118,6 +120,41 @@ def save_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     save_tensors(directory / WEIGHTS, to_llama_state_dict(parameters, shape, k), {"format": "pt"})
     write_json(directory / CONFIG, to_llama_config(shape, end_of_document=end_of_document))
+
+
+def save_optimiser(directory: Path, stack: Stack, k: int) -> None:
+    """Write AdamW's moments of model k beside its weights, so that its training can go on."""
+    tensors = {
+        f"{moment}.{name}": tensor
+        for moment, flat_KP in (("first", stack.first_KP), ("second", stack.second_KP))
+        for name, tensor in to_llama_state_dict(stack.views(flat_KP), stack.shape, k).items()
+    }
+    save_tensors(directory / OPTIMISER, tensors, {"updates": str(stack.updates)})
+
+
+def load_into(stack: Stack, k: int, directory: Path) -> None:
+    """Put weights, moments and the number of updates of a checkpoint into model k of a stack.
+
+    Raises:
+        BadInput: no such checkpoint, without its optimiser, or of another shape.
+        Corrupt: a file is truncated or changed since it was written.
+    """
+    shape, master = load_checkpoint(directory)
+    if shape != stack.shape:
+        raise BadInput(f"is of shape {shape}", where=directory, expected=f"that of the proxies, {stack.shape}")
+    path = directory / OPTIMISER
+    tensors, updates = _load(path), _metadata(path).get("updates", "")
+    try:
+        moments = [
+            from_llama_state_dict(
+                {name.removeprefix(f"{moment}."): x for name, x in tensors.items() if name.startswith(f"{moment}.")},
+                shape,
+            )
+            for moment in ("first", "second")
+        ]
+        stack.load_member(k, master, moments[0], moments[1], int(updates))
+    except (KeyError, RuntimeError, IndexError, ValueError) as error:
+        raise Corrupt(f"{path}: does not fit {WEIGHTS}: {_first_line(error)}") from None
 
 
 def load_checkpoint(directory: Path) -> tuple[Shape, dict[str, Tensor]]:
@@ -268,11 +305,15 @@ def _load(path: Path) -> dict[str, Tensor]:
 
 def told_digest(path: Path) -> str | None:
     """The digest of its tensors that a file of ours holds; None in one of somebody else's, or one that is damaged."""
+    return _metadata(path).get(DIGEST)
+
+
+def _metadata(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, "pt") as file:
-            return (file.metadata() or {}).get(DIGEST)
+            return file.metadata() or {}
     except (SafetensorError, OSError):
-        return None
+        return {}
 
 
 def _first_line(error: Exception) -> str:

@@ -83,8 +83,9 @@ class ProxyConfig(Section):
     recompute_activations: bool = False
     """Keep only each block's input for the backward pass and compute the rest again: a third more compute, a fraction
     of the memory, for proxies whose activations do not fit."""
-    keep_checkpoints: bool = False
-    """Whether the weights are kept (safetensors, loadable as a transformers Llama)."""
+    keep_checkpoints: bool | Literal["with_optimiser"] = False
+    """Whether the weights are kept (safetensors, loadable as a transformers Llama). ``with_optimiser``: so that another
+    study can go on from them too (``first_phase``), for three times the space."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> ProxyConfig:

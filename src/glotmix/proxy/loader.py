@@ -10,12 +10,13 @@ import numpy as np
 from glotmix.errors import BadInput
 from glotmix.mixture.samplers.adaptive import AdaptiveSampler
 from glotmix.mixture.samplers.clones import CloneSampler
+from glotmix.mixture.samplers.continued import SamplerInTwo
 from glotmix.mixture.samplers.independent import IndependentSampler
 from glotmix.mixture.samplers.permutation import hashed, key_of, permuted
 from glotmix.mixture.samplers.scheduled import Sampler
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.pairs import PairRows, Targets
-from glotmix.proxy.run import StackRun, steps_of
+from glotmix.proxy.run import StackRun, step_at, steps_of
 from glotmix.tokens.store import TokenStore
 
 STEPS_AT_ONCE = 64
@@ -85,7 +86,7 @@ class MixtureBatches:
         self._text = getattr(store, "text", None)
         independent = training.draws == "independent"
         self._samplers = [
-            _order(store, run, steps_of(run.tokens, training) * self._B, available, independent) for run in runs
+            _order(store, run, steps_of(run.tokens, training), self._B, available, independent) for run in runs
         ]
         # An adaptive method decides from step to step, so no step of its run is drawn before its turn.
         self._at_once = [1 if run.adaptive else STEPS_AT_ONCE for run in runs]
@@ -164,10 +165,10 @@ class MixtureBatches:
 
 
 def _order(
-    store: Tokens, run: StackRun, total: int, available: Mapping[str, int], independent: bool
-) -> Sampler | AdaptiveSampler | CloneSampler:
+    store: Tokens, run: StackRun, steps: int, batch: int, available: Mapping[str, int], independent: bool
+) -> Sampler | AdaptiveSampler | CloneSampler | SamplerInTwo:
     """What decides which sequences a run reads; clones (:mod:`glotmix.tokens.clone`) read one text."""
-    text = getattr(store, "text", None)
+    text, total = getattr(store, "text", None), steps * batch
     there = {language: available.get(language, 0) for language in run.schedule.languages}
     if run.adaptive is not None:
         if text is not None:
@@ -176,6 +177,9 @@ def _order(
     if text is not None:
         parallel = getattr(store, "parallel", 0.0)
         return CloneSampler(run.schedule, total, min(available.values()), run.seed, text, parallel, independent)
+    if run.part.before is not None and not independent:  # independent draws know no blocks, and go on by themselves
+        at = step_at(run.part.begin, steps) * batch
+        return SamplerInTwo(run.part.before, run.schedule.stages[-1].mixture, at, total, there, run.seed)
     return (IndependentSampler if independent else Sampler)(run.schedule, total, there, run.seed)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from glotmix.mixture.adaptives.adaptive import Adaptive
 from glotmix.mixture.design import PlannedRun
+from glotmix.mixture.part import WHOLE, Part
 from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.weighting import Weighting
 from glotmix.proxy.config import ProxyConfig
@@ -32,12 +33,22 @@ class StackRun:
     """Loss weights of the languages; None where every sequence counts the same."""
     adaptive: Adaptive | None = None
     """A method that changes mixture or weights while the run goes on."""
+    part: Part = WHOLE
+    """What is trained of it."""
 
     @classmethod
     def of(cls, planned: PlannedRun) -> StackRun:
         """The run as it is trained: an adaptive method is made with the run's seed."""
         adaptive = None if planned.adaptive is None else planned.adaptive.make(planned.seed)
-        return cls(planned.run, planned.schedule, planned.tokens, planned.seed, planned.weighting, adaptive)
+        return cls(
+            planned.run,
+            planned.schedule,
+            planned.tokens,
+            planned.seed,
+            planned.weighting,
+            adaptive,
+            planned.part or WHOLE,
+        )
 
     @property
     def is_guided(self) -> bool:
@@ -87,7 +98,7 @@ class RunResult:
     D: int
     """Training tokens really seen."""
     C: float
-    """Training compute in FLOPs."""
+    """Training compute in FLOPs, of what was trained of it."""
     tokens: Mapping[str, int]
     """Training tokens of each language."""
     losses: tuple[LossRow, ...]
@@ -109,6 +120,11 @@ class Batches(Protocol):
 def steps_of(tokens: float, training: ProxyConfig) -> int:
     """Updates of a run of ``tokens`` training tokens: whole batches, at least one."""
     return max(1, round(tokens / (training.batch * training.context)))
+
+
+def step_at(share: float, steps: int) -> int:
+    """Updates made when ``share`` of a run is done, as evaluations count them."""
+    return math.ceil(steps * share - 1e-6)
 
 
 def learning_rate(step: int, steps: int, training: ProxyConfig) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from glotmix.footprint import Footprint
 from glotmix.proxy import flops, held, kernels, model, native, precision
 from glotmix.proxy.config import ProxyConfig
-from glotmix.proxy.model import Shape
+from glotmix.proxy.model import Parameters, Shape
 
 BETAS = (0.9, 0.95)
 EPSILON = 1e-8
@@ -181,6 +181,15 @@ class Stack:
         self.master_KP.copy_(master_KP)
         self.first_KP.copy_(first_KP)
         self.second_KP.copy_(second_KP)
+        self.cast()
+
+    @torch.no_grad()
+    def load_member(self, k: int, master: Parameters, first: Parameters, second: Parameters, updates: int) -> None:
+        """Set one model's weights and AdamW's moments ([1, ...] each, by name), and the stack's updates."""
+        self.updates = updates
+        for flat_KP, tensors in ((self.master_KP, master), (self.first_KP, first), (self.second_KP, second)):
+            for name, view in self.views(flat_KP).items():
+                view[k].copy_(tensors[name][0])
         self.cast()
 
     @torch.no_grad()

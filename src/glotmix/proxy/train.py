@@ -15,13 +15,14 @@ import numpy as np
 import torch
 
 from glotmix.errors import BadInput, Stopped
+from glotmix.mixture.part import WHOLE
 from glotmix.proxy import flops, precision
-from glotmix.proxy.checkpoint import digest, load_state, save_checkpoint, save_state
+from glotmix.proxy.checkpoint import digest, load_into, load_state, save_checkpoint, save_optimiser, save_state
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.evaluate import Evaluation, EvaluationText
 from glotmix.proxy.model import Shape
 from glotmix.proxy.parallel import Team
-from glotmix.proxy.run import Batches, LossRow, RunResult, StackRun, learning_rate, steps_of
+from glotmix.proxy.run import Batches, LossRow, RunResult, StackRun, learning_rate, step_at, steps_of
 from glotmix.proxy.stack import Stack
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def train_stack(
     state_every: float = 60.0,
     stopping: Callable[[], bool] | None = None,
     checkpoint: Callable[[str, int], Path | None] | None = None,
+    with_optimiser: bool = False,
+    going_on: Callable[[str, int], Path] | None = None,
     on_start: Callable[[Stack], None] | None = None,
     on_batch: Callable[[Stack, int, torch.Tensor, float], None] | None = None,
     on_step: Callable[[int, int, torch.Tensor], None] | None = None,
@@ -78,7 +81,11 @@ def train_stack(
             bit; it is deleted at the end.
         state_every: seconds between two states.
         stopping: asked after every update; once it says so the state is saved and the training ends.
-        checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation.
+        checkpoint: where to keep the weights of ``(run, step)``, or None not to; asked at every evaluation, and where
+            the part of a run ends that is trained.
+        with_optimiser: whether AdamW's moments are kept with the weights.
+        going_on: the kept checkpoint, with its optimiser, of ``(run, step)`` that runs of which only a part is trained
+            go on from.
         on_start: called with the stack before its first step (to load weights, say); what it writes into the master
             weights counts.
         on_batch: called between backward pass and update with (stack, step from 0, token ids [K, B, S], learning rate);
@@ -96,6 +103,7 @@ def train_stack(
         Stopped: ``stopping`` said so, and the state is saved.
     """
     steps, spans = _common_steps(runs, training), _common_spans(runs, training)
+    begin, end = _common_part(runs, steps)
     team = team or Team(device=device)
     _check_guided(runs, guide)
     device = team.device
@@ -115,6 +123,12 @@ def train_stack(
     clock = _Clock()
     made_from = _made_from(runs, batches, training, held_out, base)
     first = _resume(state, stack, members, clock, made_from, guide)
+    if begin and not first:
+        if going_on is None:
+            raise BadInput(f"run {runs[0].run} begins at step {begin}", expected="a checkpoint to go on from")
+        for k, run in enumerate(runs):
+            load_into(stack, k, going_on(run.part.after, begin))
+        first = begin
     if base is not None and first == 0:
         stack.set({name: tensor.expand(stack.K, *tensor.shape[1:]) for name, tensor in base.items()})
         if evaluation is not None:
@@ -122,16 +136,16 @@ def train_stack(
     if on_start is not None and first == 0:
         on_start(stack)
         stack.cast()
-    measure_at = {math.ceil(steps * (i + 1) / training.evaluations) for i in range(training.evaluations)}
+    measure_at = {math.ceil(steps * (i + 1) / training.evaluations) for i in range(training.evaluations)} | {end}
     per_step = training.batch * training.context
     watch = _Watch(members, stack)
     ahead = guide is None  # what a guided run reads next depends on this step
-    for step, tokens_KBS in _ahead(batches, len(runs), range(first, steps), stack.device, ahead):
+    for step, tokens_KBS in _ahead(batches, len(runs), range(first, end), stack.device, ahead):
         if guide is None:
             loss_K = team.mean_(stack.backward(team.part(tokens_KBS)))
         else:
             loss_K = guide.backward(stack, step, tokens_KBS, team)
-        watch.losses(step, loss_K, last=step + 1 == steps or step + 1 in measure_at)
+        watch.losses(step, loss_K, last=step + 1 in measure_at)
         if all(member.reason for member in members):
             break
         team.mean_(stack.gradient_KP)
@@ -147,12 +161,13 @@ def train_stack(
                 _measure(evaluation, stack, members, step + 1, per_step)
             if watched is not None:
                 _watch_training(watched, stack, members, batches, step + 1, per_step)
-            _keep(checkpoint if team.leads else None, runs, members, stack, step + 1, end_of_document)
+            wanted = checkpoint if team.leads else None
+            _keep(wanted, runs, members, stack, step + 1, end_of_document, with_optimiser)
         if on_step is not None and team.leads:
             on_step(step + 1, steps, loss_K)
         stop = stopping is not None and stopping()
         due = stop or clock.since_saved() >= state_every
-        if state is not None and team.leads and step + 1 < steps and due:
+        if state is not None and team.leads and step + 1 < end and due:
             watch.read()
             progress = {"step": step + 1, "seconds": clock.seconds(), "members": [asdict(m) for m in members]}
             progress |= {} if guide is None else {"guide": guide.state()}
@@ -163,7 +178,7 @@ def train_stack(
     if state is not None and team.leads:
         state.unlink(missing_ok=True)
     return [
-        _result(run, member, k, batches, shape, training, clock.seconds() / len(runs), guide)
+        _result(run, member, k, begin, batches, shape, training, clock.seconds() / len(runs), guide)
         for k, (run, member) in enumerate(zip(runs, members, strict=True))
     ]
 
@@ -172,13 +187,15 @@ def _result(
     run: StackRun,
     member: _Member,
     k: int,
+    begin: int,
     batches: Batches,
     shape: Shape,
     training: ProxyConfig,
     seconds: float,
     guide: MixtureController | None,
 ) -> RunResult:
-    D = member.steps * training.batch * training.context
+    per_step = training.batch * training.context
+    D, trained = member.steps * per_step, max(member.steps - begin, 0) * per_step
     count = getattr(batches, "tokens_by_language", None)
     return RunResult(
         run.run,
@@ -186,7 +203,7 @@ def _result(
         member.reason,
         shape.N,
         D,
-        D * flops.per_token(shape, training.context) + (guide.flops(k) if guide else 0.0),
+        trained * flops.per_token(shape, training.context) + (guide.flops(k) if guide else 0.0),
         {} if count is None else dict(count(k, member.steps)),
         tuple(member.losses),
         seconds,
@@ -289,6 +306,20 @@ def _common_spans(runs: Sequence[StackRun], training: ProxyConfig) -> list[tuple
     return list(itertools.pairwise(edges))
 
 
+def _common_part(runs: Sequence[StackRun], steps: int) -> tuple[int, int]:
+    """First step and end of what is trained of the runs: all of them, as a rule."""
+    parts = {(step_at(run.part.begin, steps), step_at(run.part.end, steps)): run for run in runs}
+    if len(parts) > 1:
+        (a, one), (b, other) = list(parts.items())[:2]
+        raise BadInput(f"of runs {one.run} and {other.run} steps {a} and {b}", expected="equal parts in a stack")
+    (begin, end), run = next(iter(parts.items()))
+    if not 0 <= begin < end <= steps:
+        raise BadInput(f"steps {begin} to {end} of {steps}", where=run.run, expected="a part of the run with a step")
+    if (begin or end < steps) and (run.is_guided or run.restarts):
+        raise BadInput("a part of a run that is guided or restarts", where=run.run, expected="a plain run")
+    return begin, end
+
+
 def _check_guided(runs: Sequence[StackRun], guide: MixtureController | None) -> None:
     guided = [run.run for run in runs if run.is_guided]
     if guided and guide is None:
@@ -307,6 +338,7 @@ def _made_from(
         "runs": [
             [run.run, run.schedule.to_json(), run.tokens, run.seed]
             + ([dict(run.weighting or {}), run.adaptive.name if run.adaptive else ""] if run.is_guided else [])
+            + ([] if run.part == WHOLE else [run.part.to_json()])
             for run in runs
         ],
         "training": training.model_dump(exclude={"base", "size", "recompute_activations", "precision"}),
@@ -389,6 +421,7 @@ def _keep(
     stack: Stack,
     step: int,
     end_of_document: int,
+    with_optimiser: bool,
 ) -> None:
     """Write the weights that are asked for."""
     if checkpoint is None:
@@ -397,3 +430,5 @@ def _keep(
         directory = None if member.reason else checkpoint(run.run, step)
         if directory is not None:
             save_checkpoint(directory, stack.master, stack.shape, k=k, end_of_document=end_of_document)
+            if with_optimiser:
+                save_optimiser(directory, stack, k)

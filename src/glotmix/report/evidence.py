@@ -155,6 +155,8 @@ class Order:
     """Its objective minus that of the schedule: positive, the schedule is better."""
     late: Mapping[str, tuple[Estimate | None, Estimate | None]]
     """Target to λ of its own text and of that of others; above zero late text counts more."""
+    beside: str = "static"
+    """Which of the schedules ``gain`` compares with; "continued" where only the last phase was sought."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.optimize.composite import Composite
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import Constraints, groups_from
+from glotmix.optimize.last_phase import CONTINUED
 from glotmix.optimize.objective import Mean, Objective, Worst
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.pareto import front
@@ -69,8 +70,10 @@ def order_of(optimum: Optimum, fitted: Fit | None = None) -> Order | None:
     for target, at in ({} if fitted is None else fitted.fits).items():
         found = {row["parameter"]: Estimate(row["value"], row["low"], row["high"]) for row in at.to_polars().to_dicts()}
         late[target] = (found.get("late"), found.get("late_others"))
-    gain = optimum.gains[STATIC]
-    return Order(lengths, tuple(course.rate_K.tolist()), schedules, Estimate(gain.value, gain.low, gain.high), late)
+    beside = CONTINUED if CONTINUED in optimum.gains else STATIC
+    gain = optimum.gains[beside]
+    over = Estimate(gain.value, gain.low, gain.high)
+    return Order(lengths, tuple(course.rate_K.tolist()), schedules, over, late, beside)
 
 
 def front_of(

@@ -336,7 +336,7 @@ class Training:
         vocab = open_store(spec.store).vocab_size
         proxies = [spec.proxy_of(run) for run in runs]
         cost = {proxy: flops.per_token(Shape.of(proxy, vocab), proxy.context) for proxy in dict.fromkeys(proxies)}
-        return {run.run: float(run.tokens * cost[proxy]) for run, proxy in zip(runs, proxies, strict=True)}
+        return {run.run: float(run.trained * cost[proxy]) for run, proxy in zip(runs, proxies, strict=True)}
 
     def measure(self, runs: list[PlannedRun], spec: SweepSpec, failed: dict[str, str]) -> Measurements:
         """Write the two tables of all runs and read them as measurements."""

@@ -148,7 +148,8 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
     for run in plan:
         restarts = tuple(stage.start for stage in run.schedule.stages if stage.restart)
         alone = run.run if run.adaptive is not None else ""
-        key = (run.tokens, run.seed, run.size, restarts, run.weighting is not None, alone)
+        part = None if run.part is None else (run.part.begin, run.part.end)
+        key = (run.tokens, run.seed, run.size, restarts, run.weighting is not None, alone, part)
         alike.setdefault(key, []).append(run)
     groups = []
     for runs in alike.values():
@@ -277,7 +278,7 @@ class _Ticker:
     ):
         self._missing, self._failed, self._jobs, self._progress = missing, failed, jobs, progress
         self._runs = {name: len(group) for name, group in groups.items()}
-        self._tokens = {name: float(sum(run.tokens for run in group)) for name, group in groups.items()}
+        self._tokens = {name: float(sum(run.trained for run in group)) for name, group in groups.items()}
         self._last = -math.inf
         self._shares: dict[str, float] = {}
 

@@ -82,7 +82,7 @@ def _train(
     from glotmix.proxy.evaluation_texts import EvaluationTexts
     from glotmix.proxy.loader import MixtureBatches
     from glotmix.proxy.model import Shape
-    from glotmix.proxy.run import StackRun, steps_of
+    from glotmix.proxy.run import StackRun, step_at, steps_of
     from glotmix.proxy.train import train_stack
 
     runs_directory = Path(order["runs_directory"])
@@ -92,7 +92,8 @@ def _train(
     proxy = ProxyConfig.model_validate(order["proxy"])
     shape = Shape.of(proxy, store.vocab_size)
     kept = progress.with_suffix(".checkpoints")
-    final = {run.run: steps_of(run.tokens, proxy) for run in planned if run.keep}
+    steps = steps_of(planned[0].tokens, proxy)
+    final = {run.run: steps if run.part is None else step_at(run.part.end, steps) for run in planned if run.keep}
 
     def checkpoint(run: str, step: int) -> Path | None:
         return kept / run / f"step-{step}" if proxy.keep_checkpoints or final.get(run) == step else None
@@ -109,6 +110,8 @@ def _train(
         team=team,
         state=progress.with_suffix(".state"),
         checkpoint=checkpoint,
+        with_optimiser=proxy.keep_checkpoints == "with_optimiser" or any(_is_begun(run) for run in planned),
+        going_on=lambda run, step: checkpoint_of(runs_directory / run, step),
         held_out=watched.held_out if watched else held_out,
         trained_on=watched.trained_on if watched else None,
         base=_base(order, shape, team.device),
@@ -130,6 +133,16 @@ def _train(
         told = speed(result, shape, proxy, team) | {"began": began, "ended": ended}
         print(f"{result.run}: {told['tokens_per_second']:,.0f} tokens/s, {told['mfu']:.0%} of the measured peak")
         write_json(progress.parent / "timings" / f"{result.run}.json", told)
+
+
+def _is_begun(run: PlannedRun) -> bool:
+    """Whether a run ends before its time, for others to go on from."""
+    return run.part is not None and run.part.end < 1
+
+
+def checkpoint_of(run: Path, step: int) -> Path:
+    """Where a run's directory keeps its weights after ``step`` updates."""
+    return run / "checkpoints" / f"step-{step}"
 
 
 def _base(order: Mapping[str, Any], shape: Shape, device: str) -> dict[str, Any] | None:
@@ -168,7 +181,7 @@ def _guide(
     references = {}
     for run in planned:
         if run.adaptive is not None and run.adaptive.reference:
-            weights = runs_directory / run.adaptive.reference / "checkpoints" / f"step-{steps_of(run.tokens, proxy)}"
+            weights = checkpoint_of(runs_directory / run.adaptive.reference, steps_of(run.tokens, proxy))
             references[run.run] = {name: tensor.to(device) for name, tensor in load_checkpoint(weights)[1].items()}
     development = watched.development if watched else None
     return MixtureController(runs, batches, shape, proxy, references=references, development=development)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glotmix.estimate import Estimate, negated
+from glotmix.optimize.last_phase import CONTINUED
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.units import aim
 from glotmix.wording import NBSP, OF_THE_LAW, interval, number, signed
@@ -95,8 +96,8 @@ def expectation(evidence: Evidence) -> str:
     rows = gain_rows(evidence)
     if not rows:
         return text + "."
-    against = next((row for row in rows if row.baseline == "current"), None)
-    against = against or next((row for row in rows if row.baseline == "natural"), rows[0])
+    named = {row.baseline: row for row in rows}
+    against = next((named[name] for name in ("current", CONTINUED, "natural") if name in named), rows[0])
     gain, percent = against.gain, 100 * against.gain.value / against.objective.value
     change = told.change(negated(gain))
     size = f"{number(abs(change.value))} {unit} ({number(abs(percent), 1)}{NBSP}%)"

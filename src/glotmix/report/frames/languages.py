@@ -8,10 +8,11 @@ from typing import Literal
 import numpy as np
 
 from glotmix.estimate import Estimate, Outcome, negated, pooled_means, unpaired, verdict
+from glotmix.optimize.last_phase import CONTINUED
 from glotmix.report.evidence import Evidence, Trained
 from glotmix.wording import counted, listed
 
-IN_USE = ("current", "natural", "uniform")
+IN_USE = ("current", CONTINUED, "natural", "uniform")
 """What the recommendation is instead of: the mixture in use, else the natural one, else the even one."""
 
 

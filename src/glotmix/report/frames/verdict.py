@@ -7,14 +7,16 @@ decision comes from here, so that they cannot disagree.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from glotmix.estimate import Estimate, negated, verdict
+from glotmix.optimize.last_phase import CONTINUED
 from glotmix.optimize.optimum import NOTHING_TOLD
 from glotmix.report.evidence import Advice, Evidence
 from glotmix.report.frames.accuracy import NULL, law_rows
-from glotmix.report.frames.answer import gain_rows, mixture_rows
+from glotmix.report.frames.answer import MixtureRow, gain_rows, mixture_rows
 from glotmix.report.frames.cautions import cautions
 from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
@@ -134,7 +136,15 @@ def _decided(evidence: Evidence) -> Decision:
 
 def mixture_in_words(evidence: Evidence) -> str:
     """The recommended shares; of many languages the largest ones if they are most of it, else how the shares spread."""
-    rows = mixture_rows(evidence)
+    rows, order = mixture_rows(evidence), evidence.order
+    if order is not None and order.beside == CONTINUED:
+        last = order.schedules["optimum"][-1]
+        rows = sorted((replace(row, optimum=last[row.language]) for row in rows), key=lambda row: -row.optimum)
+        return f"{_shares_in_words(rows)}, from here on"
+    return _shares_in_words(rows)
+
+
+def _shares_in_words(rows: Sequence[MixtureRow]) -> str:
     if len(rows) <= 8:
         return listed([f"{share(row.optimum)} {row.name}" for row in rows], most=8)
     top, rest = rows[:5], rows[5:]

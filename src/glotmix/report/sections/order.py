@@ -15,13 +15,18 @@ OTHERS = "the same of the text of all other languages"
 
 
 def when(evidence: Evidence) -> Html:
-    """The recommended schedule beside the best single mixture, and what the law says of early and late text."""
+    """The recommended schedule beside the best single mixture, or the last phase beside going on as before, and what
+    the law says of early and late text."""
     order = evidence.order
     if order is None:
         return Html("")
-    best, (static, *_) = order.schedules["optimum"], order.schedules["static"]
+    last = order.beside != "static"
+    best, static = order.schedules["optimum"], order.schedules[order.beside][-1]
     phases = [f"phase {k + 1}" for k in range(len(best))]
-    columns = [Column("language"), *[Column(phase, True) for phase in phases], Column("best single mixture", True)]
+    if last:
+        phases = [*(f"{phase}, behind it" for phase in phases[:-1]), "last phase"]
+    other = "going on as before" if last else "best single mixture"
+    columns = [Column("language"), *[Column(phase, True) for phase in phases], Column(other, True)]
     columns += [Column("λ own", True, LATE), Column("λ others", True, OTHERS)]
     rows = []
     for language in static:
@@ -30,10 +35,13 @@ def when(evidence: Evidence) -> Html:
         line = [named(evidence.name_of(language), language), *[cell(share(x), x) for x in shares]]
         rows.append([*line, _late(own), _late(others)])
     ends = " and ".join(share(end) for end in accumulate(order.lengths[:-1]))
+    compared = "going on as before" if last else "the best single mixture"
     words = (
-        f"The mixture changes after {ends} of the run's tokens. By the law the best single mixture is "
+        f"The mixture changes after {ends} of the run's tokens. By the law {compared} is "
         f"{interval(order.gain)} worse; only a closed loop measures it. Intervals are 95{NBSP}%."
     )
+    if last:
+        words = f"What was read before the last phase is as it was: its mixture alone is sought. {words}"
     return join(el("p", words), table("The schedule: share of each phase's tokens", columns, rows))
 
 

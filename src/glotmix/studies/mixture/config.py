@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -123,11 +123,43 @@ class BaseConfig(Section):
         return self
 
 
+class FirstPhaseConfig(Section):
+    """What is behind the run already, so that the mixture of its last phase alone is sought. Every proxy reads the
+    first phase once for each seed, and all last phases go on from there: weights, optimiser, learning rate and text as
+    in a run that was never interrupted."""
+
+    at: float = Field(0.8, gt=0, lt=1)
+    """Share of the run that is behind it."""
+    mixture: Literal["natural", "uniform"] | dict[str, float] = "natural"
+    """What it was trained on until then, and would be from there on: shares by language, in proportion to the text
+    there is, or all alike."""
+    study: str | None = None
+    """Directory of a finished study, relative to the study file, whose run goes on, in place of ``mixture``. Where it
+    kept its checkpoints with their optimiser (``proxy.keep_checkpoints: with_optimiser``) they are gone on from; else
+    the first phase is trained again, to the same bits."""
+    run: str = "optimum"
+    """Which of its runs: a mixture of its closed loop (``optimum``, ``natural``), or a run by its name."""
+
+    @model_validator(mode="after")
+    def _shares(self) -> FirstPhaseConfig:
+        if self.study is not None and "mixture" in self.model_fields_set and self.mixture != "natural":
+            raise ValueError("study and mixture at once; the run of the study has its own")
+        if isinstance(self.mixture, dict):
+            shares = list(self.mixture.values())
+            if not shares or any(not 0 <= share < float("inf") for share in shares) or not sum(shares) > 0:
+                raise ValueError("mixture: expected shares from 0 on, some of them above")
+        return self
+
+
+LAST_PHASES = {"coalitions": "none", "swarm": 16, "swarm_roles": "fit", "anchors": 0}
+"""The design of a study of the last phase, unless it says otherwise."""
+
 LANGUAGE_KEYS = {
     "corpus": ("sources", "bytes_per_language"),
     "target": ("unique_tokens",),
     "optimize": ("weights", "floors", "ceilings", "current"),
     "base": ("mixture",),
+    "first_phase": ("mixture",),
 }
 """Fields of a study whose keys are languages."""
 
@@ -305,6 +337,8 @@ class StudyConfig(Section):
     proxy: ProxyConfig = ProxyConfig()
     base: BaseConfig | None = None
     """What proxies that start from a model go on from; None for random weights, or where nothing is known of it."""
+    first_phase: FirstPhaseConfig | None = None
+    """What is behind the run already; then the mixture of its last phase is sought. None for the whole run."""
     target: TargetConfig = TargetConfig()
     sweep: SweepConfig = SweepConfig()
     fit: FitConfig = FitConfig()
@@ -372,6 +406,18 @@ class StudyConfig(Section):
             wanted["boundaries"] = limits["boundaries"]
         return {**data, "design": wanted | design}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _runs_for_a_last_phase(cls, data: Any) -> Any:
+        """Last phases are drawn, and make no game of coalitions, unless the design says other."""
+        design = data.get("design", {}) if isinstance(data, dict) else None
+        if not isinstance(design, dict) or data.get("first_phase") is None:
+            return data
+        validation = data.get("validation") or {}
+        if isinstance(validation, dict) and "baselines" not in validation:
+            data = {**data, "validation": {**validation, "baselines": ["natural", "uniform"]}}
+        return {**data, "design": LAST_PHASES | design}
+
     @model_validator(mode="after")
     def _languages_once(self) -> StudyConfig:
         wrong: dict[Place, str] = {}
@@ -389,6 +435,9 @@ class StudyConfig(Section):
             wrong["base", "tokens"] = (
                 "expected the tokens that the base is to be trained on, or its place in proxy.base"
             )
+        behind = self.first_phase.mixture if self.first_phase is not None else ""
+        if isinstance(behind, dict) and (others := [name for name in behind if name not in self.languages]):
+            wrong["first_phase", "mixture"] = f"{listed(others)} is none of the languages whose share is sought"
         for field in ("floors", "ceilings", "current"):
             if others := [name for name in getattr(self.optimize, field) if name not in self.languages]:
                 wrong["optimize", field] = f"{listed(others)} is none of the languages whose share is sought"

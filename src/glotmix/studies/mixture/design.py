@@ -6,6 +6,7 @@ from glotmix.errors import refuse
 from glotmix.mixture.balancing import proportional, uniform
 from glotmix.mixture.planning import Design
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.first_phase import first_phase_of
 from glotmix.studies.mixture.plan import plan, unique_as_told
 from glotmix.studies.mixture.problems import problems
 from glotmix.studies.mixture.stages import MixtureStudy
@@ -27,4 +28,5 @@ def designed(asked: StudyToRun) -> Design:
         unique = study.unique(study.tokens())
     natural = uniform(config.languages) if unique is None else proportional(unique)
     sizes = {size: proxy.tokens for size, proxy in study.sizes.items()}
-    return Design(tuple(plan(study.config, natural, sizes, unique)))
+    first = first_phase_of(config, study.base, natural)
+    return Design(tuple(plan(study.config, natural, sizes, unique, first)))

@@ -33,7 +33,9 @@ from glotmix.studies.mixture.active import stopped_because
 from glotmix.studies.mixture.base import NOTE
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.config import REPLAY, StudyConfig
+from glotmix.studies.mixture.first_phase import NOTE as FIRST_PHASE
 from glotmix.studies.mixture.stages import WAITS, Judgement, MixtureStudy
+from glotmix.study.directory import planned_compute
 from glotmix.study.precision import described
 from glotmix.tokens.store import TokenStore
 from glotmix.transfer.game import game_from
@@ -241,11 +243,15 @@ def _base(found: Findings) -> BaseModel | None:
 def _cost(found: Findings) -> Spending:
     table = pl.read_parquet(found.study.directory / "measurements" / "runs.parquet")
     counts = table.group_by("status").len().sort("status")
-    target = found.study.config.target
+    target, tokens, flops = found.study.config.target, float(table["D"].sum()), float(table["C"].sum())
+    if found.study.config.first_phase is not None:  # of its runs the last phase, and the first ones once for all
+        whole = flops / (1 - read_json(found.study.directory / FIRST_PHASE)["begin"])
+        flops = sum(planned_compute(found.study.directory).values())
+        tokens *= flops / whole
     return Spending(
         runs=dict(counts.iter_rows()),
-        tokens=float(table["D"].sum()),
-        flops=float(table["C"].sum()),
+        tokens=tokens,
+        flops=flops,
         seconds=found.seconds,
         target_flops=6 * target.parameters * target.tokens if target.parameters and target.tokens else None,
     )

@@ -38,7 +38,7 @@ class MixtureKind(StudyKind[StudyConfig]):
 
     kind = "mixture"
     config = StudyConfig
-    fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "base", "target")
+    fixed = ("languages", "outside", "seed", "corpus", "tokens", "design", "proxy", "base", "first_phase", "target")
     hands_off = True
     starts_from_models = True
 

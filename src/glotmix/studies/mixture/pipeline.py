@@ -21,6 +21,7 @@ from glotmix.mixture.schedule import Schedule
 from glotmix.mixture.schedule_swarm import drawable_schedule
 from glotmix.optimize.baselines import baselines_for
 from glotmix.optimize.constraint import Constraints, constraints_from
+from glotmix.optimize.last_phase import OF_LAST_PHASE, limits_after, minimise_last_phase, over_last_phase, read_before
 from glotmix.optimize.objective import Objective, objective_from
 from glotmix.optimize.optimum import Optimum
 from glotmix.optimize.request import in_phases
@@ -31,6 +32,7 @@ from glotmix.studies.mixture import closed_loop
 from glotmix.studies.mixture.active import train_chosen, with_active
 from glotmix.studies.mixture.closed_loop import ClosedLoop
 from glotmix.studies.mixture.evidence import Findings
+from glotmix.studies.mixture.first_phase import FirstPhase
 from glotmix.studies.mixture.stages import WAITS, MixtureStudy
 from glotmix.sweep.executors.external import FOLDER as HANDOFF
 from glotmix.sweep.sweep import SweepSpec, is_complete
@@ -62,7 +64,9 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     lost = [] if train else [run.run for run in runs if not is_complete(run, spec)]
     if lost and not study.is_elsewhere:
         raise BadInput("not all of its runs are complete", where=study.directory, expected="a study that was run")
-    failed = study.run(runs, spec, "Training proxies") if train else {name: _reason(spec, name) for name in lost}
+    failed = (
+        study.train(runs, spec, "Training proxies", store) if train else {name: _reason(spec, name) for name in lost}
+    )
     if train and study.config.design.active is not None:
         worked = _worked(study)
         runs, failed = train_chosen(study, store, runs, spec, failed, lambda: worked + time.monotonic() - began)
@@ -128,6 +132,8 @@ def best_mixture(
     constraints = constraints_from(config, chosen.languages, unique=unique, D=D)
     aim = objective_from(config, chosen.targets, chosen.languages, chosen.scored)
     others = {law: fitted for law, fitted in fits.items() if law not in (name, "null")}
+    if (first := study.first_phase(store)) is not None:
+        return _best_last_phase(study, first, chosen, others, aim, constraints, unique)
     baselines = baselines_for(
         chosen.languages,
         unique=unique,
@@ -163,6 +169,42 @@ def best_mixture(
     return optimum
 
 
+def _best_last_phase(
+    study: MixtureStudy,
+    first: FirstPhase,
+    chosen: Fit,
+    others: dict[str, Fit],
+    aim: Objective,
+    constraints: Constraints,
+    unique: dict[str, float],
+) -> Optimum:
+    """The optimum of the last phase on the chosen law, with every baseline."""
+    before, begin = first.before, first.begin
+    baselines = baselines_for(
+        chosen.languages,
+        unique=unique,
+        current=study.config.optimize.current,
+        tau=study.config.validation.temperature,
+        others={law: over_last_phase(fitted, before, begin) for law, fitted in others.items()},
+        objective=aim,
+        constraints=limits_after(constraints, before.tokens_at(begin)),
+    )
+    assert chosen.measured is not None
+    optimum = minimise_last_phase(
+        chosen,
+        aim,
+        constraints,
+        before,
+        begin,
+        baselines=baselines,
+        rehearsal=study.config.optimize.rehearsal,
+        seed=study.config.fit.seed,
+        measured=(chosen.measured.p_RL - read_before(before, begin, chosen.languages)) / (1 - begin),
+    )
+    write_json(study.directory / "optimum.json", optimum.to_json())
+    return optimum
+
+
 def write_scaling(study: MixtureStudy, fitted: Fit, aim: Objective, constraints: Constraints) -> None:
     """The optimum at every size that was trained and at the target's, to ``scale.json``; extrapolation is told."""
     measured, seed = fitted.measured, study.config.fit.seed
@@ -194,7 +236,8 @@ def close_loop(
     """
     config = study.config.validation
     known = {row.name: row.schedule or Schedule.constant(row.mixture) for row in optimum.baselines}
-    beside = [name for name in SCHEDULES if name in known]
+    first = study.first_phase(store)
+    beside = [name for name in (SCHEDULES if first is None else OF_LAST_PHASE) if name in known]
     wanted = [*beside, *(name for name in config.baselines if name in known and name not in beside)]
     for name in config.baselines:
         if name not in known:
@@ -203,9 +246,10 @@ def close_loop(
             )
     proxy = study.config.proxy
     sequences = round(proxy.tokens / proxy.context)
-    known = {name: drawable_schedule(schedule, sequences) for name, schedule in known.items()}
+    drawable = drawable_schedule if first is None else first.drawable
+    known = {name: drawable(schedule, sequences) for name, schedule in known.items()}
     best = optimum.schedule or Schedule.constant(optimum.mixture)
-    schedules = {"optimum": drawable_schedule(best, sequences)}
+    schedules = {"optimum": drawable(best, sequences)}
     for name in [*wanted, *(["current"] if "current" in known and "current" not in wanted else [])]:
         near = (other for other, one in schedules.items() if one.total_variation(known[name]) < closed_loop.SAME)
         twin = next(near, None)
@@ -219,12 +263,14 @@ def close_loop(
     labels = closed_loop.labelled(schedules, before)
     schedules = {name: schedule for name, (_, schedule) in labels.items()}
     loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
+    if first is not None:
+        loop_runs = [first.along(run, run.schedule, study.config.seed) for run in loop_runs]
     spec = study.sweep_spec(store, len(runs))
     if not train and not study.is_elsewhere and not all(is_complete(run, spec) for run in loop_runs):
         study.narrator.say("  These mixtures are not the ones that closed the loop: `glotmix run` trains them")
         return None
     write_json(study.directory / "closed_loop_plan.json", [run.to_json() for run in loop_runs])
-    failed_loop = study.run(loop_runs, spec, "Closing the loop")
+    failed_loop = study.train(loop_runs, spec, "Closing the loop", store)
     measurements = study.measure([*runs, *loop_runs], spec, failed | failed_loop)
     aim = optimum.aim
 

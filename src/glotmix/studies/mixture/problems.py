@@ -18,6 +18,7 @@ from glotmix.optimize.schedules import SCHEDULES
 from glotmix.registry import near
 from glotmix.studies.mixture.base import base_proxy, problems_of_base
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.first_phase import problems_of_first_phase
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.config import told_unique
@@ -43,6 +44,7 @@ def problems(config: StudyConfig, base: Path) -> list[BadInput]:
         made = [base_proxy(config)] if config.makes_its_base else []
         for proxy in (*sizes.values(), *made):
             found += problems_of_proxies(proxy, config.sweep)
+    found += problems_of_first_phase(config, base)
     if config.design.ladder and config.starts_from_a_model:
         message = "a model that proxies start from has one size"
         found.append(BadInput(message, where="design.ladder", expected="none, with a base"))

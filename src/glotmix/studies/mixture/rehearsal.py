@@ -7,7 +7,7 @@ from glotmix.footprint import Footprint
 from glotmix.mixture.mixture import Mixture
 from glotmix.studies.mixture.base import base_proxy
 from glotmix.studies.mixture.plan import plan, unique_as_told
-from glotmix.studies.mixture.price import closing_runs
+from glotmix.studies.mixture.price import closing_runs, first_phases
 from glotmix.studies.mixture.problems import problems
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study import rehearsal
@@ -32,9 +32,10 @@ def stages(study: MixtureStudy) -> Stages:
             proxy = base_proxy(config)
             own = rehearsal.training("training the base", proxy, config.sweep, vocab, tokens=proxy.tokens)
             found.append(own)
+        firsts, begin = first_phases(config, study.base, runs)
         for size, proxy in {"": config.proxy, **study.sizes}.items():
-            tokens = 0.0 if size else closing_runs(config) * proxy.tokens
-            tokens += sum(run.tokens for run in runs if run.size == size)
+            tokens = 0.0 if size else (closing_runs(config) * (1 - begin) + firsts * begin) * proxy.tokens
+            tokens += sum(run.trained for run in runs if run.size == size)
             stage = f"training proxies{f' at {size}' if size else ''}"
             if tokens:
                 found.append(rehearsal.training(stage, proxy, config.sweep, vocab, tokens=tokens, evaluated=evaluated))

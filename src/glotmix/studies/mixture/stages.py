@@ -26,10 +26,11 @@ from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import Passes, passes_for
 from glotmix.studies.mixture.base import NOTE, note_base, open_base, tokenizer_of_base
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.studies.mixture.first_phase import FirstPhase, begin_runs, first_phase_in
 from glotmix.studies.mixture.plan import plan
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.training import Training, on_rung, sized
-from glotmix.sweep.sweep import StartingModel
+from glotmix.sweep.sweep import StartingModel, SweepSpec
 from glotmix.tokens.store import TokenStore
 from glotmix.tokens.tokenizer import Tokenizer
 from glotmix.transfer.game import Game, game_from
@@ -101,9 +102,19 @@ class MixtureStudy(Training):
     def plan(self, store: TokenStore) -> list[PlannedRun]:
         """The planned runs, also written to ``plan.json``."""
         sizes = {size: proxy.tokens for size, proxy in self.sizes.items()}
-        runs = plan(self.config, self.natural(store), sizes, self.unique(store))
+        runs = plan(self.config, self.natural(store), sizes, self.unique(store), self.first_phase(store))
         write_json(self.directory / "plan.json", [run.to_json() for run in runs])
         return runs
+
+    def first_phase(self, store: TokenStore) -> FirstPhase | None:
+        """What is behind the runs, where a last phase is sought."""
+        return first_phase_in(self.directory, self.config, self.base, self.natural(store))
+
+    def train(self, runs: list[PlannedRun], spec: SweepSpec, label: str, store: TokenStore) -> dict[str, str]:
+        """:meth:`run`, after the first phases that the runs go on from."""
+        if (first := self.first_phase(store)) is not None:
+            begin_runs(self, first, runs, spec, self.config.seed)
+        return self.run(runs, spec, label)
 
     def empty_loss(self, store: TokenStore) -> dict[str, float]:
         """Loss of the empty coalition per target, bits per byte: that of the base, where proxies start from one."""
