@@ -32,7 +32,7 @@ def table_of(page, caption):
     """Cells of the table with this caption, row by row."""
     found = re.search(rf"<table[^>]*><caption><span>{re.escape(caption)}.*?</table>", page, flags=re.S)[0]
     rows = re.findall(r"<tr>(.*?)</tr>", found.partition("<tbody>")[2], flags=re.S)
-    return [[" ".join(plain(cell).split(" ")).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, flags=re.S)] for row in rows]  # fmt: skip
+    return [[plain(cell).replace("\u00a0", " ").strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, flags=re.S)] for row in rows]  # fmt: skip
 
 
 def fixed(x, digits=3):

@@ -97,6 +97,11 @@ def listed(words: Sequence[str], most: int = 6) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
 
 
+def unbroken(text: str) -> str:
+    """The same with spaces at which no line is broken: a verdict goes below its interval, and neither is torn."""
+    return text.replace(" ", "\u00a0")
+
+
 def counted(n: int, noun: str, plural: str | None = None) -> str:
     """ "1 run", "3 runs"."""
     return f"{n} {noun if n == 1 else plural or noun + 's'}"

@@ -8,7 +8,7 @@ from glotmix.report.evidence import BaseModel, Evidence
 from glotmix.report.frames.kept import kept_rows, kept_summary
 from glotmix.report.frames.units import reading
 from glotmix.report.html import Html, el, join
-from glotmix.wording import large, number, signed
+from glotmix.wording import large, number, signed, unbroken
 
 WORDS: dict[Outcome, str] = {
     "better": "gained",
@@ -16,8 +16,6 @@ WORDS: dict[Outcome, str] = {
     "within the noise": "not told apart",
     "one seed only": "one seed only",
 }
-WHOLE = "\u00a0"
-"""A space at which no line is broken: the verdict goes below its interval where they have no room side by side."""
 
 
 def gained_and_forgotten(evidence: Evidence) -> Html:
@@ -50,7 +48,7 @@ def gained_and_forgotten(evidence: Evidence) -> Html:
         ]
         for name in mixtures:
             change = told.gain(row.changes[name])
-            words = f"{_signed(change).replace(' ', WHOLE)}, {WORDS[verdict(change)].replace(' ', WHOLE)}"
+            words = f"{unbroken(_signed(change))}, {unbroken(WORDS[verdict(change)])}"
             cells.append(cell(words, change.value, css="judged", numeric=True))
         body.append(cells)
     return join(

@@ -283,13 +283,13 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
         f"Cooldown {reached} the best low-resource loss of the static methods ({best.method}): "
         f"{names[language]} {signed(pair.difference.value)} bits per byte ({pair.verdict}), and " + _after(watch)
     ]
-    costs = []
+    changes = []
     for high in found.languages[: len(found.languages) // 2]:
         against = found.pair(cooldown.method, found.baseline, high)
         if against is not None:
-            costs.append(f"{names[high]} {signed(against.difference.value)} ({against.verdict})")
-    if costs:
-        sentences.append(f"Against {found.baseline} it costs the languages with most text: {listed(costs)}.")
+            changes.append(f"{names[high]} {signed(against.difference.value)} ({against.verdict})")
+    if changes:
+        sentences.append(f"Against {found.baseline} the languages with most text change by: {listed(changes)}.")
     return sentences
 
 

@@ -13,7 +13,7 @@ from glotmix.report.page import assemble
 from glotmix.studies.compare import findings as frame
 from glotmix.studies.compare.figures import courses
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
-from glotmix.wording import interval, large, listed, number, scientific, share, signed
+from glotmix.wording import interval, large, listed, number, scientific, share, signed, unbroken
 
 VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "? not told apart", "one seed only": "?"}
 
@@ -85,7 +85,7 @@ def how_sure(found: Comparison, names: Names) -> Html | None:
         for name in shown:
             pair = found.pair(row.method, found.baseline, name)
             assert pair is not None
-            text = f"{interval(pair.difference)} {VERDICTS[pair.verdict]}"
+            text = f"{unbroken(interval(pair.difference))} {unbroken(VERDICTS[pair.verdict])}"
             if pair.verdict == "within the noise" and verdict(pair.difference) in ("better", "worse"):
                 text += " once all pairs count"
             line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]} judged"))
@@ -142,7 +142,7 @@ def translations(found: Comparison, names: Names) -> Html | None:
             if pair is None:
                 line.append(cell("–", numeric=True))
             else:
-                text = f"{interval(pair.difference, 1)} {VERDICTS[pair.verdict]}"
+                text = f"{unbroken(interval(pair.difference, 1))} {unbroken(VERDICTS[pair.verdict])}"
                 line.append(cell(text, pair.difference.value, f"v-{pair.verdict.split()[0]} judged"))
             cells.append(line)
         parts.append(table(f"{metric} of held-out sentences, 0 to 100, the best in bold", columns, cells))
