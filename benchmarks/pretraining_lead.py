@@ -208,7 +208,7 @@ def run(folder, given):
     for line, right in steps():
         words = [sys.executable, "-m", *line.split()] if line.startswith("glotmix ") else line.split()
         done = subprocess.run(words, cwd=folder, env=env, check=False, capture_output=True, text=True)
-        said = (done.stdout + done.stderr).strip()
+        said = (done.stdout + done.stderr).strip().replace(str(folder), "DIR")
         (folder / f"step-{len(told) + 1:02}.txt").write_text(f"$ {line}\n{said}\n")
         told.append({"command": line, "exit": done.returncode, "last": said.splitlines()[-1] if said else ""})
         if done.returncode != right:
@@ -260,7 +260,7 @@ def page(path, picture):
             text = browser.execute_script("return document.body.innerText")
             return {
                 "complaints": chromium.complaints(browser),
-                "requests": [one for one in chromium.requests(browser) if not one.startswith("chrome:")],
+                "requests": [one for one in chromium.requests(browser) if not one.startswith("chrome")],
                 "sideways": wide,
                 "sources_named": sum(name in text for name in UNIQUE),
                 "title": browser.title,

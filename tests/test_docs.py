@@ -86,6 +86,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/scaling.md", ["benchmarks/tokenise.py", "show"]),
         ("docs/threat-model.md", ["benchmarks/fuzz.py", "show"]),
         ("docs/tutorials/your-own-trainer.md", ["benchmarks/own_trainer.py", "--show"]),
+        ("docs/tutorials/your-own-trainer.md", ["benchmarks/pretraining_lead.py", "--show"]),
         ("docs/starting-from-a-model.md", ["benchmarks/add_a_language.py", "--table"]),
     ],
 )
