@@ -52,6 +52,9 @@ TRAINERS = {
     "olmo_core": ("olmo_core", "olmo_core_path.py", "ai2-olmo-core"),
     "mosaicml_streaming": ("streaming", "streaming_path.py", "mosaicml-streaming"),
     "levanter": ("levanter", "levanter_path.py", "marin-levanter"),
+    "marin": ("levanter", "levanter_path.py", "marin-core"),
+    "nanotron": ("nanotron", "nanotron_path.py", "nanotron"),
+    "open_instruct": ("open_instruct", "open_instruct_path.py", "open-instruct"),
     "gpt_neox": ("gpt_neox", "gpt_neox_path.py", "gpt-neox"),
     "tinker_cookbook": ("tinker", "tinker_path.py", "tinker-cookbook"),
 }

@@ -17,7 +17,7 @@ needs() {
   case $1 in
     megatron)  echo "$TORCH numpy packaging packaged:megatron-core==0.16.1" ;;
     bridge)    echo "$TORCH numpy packaging pyyaml pillow free:omegaconf free:einops free:tqdm free:datasets free:triton free:transformers<=5.12.1 newer:megatron-core==0.19.2 newer:megatron-bridge==0.6.2" ;;
-    levanter)  echo "free:jax<0.12 free:equinox free:jaxtyping free:tokenizers free:transformers free:chex free:optax free:draccus free:pyarrow free:zstandard free:datasets<5 free:gcsfs free:braceexpand free:jmp free:fsspec[http] free:tensorstore free:pytimeparse free:humanfriendly free:safetensors free:tblib free:dataclasses-json free:pydantic free:filelock free:async-lru free:tqdm-loggable free:deepdiff free:lenses free:jinja2 free:protobuf>=6 free:immutabledict free:gitpython free:wandb free:einops $MARIN" ;;
+    levanter)  echo "free:jax<0.12 free:equinox free:jaxtyping free:tokenizers free:transformers free:chex free:optax free:draccus free:pyarrow free:zstandard free:datasets<5 free:gcsfs free:braceexpand free:jmp free:fsspec[http] free:tensorstore free:pytimeparse free:humanfriendly free:safetensors free:tblib free:dataclasses-json free:pydantic free:filelock free:async-lru free:tqdm-loggable free:deepdiff free:lenses free:jinja2 free:protobuf>=6 free:immutabledict free:gitpython free:wandb free:einops free:aqtp free:s3fs $MARIN" ;;
     olmo_core) echo "$TORCH numpy free:cached-path free:omegaconf free:safetensors free:importlib_resources free:rich free:requests free:torchmetrics free:dataclass-extensions free:bettermap free:pandas packaged:ai2-olmo-core==3.0.0" ;;
     streaming) echo "$TORCH numpy tqdm xxhash zstd brotli python-snappy requests packaging filelock pyarrow transformers pillow catalogue free:torchmetrics free:torch-optimizer free:coolname free:py-cpuinfo free:tabulate free:importlib-metadata free:psutil packaged:mosaicml==0.32.1 packaged:mosaicml-streaming==0.13.0" ;;
     litdata)   echo "$TORCH numpy filelock requests lightning-utilities tifffile boto3 obstore packaged:litdata==0.2.76" ;;
@@ -29,6 +29,8 @@ needs() {
     automodel) echo "$TORCH numpy transformers datasets pybind11 pillow torchdata packaged:nemo-automodel==0.7.0" ;;
     maxtext)   echo "grain==0.2.18 datasets transformers free:pyyaml free:omegaconf free:pydantic free:ml_collections free:jax free:flax free:optax free:orbax-checkpoint free:tiktoken free:sentencepiece free:etils free:absl-py free:array-record free:pillow free:pathwaysutils free:drjax free:jaxtyping free:qwix free:aqtp free:jinja2 free:psutil newer:maxtext==0.2.5" ;;
     torchtitan_main) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 checkout:pytorch/torchtitan@b5bcd76c" ;;
+    open_instruct) echo "$TORCH numpy transformers datasets accelerate pyarrow free:rich free:requests free:python-dateutil free:tqdm checkout:allenai/open-instruct@e6c3044a" ;;
+    nanotron)  echo "$TORCH numpy transformers datasets pyyaml pybind11 numba tqdm free:dacite free:datatrove checkout:huggingface/datatrove@2c895af7 checkout:huggingface/nanotron@2411b022" ;;
     gpt_neox)  echo "$TORCH numpy pybind11 free:pyyaml checkout:EleutherAI/gpt-neox@ea7aefd8" ;;
     tinker)    echo "$TORCH numpy datasets transformers free:chz free:tinker free:tiktoken free:termcolor free:rich free:blobfile free:cloudpickle free:pillow free:pydantic free:tml-renderers packaged:tinker-cookbook==0.6.1" ;;
     *) return 1 ;;
@@ -42,26 +44,26 @@ build() {
   wanted=$(needs "$name") || { echo "$name: no such environment"; return 2; }
   rm -rf "$env" && "$PYTHON" -m venv "$env" || return 1
   local pip=("$env/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt)
-  local first=() bare=() free=() newer=() checkout=
+  local first=() bare=() free=() newer=() checkouts=()
   [ -z "${NEWEST:-}" ] || wanted=$(printf '%s\n' $wanted | sed -E '/^torch==/!s/==[^ ]*//')
   for one in $wanted; do
-    case $one in packaged:*) bare+=("${one#packaged:}") ;; checkout:*) checkout=${one#checkout:} ;; newer:*) newer+=("${one#newer:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
+    case $one in packaged:*) bare+=("${one#packaged:}") ;; checkout:*) checkouts+=("${one#checkout:}") ;; newer:*) newer+=("${one#newer:}") ;; free:*) free+=("${one#free:}") ;; *) first+=("${one#full:}") ;; esac
   done
   case $wanted in *"$TORCH"*) "${pip[@]}" "$TORCH" || return 1 ;; esac
   [ ${#first[@]} = 0 ] || "${pip[@]}" "${first[@]}" || return 1
   [ ${#free[@]} = 0 ] || "$env/bin/python" -m pip install -q --disable-pip-version-check "${free[@]}" || return 1
   [ ${#bare[@]} = 0 ] || "${pip[@]}" --no-deps "${bare[@]}" || return 1
   [ ${#newer[@]} = 0 ] || "${pip[@]}" --no-deps --ignore-requires-python "${newer[@]}" || return 1
-  if [ -n "$checkout" ]; then
-    local at=${checkout%@*}
-    git clone -q "https://github.com/$at" "$env/${at#*/}" && git -C "$env/${at#*/}" checkout -q "${checkout#*@}" || return 1
-  fi
+  for one in ${checkouts[@]+"${checkouts[@]}"}; do
+    local at=${one%@*}
+    git clone -q "https://github.com/$at" "$env/${at#*/}" && git -C "$env/${at#*/}" checkout -q "${one#*@}" || return 1
+  done
   touch "$env/.finished"
   echo "$name: built"
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker gpt_neox}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker gpt_neox open_instruct nanotron}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

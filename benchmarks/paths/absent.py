@@ -1,7 +1,10 @@
 """Packages that a trainer imports for other data than text, for other machines, or for a newer Python."""
 
+import re
 import sys
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from pathlib import Path
 from types import ModuleType
 from unittest.mock import MagicMock
 
@@ -31,3 +34,25 @@ def empty_class(attribute):
     if attribute.startswith("__"):
         raise AttributeError(attribute)
     return type(attribute, (), {})
+
+
+class without_aliases:  # noqa: N801  used as a statement: without_aliases("marin.execution.artifact")
+    """Imports modules whose only need of Python 3.12 is ``type Name = ...``: the name then stands for anything."""
+
+    def __init__(self, *modules):
+        self.modules = modules
+        sys.meta_path.insert(0, self)
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.modules:
+            return None
+        file = next(Path(folder) / f"{name.rpartition('.')[2]}.py" for folder in path)
+        return spec_from_file_location(name, file, loader=WithoutAliases(name, str(file)))
+
+
+class WithoutAliases(SourceFileLoader):
+    """Reads ``type Name = ...`` as ``Name = object``."""
+
+    def get_code(self, fullname):
+        source = re.sub(r"(?m)^type (\w+) = .*$", r"\1 = object", Path(self.path).read_text())
+        return compile(source, self.path, "exec", dont_inherit=True)

@@ -1,20 +1,22 @@
-"""Levanter's data configuration read from the YAML, its mixture of cached tokens, and its learning rate.
+"""Levanter's data configuration read from the YAML or made by Marin's module, its mixture of cached tokens, its rate.
 
 The caches are written by Levanter's own writer and not by its cluster of workers, which asks for a newer Python.
 """
 
 import asyncio
+from types import SimpleNamespace
 
 import draccus
 import haliax
 import jax
 import numpy as np
 import yaml
-from absent import absent
-from given import FACTS, FOLDER, LANGUAGES, LENGTH, OUT, AtStep, answer, documents, rates
+from absent import absent, without_aliases
+from given import FACTS, FOLDER, LANGUAGES, LENGTH, OUT, AtStep, answer, documents, module, rates
 from marked import FIRST_ID, tokenizer
 
-absent("rigging.telemetry", "connectrpc", "iris", "zephyr", "fray")
+absent("rigging.telemetry", "connectrpc", "iris", "zephyr", "fray", "dupekit")
+without_aliases("marin.execution.artifact")
 from levanter.data.text.datasets import LmDataConfig  # noqa: E402
 from levanter.optim.config import AdamConfig  # noqa: E402
 from levanter.schedule import BatchSchedule  # noqa: E402
@@ -27,12 +29,40 @@ for name, i, sizes, _ in documents():
         for row in rows:
             row[-1] = 1
         writer.write_batch([{"input_ids": row} for row in rows])
-document = yaml.safe_load((OUT / "mixture.yaml").read_text())
-trainer = document["trainer"]
-batch, last = trainer["train_batch_size"], trainer["num_train_steps"]
-settings = {**document["data"], "tokenizer": str(FOLDER / "tokenizer"), "cache_dir": str(FOLDER / "cache")}
-config = draccus.decode(LmDataConfig, settings)
-key = jax.random.PRNGKey(trainer["seed"])
+
+
+def of_levanter():
+    """Configuration, batch, steps and seed of the YAML."""
+    document = yaml.safe_load((OUT / "mixture.yaml").read_text())
+    trainer = document["trainer"]
+    settings = {**document["data"], "tokenizer": str(FOLDER / "tokenizer"), "cache_dir": str(FOLDER / "cache")}
+    config = draccus.decode(LmDataConfig, settings)
+    return config, trainer["train_batch_size"], trainer["num_train_steps"], trainer["seed"]
+
+
+def of_marin():
+    """The same of the Python module, through Marin's own handles and mixture(); the caches are there already."""
+    from levanter.data.text.datasets import UrlDatasetSourceConfig
+    from marin.processing.tokenize.data_configs import dataset_component
+    from marin.processing.tokenize.tokenize import TokenizedCache
+
+    class Cache(TokenizedCache):
+        @property
+        def tokenizer(self):
+            return str(FOLDER / "tokenizer")
+
+        def as_component(self):
+            return dataset_component(UrlDatasetSourceConfig(cache_dir=self.path))
+
+    mixture = module()
+    datasets = mixture.handles(str(FOLDER / "tokenizer"), version="2026.11.30")
+    of_handle = {handle.name: str(FOLDER / "cache" / name) for name, handle in datasets.items()}
+    ctx = SimpleNamespace(is_fingerprint=False, resolved=lambda handle: Cache(path=of_handle[handle.name]))
+    return mixture.data(ctx, datasets), mixture.TRAIN_BATCH_SIZE, mixture.NUM_TRAIN_STEPS, mixture.SEED
+
+
+config, batch, last, seed = of_marin() if FACTS["exporter"] == "marin" else of_levanter()
+key = jax.random.PRNGKey(seed)
 data = config.train_set(haliax.Axis("position", LENGTH), BatchSchedule(batch), key=key)
 
 

@@ -26,6 +26,7 @@ RULES = {
     "maxtext": whole_passes,
     "torchtitan": whole_passes,
     "tinker_cookbook": whole_passes,
+    "open_instruct": whole_passes,
 }
 
 

@@ -144,6 +144,28 @@ def test_overlays_are_merged_and_what_is_mine_stays_as_i_wrote_it(name, launch, 
         assert merged["datasets"][0]["path"] == str(tmp_path / "out" / "premixed.jsonl")
 
 
+def test_a_folder_that_nanotron_reads_more_than_once_gets_links_for_its_further_passes(launch, tmp_path):
+    names = THREE_STAGES.languages
+    paths = {name: f"tokens/{i}" for i, name in enumerate(names)}
+    request = request_for(THREE_STAGES, paths=paths, unique=dict.fromkeys(names, 9_000.0))
+    epochs = export(all_exporters()["nanotron"], request, tmp_path / "out").epochs
+    place = tmp_path / "elsewhere"
+    for i in range(len(names)):
+        (place / "tokens" / str(i)).mkdir(parents=True)
+        for name in ("0.ds", "0.ds.index", "0.ds.metadata"):
+            (place / "tokens" / str(i) / name).write_text(f"{i}")
+    for _ in range(2):  # launched again, it lays no links of links
+        assert launch("true").returncode == 0
+    most = 0
+    for i, name in enumerate(names):
+        files = sorted(file.name for file in (place / "tokens" / str(i)).glob("*.ds"))
+        most = max(most, len(files))
+        assert epochs[name] < len(files) <= 1.1 * epochs[name] + 1
+        assert [(place / "tokens" / str(i) / file).read_text() for file in files] == [f"{i}"] * len(files)
+        assert len(list((place / "tokens" / str(i)).glob("*.index"))) == len(files)
+    assert most > 2
+
+
 def test_a_horizon_of_ones_own_is_left_alone(launch, tmp_path):
     export(all_exporters()["nanotron"], request_for(THREE_STAGES), tmp_path / "out")
     mine = tmp_path / "elsewhere" / "mine.yaml"

@@ -51,6 +51,14 @@ def test_the_mixture_is_as_large_as_the_stage_where_fractions_alone_would_leave_
     assert 0.999 < named.sum() / wanted < 1.001  # to within a row of each language
 
 
+def test_the_mixture_holds_the_stage_where_many_languages_have_a_few_rows():
+    schedule = Schedule.constant(Mixture.normalised({f"l{i:02}": (i + 1) ** -2.0 for i in range(40)}))
+    request = request_for(schedule, tokens=400 * 32 * 64, sequence_length=64)
+    phase = request.phases[0]
+    kept_L = kept_rows(request.documents(phase), np.array([rows for _, rows in splits(request, phase)]))
+    assert 0.999 < (kept_L * request.lengths()).sum() / (request.sequences * request.sequence_length) < 1.02
+
+
 def test_documents_are_split_and_not_cut_off(tmp_path):
     export(Trl(), request_for(THREE_STAGES), tmp_path)
     assert all('packing_strategy: "bfd_split"' in (tmp_path / f"mixture-{i}.yaml").read_text() for i in range(3))

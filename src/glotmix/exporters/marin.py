@@ -10,43 +10,47 @@ from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.mixture.schedule import Schedule
 
 CODE = '''
-def components(tokenizer):
-    """A tokenising step for each language; change this where you have steps or caches already."""
-    from experiments.defaults import default_tokenize
+def handles(tokenizer, **options):
+    """What tokenises each language, by language; paths are Marin's, below its prefix unless they are absolute."""
+    from marin.experiment.data import tokenized
 
     return {
-        name: default_tokenize(name=f"glotmix/{name}", dataset=path, tokenizer=tokenizer)
+        name: tokenized(f"glotmix/{name}", tokenizer=tokenizer, paths=[path], **options)
         for name, path in SOURCES.items()
     }
 
 
-def data(steps, **options):
-    """The data configuration of the run, from components(tokenizer); num_train_steps is NUM_TRAIN_STEPS."""
-    from marin.processing.tokenize.data_configs import lm_mixture_data_config, lm_varying_mixture_data_config
+def data(ctx, datasets, **options):
+    """The data configuration of the run, for the ``build_config`` of a step that depends on ``datasets``.
 
-    if len(WEIGHTS) == 1:
-        return lm_mixture_data_config(steps, dict(WEIGHTS[0][1]), mixture_block_size=MIXTURE_BLOCK_SIZE, **options)
-    return lm_varying_mixture_data_config(
-        steps, [(step, dict(weights)) for step, weights in WEIGHTS], mixture_block_size=MIXTURE_BLOCK_SIZE, **options
-    )
+    ``datasets`` are those of handles(tokenizer); num_train_steps is NUM_TRAIN_STEPS. Marin's own train_lm takes the
+    weights of one mixture and Levanter's usual block, in which a rare language may get no sequence at all.
+    """
+    from dataclasses import replace
+
+    from marin.experiment.data import mixture
+
+    weights = [(step, {datasets[name].name: share for name, share in shares.items()}) for step, shares in WEIGHTS]
+    used = {datasets[name]: share for _, shares in WEIGHTS for name, share in shares.items()}
+    return replace(mixture(ctx, used, **options), train_weights=weights, mixture_block_size=MIXTURE_BLOCK_SIZE)
 '''
 
 
 class Marin(Exporter):
-    """``lm_mixture_data_config`` and ``lm_varying_mixture_data_config``."""
+    """``tokenized`` and ``mixture`` of ``marin.experiment.data``."""
 
     name = "marin"
     title = "Marin"
-    target_version = "marin of 2026 (marin-levanter 0.2)"
+    target_version = "marin-core 0.2.227 (2026; before, data were steps of an executor, and lm_varying_mixture_data_config)"
     unit = "sequences"
     schedule_support = "native"
     packing = "cut"
     path_template = "data/{language}/*.jsonl.gz"
     notes = (
-        "The experiment of the exporter levanter in Marin's own words: a step that tokenises each language, weights "
-        "by step (Levanter turns steps into sequences itself, whatever the docstring of "
-        "lm_varying_mixture_data_config says), and the block size that loses no language and divides every start of "
-        "a stage. One run, so the learning rate is the run's."
+        "The experiment of the exporter levanter in Marin's own words: a handle that tokenises each language, weights "
+        "by step (Levanter turns steps into sequences itself), and the block size that loses no language and divides "
+        "every start of a stage. Marin's mixture() and train_lm() know one mixture and leave the block at 2,048 "
+        "sequences, so data() sets both afterwards. One run, so the learning rate is the run's."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:

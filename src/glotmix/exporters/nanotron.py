@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from glotmix.exporters.blending import simulate_greedy
 from glotmix.exporters.exporter import Exporter, ExportRequest, Launch, Phase, Record, Simulation, schedule_of
 from glotmix.exporters.gpt_neox import numbered
 from glotmix.exporters.phases import bash_arrays, launch_merged
-from glotmix.exporters.quoting import read_yaml_text, yaml_text
+from glotmix.exporters.quoting import read_yaml_text, shell, yaml_text
 from glotmix.mixture.schedule import Schedule
+
+
+REPEAT = """\
+# nanotron stops with an IndexError where the text of a folder ends: links beside its files are the further passes.
+for ((i = 0; i < ${#FOLDERS[@]}; i++)); do
+  [ -d "${FOLDERS[$i]}" ] || {
+    echo "${FOLDERS[$i]} is read ${PASSES[$i]} times and is no folder here: it needs as many copies of its files" >&2
+    continue
+  }
+  for file in "${FOLDERS[$i]}"/*.ds; do
+    case ${file##*/} in pass-*) continue ;; esac
+    for ((pass = 2; pass <= ${PASSES[$i]}; pass++)); do
+      for end in "" .index; do
+        [ ! -e "$file$end" ] || ln -sfn "${file##*/}$end" "${file%/*}/pass-$(printf %04d $pass)-${file##*/}$end"
+      done
+    done
+  done
+done
+"""
 
 
 class Nanotron(Exporter):
@@ -25,9 +45,10 @@ class Nanotron(Exporter):
         "Folders and weights are two lists of one length (the guide's mapping of path to weight is older). "
         "Weights count sequences and are dealt by the greatest-deficit rule. run_train.py assumes that it trains "
         "on the last stage and fails when a stage is missing from the checkpoint, so each launch's file holds one "
-        "stage more than the one before; the tokens consumed in each folder carry over. Nanoset, the older "
-        "loader, deals one pass over all folders, shuffles it and repeats it. lr_decay_steps is the whole run's less "
-        "the warm-up, where train_steps alone would end the learning rate with each stage."
+        "stage more than the one before; the tokens consumed in each folder carry over. A folder is not begun again "
+        "where its text ends, so launch.sh lays links beside the files of a language that is repeated. Nanoset, the "
+        "older loader, deals one pass over all folders, shuffles it and repeats it. lr_decay_steps is the whole run's "
+        "less the warm-up, where train_steps alone would end the learning rate with each stage."
     )
     packing = "cut"
     flags = (
@@ -57,7 +78,22 @@ class Nanotron(Exporter):
         scheduler = "optimizer.learning_rate_scheduler"
         settings = {f"{scheduler}.lr_decay_steps?": f"{request.steps}-{scheduler}.lr_warmup_steps"}
         command = "torchrun ... run_train.py --config-file {}"
-        return {**files, **launch_merged(list(files), command, settings=settings)}
+        return {**files, **launch_merged(list(files), command, settings=settings, before=self._repeated(request))}
+
+    def _repeated(self, request: ExportRequest) -> str:
+        """Lines of launch.sh that let languages be read more than once; empty where none is."""
+        paths = self.paths(request)
+        stages = self.simulate(request).tokens
+        passes = {}
+        for name, path in paths.items():
+            # A sequence takes one token more than it trains on, and the end of each file is left over.
+            tokens = sum(stage[name] for stage in stages) * (1 + 1 / request.sequence_length)
+            passes[path] = math.floor(1.01 * tokens / request.unique[name]) + 1
+        again = {path: count for path, count in passes.items() if count > 1}
+        if not again:
+            return ""
+        counts = [str(count) for count in again.values()]
+        return f"FOLDERS=({shell(list(again))})\nPASSES=({shell(counts)})\n{REPEAT}"
 
     def launches(self, directory: Path) -> list[Launch]:
         (setting,) = bash_arrays(directory / "launch.sh")["SETTINGS"]

@@ -73,7 +73,12 @@ def launch_by_file(files: Sequence[str]) -> dict[str, str]:
 
 
 def launch_merged(
-    files: Sequence[str], command: str, *, settings: Mapping[str, str] | None = None, ends: Sequence[int] = ()
+    files: Sequence[str],
+    command: str,
+    *,
+    settings: Mapping[str, str] | None = None,
+    ends: Sequence[int] = (),
+    before: str = "",
 ) -> dict[str, str]:
     """``launch.sh`` and ``merge.py``: each stage's overlay is merged into the user's configuration before the command.
 
@@ -83,6 +88,7 @@ def launch_merged(
         settings: key to value, beside the overlay; ``$HERE`` stands for the folder. A key that ends with ``?`` is set
             only where the configuration has none; a value ``N-other.key`` is a difference.
         ends: last step of each stage, where ``stop.py`` must end it because the configuration spans the whole run.
+        before: lines of the script that come before the first stage.
     """
     words = [f"{key}={value}" for key, value in (settings or {}).items()]
     usage = (
@@ -95,7 +101,7 @@ def launch_merged(
 : "${{CONFIG:?your training configuration, into which each stage is merged}}"
 FILES=({shell(files)})
 SETTINGS=({shell(words)})
-{last}for ((i = ${{FIRST:-0}}; i < ${{#FILES[@]}}; i++)); do
+{last}{before}for ((i = ${{FIRST:-0}}; i < ${{#FILES[@]}}; i++)); do
   merged="${{MERGED:-$HERE}}/merged-$i.yaml"
   "${{PYTHON:-python3}}" "$HERE/merge.py" "$CONFIG" "$HERE/${{FILES[$i]}}" "$merged" \\
     ${{SETTINGS[@]+"${{SETTINGS[@]//\\$HERE/$HERE}}"}}
