@@ -42,6 +42,7 @@ TRAINERS = {
     "axolotl": ("axolotl", "axolotl_path.py", "axolotl"),
     "megatron_lm": ("megatron", "megatron_path.py", "megatron-core"),
     "megatron_bridge": ("bridge", "megatron_path.py", "megatron-bridge"),
+    "nemo2": ("nemo2", "megatron_path.py", "NeMo"),
     "nemo_automodel": ("automodel", "automodel_path.py", "nemo-automodel"),
     "litdata": ("litdata", "litdata_path.py", "litdata"),
     "torchtitan": ("torchtitan_main", "torchtitan_path.py", "torchtitan"),

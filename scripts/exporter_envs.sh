@@ -31,6 +31,7 @@ needs() {
     torchtitan_main) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 checkout:pytorch/torchtitan@b5bcd76c" ;;
     open_instruct) echo "$TORCH numpy transformers datasets accelerate pyarrow free:rich free:requests free:python-dateutil free:tqdm checkout:allenai/open-instruct@e6c3044a" ;;
     nanotron)  echo "$TORCH numpy transformers datasets pyyaml pybind11 numba tqdm free:dacite free:datatrove checkout:huggingface/datatrove@2c895af7 checkout:huggingface/nanotron@2411b022" ;;
+    nemo2)     echo "$TORCH numpy packaging packaged:megatron-core==0.16.1 checkout:NVIDIA/NeMo@8cfedd7" ;;
     gpt_neox)  echo "$TORCH numpy pybind11 free:pyyaml checkout:EleutherAI/gpt-neox@ea7aefd8" ;;
     tinker)    echo "$TORCH numpy datasets transformers free:chz free:tinker free:tiktoken free:termcolor free:rich free:blobfile free:cloudpickle free:pillow free:pydantic free:tml-renderers packaged:tinker-cookbook==0.6.1" ;;
     *) return 1 ;;
@@ -63,7 +64,7 @@ build() {
 }
 
 failed=0
-for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker gpt_neox open_instruct nanotron}"; do
+for name in "${@:-megatron levanter olmo_core streaming litdata trl torchtitan llamafactory axolotl swift automodel bridge maxtext torchtitan_main tinker gpt_neox open_instruct nanotron nemo2}"; do
   for one in $name; do build "$one" || { echo "$one: NOT built"; failed=1; }; done
 done
 exit $failed

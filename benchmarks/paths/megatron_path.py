@@ -1,4 +1,7 @@
-"""Megatron-core's indexed data, blended builder and data set, read in order up to the last sample of each stage."""
+"""Megatron-core's indexed data, blended builder and data set, read in order up to the last sample of each stage.
+
+For Megatron-LM by the arguments of launch.sh, for Megatron-Bridge and NeMo 2 through their own modules.
+"""
 
 import os
 from pathlib import Path
@@ -21,6 +24,8 @@ if kind == "megatron_bridge":
     absent("nvdlfw_inspect", "megatron.energon", "open_clip", "flashinfer", "multistorageclient")
     from megatron.bridge.training.config import ConfigContainer, SchedulerConfig
     from megatron.bridge.training.optim import _get_scheduler
+elif kind == "nemo2":
+    import nemo2
 from megatron.core.datasets import gpt_dataset as gpt  # noqa: E402
 from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder  # noqa: E402
 from megatron.core.datasets.indexed_dataset import IndexedDatasetBuilder  # noqa: E402
@@ -75,6 +80,14 @@ for stage, (first, length) in enumerate(FACTS["phases"]):
             reset_position_ids=False, reset_attention_mask=False, eod_mask_loss=False,
         )  # fmt: skip
         ids = read(config, length * BATCH, 0)
+    elif kind == "nemo2":
+        mixture = module()
+        data = mixture.data(
+            stage, tokenizer=Tokenizer(), index_mapping_dir=str(OUT / f"cache{stage}"), micro_batch_size=BATCH
+        )
+        last = mixture.LAST_STEPS[stage]
+        data.build(last, last, 32, 32)  # 32 batches of evaluation, once
+        ids = [int(token) for k in range(first * BATCH, last * BATCH) for token in data._train_ds[k]["tokens"]]
     else:
         mixture = module()
         config = mixture.dataset(stage, path_to_cache=str(OUT / f"cache{stage}"))
@@ -87,6 +100,10 @@ def scheduler(stage):
     """The scheduler of a launch, or of the single run, from the trainer's own configuration where it can be had."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
     last = FACTS["steps"] if stage is None else sum(FACTS["phases"][stage])
+    if kind == "nemo2":
+        told = {"warmup_steps": 10, "constant_steps": 0, "min_lr": 0.0}
+        settings = {"max_steps": FACTS["steps"], **told} if stage is None else module().scheduler(**told)
+        return nemo2.cosine(optimizer, settings)
     if kind == "megatron_bridge":
         told = {"lr_decay_style": "cosine", "lr_warmup_iters": 10, "start_weight_decay": 0.1, "end_weight_decay": 0.1}
         one = SchedulerConfig(**told) if stage is None else module().scheduler(**told)
@@ -103,7 +120,10 @@ def scheduler(stage):
     )  # fmt: skip
 
 
-learning_rates = rates(
-    scheduler, lambda one: one.optimizer.param_groups[0]["lr"], lambda one: one.step(increment=BATCH)
-)
+if kind == "nemo2":
+    learning_rates = rates(scheduler, lambda one: one.get_last_lr()[0], lambda one: one.step())
+else:
+    learning_rates = rates(
+        scheduler, lambda one: one.optimizer.param_groups[0]["lr"], lambda one: one.step(increment=BATCH)
+    )
 answer(steps, learning_rates=learning_rates)

@@ -41,7 +41,9 @@ class Marin(Exporter):
 
     name = "marin"
     title = "Marin"
-    target_version = "marin-core 0.2.227 (2026; before, data were steps of an executor, and lm_varying_mixture_data_config)"
+    target_version = (
+        "marin-core 0.2.227 (2026; before, data were steps of an executor, and lm_varying_mixture_data_config)"
+    )
     unit = "sequences"
     schedule_support = "native"
     packing = "cut"
