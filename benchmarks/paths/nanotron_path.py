@@ -1,4 +1,4 @@
-"""nanotron's own blended data from the stages' YAML, over datatrove's own files, through its sampler; its learning rate.
+"""nanotron's own blended data from the stages' YAML, over datatrove's files and through its sampler; learning rate.
 
 From two checkouts, one rank by gloo. The loader is made as run_train.py makes it for each stage: the tokens that stages
 before have consumed of each folder are handed on.
@@ -7,6 +7,7 @@ before have consumed of each folder are handed on.
 import os
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -58,7 +59,7 @@ for number, (first, length) in enumerate(FACTS["phases"]):
         total_samples=train_steps * BATCH, consumed_samples=0, micro_batch_size=BATCH, data_parallel_rank=0,
         data_parallel_size=1, drop_last=True, global_batch_size=BATCH,
     )  # fmt: skip
-    for step, samples in zip(range(length), sampler):
+    for samples in islice(sampler, length):
         ids = np.concatenate([np.asarray(data[k]["input_ids"])[:-1] for k in samples])
         data.update_consumption_metrics(samples[0], samples[-1] + 1, LENGTH)
         steps.append({"stage": number, "counts": counts(ids.tolist())})

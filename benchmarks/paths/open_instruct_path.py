@@ -1,4 +1,4 @@
-"""open-instruct's own mixer from the overlay, its tokenising, cutting and filtering, with finetune.py's loader and rate.
+"""open-instruct's own mixer from the overlay, its tokenising, cutting and filtering; finetune.py's loader and rate.
 
 From a checkout, without the cluster, the judges and the kernels that its helpers import. The loader and the scheduler
 are made as finetune.py's main() makes them, which wants a model and a GPU around them.

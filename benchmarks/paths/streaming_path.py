@@ -1,8 +1,11 @@
-"""MosaicML's streams of fixed-length sequences through its data set and loader, and Composer's learning rate."""
+"""MosaicML's streams of fixed-length sequences through LLM-Foundry's data set, and Composer's learning rate."""
 
-from types import SimpleNamespace
+import sys
+from importlib.util import find_spec
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import torch
 import yaml
 from absent import absent
 from given import BATCH, FACTS, LENGTH, OUT, AtStep, answer, documents, rates
@@ -10,7 +13,15 @@ from marked import FIRST_ID
 
 absent("torchvision", classes=True)
 absent("mcli")
-from streaming import MDSWriter, Stream, StreamingDataLoader, StreamingDataset  # noqa: E402
+from streaming import MDSWriter  # noqa: E402
+
+# Of LLM-Foundry its text data alone: models and evaluation, which its package starts with, want kernels.
+(place,) = find_spec("llmfoundry").submodule_search_locations
+for name, path in (("llmfoundry", place), ("llmfoundry.data", f"{place}/data")):
+    sys.modules[name] = ModuleType(name)
+    sys.modules[name].__path__ = [path]
+absent("llmfoundry.registry", "llmfoundry.utils", "datasets")
+from llmfoundry.data.text_data import StreamingTextDataset, build_streams  # noqa: E402
 
 for _, i, sizes, path in documents():
     tokens = np.full(sum(sizes), i + FIRST_ID, dtype=np.int32)
@@ -23,12 +34,11 @@ steps, overlays = [], []
 for stage, (_, length) in enumerate(FACTS["phases"]):
     overlays.append(yaml.safe_load((OUT / f"mixture-{stage}.yaml").read_text()))
     options = dict(overlays[-1]["train_loader"]["dataset"])
-    assert options.pop("max_seq_len") == LENGTH
-    streams = [Stream(**stream) for stream in options.pop("streams").values()]
-    data = StreamingDataset(streams=streams, batch_size=BATCH, num_canonical_nodes=1, **options)
+    streams = build_streams(options.pop("streams"))
+    data = StreamingTextDataset(None, streams=streams, batch_size=BATCH, num_canonical_nodes=1, **options)
     found, batches = np.zeros(1000, dtype=int), 0
-    for batch in StreamingDataLoader(data, batch_size=BATCH, num_workers=0):
-        found += np.bincount(np.asarray(batch["tokens"]).ravel(), minlength=1000)
+    for batch in torch.utils.data.DataLoader(data, batch_size=BATCH, drop_last=True):
+        found += np.bincount(np.asarray(batch).ravel(), minlength=1000)
         batches += 1
     assert batches == length, f"stage {stage} has {batches} steps, not {length}"
     steps.append({"stage": stage, "counts": found[: FIRST_ID + len(FACTS["languages"])].tolist()})

@@ -12,7 +12,6 @@ from glotmix.exporters.phases import bash_arrays, launch_merged
 from glotmix.exporters.quoting import read_yaml_text, shell, yaml_text
 from glotmix.mixture.schedule import Schedule
 
-
 REPEAT = """\
 # nanotron stops with an IndexError where the text of a folder ends: links beside its files are the further passes.
 for ((i = 0; i < ${#FOLDERS[@]}; i++)); do
