@@ -51,7 +51,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "G": "starting points of a fit",
         "C": "coalitions that could be planned",
     },
-    "measurements": {"G": "groups: columns of one kind", "K": "phases of a run"},
+    "measurements": {"K": "phases of a run"},
     "transfer": {
         "C": "coalitions, numbered by the bits of their members",
         "K": "values that are wanted: of a language, or of a pair",

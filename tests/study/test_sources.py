@@ -93,7 +93,7 @@ class TestNames:
             ({"path": "a", "hub": "b"}, "path and hub at once"),
             ({"tokens": -1}, "tokens"),
             ({"paht": "a"}, "paht"),
-            ({"path": "a", "prompt_field": "question"}, "only targets have prompts"),
+            ({"path": "a", "prompt_field": "question"}, "only targets and pairs have prompts"),
         ],
     )
     def test_a_field_that_is_wrong_is_told_with_its_source(self, source, said):

@@ -35,7 +35,9 @@ class Begun(Shown):
         return {**self.proposal.to_json(), **told}
 
     def to_polars(self) -> pl.DataFrame:
-        """One row per language of the study: its tag, its English name, and how much there is of it."""
+        """One row per language of the study: ``language``, its English ``name``, ``spelt`` (what folders, files or
+        labels call it) and ``bytes`` of text. Of a study of mixtures ``documents``, ``is_counted`` (else they and the
+        bytes are estimates) and ``tokens`` as well; of chats ``samples`` and ``is_trained`` (else only measured)."""
         return self.proposal.to_polars()
 
     def table(self) -> RenderableType:
