@@ -130,6 +130,21 @@ def test_the_card_prints_on_one_page(browser, pages):
     assert len(re.findall(rb"/Type /Page\b(?!s)", pdf)) == 1
 
 
+def test_paper_cuts_no_table_off_and_holds_the_card_on_its_first_page(browser, pages):
+    """A sheet of A4 less its margins is 688 pixels wide and 1,001 high."""
+    open_page(browser, pages["small"])
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": 688, "height": 1001, "deviceScaleFactor": 1, "mobile": False})  # fmt: skip
+    try:
+        beyond = "return [...document.querySelectorAll('.scroll table')].filter(e => e.offsetParent && e.getBoundingClientRect().right > 689).map(e => e.caption.textContent)"  # fmt: skip
+        assert browser.execute_script(beyond) == []
+        assert browser.execute_script("return document.querySelectorAll('.scroll table').length") > 3
+        assert browser.execute_script("return document.querySelector('#card').getBoundingClientRect().bottom") < 1001
+    finally:
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_the_pages_picture_becomes_a_png(browser, pages):
     open_page(browser, pages["small"])
     size = browser.execute_async_script(
