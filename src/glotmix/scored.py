@@ -94,6 +94,10 @@ class Scored:
         loss = np.exp(log_loss)
         return np.asarray(self.spread(SLOPE * (loss - 1)) / (SLOPE * loss))
 
+    def least_square(self, log_loss: float) -> float:
+        """Variance of that log for the number of its questions: none is known to be below; 0 where nobody told it."""
+        return 0.0 if self.questions is None else float(self.spread_loss(log_loss)) ** 2 / self.questions
+
     def error_at(self, log_odds: np.ndarray) -> np.ndarray:
         """Errors, from the logarithm of the odds against."""
         return np.asarray(self.most * expit(log_odds))

@@ -72,8 +72,8 @@ def noise_in(found: Solution, weight_R: np.ndarray, log_fitted_R: np.ndarray, sc
     fitted = robust_square(even_R) * len(even_R)
     square = (fitted + FREEDOM * EXPECTED**2) / (freedom + FREEDOM)
     alone = robust_square(alone_R)
-    if scored is not None and scored.questions is not None:
-        square = max(square, float(scored.spread_loss(middle)) ** 2 / scored.questions)
+    if scored is not None:
+        square = max(square, scored.least_square(middle))
     return Noise(float(np.sqrt(max(square, alone / 4))), power, middle, scored)
 
 

@@ -111,9 +111,7 @@ def second_stage(
     away_R = np.log(scored.response_loss(error_R[keep_R], fitted_R)) - fitted_R
     middle, freedom = float(fitted_R.mean()), len(away_R) / max(len(away_R) - 2, 1)
     even_R = away_R / Noise(1.0, 0.0, middle, scored).relative(fitted_R)
-    square = robust_square(even_R) * freedom
-    if scored.questions is not None:
-        square = max(square, float(scored.spread_loss(middle)) ** 2 / scored.questions)
+    square = max(robust_square(even_R) * freedom, scored.least_square(middle))
     drawn_BP = np.zeros((0, len(loss.names) + 2))
     if len(loss.bootstrap_BP):
         groups = int(group_R.max()) + 1

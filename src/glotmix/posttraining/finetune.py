@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -151,6 +151,33 @@ class History:
     """Step and validation loss of every checkpoint."""
     chosen: int
     """Step of the checkpoint that was kept."""
+
+
+@dataclass
+class Choice:
+    """Which checkpoint of a fine-tuning is kept: that of the least validation loss, or the last where none is told."""
+
+    every: int
+    """Steps between two checkpoints."""
+    steps: int
+    """Of the whole run; its last one is a checkpoint as well."""
+    validations: list[tuple[int, float]] = field(default_factory=list)
+    chosen: int = 0
+    least: float = float("inf")
+
+    def due(self, step: int) -> bool:
+        """Whether a checkpoint is judged after so many steps."""
+        return step % self.every == 0 or step == self.steps
+
+    def takes(self, step: int, loss: float | None) -> bool:
+        """Note the validation loss after so many steps, None without samples; whether this checkpoint is the best."""
+        if loss is not None:
+            self.validations.append((step, loss))
+        value = -float(step) if loss is None else loss
+        if not value < self.least:  # a loss that is no number is none
+            return False
+        self.least, self.chosen = value, step
+        return True
 
 
 def learning_rate(step: int, steps: int, settings: Finetuning) -> float:

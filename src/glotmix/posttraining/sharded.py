@@ -24,7 +24,7 @@ from glotmix.errors import BadInput, GlotmixError, MissingExtra
 from glotmix.footprint import Footprint
 from glotmix.posttraining.answer import load_model
 from glotmix.posttraining.chat import Encoded, padded
-from glotmix.posttraining.finetune import Finetuning, History, learning_rate
+from glotmix.posttraining.finetune import Choice, Finetuning, History, learning_rate
 from glotmix.posttraining.optimiser import MOMENT_BYTES, open_optimiser
 from glotmix.posttraining.shard_state import drop, load_part, save_part
 from glotmix.posttraining.trainer import IGNORED, TILE, with_adapters, write_trained
@@ -72,14 +72,14 @@ def finetune_sharded(
     each, together = settings.shared(team.size)
     model, steps = Sharded(base, settings, team, tokenizer.pad_token_id), len(order)
     losses: list[float] = []
-    validations: list[tuple[int, float]] = []
-    chosen, least, begin = 0, float("inf"), 0
+    choice, begin = Choice(settings.save_every, steps), 0
     found = None if state is None else load_part(state, team, made_from)
     if found is not None:
         begin, tensors, told = found
         model.put(tensors)
-        losses, validations = list(told["losses"]), [(int(s), float(v)) for s, v in told["validations"]]
-        chosen, least = int(told["chosen"]), float("inf") if told["least"] is None else float(told["least"])
+        losses, choice.validations = list(told["losses"]), [(int(s), float(v)) for s, v in told["validations"]]
+        choice.chosen, least = int(told["chosen"]), told["least"]
+        choice.least = float("inf") if least is None else float(least)
     for step in range(begin, steps):
         batch = [train[i] for i in order[step]]
         losses.append(model.backward(batch, each, together, weights))
@@ -87,21 +87,18 @@ def finetune_sharded(
             raise GlotmixError(f"training loss not finite at step {step}")
         model.step(learning_rate(step, steps, settings), settings.clip)
         done = step + 1
-        if done % settings.save_every and done != steps:
+        if not choice.due(done):
             continue
-        value = model.loss(validation, together) if validation else -float(done)
-        if validation:
-            validations.append((done, value))
-        if value < least:
-            least, chosen = value, done
+        if choice.takes(done, model.loss(validation, together) if validation else None):
             model.keep()
         if state is not None and done != steps:
-            progress = {"losses": losses, "validations": validations, "chosen": chosen, "least": least}
+            progress = {"losses": losses, "validations": choice.validations}
+            progress |= {"chosen": choice.chosen, "least": choice.least}
             save_part(state, team, done, model.tensors(), made_from, progress)
     model.write(directory, tokenizer)
     if state is not None:
         drop(state, team)
-    return History(tuple(losses), tuple(validations), chosen)
+    return History(tuple(losses), tuple(choice.validations), choice.chosen)
 
 
 class Sharded:

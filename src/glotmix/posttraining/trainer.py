@@ -22,7 +22,7 @@ from glotmix.errors import GlotmixError, MissingExtra
 from glotmix.footprint import Footprint
 from glotmix.posttraining.answer import load_model
 from glotmix.posttraining.chat import Encoded
-from glotmix.posttraining.finetune import Finetuning, History, learning_rate
+from glotmix.posttraining.finetune import Choice, Finetuning, History, learning_rate
 from glotmix.posttraining.likelihood import nats_of
 from glotmix.posttraining.optimiser import MOMENT_BYTES, open_optimiser
 from glotmix.proxy.architecture import Architecture, unchanged
@@ -126,7 +126,7 @@ def finetune_with_trl(
     else:
         watch.write(trainer.model, directory)
     tokenizer.save_pretrained(directory)
-    return History(losses, tuple(watch.validations), watch.chosen)
+    return History(losses, tuple(watch.choice.validations), watch.choice.chosen)
 
 
 def _row(sample: Encoded, weights: Mapping[str, float] | None) -> dict[str, Any]:
@@ -227,19 +227,14 @@ def _watch(validation: Sequence[Encoded], settings: Finetuning, pad: int, steps:
         """Measures the validation loss now and then, and remembers the weights where it was least."""
 
         def __init__(self) -> None:
-            self.validations: list[tuple[int, float]] = []
-            self.chosen, self._least = 0, float("inf")
+            self.choice = Choice(settings.save_every, steps)
             self.kept: dict[str, Tensor] = {}
 
         def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
             step = int(state.global_step)
-            if step % settings.save_every and step != steps:
+            if not self.choice.due(step):
                 return
-            value = validation_loss(model, validation, pad, half=half) if validation else -float(step)
-            if validation:
-                self.validations.append((step, value))
-            if value < self._least:
-                self._least, self.chosen = value, step
+            if self.choice.takes(step, validation_loss(model, validation, pad, half=half) if validation else None):
                 trained = {name for name, p in model.named_parameters() if p.requires_grad}
                 self.kept = {
                     name: tensor.detach().to("cpu", copy=True)

@@ -12,6 +12,14 @@ WIDTH = 29
 """Characters before the reason."""
 
 
+def opening(holds: str, guides: str) -> Iterator[str]:
+    """The first lines of a proposed file: what it is, what to type, and where its fields are explained."""
+    yield f"# Proposed by `glotmix init` from what the {holds}; every line may be changed."
+    yield "#   glotmix run THIS_FILE --dry-run     what it will cost here"
+    yield "#   glotmix run THIS_FILE               called again after an interruption, it resumes"
+    yield f"# {guides}"
+
+
 def commented(values: Mapping[str, Any], words: Mapping[str, str], indent: str = "  ") -> Iterator[str]:
     """A line for every field, with its reason where it has one."""
     for name, one in values.items():

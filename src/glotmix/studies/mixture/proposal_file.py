@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from glotmix.studies.mixture.proposal import TARGET_FACTOR, Proposal
-from glotmix.study.commented import comment, commented, in_hours, not_used, value
+from glotmix.study.commented import comment, commented, in_hours, not_used, opening, value
 from glotmix.study.machine import SPEED
 from glotmix.wording import counted
 
@@ -24,10 +24,7 @@ def proposal_text(found: Proposal) -> str:
 
 def _lines(found: Proposal) -> Iterator[str]:
     study = found.study
-    yield "# Proposed by `glotmix init` from what the text holds; every line may be changed."
-    yield "#   glotmix run THIS_FILE --dry-run     what it will cost here"
-    yield "#   glotmix run THIS_FILE               called again after an interruption, it resumes"
-    yield "# `glotmix fields` explains every field, docs/how-to-choose.md the choices."
+    yield from opening("text holds", "`glotmix fields` explains every field, docs/how-to-choose.md the choices.")
     yield f"name: {value(study['name'])}"
     yield ""
     yield from _languages(found)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from glotmix.studies.posttraining.proposal import LEAST_TRAINED, TASK, ChatProposal
-from glotmix.study.commented import comment, commented, not_used, value
+from glotmix.study.commented import comment, commented, not_used, opening, value
 
 
 def chat_proposal_text(found: ChatProposal) -> str:
@@ -16,10 +16,8 @@ def chat_proposal_text(found: ChatProposal) -> str:
 
 def _lines(found: ChatProposal) -> Iterator[str]:
     study = found.study
-    yield "# Proposed by `glotmix init` from what the chats hold; every line may be changed."
-    yield "#   glotmix run THIS_FILE --dry-run     what it will cost here"
-    yield "#   glotmix run THIS_FILE               called again after an interruption, it resumes"
-    yield "# `glotmix fields posttraining` explains every field, docs/methods/post-training.md the method."
+    guides = "`glotmix fields posttraining` explains every field, docs/methods/post-training.md the method."
+    yield from opening("chats hold", guides)
     yield "kind: posttraining"
     yield f"name: {value(study['name'])}"
     yield ""
