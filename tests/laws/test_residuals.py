@@ -57,13 +57,31 @@ def test_a_committee_predicts_the_mean_of_its_members() -> None:
 
 def test_runs_that_went_wrong_do_not_rule_a_process() -> None:
     """Three of sixty residuals are off by fifty times the noise: what the process predicts of the other runs moves by
-    about the noise; with every run counting alike it moves by 3.6 times the noise."""
-    rng = np.random.default_rng(0)
-    p_RL = rng.dirichlet(np.ones(3), 60)
-    inputs = Inputs(p_RL, np.full(60, np.nan), np.full(60, np.nan))
-    clean_R = 0.05 * np.sin(6 * p_RL[:, 0]) + 0.01 * rng.standard_normal(60)
-    spoiled_R = clean_R.copy()
-    spoiled_R[:3] += 0.5
-    before, after = (GaussianProcess().learn(inputs, y_R, np.ones(60), 0) for y_R in (clean_R, spoiled_R))
-    moved = float(np.sqrt(np.mean((after.predict(inputs) - before.predict(inputs))[3:] ** 2)))
-    assert moved < 1.5 * 0.01
+    1.5 times the noise in the mean of eight tables; with every run counting alike it moves by 3.2 times the noise."""
+    moved = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        p_RL = rng.dirichlet(np.ones(3), 60)
+        inputs = Inputs(p_RL, np.full(60, np.nan), np.full(60, np.nan))
+        clean_R = 0.05 * np.sin(6 * p_RL[:, 0]) + 0.01 * rng.standard_normal(60)
+        spoiled_R = clean_R.copy()
+        spoiled_R[:3] += 0.5
+        before, after = (GaussianProcess().learn(inputs, y_R, np.ones(60), 0) for y_R in (clean_R, spoiled_R))
+        moved.append(np.sqrt(np.mean((after.predict(inputs) - before.predict(inputs))[3:] ** 2)))
+    assert np.mean(moved) < 1.8 * 0.01
+
+
+def test_pairs_that_help_only_together_are_seen_from_few_runs() -> None:
+    """Sixty runs of five languages, a quadratic form behind 0.5 % noise: what the process says of other mixtures is off by
+    0.7 times the noise of a run. A Matérn kernel alone is off by 1.4 times the noise."""
+    errors = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        form_LL = rng.uniform(-0.6, 0.6, (5, 5)) * (rng.random((5, 5)) < 0.3)
+        p_RL = rng.dirichlet(np.ones(5), 160)
+        inputs = Inputs(p_RL, np.full(160, np.nan), np.full(160, np.nan))
+        true_R = np.einsum("rk,kl,rl->r", p_RL, form_LL, p_RL)
+        measured_R = true_R[:60] + 0.005 * rng.standard_normal(60)
+        learned = GaussianProcess().learn(inputs.where(np.arange(60)), measured_R, np.ones(60), 0)
+        errors.append(np.sqrt(np.mean((learned.predict(inputs) - true_R)[60:] ** 2)))
+    assert np.mean(errors) < 0.005

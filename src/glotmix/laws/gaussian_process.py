@@ -1,4 +1,4 @@
-"""Gaussian process on powers of the shares."""
+"""Gaussian process on the shares: a smooth part and one of pairs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,21 @@ LENGTH_PRIOR = (2.0, 1.0)
 NOISE_PRIOR = (0.5, 1.0)
 """Median of the noise in units of the residuals' root mean square, and standard deviation of its log: a process that
 goes through every run, as it may through a few dozen, takes their noise for knowledge."""
+PAIRS_PRIOR = (0.3, 1.0)
+"""The same of what quadratic forms of the shares do at equal shares: pairs that help or hurt only together are the most
+ordinary thing that laws of effective shares leave over, and a smooth kernel needs many runs to see products."""
 KNEE, STEADY = 2.0, 3
 """Left-out residuals beyond so many robust standard deviations count less (as in a law's fit), and rounds of that."""
 
 
 @dataclass(frozen=True)
 class GaussianProcess(Residual):
-    """Zero mean, Matérn-5/2 kernel with one length scale per share, white noise; hyperparameters by penalised evidence.
+    """Zero mean, a Matérn-5/2 kernel with one length scale per share plus ``(L p·q)²``, white noise.
 
-    Runs that went wrong do not rule: what each leaves over when it is left out says how much it counts. Source:
-    Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25–2.26, 4.17, 5.8–5.9, 5.12.
+    The second kernel holds every quadratic form of the shares, the canonical polynomial of mixture experiments (Scheffé
+    1958, eq. 2.5). Hyperparameters by penalised evidence. Runs that went wrong do not rule: what each leaves over when
+    it is left out says how much it counts. Source: Rasmussen & Williams, Gaussian Processes for Machine Learning
+    (2006), eqs. 2.25–2.26, 4.17, 4.19, 5.8–5.9, 5.12.
     """
 
     name: ClassVar[str] = "gaussian_process"
@@ -51,32 +56,36 @@ class GaussianProcess(Residual):
         x_RK = _features(inputs)
         unit = float(np.sqrt(np.mean(residual_R**2))) or 1.0
         y_R = residual_R / unit
-        K = x_RK.shape[1]
+        K, L = x_RK.shape[1], inputs.p_RL.shape[1]
         if isinstance(known, TrainedProcess) and len(y_R) > self.few:
             # The same lengths and noise, in the units of these residuals: of so many runs a fold would tell the same.
-            shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0]])
-            return _steady(_trained(x_RK, y_R, 1 / weight_R, known.hyper + shift, unit), weight_R)
+            shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0, 1.0]])
+            return _steady(_trained(x_RK, L, y_R, 1 / weight_R, known.hyper + shift, unit), weight_R)
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
-        start = np.concatenate([[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), [np.log(0.5)]])
-        bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 2.0)]
+        start = np.concatenate(
+            [[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), np.log([PAIRS_PRIOR[0], NOISE_PRIOR[0]])]
+        )
+        bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 3.0), (-7.0, 2.0)]
         first, second = np.triu_indices(len(seen), 1)
         square_KM = (x_RK[seen[first]] - x_RK[seen[second]]).T ** 2
+        pair_RR = _pairs(x_RK[seen, :L], x_RK[seen, :L])
         found = minimize(
             _evidence,
             start,
-            (np.ascontiguousarray(square_KM), y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
+            (np.ascontiguousarray(square_KM), pair_RR, y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": self.iterations},
         )
-        return _steady(_trained(x_RK, y_R, 1 / weight_R, found.x, unit), weight_R)
+        return _steady(_trained(x_RK, L, y_R, 1 / weight_R, found.x, unit), weight_R)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
         if data["power"] != POWER:
             raise KeyError("power")
+        shares = int(data["shares"])
         arrays = {key: np.array(data[key], dtype=float) for key in ("x", "y", "spread", "hyper")}
-        return _trained(arrays["x"], arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
+        return _trained(arrays["x"], shares, arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
 
 
 @dataclass(frozen=True)
@@ -84,13 +93,15 @@ class TrainedProcess(Learned):
     """A process conditioned on the residuals of one target."""
 
     x_RK: np.ndarray
-    """Features of the runs it has seen."""
+    """Features of the runs it has seen: powers of the L shares first."""
+    shares: int
+    """L."""
     y_R: np.ndarray
     """Their residuals, in units of ``unit``."""
     spread_R: np.ndarray
     """Relative noise variance of each run (one over its weight)."""
     hyper: np.ndarray
-    """ln of amplitude, of every length, of the noise; in units of ``unit``."""
+    """ln of amplitude, of every length, of what pairs do, of the noise; in units of ``unit``."""
     unit: float
     """Root mean square of the residuals."""
     factor: tuple[np.ndarray, bool]
@@ -102,22 +113,37 @@ class TrainedProcess(Learned):
         return np.asarray(self.unit * self.kernel(inputs) @ self.alpha_R)
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
-        x_QK = _features(inputs)
-        _, slope_QR = self._kernel(x_QK)
-        length_K = np.exp(self.hyper[1:-1])
-        difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / length_K**2
-        by_x_QK = -self.unit * np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
-        L = inputs.p_RL.shape[1]
-        return np.asarray(by_x_QK[:, :L] * (UNIT * POWER * np.maximum(inputs.p_RL, TINY) ** (POWER - 1)))
+        x_QK, L = _features(inputs), self.shares
+        slope_QR = _matern(self._square(x_QK), np.exp(2 * self.hyper[0]))[1]
+        difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / self.lengths**2
+        by_x_QK = -np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
+        by_p_QL = by_x_QK[:, :L] * (UNIT * POWER * np.maximum(inputs.p_RL, TINY) ** (POWER - 1))
+        p_RL = _shares(self.x_RK[:, :L])
+        by_p_QL += 2 * L**2 * self.pairs * ((inputs.p_RL @ p_RL.T) * self.alpha_R) @ p_RL
+        return np.asarray(self.unit * by_p_QL)
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
         kernel_QR = self.kernel(inputs)
         explained_Q = (kernel_QR * cho_solve(self.factor, kernel_QR.T).T).sum(axis=1)
-        return np.asarray(self.unit * np.sqrt(np.maximum(np.exp(2 * self.hyper[0]) - explained_Q, 0)))
+        return np.asarray(self.unit * np.sqrt(np.maximum(self.variance(inputs) - explained_Q, 0)))
+
+    def variance(self, inputs: Inputs) -> np.ndarray:
+        """Of mixtures of which no run tells anything, in units of ``unit``², [Q]."""
+        return np.asarray(np.exp(2 * self.hyper[0]) + self.pairs * self._equal(_features(inputs)))
 
     @property
     def noise(self) -> float:
         return self.unit * float(np.exp(self.hyper[-1]))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Length of every feature."""
+        return np.asarray(np.exp(self.hyper[1:-2]))
+
+    @property
+    def pairs(self) -> float:
+        """Variance of what quadratic forms do at equal shares, in units of ``unit``²."""
+        return float(np.exp(2 * self.hyper[-2]))
 
     @property
     def used(self) -> float:
@@ -127,6 +153,7 @@ class TrainedProcess(Learned):
     def to_json(self) -> dict[str, Any]:
         return {
             "power": POWER,
+            "shares": self.shares,
             "x": self.x_RK.tolist(),
             "y": self.y_R.tolist(),
             "spread": self.spread_R.tolist(),
@@ -136,17 +163,23 @@ class TrainedProcess(Learned):
 
     def kernel(self, inputs: Inputs) -> np.ndarray:
         """Covariance of mixtures with the runs it has seen, in units of ``unit``², [Q, R]."""
-        return self._kernel(_features(inputs))[0]
+        return self._kernel(_features(inputs))
 
     def among_runs(self) -> np.ndarray:
         """Covariance of the runs it has seen, without noise, [R, R]."""
-        return self._kernel(self.x_RK)[0]
+        return self._kernel(self.x_RK)
 
-    def _kernel(self, x_QK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        length_K = np.exp(self.hyper[1:-1])
-        a_QK, b_RK = x_QK / length_K, self.x_RK / length_K
+    def _kernel(self, x_QK: np.ndarray) -> np.ndarray:
+        smooth_QR = _matern(self._square(x_QK), np.exp(2 * self.hyper[0]))[0]
+        return np.asarray(smooth_QR + self.pairs * _pairs(x_QK[:, : self.shares], self.x_RK[:, : self.shares]))
+
+    def _square(self, x_QK: np.ndarray) -> np.ndarray:
+        a_QK, b_RK = x_QK / self.lengths, self.x_RK / self.lengths
         square_QR = (a_QK**2).sum(1)[:, None] + (b_RK**2).sum(1)[None] - 2 * a_QK @ b_RK.T
-        return _matern(np.maximum(square_QR, 0), np.exp(2 * self.hyper[0]))
+        return np.maximum(square_QR, 0)
+
+    def _equal(self, x_QK: np.ndarray) -> np.ndarray:
+        return np.asarray((self.shares * (_shares(x_QK[:, : self.shares]) ** 2).sum(axis=1)) ** 2)
 
 
 def _features(inputs: Inputs) -> np.ndarray:
@@ -154,6 +187,16 @@ def _features(inputs: Inputs) -> np.ndarray:
     columns = [UNIT * np.maximum(inputs.p_RL, 0.0) ** POWER]
     columns += [np.log(x_R)[:, None] for x_R in (inputs.N_R, inputs.D_R) if np.isfinite(x_R).all()]
     return np.hstack(columns)
+
+
+def _shares(x_QL: np.ndarray) -> np.ndarray:
+    """The shares that features were made of: taken back from them, so that a file needs to hold one of the two."""
+    return np.asarray((x_QL / UNIT) ** (1 / POWER))
+
+
+def _pairs(x_QL: np.ndarray, x_RL: np.ndarray) -> np.ndarray:
+    """The kernel of quadratic forms, ``(L p·q)²``: 1 at equal shares."""
+    return np.asarray((x_QL.shape[1] * _shares(x_QL) @ _shares(x_RL).T) ** 2)
 
 
 def _matern(square_QR: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.ndarray]:
@@ -164,38 +207,45 @@ def _matern(square_QR: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.nda
 
 
 def _evidence(
-    hyper: np.ndarray, square_KM: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
+    hyper: np.ndarray, square_KM: np.ndarray, pair_RR: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Minus the log evidence and the log prior of the lengths, with the gradient; M pairs of runs, each once."""
-    precision_K = np.exp(-2 * hyper[1:-1])
-    amplitude, noise = np.exp(2 * hyper[0]), np.exp(2 * hyper[-1])
+    """Minus the log evidence and the log prior, with the gradient; M pairs of runs, each once.
+
+    ``pair_RR`` is the kernel of quadratic forms at variance 1.
+    """
+    precision_K = np.exp(-2 * hyper[1:-2])
+    amplitude, forms, noise = np.exp(2 * hyper[[0, -2, -1]])
     kernel_M, slope_M = _matern(precision_K @ square_KM, amplitude)
     R = len(y_R)
     pairs = np.triu_indices(R, 1)
-    covariance_RR = np.diag(amplitude + noise * spread_R + 1e-9)
-    covariance_RR[pairs] = kernel_M
+    covariance_RR = np.diag(amplitude + forms * np.diag(pair_RR) + noise * spread_R + 1e-9)
+    covariance_RR[pairs] = kernel_M + forms * pair_RR[pairs]
     factor_RR, wrong = dpotrf(covariance_RR, lower=0)
     if wrong:
         return 1e10, np.zeros(len(hyper))
     alpha_R = cho_solve((factor_RR, False), y_R)
     inverse_RR, _ = dpotri(factor_RR, lower=0)  # its upper half
     median, spread = LENGTH_PRIOR
-    away_K = (hyper[1:-1] - np.log(median)) / spread
-    off = (hyper[-1] - np.log(NOISE_PRIOR[0])) / NOISE_PRIOR[1]
-    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor_RR)).sum() + 0.5 * (away_K**2).sum() + 0.5 * off**2
+    away_K = (hyper[1:-2] - np.log(median)) / spread
+    (pairs_median, pairs_spread), (noise_median, noise_spread) = PAIRS_PRIOR, NOISE_PRIOR
+    off = (hyper[-2:] - np.log([pairs_median, noise_median])) / (pairs_spread, noise_spread)
+    value = 0.5 * y_R @ alpha_R + np.log(np.diag(factor_RR)).sum() + 0.5 * (away_K**2).sum() + 0.5 * (off**2).sum()
     inner_M = alpha_R[pairs[0]] * alpha_R[pairs[1]] - inverse_RR[pairs]
     inner_R = alpha_R**2 - np.diag(inverse_RR)
     by_amplitude = -(2 * inner_M @ kernel_M + amplitude * inner_R.sum())
     by_length_K = -(square_KM @ (inner_M * slope_M)) * precision_K + away_K / spread
-    by_noise = -(inner_R * noise * spread_R).sum() + off / NOISE_PRIOR[1]
-    return float(value), np.concatenate([[by_amplitude], by_length_K, [by_noise]])
+    by_pairs = -forms * (2 * inner_M @ pair_RR[pairs] + inner_R @ np.diag(pair_RR)) + off[0] / pairs_spread
+    by_noise = -(inner_R * noise * spread_R).sum() + off[1] / noise_spread
+    return float(value), np.concatenate([[by_amplitude], by_length_K, [by_pairs, by_noise]])
 
 
-def _trained(x_RK: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.ndarray, unit: float) -> TrainedProcess:
-    empty = TrainedProcess(x_RK, y_R, spread_R, hyper, unit, (np.eye(0), True), y_R)
-    kernel_RR = empty._kernel(x_RK)[0] + np.diag(np.exp(2 * hyper[-1]) * spread_R + 1e-9)
+def _trained(
+    x_RK: np.ndarray, shares: int, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.ndarray, unit: float
+) -> TrainedProcess:
+    empty = TrainedProcess(x_RK, shares, y_R, spread_R, hyper, unit, (np.eye(0), True), y_R)
+    kernel_RR = empty.among_runs() + np.diag(np.exp(2 * hyper[-1]) * spread_R + 1e-9)
     factor = cho_factor(kernel_RR, lower=True)
-    return TrainedProcess(x_RK, y_R, spread_R, hyper, unit, factor, cho_solve(factor, y_R))
+    return TrainedProcess(x_RK, shares, y_R, spread_R, hyper, unit, factor, cho_solve(factor, y_R))
 
 
 def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
@@ -203,7 +253,7 @@ def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
     for _ in range(STEADY):
         precision_R = dpotri(trained.factor[0], lower=1)[0].diagonal()
         spread_R = 1 / (weight_R * _counts(trained.alpha_R / np.sqrt(precision_R)))
-        trained = _trained(trained.x_RK, trained.y_R, spread_R, trained.hyper, trained.unit)
+        trained = _trained(trained.x_RK, trained.shares, trained.y_R, spread_R, trained.hyper, trained.unit)
     return trained
 
 

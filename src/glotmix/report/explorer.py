@@ -171,6 +171,7 @@ def _processes(law: LawFit) -> dict[str, Any] | None:
                 "alpha": pack(one.alpha_R, np.float64),
                 "length": pack(one.length_K, np.float64),
                 "variance": one.variance,
+                "pairs": one.pairs,
                 "unit": one.unit,
                 "picked": one.picked_M.tolist() if thin else None,
                 "root": pack(one.root_MM[rows, columns], np.float32 if thin else np.float64),

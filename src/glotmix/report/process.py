@@ -21,7 +21,10 @@ CHECKED = 200
 
 @dataclass(frozen=True)
 class ProcessFit:
-    """The process of one target: ``ln L`` is moved by ``unit · Σ_r α_r k(x, x_r)``, with a Matérn-5/2 kernel."""
+    """The process of one target: ``ln L`` is moved by ``unit · Σ_r α_r k(x, x_r)``.
+
+    The kernel is a Matérn-5/2 one plus ``pairs · (L p·q)²``.
+    """
 
     x_RK: np.ndarray
     """Features of the runs that it has seen: a power of every share, then ln N and ln D where they are known."""
@@ -30,13 +33,15 @@ class ProcessFit:
     length_K: np.ndarray
     """Length of every feature."""
     variance: float
-    """Of the process, in units of ``unit``²."""
+    """Of the Matérn part, in units of ``unit``²."""
+    pairs: float
+    """Of quadratic forms at equal shares, in units of ``unit``²."""
     unit: float
     """Root mean square of the log residuals."""
     picked_M: np.ndarray
     """Runs that the deviation is told by."""
     root_MM: np.ndarray
-    """Lower triangle C: the variance at x is ``variance - |C k_M(x)|²``."""
+    """Lower triangle C: the variance at x is ``k(x, x) - |C k_M(x)|²``."""
     error: float
     """Largest error of the deviation that leaving out other runs makes, as a part of the loss; 0 where all are in."""
 
@@ -58,24 +63,23 @@ def _process(learned: TrainedProcess, most: int, inputs: Inputs) -> ProcessFit:
     factor_RR = np.tril(learned.factor[0])
     R = len(factor_RR)
     root_RR = solve_triangular(factor_RR, np.eye(R), lower=True)
-    length_K, variance = np.exp(learned.hyper[1:-1]), float(np.exp(2 * learned.hyper[0]))
+    variance = float(np.exp(2 * learned.hyper[0]))
     picked_M, root_MM, error = np.arange(R), root_RR, 0.0
     if most < R:
         kernel_RR = learned.among_runs()
         picked_M = _pivots(kernel_RR, most)
         # Runs as the picked ones tell them: k_R ≈ K_RM K_MM⁻¹ k_M, so that |C k_M|² is what they explain.
-        among_MM = kernel_RR[np.ix_(picked_M, picked_M)] + 1e-8 * variance * np.eye(len(picked_M))
+        among_MM = kernel_RR[np.ix_(picked_M, picked_M)] + 1e-8 * (variance + learned.pairs) * np.eye(len(picked_M))
         weight_RM = np.linalg.solve(among_MM, kernel_RR[picked_M]).T
         half_RM = root_RR @ weight_RM
         turned_MM = (half_RM.T @ half_RM)[::-1, ::-1]
         jitter = 1e-12 * float(np.trace(turned_MM))
         root_MM = np.linalg.cholesky(turned_MM + jitter * np.eye(len(picked_M)))[::-1, ::-1].T.astype(np.float32)
         explained_Q = ((learned.kernel(inputs)[:, picked_M] @ root_MM.T.astype(float)) ** 2).sum(axis=1)
-        thin_Q = learned.unit * np.sqrt(np.maximum(variance - explained_Q, 0))
+        thin_Q = learned.unit * np.sqrt(np.maximum(learned.variance(inputs) - explained_Q, 0))
         error = float(np.abs(thin_Q - learned.deviation(inputs)).max())
-    return ProcessFit(
-        learned.x_RK, learned.alpha_R, length_K, variance, learned.unit, picked_M, np.asarray(root_MM), error
-    )
+    told = learned.lengths, variance, learned.pairs, learned.unit
+    return ProcessFit(learned.x_RK, learned.alpha_R, *told, picked_M, np.asarray(root_MM), error)
 
 
 def _pivots(kernel_RR: np.ndarray, most: int) -> np.ndarray:

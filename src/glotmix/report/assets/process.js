@@ -17,8 +17,8 @@ function unpackResamples(data, theta) {
   return values;
 }
 
-// Matérn-5/2 processes, one per target, on factor p^power and, where they are known, ln N and ln D. take(p) comes first; what it
-// leads to is computed once per mixture and target.
+// Processes, one per target: Matérn-5/2 on factor p^power and, where they are known, ln N and ln D, plus pairs (L p.q)^2. take(p)
+// comes first; what it leads to is computed once per mixture and target.
 class Processes {
   constructor({ power, factor, tiny, features, targets }) {
     this.power = power;
@@ -29,7 +29,8 @@ class Processes {
       const length = unpack(one.length, 64), alpha = unpack(one.alpha, 64), x = arrays[one.x], K = length.length, R = alpha.length;
       const scaled = new Float64Array(R * K);
       for (let r = 0, i = 0; r < R; r++) for (let k = 0; k < K; k++, i++) scaled[i] = x[i] / length[k];
-      return { ...one, length, alpha, scaled, K, R, root: unpack(one.root, one.picked ? 32 : 64), at: new Float64Array(K), kernel: new Float64Array(R), decay: new Float64Array(R), fresh: false };
+      const shares = x.map((v) => (v / factor) ** (1 / power));   // of the features that are powers of shares
+      return { ...one, length, alpha, scaled, shares, inner: new Float64Array(R), K, R, root: unpack(one.root, one.picked ? 32 : 64), at: new Float64Array(K), kernel: new Float64Array(R), decay: new Float64Array(R), fresh: false };
     });
   }
 
@@ -43,7 +44,7 @@ class Processes {
   target(t) {
     const one = this.targets[t];
     if (one.fresh) return one;
-    const { K, R, at, scaled, kernel, decay } = one;
+    const { K, R, at, scaled, shares, inner, kernel, decay } = one, L = this.p.length;
     for (let k = 0; k < K; k++) at[k] = this.x[k] / one.length[k];
     one.sum = 0;
     for (let r = 0, i = 0; r < R; r++) {
@@ -51,7 +52,10 @@ class Processes {
       for (let k = 0; k < K; k++, i++) { const away = at[k] - scaled[i]; square += away * away; }
       const far = Math.sqrt(5 * square);
       decay[r] = one.variance * Math.exp(-far) * (1 + far);
-      kernel[r] = decay[r] + (one.variance * Math.exp(-far) * far * far) / 3;
+      let product = 0;
+      for (let l = 0; l < L; l++) product += this.p[l] * shares[r * K + l];
+      inner[r] = L * product;
+      kernel[r] = decay[r] + (one.variance * Math.exp(-far) * far * far) / 3 + one.pairs * inner[r] * inner[r];
       one.sum += kernel[r] * one.alpha[r];
     }
     one.fresh = true;
@@ -65,7 +69,7 @@ class Processes {
     return one.unit * one.sum;
   }
 
-  // its standard deviation, from all runs or from those picked: variance - |C k|², C a lower triangle row by row
+  // its standard deviation, from all runs or from those picked: k(x, x) - |C k|², C a lower triangle row by row
   deviation(t) {
     const one = this.target(t);
     if (one.reach === null) {
@@ -76,21 +80,27 @@ class Processes {
         for (let j = 0; j <= i; j++, at++) sum += one.root[at] * k[j];
         told += sum * sum;
       }
-      one.reach = one.unit * Math.sqrt(Math.max(one.variance - told, 0));
+      const equal = this.p.length * this.p.reduce((sum, v) => sum + v * v, 0);
+      one.reach = one.unit * Math.sqrt(Math.max(one.variance + one.pairs * equal * equal - told, 0));
     }
     return one.reach;
   }
 
   // adds c d mean / dp to gradient
   addSlope(t, c, gradient) {
-    const one = this.target(t), { K, R, at, scaled, decay, alpha } = one, L = this.p.length, sum = new Float64Array(L);
+    const one = this.target(t), { K, R, at, scaled, shares, inner, decay, alpha } = one, L = this.p.length;
+    const sum = new Float64Array(L), pairs = new Float64Array(L);
     for (let r = 0; r < R; r++) {
-      const w = decay[r] * alpha[r];
-      for (let l = 0, i = r * K; l < L; l++, i++) sum[l] += w * (at[l] - scaled[i]);
+      const w = decay[r] * alpha[r], v = inner[r] * alpha[r];
+      for (let l = 0, i = r * K; l < L; l++, i++) {
+        sum[l] += w * (at[l] - scaled[i]);
+        pairs[l] += v * shares[i];
+      }
     }
     for (let l = 0; l < L; l++) {
       const slope = this.factor * this.power * Math.max(this.p[l], this.tiny) ** (this.power - 1);
       gradient[l] -= ((c * one.unit * (5 / 3) * sum[l]) / one.length[l]) * slope;
+      gradient[l] += 2 * c * one.unit * one.pairs * L * pairs[l];
     }
   }
 }
