@@ -4,7 +4,7 @@ Wall-clock time depends on what else a machine does; processor seconds do so far
 that reads this process's and its ended children's processor time whenever a stage begins or ends.
 
     python benchmarks/price.py run recipes/tracin.yaml --scale tiny     # writes benchmarks/results/price/tracin.json
-    python benchmarks/price.py predict                                  # predicts anew beside what was measured
+    python benchmarks/price.py predict [recipes/tracin.yaml]            # predicts anew beside what was measured
     python benchmarks/price.py --show                                   # the table of docs/scaling.md
 """
 
@@ -75,9 +75,9 @@ def run(recipe: Path, scale: str | None, changes: list[str], out: Path | None) -
     print(json.dumps(found["measured"], indent=1), sum(narrator.spent.values()))
 
 
-def predict() -> None:
-    """The prices of today beside what was measured."""
-    for path in sorted(RESULTS.glob("*.json")):
+def predict(recipe: Path | None) -> None:
+    """The prices of today beside what was measured, of one recipe or all."""
+    for path in sorted(RESULTS.glob(f"{recipe.stem if recipe else '*'}.json")):
         kept = json.loads(path.read_text())
         study = open_study(RECIPES / kept["recipe"], scale=kept["scale"], overrides=kept["changes"])
         write_json(path, kept | {"predicted": study.price().to_json()["stages"]})
@@ -104,16 +104,18 @@ def show() -> None:
 STAGES = {
     "reading the corpus": ("before", "Reading", "after Reading"),
     "laws, optimum and page": ("after Training proxies", "Judging laws", "after Judging laws", "after Closing"),
+    "training the first phase": ("Training the first phase", "after Training the first phase"),
     "training the base": ("Training the base", "after Training the base"),
     "training proxies": ("Training proxies", "Training batch"),
     "closing the loop": ("Closing the loop",),
     "training the methods": ("Training",),
-    "gradients and page": ("after Training",),
+    "gradients and page": ("after Training", "after Translating"),
+    "translating": ("Translating",),
     "training the arms": ("Training",),
     "the base model": ("before", "Training the base model", "after Training the base model"),
     "tuning and scoring": ("Tuning and scoring",),
     "training again": ("Training",),
-    "the base models": ("before", "Reading", "after Reading", "Training"),
+    "the base models": ("before", "Reading", "after Reading", "Pretraining", "after Pretraining"),
     "fine-tuning and answers": ("Fine-tuning",),
 }
 """Stage of a price to how the labels of its bars begin; what belongs to no stage is counted with the last one."""
@@ -132,7 +134,7 @@ def main() -> None:
     if given.what == "run":
         run(given.recipe, given.scale, given.set, given.out)
     elif given.what == "predict":
-        predict()
+        predict(given.recipe)
     if given.show:
         show()
 

@@ -77,6 +77,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/methods/upsample-or-upweight.md", ["benchmarks/translation.py", "--show"]),
         ("docs/methods/influence.md", ["benchmarks/influence.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/in_run.py", "--table"]),
+        ("docs/methods/influence.md", ["benchmarks/imbalance.py", "--show"]),
         ("docs/methods/influence.md", ["benchmarks/influence_size.py", "--table"]),
         ("docs/methods/influence.md", ["benchmarks/precision.py", "values", "--show"]),
         ("docs/methods/influence.md", ["benchmarks/influence.py", "--table", "--fresh"]),

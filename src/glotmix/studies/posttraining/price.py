@@ -165,6 +165,6 @@ def _stages(config: PosttrainingConfig, base: Path, tokens: dict[str, float]) ->
     ]
 
 
-ANSWERS = 3.8
+ANSWERS = 3.0
 """A cell's time over that of as many tokens of pretraining: its steps are padded and go without the kernels, and a
-quarter of it is answering. From the tiny scale, 18.7 minutes of processor time (docs/methods/post-training.md)."""
+quarter of it is answering. Between two runs of the tiny scale, whose own were 2.6 and 3.4 (docs/scaling.md)."""
