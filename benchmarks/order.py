@@ -4,7 +4,9 @@
                                            in two phases, and writes benchmarks/data/order.csv; DIR keeps the runs
     python benchmarks/order.py held-out    laws on these runs, five folds by schedule
     python benchmarks/order.py planted     four truths of order; regret of the optimised schedule, parameters recovered
-    python benchmarks/order.py real DIR    a study on the same text that seeks a schedule and trains it with 6 seeds
+    python benchmarks/order.py real DIR    studies on the same text that seek a schedule for the mean loss, the worst
+                                           language and small languages first, and train it with 6 seeds
+    python benchmarks/order.py last DIR    the last phase alone: the same text, and recipes/last-phase.yaml in full
     python benchmarks/order.py all DIR     runs, held-out and planted one after the other
     python benchmarks/order.py --show      the tables of docs/methods/order.md from what is kept
 
@@ -36,7 +38,7 @@ from glotmix.mixture.schedule import Schedule, Stage
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.request import optimum_of
 from glotmix.studies import KINDS
-from glotmix.studies.mixture.config import check
+from glotmix.studies.mixture.config import StudyConfig, check, load_study
 from glotmix.study.config import TrainingConfig
 from glotmix.study.directory import StudyDirectory
 from glotmix.study.kind import run_study
@@ -218,6 +220,14 @@ def held_out() -> dict[str, Any]:
     return {"laws": found, "late": told, "noise": spread}
 
 
+OBJECTIVES: Mapping[str, Mapping[str, Any]] = {
+    "mean": {"objective": "mean"},
+    "worst": {"objective": "worst"},
+    "weighted": {"objective": "weighted", "weights": {"deu_Latn": 1, "ukr_Cyrl": 2, "nld_Latn": 3, "ces_Latn": 4}},
+}
+"""What is sought: the mean loss, that of the worst language, and small languages first."""
+
+
 def study(objective: str) -> dict[str, Any]:
     """The same text in a study that asks for two phases; shorter proxies, a learning rate that falls at last."""
     return TEXT | {
@@ -227,31 +237,102 @@ def study(objective: str) -> dict[str, Any]:
                    "schedules": 24, "passes": 12.0, "beyond": 0},
         "proxy": TEXT["proxy"] | {"tokens": 300_000, "decay": 0.2},
         "fit": {"laws": ["null", "own_ratio_floored", "shapley_law", "shapley_law_repeated"], "bootstrap": 100},
-        "optimize": {"objective": objective, "phases": 2, "max_epochs": 8.0},
+        "optimize": OBJECTIVES[objective] | {"phases": 2, "max_epochs": 8.0},
         "validation": {"seeds": 6, "baselines": ["unimax"]},
     }  # fmt: skip
 
 
-def real(directory: Path) -> dict[str, Any]:
-    """What the closed loop measured, for the mean loss and for the worst language; six seeds a schedule."""
-    found = {}
-    for objective in ("mean", "worst"):
-        run_study(KINDS.find("mixture")(), check(study(objective)), StudyDirectory(directory, Path()))
-        told = {name: read_json(directory / f"{name}.json") for name in ("optimum", "closed_loop")}
-        judged = read_json(directory / "fits" / "holdout.json")
-        fitted = read_json(directory / "fits" / f"{judged['chosen']}.json")["fits"]
-        late = {t: {k: x for k, x in at["theta"].items() if k.startswith("late")} for t, at in fitted.items()}
-        errors = {
-            law: {t: one["error"] for t, one in of.items()} for law, of in judged["cross_validated"]["scores"].items()
+def closed_loop(config: StudyConfig, directory: Path) -> dict[str, Any]:
+    """What a study found, what its closed loop measured of it, and what its terminal and its page say of that."""
+    finished = run_study(KINDS.find("mixture")(), config, StudyDirectory(directory, Path()))
+    optimum, loop = (read_json(directory / f"{name}.json") for name in ("optimum", "closed_loop"))
+    judged = read_json(directory / "fits" / "holdout.json")
+    fitted = read_json(directory / "fits" / f"{judged['chosen']}.json")["fits"]
+    late = {t: {k: x for k, x in at["theta"].items() if k.startswith("late")} for t, at in fitted.items()}
+    scores = judged["cross_validated"]["scores"]
+    return {
+        "law": judged["chosen"], "late": late,
+        "errors": {law: {t: one["error"] for t, one in of.items()} for law, of in scores.items()},
+        "schedule": optimum.get("schedule"), "mixtures": loop["mixtures"],
+        "schedules": loop["schedules"], "objective": loop["objective"], "differences": loop["differences"],
+        "predicted": {row["name"]: row["gain"] for row in optimum["baselines"]},
+        **finished.found.to_json(),
+    }  # fmt: skip
+
+
+def real(directory: Path, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every objective that is not kept yet, six seeds a schedule; what is kept after each. All share their runs."""
+    for objective in OBJECTIVES:
+        if objective not in found:
+            found[objective] = closed_loop(check(study(objective)), directory)
+            yield found
+
+
+RECIPE = Path(__file__).parents[1] / "recipes" / "last-phase.yaml"
+
+
+def last_phase(objective: str) -> StudyConfig:
+    """The same text, four fifths of which were read in proportion to the languages' sizes."""
+    return check(
+        TEXT
+        | {
+            "name": "Last phase",
+            "languages": list(NAMES),
+            "first_phase": {"at": 0.8, "mixture": "natural"},
+            "design": {"swarm": 16, "passes": 12.0},
+            "proxy": TEXT["proxy"] | {"tokens": 300_000, "decay": 0.2},
+            "fit": {"laws": ["null", "own_ratio_floored", "shapley_law", "shapley_law_repeated"], "bootstrap": 100},
+            "optimize": OBJECTIVES[objective] | {"max_epochs": 8.0},
+            "validation": {"seeds": 6, "baselines": ["uniform", "temperature"]},
         }
-        loop = told["closed_loop"]
-        found[objective] = {
-            "law": judged["chosen"], "late": late, "errors": errors,
-            "schedule": told["optimum"].get("schedule"), "mixtures": loop["mixtures"],
-            "schedules": loop["schedules"], "objective": loop["objective"], "differences": loop["differences"],
-            "predicted": {row["name"]: row["gain"] for row in told["optimum"]["baselines"]},
-        }  # fmt: skip
-    return found
+    )
+
+
+def last(directory: Path, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The best last phase beside going on as before, six seeds; what is kept after every study."""
+    asked = {"the recipe, mean": ("recipe", load_study(RECIPE, overrides=["validation.seeds=6"]))}
+    asked |= {f"man pages, {objective}": ("man", last_phase(objective)) for objective in OBJECTIVES}
+    for name, (place, config) in asked.items():
+        if name not in found:
+            found[name] = closed_loop(config, directory / place)
+            yield found
+
+
+def spread(of: Mapping[str, Any]) -> str:
+    """A difference with its interval."""
+    return f"{of['value']:+.3f} [{of['low']:+.3f}, {of['high']:+.3f}]"
+
+
+def seeds_to_tell(of: Mapping[str, Any], seeds: int) -> str:
+    """Seeds at which the interval of a difference would leave zero out if the difference is what it seems, the noise
+    being what it was; "" where it has been told."""
+    return (
+        ""
+        if of["verdict"] != "within the noise"
+        else f"{seeds * ((of['high'] - of['low']) / 2 / of['value']) ** 2:.0f}"
+    )
+
+
+def show_closed_loops(kept: Mapping[str, Any], head_of: str) -> None:
+    """What every schedule is behind the one sought, measured and predicted."""
+    head(head_of, "law", "compared with", "behind by", "predicted", "verdict on the schedule sought", "seeds to tell")
+    for name, of in kept.items():
+        for row in of["differences"]:
+            which = row["baseline"]
+            cells = spread(row), spread(of["predicted"][which]), row["verdict"]
+            line(name, of["law"], which, *cells, seeds_to_tell(row, len(of["objective"][which])))
+    print()
+
+
+def show_last_mixtures(kept: Mapping[str, Any]) -> None:
+    """Shares that go on as before, and those of the last phase that was found."""
+    head("last phase", "going on as before", "found")
+    for name, of in kept.items():
+        rest = of["schedule"][-1]["mixture"]
+        shares = [", ".join(f"{one} {100 * p:.0f}" for one, p in mixture.items() if p > 0)
+                  for mixture in (of["mixtures"]["continued"], rest)]  # fmt: skip
+        line(name, *shares)
+    print()
 
 
 def show(kept: Mapping[str, Any]) -> None:
@@ -288,11 +369,17 @@ def show(kept: Mapping[str, Any]) -> None:
                 inside += [one["low"] <= x <= one["high"] for row in told for one, x in zip(row, true_T, strict=True)]
                 cells += [", ".join(f"{x:g}" for x in true_T), ", ".join(f"{x:.1f}" for x in value_ST.mean(axis=0))]
             line(name, *cells, f"{sum(inside)} of {len(inside)}")
+        print()
+    if trained := kept.get("real"):
+        show_closed_loops(trained, "two phases sought for")
+    if trained := kept.get("last"):
+        show_closed_loops(trained, "last phase sought on")
+        show_last_mixtures(trained)
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("what", nargs="?", choices=("runs", "held-out", "planted", "real", "all"))
+    arguments.add_argument("what", nargs="?", choices=("runs", "held-out", "planted", "real", "last", "all"))
     arguments.add_argument("directory", nargs="?", type=Path)
     arguments.add_argument("--show", action="store_true")
     asked = arguments.parse_args()
@@ -306,9 +393,10 @@ def main() -> None:
     if asked.what in ("planted", "all"):
         for found in planted(kept.setdefault("planted", {})):
             write_json(RESULTS, kept | {"planted": found})
-    if asked.what == "real":
-        kept["real"] = real(asked.directory)
-        write_json(RESULTS, kept)
+    for what, studies in (("real", real), ("last", last)):
+        if asked.what == what:
+            for found in studies(asked.directory / what, kept.setdefault(what, {})):
+                write_json(RESULTS, kept | {what: found})
     if asked.show:
         show(kept)
 

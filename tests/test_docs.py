@@ -60,6 +60,7 @@ def test_a_page_of_the_reference_says_what_its_room_is_for(page):
         ("docs/methods/laws.md", ["benchmarks/decisions.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/values.py", "--show"]),
         ("docs/methods/repetition.md", ["benchmarks/repetition.py", "--show"]),
+        ("docs/methods/repetition.md", ["benchmarks/long_tails.py", "--show"]),
         ("docs/methods/order.md", ["benchmarks/order.py", "--show"]),
         ("docs/decisions.md", ["benchmarks/merged.py", "--show"]),
         ("docs/methods/laws.md", ["benchmarks/fit_speed.py", "--show"]),

@@ -154,6 +154,7 @@ def test_what_other_proxies_kept_is_refused(whole: Path) -> None:
         ({"design": {"coalitions": "all"}}, "make no game"),
         ({"design": {"schedules": 4}}, "one mixture"),
         ({"optimize": {"phases": 2}}, "the last phase alone"),
+        ({"validation": {"baselines": ["unimax"]}}, "a mixture of whole runs"),
         ({"sweep": {"executor": "external", "trainer": "megatron_lm"}}, "where to go on"),
     ],
 )
@@ -206,3 +207,40 @@ def test_schedules_of_a_finished_study_go_on_too(whole: Path, tmp_path: Path) ->
     runs = planned(config, Mixture(dict.fromkeys(names, 0.5)), first=first)
     assert {len(run.schedule.stages) for run in runs} == {3}
     assert all(run.schedule.stages[:2] == two.stages for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("told", "where", "words"),
+    [
+        (
+            {"design": {"passes": 1.0}},
+            "design.passes",
+            "hardly a last phase to draw: the first 80.0 % of the run have read",
+        ),
+        (
+            {
+                "design": {"passes": 3.0},
+                "first_phase": {"mixture": {"rus_Cyrl": 1}},
+                "optimize": {"max_epochs": 1.5, "floors": {"spa_Latn": 0.3}},
+            },
+            "optimize",
+            "floor 0.3 of spa_Latn over the whole run",
+        ),
+    ],
+)
+def test_what_the_first_phase_has_spent_is_said_before_anything_is_trained(told, where: str, words: str) -> None:
+    unique = {"spa_Latn": 6400, "rus_Cyrl": 6400}
+    config = check(LAST | told)
+    (error,) = MixtureKind().problems_of_tokens(config, unique, Path())
+    assert error.where == where
+    assert words in error.message.replace("\N{NO-BREAK SPACE}", " ").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    assert MixtureKind().problems_of_tokens(check(LAST), unique, Path()) == []
+
+
+def test_the_passes_that_are_told_instead_leave_a_last_phase() -> None:
+    unique = {"spa_Latn": 6400, "rus_Cyrl": 6400}
+    told = LAST | {"design": {"passes": 1.0}}
+    (error,) = MixtureKind().problems_of_tokens(check(told), unique, Path())
+    enough = float(error.expected.removesuffix(" or more"))
+    assert enough < 2
+    assert MixtureKind().problems_of_tokens(check(LAST | {"design": {"passes": enough}}), unique, Path()) == []

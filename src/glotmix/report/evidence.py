@@ -10,6 +10,7 @@ import numpy as np
 
 from glotmix.estimate import Estimate
 from glotmix.measurements import Measurements
+from glotmix.optimize.last_phase import CONTINUED
 from glotmix.optimize.turning import Turning
 from glotmix.report.process import ProcessFit
 from glotmix.scored import Scored
@@ -157,6 +158,11 @@ class Order:
     """Target to λ of its own text and of that of others; above zero late text counts more."""
     beside: str = "static"
     """Which of the schedules ``gain`` compares with; "continued" where only the last phase was sought."""
+
+    @property
+    def behind(self) -> int:
+        """Phases that are behind the run, and the same in every schedule."""
+        return len(self.lengths) - 1 if self.beside == CONTINUED else 0
 
 
 @dataclass(frozen=True)

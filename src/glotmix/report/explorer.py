@@ -63,6 +63,8 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
         else {
             "lengths": list(evidence.order.lengths),
             "rates": list(evidence.order.rates),
+            "behind": evidence.order.behind,
+            "beside": evidence.order.beside,
             "schedules": {
                 name: [[phase[language] for language in languages] for phase in phases]
                 for name, phases in evidence.order.schedules.items()

@@ -165,12 +165,13 @@ class StudyKind(ABC, Generic[C]):
         """What is wrong with a study, as far as can be told without its corpus. Default: nothing."""
         return []
 
-    def problems_of_tokens(self, config: C, unique: Mapping[str, int]) -> list[BadInput]:
+    def problems_of_tokens(self, config: C, unique: Mapping[str, int], base: Path) -> list[BadInput]:
         """What is wrong with a study whose languages have so many training tokens. Default: nothing.
 
         Args:
             config: the resolved configuration.
             unique: language to training tokens; languages that cannot be read are left out.
+            base: directory that relative paths start from.
         """
         return []
 

@@ -65,7 +65,7 @@ class Checks(Protocol):
     def resolved(self, config: Any, base: Path) -> Any: ...
     def trained(self, config: Any) -> list[Trained]: ...
     def problems(self, config: Any, base: Path) -> list[BadInput]: ...
-    def problems_of_tokens(self, config: Any, unique: Mapping[str, int]) -> list[BadInput]: ...
+    def problems_of_tokens(self, config: Any, unique: Mapping[str, int], base: Path) -> list[BadInput]: ...
 
 
 def preflight(
@@ -103,7 +103,7 @@ def preflight(
             if pairs and not kind.learns_pairs:
                 message = f"{pairs[0]} is pairs of sentences, which studies of this kind do not learn"
                 problems.append(BadInput(message, where=CORPUS, expected="texts, or kind: compare"))
-            problems += kind.problems_of_tokens(config, unique) if unique else []
+            problems += kind.problems_of_tokens(config, unique, base) if unique else []
             found += [_placed(one, trained) for one in problems]
     told = [one for one in found if str(one.where).partition(".")[0] not in lost]
     return list({str(one): one for one in told}.values())

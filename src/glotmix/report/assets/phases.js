@@ -1,5 +1,6 @@
 // The explorer's second row of sliders: the shares of every phase of a run, and what the law expects of it beside another
 // schedule. Shares of a phase keep their proportions when one of them is moved; limits are left to the command line.
+// A phase that is behind the run has no sliders.
 (() => {
   const place = $("#phases"), source = $("#explorer-data");
   if (!place || !source) return;
@@ -8,7 +9,7 @@
   const best = RELATIVE.includes(kind) ? law.targets.map((tag) => data.reference[tag] ?? 1) : null;
   const objective = new Objective(kind, law.targets.map((tag) => data.weights[tag] ?? 0), best, data.quantile);
   const taken = (name) => order.schedules[name].map((p) => Float64Array.from(p));
-  let phases = taken("optimum"), against = "static", from = null;
+  let phases = taken("optimum"), against = order.beside, from = null;
 
   const average = (all) => Float64Array.from({ length: L }, (_, l) => all.reduce((sum, p, k) => sum + order.lengths[k] * p[l], 0));
   const expected = (all) => law.predict(average(all), null, { ...order, phases: all });
@@ -18,6 +19,7 @@
   other.addEventListener("change", () => { against = other.value; draw(); });
   const score = make("p", { class: "score", role: "status" }), told = make("tbody");
   const cells = law.languages.map((tag, l) => order.lengths.map((_, k) => {
+    if (k < order.behind) return { cell: make("td", { class: "num" }, percent(phases[k][l])) };
     const label = `Share of ${nameOf(tag)} in phase ${k + 1}`;
     const slider = make("input", { type: "range", min: 0, max: 1000, step: 1, "aria-label": label });
     const number = make("input", { type: "number", min: 0, max: 100, step: 0.1, "aria-label": `${label} in per cent` });
@@ -39,6 +41,7 @@
     const run = { ...order, phases }, mean = average(phases), loss = law.predict(mean, null, run);
     const resampled = law.predictResamples(mean, null, run), beside = expected(taken(against));
     cells.forEach((row, l) => row.forEach(({ slider, number }, k) => {
+      if (!slider) return;
       slider.value = 1000 * phases[k][l];
       slider.setAttribute("aria-valuetext", percent(phases[k][l]));
       number.value = (100 * phases[k][l]).toFixed(1);
@@ -56,7 +59,7 @@
 
   const head = (texts) => make("thead", {}, make("tr", {}, ...texts.map((text) => make("th", { scope: "col" }, text))));
   const shown = (one, text) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": text }, one);
-  const lengths = order.lengths.map((f, k) => `phase ${k + 1}, ${percent(f)} of the tokens`);
+  const lengths = order.lengths.map((f, k) => `phase ${k + 1}, ${percent(f)} of the tokens${k < order.behind ? ", behind it" : ""}`);
   const shares = make("table", {}, make("caption", {}, "Shares by phase"), head(["language", ...lengths]), make("tbody", {}, ...law.languages.map((tag, l) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, nameOf(tag))), ...cells[l].map(({ cell }) => cell)))));
   const losses = make("table", {}, make("caption", {}, data.scored?.some((one) => one != null) ? `Predicted loss (${data.unit}), or score (points)` : `Predicted loss (${data.unit})`), head(["language", "loss", "change", "95\u202f% interval of the law"]), told);
   place.append(

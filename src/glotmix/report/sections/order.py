@@ -20,7 +20,7 @@ def when(evidence: Evidence) -> Html:
     order = evidence.order
     if order is None:
         return Html("")
-    last = order.beside != "static"
+    last = order.behind > 0
     best, static = order.schedules["optimum"], order.schedules[order.beside][-1]
     phases = [f"phase {k + 1}" for k in range(len(best))]
     if last:

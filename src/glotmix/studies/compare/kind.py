@@ -71,7 +71,7 @@ class CompareKind(StudyKind[CompareConfig]):
                 check_extra()
         return found
 
-    def problems_of_tokens(self, config: CompareConfig, unique: Mapping[str, int]) -> list[BadInput]:
+    def problems_of_tokens(self, config: CompareConfig, unique: Mapping[str, int], base: Path) -> list[BadInput]:
         """Cuts that leave nothing or more than there is, and methods that repeat a language more often than allowed."""
         if config.learns_pairs:
             return []  # how many pairs fit into a sequence is known once they are tokens

@@ -21,13 +21,14 @@ from glotmix.artifact import (
     write_text,
 )
 from glotmix.errors import BadInput, GlotmixError
-from glotmix.mixture.balancing import uniform
+from glotmix.mixture.balancing import proportional, uniform
 from glotmix.mixture.design import SEEDS_PER_STUDY, PlannedRun, drawable
 from glotmix.mixture.mixture import Mixture
 from glotmix.mixture.part import Part, going_on
 from glotmix.mixture.schedule import Schedule
 from glotmix.studies.mixture.closed_loop import PREFIX, SAME
 from glotmix.studies.mixture.config import StudyConfig
+from glotmix.study.config import told_unique
 from glotmix.study.training import Training
 
 if TYPE_CHECKING:
@@ -141,6 +142,17 @@ def first_phase_of(config: StudyConfig, base: Path, natural: Mixture) -> FirstPh
         )
     members = tuple(replace(stage, mixture=stage.mixture.over(languages)) for stage in before.stages)
     return FirstPhase(Schedule(members), begin, {run.seed: place / "runs" / run.run for run in runs})
+
+
+def first_phase_if_sound(config: StudyConfig, base: Path, unique: Mapping[str, float]) -> FirstPhase | None:
+    """:func:`first_phase_of` a corpus of so many tokens; None too where they are not all known, or what is wrong with
+    it is said elsewhere."""
+    there = {**unique, **told_unique(config)}
+    if not all(there.get(language) for language in config.languages):
+        return None
+    with suppress(BadInput):
+        return first_phase_of(config, base, proportional({name: float(there[name]) for name in config.languages}))
+    return None
 
 
 def first_phase_in(directory: Path, config: StudyConfig, base: Path, natural: Mixture) -> FirstPhase | None:
@@ -299,6 +311,7 @@ def problems_of_first_phase(config: StudyConfig, base: Path) -> list[BadInput]:
         "design.schedules": (config.design.schedules > 0, "a last phase has one mixture"),
         "design.ladder": (bool(config.design.ladder), "one size goes on"),
         "design.active": (config.design.active is not None, "last phases are drawn at once"),
+        "validation.baselines": ("unimax" in config.validation.baselines, "UniMax is a mixture of whole runs"),
         "sweep.executor": (config.sweep.executor == "external", "your trainer is not told where to go on"),
     }
     for field, (wrong, why) in refused.items():

@@ -13,6 +13,7 @@ from glotmix.report.frames.verdict import decide
 from glotmix.report.page import write_comparison, write_report
 from glotmix.studies.mixture.config import StudyConfig, read_mixture_study
 from glotmix.studies.mixture.evidence import evidence_of
+from glotmix.studies.mixture.first_phase import first_phase_if_sound
 from glotmix.studies.mixture.pipeline import findings_of
 from glotmix.studies.mixture.price import price
 from glotmix.studies.mixture.problems import problems, problems_of_tokens
@@ -80,8 +81,8 @@ class MixtureKind(StudyKind[StudyConfig]):
     def problems(self, config: StudyConfig, base: Path) -> list[BadInput]:
         return problems(config, base)
 
-    def problems_of_tokens(self, config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
-        return problems_of_tokens(config, unique)
+    def problems_of_tokens(self, config: StudyConfig, unique: Mapping[str, int], base: Path) -> list[BadInput]:
+        return problems_of_tokens(config, unique, first_phase_if_sound(config, base, unique))
 
     def price(self, config: StudyConfig, base: Path) -> Price:
         """Counted and measured on a few steps; nothing is written and no corpus is read."""
@@ -99,7 +100,8 @@ class MixtureKind(StudyKind[StudyConfig]):
         """
         study = MixtureStudy.of(config, directory)
         store = study.tokens()
-        refuse(problems_of_tokens(config, {name: store.unique_tokens(name) for name in config.languages}))
+        there = {name: store.unique_tokens(name) for name in config.languages}
+        refuse(problems_of_tokens(config, there, study.first_phase(store)))
         try:
             found = findings_of(study, store, train=True)
         except Waiting as waiting:

@@ -12,13 +12,14 @@ from glotmix.mixture.mixture import Mixture
 from glotmix.optimize.baselines import NEW_ONLY
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.last_phase import limits_after
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.passes import least_passes
 from glotmix.optimize.schedules import SCHEDULES
 from glotmix.registry import near
 from glotmix.studies.mixture.base import base_proxy, problems_of_base
 from glotmix.studies.mixture.config import StudyConfig
-from glotmix.studies.mixture.first_phase import problems_of_first_phase
+from glotmix.studies.mixture.first_phase import FirstPhase, first_phase_if_sound, problems_of_first_phase
 from glotmix.studies.mixture.plan import plan
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study.config import told_unique
@@ -70,11 +71,20 @@ def problems_with(config: StudyConfig, census: Census, base: Path) -> list[BadIn
     """What is wrong with the file and with what its corpus holds."""
     unique = {row.language: row.unique_tokens for row in census.rows if row.language in config.languages}
     proxies = problems_of_proxies(config.proxy, config.sweep)
-    return [*problems(config, base), *proxies, *problems_of_tokens(config, unique)]
+    first = first_phase_if_sound(config, base, unique)
+    return [*problems(config, base), *proxies, *problems_of_tokens(config, unique, first)]
 
 
-def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[BadInput]:
-    """What is wrong where languages have so many training tokens."""
+def problems_of_tokens(
+    config: StudyConfig, unique: Mapping[str, int], first: FirstPhase | None = None
+) -> list[BadInput]:
+    """What is wrong where languages have so many training tokens.
+
+    Args:
+        config: the study.
+        unique: language to training tokens.
+        first: what is behind the runs, where a last phase is sought and that can be told.
+    """
     found: list[BadInput] = []
     told = told_unique(config)
     there = {language: float(told.get(language, unique.get(language, 0))) for language in config.languages}
@@ -82,12 +92,16 @@ def problems_of_tokens(config: StudyConfig, unique: Mapping[str, int]) -> list[B
         return found  # said already, and nothing more can be
     D = config.target.tokens or config.proxy.tokens
     try:
-        constraints_from(config.optimize, config.languages, unique=there, D=D)
+        limits = constraints_from(config.optimize, config.languages, unique=there, D=D)
     except BadInput as error:
         found.append(_with_a_way_out(error, config.optimize, config.languages, there, D))
+    else:
+        if first is not None:
+            with noting(found, "optimize"):
+                limits_after(limits, first.before.tokens_at(first.begin))
     if config.design.passes is not None:
         with noting(found, "design.passes"):
-            plan(config, Mixture.normalised(there), unique=there)
+            plan(config, Mixture.normalised(there), unique=there, first=first)
     if config.target.tokens and config.proxy.simulate_epochs:
         found += _too_small_a_part(config, unique, there)
     return found
