@@ -1,8 +1,8 @@
 """What predictions rest on where one language has less or more data than the others: the recipe's answer, as a table.
 
-    glotmix run recipes/tracin.yaml --scale imbalance --out out/imbalance
-    python benchmarks/imbalance.py out/imbalance     # keeps what the study found in benchmarks/results/imbalance.json
-    python benchmarks/imbalance.py --show            # the table of docs/methods/influence.md
+glotmix run recipes/tracin.yaml --scale imbalance --out out/imbalance
+python benchmarks/imbalance.py out/imbalance     # keeps what the study found in benchmarks/results/imbalance.json
+python benchmarks/imbalance.py --show            # the table of docs/methods/influence.md
 """
 
 from __future__ import annotations

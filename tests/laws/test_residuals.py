@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from glotmix.errors import BadInput
 from glotmix.fit import Fit, fit
 from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Inputs
@@ -85,3 +86,10 @@ def test_pairs_that_help_only_together_are_seen_from_few_runs() -> None:
         learned = GaussianProcess().learn(inputs.where(np.arange(60)), measured_R, np.ones(60), 0)
         errors.append(np.sqrt(np.mean((learned.predict(inputs) - true_R)[60:] ** 2)))
     assert np.mean(errors) < 0.005
+
+
+def test_a_process_that_an_earlier_version_wrote_is_told_as_one() -> None:
+    written = fit("own_ratio+gaussian_process", table(40, 0), starts=1).to_json()
+    del written["fits"]["a"]["learned"]["shares"]
+    with pytest.raises(BadInput, match="earlier version"):
+        Fit.from_json(written)

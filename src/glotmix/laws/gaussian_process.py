@@ -11,6 +11,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 
+from glotmix.errors import BadInput
 from glotmix.laws.law import Inputs
 from glotmix.laws.residual import Learned, Residual
 
@@ -81,8 +82,11 @@ class GaussianProcess(Residual):
         return _steady(_trained(x_RK, L, y_R, 1 / weight_R, found.x, unit), weight_R)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
-        if data["power"] != POWER:
-            raise KeyError("power")
+        if data["power"] != POWER or "shares" not in data:
+            raise BadInput(
+                "its Gaussian process is one of an earlier version",
+                expected="a fit of today: `glotmix fit` the runs again",
+            )
         shares = int(data["shares"])
         arrays = {key: np.array(data[key], dtype=float) for key in ("x", "y", "spread", "hyper")}
         return _trained(arrays["x"], shares, arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
