@@ -178,11 +178,13 @@ class TrainedProcess(Learned):
         return np.asarray(smooth_QR + self.pairs * _pairs(x_QK[:, : self.shares], self.x_RK[:, : self.shares]))
 
     def _square(self, x_QK: np.ndarray) -> np.ndarray:
+        """Squared distances from the runs, in lengths."""
         a_QK, b_RK = x_QK / self.lengths, self.x_RK / self.lengths
         square_QR = (a_QK**2).sum(1)[:, None] + (b_RK**2).sum(1)[None] - 2 * a_QK @ b_RK.T
-        return np.maximum(square_QR, 0)
+        return np.asarray(np.maximum(square_QR, 0))
 
     def _equal(self, x_QK: np.ndarray) -> np.ndarray:
+        """The kernel of quadratic forms of mixtures with themselves."""
         return np.asarray((self.shares * (_shares(x_QK[:, : self.shares]) ** 2).sum(axis=1)) ** 2)
 
 
