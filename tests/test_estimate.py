@@ -6,7 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from glotmix.estimate import Estimate, PairedLayout, holm, over_repeats, pooled, student, verdict
+from glotmix.estimate import (
+    Estimate,
+    PairedLayout,
+    half_width,
+    holm,
+    over_repeats,
+    pooled,
+    pooled_means,
+    student,
+    unpaired,
+    verdict,
+)
 
 
 def test_the_interval_of_a_mean_is_scipys():
@@ -30,7 +41,7 @@ def test_an_interval_ends_where_the_possible_ends():
 
 @pytest.mark.parametrize(
     ("low", "high", "word"),
-    [(0.1, 0.3, "better"), (-0.3, -0.1, "worse"), (-0.1, 0.3, "within the noise"), (None, None, "one seed only")],
+    [(0.1, 0.3, "better"), (-0.3, -0.1, "worse"), (-0.1, 0.3, "within the noise"), (None, None, "no noise known")],
 )
 def test_a_verdict_follows_from_the_ends_of_the_interval(low, high, word):
     assert verdict(Estimate(0.1, low, high)) == word
@@ -73,3 +84,22 @@ def test_holm_is_bonferroni_for_the_least_and_never_falls():
 def test_estimates_round_trip_through_json():
     for one in (Estimate(1.0, 0.5, 1.5), Estimate(2.0), Estimate(math.inf)):
         assert Estimate.from_json(one.to_json()) == one
+
+
+@pytest.mark.parametrize("equal", [[0.667, 0.667], [0.1, 0.1, 0.1], [0.0, 0.0]])
+def test_repeats_that_are_equal_tell_nothing_of_the_noise(equal):
+    """Two seeds with the same accuracy: an interval from 0.667 to 0.667 would claim to know everything."""
+    assert over_repeats(equal, within=(0, 1)) == Estimate(pytest.approx(equal[0]))
+    assert np.isnan(half_width(np.array(equal)))
+    assert pooled_means({"a": equal, "b": [x + 1 for x in equal]})["a"].low is None
+    assert unpaired({"a": equal, "b": [x + 1 for x in equal]}, "a")["b"].low is None
+    layout = PairedLayout(np.array([equal, [x + 1 for x in equal]]))
+    assert layout.difference(0, 1) == Estimate(pytest.approx(-1))
+    assert math.isnan(layout.p_value(0, 1))
+    almost = [*equal[:-1], equal[-1] + 1e-9]  # a spread that is small is one
+    assert over_repeats(almost).low is not None
+
+
+def test_of_many_groups_one_that_repeats_equally_has_the_noise_of_all():
+    found = pooled_means({"a": [1.0, 1.0], "b": [2.0, 2.2]})
+    assert found["a"].high - found["a"].value == pytest.approx(student(2) * 0.1 / math.sqrt(2))

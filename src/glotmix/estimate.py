@@ -15,8 +15,11 @@ import numpy as np
 
 LEVEL = 0.95
 """Share of samples whose interval holds the truth."""
-Outcome = Literal["better", "worse", "within the noise", "one seed only"]
+Outcome = Literal["better", "worse", "within the noise", "no noise known"]
 """What a difference says: beyond the noise in one of two directions, not beyond it, or no noise to compare it with."""
+EQUAL = 1e-12
+"""A spread that is a smaller part of the largest value is rounding: the repeats are equal (accuracies of a few samples
+often are) and tell nothing of the noise. An interval of no width would claim to know everything."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,8 @@ class Estimate:
 
     @classmethod
     def around(cls, value: float, half: float) -> Estimate:
-        """``value ± half``; without an interval where ``half`` is not finite."""
-        return cls(value, value - half, value + half) if math.isfinite(half) else cls(value)
+        """``value ± half``; without an interval where ``half`` is zero or not finite."""
+        return cls(value, value - half, value + half) if math.isfinite(half) and half > 0 else cls(value)
 
     def to_json(self) -> dict[str, float | None]:
         """A plain dict; None stands for infinity, which a law can predict for a share of zero."""
@@ -55,7 +58,7 @@ def negated(estimate: Estimate) -> Estimate:
 def verdict(difference: Estimate) -> Outcome:
     """What is known of a difference in which positive is better: the whole interval must lie on one side of zero."""
     if difference.low is None or difference.high is None:
-        return "one seed only"
+        return "no noise known"
     return "better" if difference.low > 0 else "worse" if difference.high < 0 else "within the noise"
 
 
@@ -63,7 +66,7 @@ WORDS: dict[Outcome, str] = {
     "better": "better beyond the noise",
     "worse": "worse beyond the noise",
     "within the noise": "within the noise: not told apart, nor shown to be equal",
-    "one seed only": "not judged: one seed has no spread",
+    "no noise known": "not judged: one seed, or seeds that agree exactly, tell nothing of the noise",
 }
 """What is known of a difference, as a reader of the terminal or the page is told."""
 
@@ -77,15 +80,22 @@ def student(freedom: float, level: float = LEVEL) -> float:
 
 
 def half_width(value_R: np.ndarray) -> np.ndarray:
-    """Half of Student's interval of the mean over repeats (the first axis); NaN with one repeat."""
+    """Half of Student's interval of the mean over repeats (the first axis); NaN with one repeat, or equal ones."""
     R = len(value_R)
     if R < 2:
         return np.full(value_R.shape[1:], math.nan)
-    return np.asarray(student(R - 1) * value_R.std(0, ddof=1) / np.sqrt(R))
+    spread = _known(value_R.std(0, ddof=1), np.abs(value_R).max(0))
+    return np.asarray(student(R - 1) * spread / np.sqrt(R))
+
+
+def _known(spread: np.ndarray, largest: np.ndarray | float) -> np.ndarray:
+    """A standard deviation; NaN where it is rounding beside the largest value."""
+    return np.where(spread <= EQUAL * largest, math.nan, spread)
 
 
 def over_repeats(values: Sequence[float] | np.ndarray, within: tuple[float, float] = (-math.inf, math.inf)) -> Estimate:
-    """Mean over seeds, runs or other repeats, with Student's interval; none for a single value or one not finite.
+    """Mean over seeds, runs or other repeats, with Student's interval; none for a single value, one that is not finite,
+    or repeats that are all equal.
 
     Args:
         values: one per repeat.
@@ -96,14 +106,19 @@ def over_repeats(values: Sequence[float] | np.ndarray, within: tuple[float, floa
     if len(value_R) < 2 or not np.isfinite(value_R).all():
         return Estimate(mean)
     half = float(half_width(value_R))
+    if math.isnan(half):
+        return Estimate(mean)
     return Estimate(mean, max(within[0], mean - half), min(within[1], mean + half))
 
 
 def pooled(groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Standard deviation within groups, pooled over them, and its degrees of freedom ``Σ (n_i - 1)``."""
+    """Standard deviation within groups, pooled over them, and its degrees of freedom ``Σ (n_i - 1)``; 0 where the
+    values of every group are equal."""
     nu = sum(len(group) - 1 for group in groups if group)
     squares = sum(float(np.sum((np.array(group) - np.mean(group)) ** 2)) for group in groups if group)
-    return (float(np.sqrt(squares / nu)) if nu else 0.0), nu
+    largest = max((abs(float(x)) for group in groups for x in group), default=0.0)
+    spread = math.sqrt(squares / nu) if nu else 0.0
+    return (0.0 if spread <= EQUAL * largest else spread), nu
 
 
 def pooled_means(values: Mapping[str, Sequence[float]]) -> dict[str, Estimate]:
@@ -145,7 +160,8 @@ class PairedLayout:
         self.freedom, self.deviation = (M - 1) * (S - 1), math.nan
         if self.freedom > 0:
             residual_MS = value_MS - self.mean_M[:, None] - value_MS.mean(0) + value_MS.mean()
-            self.deviation = math.sqrt(float((residual_MS**2).sum()) / self.freedom)
+            spread = math.sqrt(float((residual_MS**2).sum()) / self.freedom)
+            self.deviation = float(_known(np.array(spread), float(np.abs(value_MS).max())))
 
     def estimate(self, m: int) -> Estimate:
         """Mean of a treatment over seeds; its interval is for comparisons, and leaves out what seeds do to all."""
@@ -162,8 +178,7 @@ class PairedLayout:
         if math.isnan(self.deviation):
             return math.nan
         error = self.deviation * math.sqrt(2 / self.value_MS.shape[1])
-        gap = abs(float(self.mean_M[m] - self.mean_M[other]))
-        return float(2 * stats.t.sf(gap / error if error else math.inf if gap else 0.0, self.freedom))
+        return float(2 * stats.t.sf(abs(float(self.mean_M[m] - self.mean_M[other])) / error, self.freedom))
 
     def _half(self, scale: float) -> float:
         if math.isnan(self.deviation):

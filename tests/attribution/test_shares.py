@@ -118,6 +118,19 @@ def test_removing_top_samples_hurts_four_times_more_than_random_ones_of_the_labe
     assert abs(found.change["random"]) < abs(found.change["top"]) / 4
 
 
+def test_a_confidence_changes_by_no_more_than_a_probability_can():
+    """Two seeds far apart: Student's interval alone would reach from -4.1 to 4.2. One seed has no interval."""
+    like = scores(0.9)[0]
+
+    def retrain(kept, seed):
+        return np.full(len(like.test), 0.5 + (0.65 * seed - 0.25 if len(kept) < len(like.train) else 0.0))
+
+    found = removal(like, retrain, 5, [0, 1], test=[0], kinds=("random",))
+    assert found.change["random"] == pytest.approx(0.075)
+    assert (found.low["random"], found.high["random"]) == (-1, 1)
+    assert np.isnan(removal(like, retrain, 5, [0], test=[0], kinds=("random",)).low["random"])
+
+
 def test_scores_survive_the_disk_and_a_broken_index_is_named(tmp_path):
     run = scores(0.5)[0]
     run.save(tmp_path)

@@ -130,6 +130,16 @@ def test_a_pair_reads_both_ways():
     assert back.difference.low == -there.difference.high
 
 
+def test_an_interval_that_leaves_out_zero_beside_a_verdict_that_does_not_says_why(tmp_path):
+    """The interval is of one pair, the verdict of all of them after Holm."""
+    level = tuple(dataclasses.replace(pair, p=0.2) for pair in comparison().pairs)
+    page = write_page(comparison(pairs=level), "T", "Q?", tmp_path / "p.html").read_text()
+    assert any(pair.difference.low > 0 or pair.difference.high < 0 for pair in level)
+    assert "not told apart once all pairs count" in page.replace("\u00a0", " ")
+    sure = tuple(dataclasses.replace(pair, p=0.001) for pair in level)
+    assert "once all" not in write_page(comparison(pairs=sure), "T", "Q?", tmp_path / "s.html").read_text()
+
+
 def test_tokens_at_an_epoch_lie_between_evaluations():
     course = watch("m", "small", 0.0)
     assert course.tokens_at(6.0) == pytest.approx(1.5e5)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from glotmix.report.frames.trade import trade_rows
 from glotmix.report.frames.transfer import clustered, finding, waterfall
 from glotmix.report.frames.verdict import mixture_in_words
 from glotmix.report.from_law import front_of
+from glotmix.report.sections.answer import what_it_cost
 from glotmix.transfer.matrix import TransferMatrix
 
 
@@ -78,10 +80,10 @@ def test_the_mixture_in_words_names_every_share_of_a_few_languages_and_sums_up_m
     assert total == pytest.approx(1)
     many = Candidate("optimum", {f"l{i}": 0.05 for i in range(20)}, Estimate(1.0))
     said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", many, ())))
-    assert plain(said).startswith("20 languages, none above 5.0 %")
+    assert plain(said).startswith("20 groups, none above 5.0 %")
     few_large = Candidate("optimum", {"big": 0.8, **{f"l{i}": 0.01 for i in range(20)}}, Estimate(1.0))
     said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", few_large, ())))
-    assert plain(said).endswith("and 16.0 % for 16 other languages")
+    assert plain(said).endswith("and 16.0 % for 16 other groups")
 
 
 def test_an_expected_gain_whose_interval_includes_zero_is_not_sold_as_one():
@@ -137,8 +139,8 @@ def test_one_seed_gives_no_interval_and_no_victory():
     trained = (Trained("optimum", {"x": (1.0,)}), Trained("uniform", {"x": (2.0,)}))
     evidence = Evidence("t", trained=trained)
     assert loop_rows(evidence)[0].measured.low is None
-    assert verdicts(evidence)[0].outcome == "one seed only"
-    assert "one seed only" in summary(evidence)
+    assert verdicts(evidence)[0].outcome == "no noise known"
+    assert "no noise between seeds is known" in summary(evidence)
 
 
 def test_an_open_loop_is_called_one():
@@ -284,6 +286,15 @@ def test_the_timeline_tells_how_many_jobs_ran_at_a_time(small):
     assert f"{busy:.1f} at a time" in drawn.finding
     assert len(drawn.rows) == len(small.runs) - 1
     assert timeline(dataclasses.replace(small, runs=())) is None
+
+
+def test_time_on_the_clock_and_time_of_jobs_side_by_side_are_told_apart(small):
+    """Six minutes of jobs under three of wall-clock are no contradiction once the page says that jobs overlap."""
+    text = plain(re.sub(r"<svg.*?</svg>|<[^>]+>", " ", what_it_cost(small), flags=re.S))
+    jobs = {(r.began, r.ended) for r in small.runs if r.began}
+    assert f"from start to end {plain(words.duration(small.cost.seconds))}" in " ".join(text.split())
+    assert f"its jobs, side by side, {plain(words.duration(sum(b - a for a, b in jobs)))} added up" in text
+    assert sum(b - a for a, b in jobs) > small.cost.seconds
 
 
 def test_the_front_says_what_the_second_objective_costs_the_first(small):

@@ -51,7 +51,7 @@ class Recomputed:
 def verdict(low, high):
     """What an interval of a change of a loss says."""
     if low is None:
-        return "one seed only"
+        return "noise not known"
     return "gains" if high < 0 else "pays" if low > 0 else "not told apart"
 
 

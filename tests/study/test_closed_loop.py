@@ -48,11 +48,11 @@ def test_mixtures_share_their_seeds_and_no_seed_is_one_of_the_fitted_runs():
 
 def test_what_a_seed_does_to_all_mixtures_alike_is_no_noise():
     mean = {"optimum": 2.0, "uniform": 2.1, "natural": 2.5}
-    found = loop(3, lambda name, seed: [mean[name] + seed % 7, mean[name] + seed % 7])
+    found = loop(3, lambda name, seed: [mean[name] + seed % 7 + 1e-6 * (seed * ord(name[0]) % 5)] * 2)
     by_name = {d.baseline: d for d in found.differences}
-    assert by_name["uniform"].estimate.value == pytest.approx(0.1)
-    assert by_name["natural"].estimate.value == pytest.approx(0.5)
-    assert by_name["uniform"].estimate.low == pytest.approx(0.1, abs=1e-9)
+    assert by_name["uniform"].estimate.value == pytest.approx(0.1, abs=1e-5)
+    assert by_name["natural"].estimate.value == pytest.approx(0.5, abs=1e-5)
+    assert by_name["uniform"].estimate.low == pytest.approx(0.1, abs=1e-4)
     assert by_name["natural"].verdict == "better"
 
 
@@ -70,7 +70,7 @@ def test_intervals_cover_the_truth_95_percent_of_the_time():
 
 def test_one_seed_gives_a_difference_but_no_verdict():
     found = loop(1, lambda name, seed: [2.0, 3.0])
-    assert found.differences[0].verdict == "one seed only"
+    assert found.differences[0].verdict == "no noise known"
     assert found.differences[0].estimate.low is None
     assert found.to_json()["differences"][0]["low"] is None
 

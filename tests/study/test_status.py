@@ -60,6 +60,19 @@ def test_what_a_killed_driver_left_is_not_running_but_begun(study):
     assert status.partial == ("r3-x1-ab",)
 
 
+def test_a_finished_study_spent_what_it_planned_and_is_not_told_to_go_on(study):
+    for i in range(5):
+        write_json(study / "runs" / f"r{i}" / "run.json", {"status": "complete", "C": 8e9})
+    note_compute(study, {f"r{i}": 8e9 for i in range(3)})  # what the last sweep had left to do
+    (study / "report.html").write_text("<!doctype html>")
+    status = status_of(study)
+    cells = [list(column.cells) for column in status.table().columns]
+    told = dict(zip(*cells, strict=True))
+    assert status.flops == status.flops_planned == 4e10
+    assert told["at work"] == "no; it is finished"
+    assert told["compute spent"] == "4e+10 of 4e+10 FLOP"
+
+
 def test_an_experiment_of_several_arms_is_told_as_one(study, tmp_path_factory):
     whole = tmp_path_factory.mktemp("experiment")
     write_json(whole / "study.json", {})

@@ -31,9 +31,9 @@ class Removal:
     change: Mapping[str, float]
     """Kind (:data:`KINDS`) to mean change of the confidence, over test samples and seeds; negative hurts."""
     low: Mapping[str, float]
-    """Lower ends of 95 % intervals over seeds; NaN with one seed."""
+    """Lower ends of 95 % intervals over seeds, not below -1; NaN with one seed, or where seeds agree exactly."""
     high: Mapping[str, float]
-    """Upper ends."""
+    """Upper ends, not above 1."""
     changes_KRQ: np.ndarray
     """Every change: kinds in the order of ``change``, seeds, test samples."""
 
@@ -83,12 +83,9 @@ def removal(
     mean_KR = changes.mean(2)
     half = half_width(mean_KR.T)
     means = mean_KR.mean(1)
+    low, high = (np.clip(end, -1, 1) for end in (means - half, means + half))  # a probability changes by no more
     return Removal(
-        k,
-        {kind: float(means[j]) for j, kind in enumerate(kinds)},
-        {kind: float(means[j] - half[j]) for j, kind in enumerate(kinds)},
-        {kind: float(means[j] + half[j]) for j, kind in enumerate(kinds)},
-        changes,
+        k, *({kind: float(x) for kind, x in zip(kinds, of, strict=True)} for of in (means, low, high)), changes
     )
 
 

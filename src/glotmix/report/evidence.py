@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ class About:
     """Name of its language in English, where it is a source of another name; "" where it has none."""
     group: str = ""
     """Group that the study puts it in, "" for none."""
+    kind: Literal["language", "source"] = "language"
+    """What it is."""
 
 
 @dataclass(frozen=True)
@@ -423,3 +426,44 @@ class Evidence:
         """What the page calls a language."""
         about = self.about.get(language)
         return about.name if about is not None and about.name else language
+
+    def called(self, names: Iterable[str]) -> str:
+        """What these are, in a word: "language", "source", or "group" for names of a table of which nothing is known.
+
+        Languages among sources (or groups) are sources (groups) too.
+        """
+        kinds = {about.kind if (about := self.about.get(name)) else "group" for name in names}
+        return next((kind for kind in ("group", "source") if kind in kinds), "language")
+
+    @property
+    def mixes(self) -> str:
+        """What the study mixes, in a word."""
+        return self.called(self._mixed())
+
+    @property
+    def measures(self) -> str:
+        """What it measures losses or scores of, in a word: "target" where these are of several kinds."""
+        targets = self._measured()
+        if self.scored or len({self.called([target]) for target in targets}) > 1:
+            return "target"
+        return self.called(targets) if targets else self.mixes
+
+    def in_own_words(self, text: str) -> str:
+        """A sentence about languages, without the name of any, said of what this study mixes, or has outside of it."""
+        inside = set(self._mixed())
+
+        def word(found: re.Match[str]) -> str:
+            out = found["outside"] or ""
+            kind = self.called([t for t in self._measured() if t not in inside]) if out else self.mixes
+            return f"{kind}{found['plural']}{out}"
+
+        return re.sub(r"\blanguage(?P<plural>s?)\b(?P<outside> outside)?", word, text)
+
+    def _mixed(self) -> Iterable[str]:
+        if self.advice is not None:
+            return self.advice.optimum.mixture
+        return self.law.languages if self.law else self.measurements.languages if self.measurements else ()
+
+    def _measured(self) -> Iterable[str]:
+        told = (self.advice.optimum.losses if self.advice else ()) or (self.law.targets if self.law else ())
+        return told or (self.measurements.targets if self.measurements else ())

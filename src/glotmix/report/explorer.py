@@ -43,6 +43,8 @@ def explorer_data(evidence: Evidence) -> dict[str, Any] | None:
             for kind in _kinds(evidence, languages)
         },
         "unit": evidence.unit,
+        "mixes": evidence.mixes,
+        "measures": evidence.measures,
         "scored": [None if (one := evidence.scored.get(t)) is None else one.higher_is_better for t in law.targets],
         "mixtures": mixtures,
         "start": "optimum" if "optimum" in mixtures else "uniform",

@@ -41,11 +41,11 @@ def about(name: str, tag: str | None = None, group: str = "") -> About:
         group: of the source.
     """
     if tag == "":
-        return About(name, group=group)
+        return About(name, group=group, kind="source")
     language = Language.resolve(tag or name)
     if name == language.tag:
         return About(language.name, language.family, language.script, group=group)
-    return About(name, language.family, language.script, language.name, group)
+    return About(name, language.family, language.script, language.name, group, "source")
 
 
 def order_of(optimum: Optimum, fitted: Fit | None = None) -> Order | None:

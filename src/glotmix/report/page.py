@@ -43,7 +43,7 @@ def write_report(evidence: Evidence, path: Path, card: Path | None = None) -> Pa
 def page(evidence: Evidence) -> str:
     """The report as HTML text."""
     evidence = _with_clear_names(evidence)
-    bodies = [(key, title, load(place)(evidence)) for key, (title, place) in SECTIONS.items()]
+    bodies = [(key, evidence.in_own_words(title), load(place)(evidence)) for key, (title, place) in SECTIONS.items()]
     return assemble(evidence.title, evidence.description, bodies)
 
 
@@ -60,7 +60,9 @@ def write_comparison(before: Evidence, after: Evidence, path: Path, names: tuple
         GlotmixError: the file cannot be written.
     """
     before, after = _with_clear_names(before), _with_clear_names(after)
-    bodies = [(key, title, load(place)(before, after, names)) for key, (title, place) in COMPARED.items()]
+    bodies = [
+        (key, after.in_own_words(title), load(place)(before, after, names)) for key, (title, place) in COMPARED.items()
+    ]
     write_text(path, assemble(f"{names[0]} and {names[1]}", after.description, bodies))
     return path
 

@@ -19,7 +19,7 @@
   const scored = data.scored ?? [], scores = law.targets.map((_, t) => (scored[t] != null ? 1 : 0)), some = scores.includes(1);
   if (some) outside.forEach((_, t) => { equal[t] *= 1 - scores[t]; outside[t] *= 1 - scores[t]; });
   const turned = (t) => scored[t] === true, told = (t, v) => (scores[t] ? 100 * (turned(t) ? 1 - v : v) : v);
-  const offers = { equal: "every language alike", study: "the study's weights", outside: "only those outside the mixture", scores: "only the scores", own: "my own weights" };
+  const offers = { equal: `every ${data.mixes} alike`, study: "the study's weights", outside: "only those outside the mixture", scores: "only the scores", own: "my own weights" };
   if (same(studies, equal) || !studies.some((w) => w > 0)) delete offers.study;
   if (!outside.some((w) => w) || same(studies, outside)) delete offers.outside;
   if (!equal.some((w) => w)) delete offers.equal;
@@ -65,7 +65,7 @@
   let worker = null, waitingFor = 0;
   function ask(asked, then) {
     const id = ++waitingFor;
-    busy(asked.starts ? "Solving …" : "Finding each language's own best …");
+    busy(asked.starts ? "Solving …" : `Finding each ${data.measures}'s own best …`);
     const done = (found) => { if (id === waitingFor) { busy(""); then(found); } };
     const inPage = () => { worker = null; setTimeout(() => { if (id === waitingFor) done(answer(new Law({ ...data.law, resamples: null }), asked, () => {})); }, 30); };
     worker?.terminate();
@@ -75,7 +75,7 @@
       worker = new Worker(address);
       worker.onmessage = ({ data: told }) => {
         if (told.found) { URL.revokeObjectURL(address); done(told.found); }
-        else if (id === waitingFor) busy(`Finding each language's own best … ${Math.round(100 * told.part)}\u202f%`);
+        else if (id === waitingFor) busy(`Finding each ${data.measures}'s own best … ${Math.round(100 * told.part)}\u202f%`);
       };
       worker.onerror = (event) => { event.preventDefault(); inPage(); };
       worker.postMessage(asked);
@@ -89,7 +89,7 @@
 
   // ---- the frame
   const root = make("div", { class: "explorer", "aria-busy": "false" });
-  const kinds = { mean: some ? "mean loss, or error of scores" : "mean loss", normalised: "mean loss over each language's own best", worst: "worst language, over its own best", regret: "largest loss over own best", quantile: `loss over own best that ${+(100 * data.quantile).toFixed(1)}\u202f% of the languages keep below` };
+  const kinds = { mean: some ? "mean loss, or error of scores" : "mean loss", normalised: `mean loss over each ${data.measures}'s own best`, worst: `worst ${data.measures}, over its own best`, regret: "largest loss over own best", quantile: `loss over own best that ${+(100 * data.quantile).toFixed(1)}\u202f% of the ${data.measures}s keep below` };
   const unitOf = () => (some && !weights().some((w, t) => w > 0 && !scores[t]) ? "1 - score" : data.unit);
   const units = { mean: () => `, ${unitOf()}`, regret: () => `, ${unitOf()}` };
   const options = (table, chosen) => Object.entries(table).map(([k, text]) => make("option", { value: k, selected: k === chosen }, text));
@@ -104,7 +104,7 @@
   const working = make("span", { class: "near", id: "x-working" }), note = make("span", { class: "near said", id: "x-note" });
   const score = make("div", { class: "score", role: "status" }, value, range, gap, working, note, near);
   const dials = make("div", { class: "list", id: "x-dials" }), guesses = make("div", { class: "list", id: "x-guesses" });
-  const search = make("input", { type: "search", placeholder: "Search a language", "aria-label": "Search a language" });
+  const search = make("input", { type: "search", placeholder: `Search a ${data.mixes}`, "aria-label": `Search a ${data.mixes}` });
   const group = make("select", { "aria-label": "Group by" }, ...["share", ...Object.keys(data.groups)].map((g) => make("option", { value: g }, g === "share" ? "by share" : `by ${g}`)));
   const scales = make("span", { class: "controls" });
   const taken = takeAway(() => law.languages.map((n, l) => [n, p[l]]).filter(([, q]) => q > 0));
@@ -282,7 +282,7 @@
       const next = own.slice();
       next[t] = weight.value.trim() === "" ? NaN : weight.valueAsNumber;
       if (next[t] >= 0 && next.some((w) => w > 0)) { own = next; tell(""); }
-      else tell(next[t] >= 0 ? "One language at least must have a weight above 0; it was put back." : "A weight is a number of at least 0; it was put back.");
+      else tell(next[t] >= 0 ? `One ${data.measures} at least must have a weight above 0; it was put back.` : "A weight is a number of at least 0; it was put back.");
       weight.value = own[t];
       changed();
     });

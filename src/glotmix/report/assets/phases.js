@@ -61,7 +61,7 @@
   const shown = (one, text) => make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": text }, one);
   const lengths = order.lengths.map((f, k) => `phase ${k + 1}, ${percent(f)} of the tokens${k < order.behind ? ", behind it" : ""}`);
   const shares = make("table", {}, make("caption", {}, "Shares by phase"), head(["language", ...lengths]), make("tbody", {}, ...law.languages.map((tag, l) => make("tr", {}, make("th", { scope: "row" }, make("bdi", {}, nameOf(tag))), ...cells[l].map(({ cell }) => cell)))));
-  const losses = make("table", {}, make("caption", {}, data.scored?.some((one) => one != null) ? `Predicted loss (${data.unit}), or score (points)` : `Predicted loss (${data.unit})`), head(["language", "loss", "change", "95\u202f% interval of the law"]), told);
+  const losses = make("table", {}, make("caption", {}, data.scored?.some((one) => one != null) ? `Predicted loss (${data.unit}), or score (points)` : `Predicted loss (${data.unit})`), head([data.measures, "loss", "change", "95\u202f% interval of the law"]), told);
   place.append(
     make("h3", {}, "A schedule"),
     make("div", { class: "controls" }, make("span", {}, "Start from"), ...start, make("label", {}, "Compare with ", other)),

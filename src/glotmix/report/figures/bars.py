@@ -21,14 +21,14 @@ def mixture_bars(evidence: Evidence) -> Figure | None:
     baselines = list(rows[0].baselines)
     marked = [name for name in MARKED if name in baselines]
     shown = rows if len(rows) <= MOST + 4 else rows[:MOST]
-    finding = _finding(rows, marked)
-    note = "Bars: recommended share of the training tokens. Marks: the same language's share in other mixtures."
+    finding, what = _finding(rows, marked), evidence.mixes
+    note = f"Bars: recommended share of the training tokens. Marks: the same {what}'s share in other mixtures."
     if any(row.spread for row in rows):
         note += " Thin lines: how far a share can move before the law sees a difference."
     if len(shown) < len(rows):
         rest = sum(row.optimum for row in rows[len(shown) :])
         note += (
-            f" {counted(len(rows) - len(shown), 'smaller language')} ({share(rest)} together) are in the table below."
+            f" {counted(len(rows) - len(shown), f'smaller {what}')} ({share(rest)} together) are in the table below."
         )
     about = f"{finding}. " + "; ".join(f"{row.name} {share(row.optimum)}" for row in shown)
     return Figure(
@@ -36,7 +36,7 @@ def mixture_bars(evidence: Evidence) -> Figure | None:
         finding,
         about,
         tuple(_draw(shown, marked, width, finding, about) for width in (WIDE, NARROW)),
-        ("language", "name", "optimum", *baselines, "epochs"),
+        (what, "name", "optimum", *baselines, "epochs"),
         [(r.language, r.name, r.optimum, *[r.baselines[b] for b in baselines], r.epochs) for r in rows],
         note,
     )

@@ -54,9 +54,10 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
     said = finding(evidence, matrix)
     sources, targets = [evidence.name_of(s) for s in matrix.sources], [evidence.name_of(t) for t in matrix.targets]
     about = (
-        f"{said}. Matrix of {len(targets)} target languages (rows) by {len(sources)} source languages (columns), "
+        f"{said}. Matrix of {len(targets)} that were measured (rows) by {len(sources)} trained on (columns), "
         f"{matrix.method or lens}. {certainty(matrix)}"
     )
+    below = evidence.in_own_words("Below the line: languages outside the mixture. ")
     gained = "rise of its score" if set(matrix.targets) <= set(evidence.scored) else "reduction of its loss"
     rows = [
         (t, s, matrix[t, s], *(matrix.interval(t, s) or (None, None))) for t in matrix.targets for s in matrix.sources
@@ -73,7 +74,7 @@ def heat_map(evidence: Evidence, lens: str, key: str) -> Figure:
         rows,
         f"Read along a row: what each source gives that target, as a {gained} ({matrix.unit}). "
         "Blue helps, orange hurts. "
-        f"{'Below the line: languages outside the mixture. ' if set(matrix.targets) - set(matrix.sources) else ''}"
+        f"{below if set(matrix.targets) - set(matrix.sources) else ''}"
         f"{_certainty_key(len(matrix.sources))} {certainty(matrix)} {method_in_words(evidence, matrix, lens)}",
     )
 
@@ -86,7 +87,7 @@ def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
     )
     names = [evidence.name_of(language) for language in matrix.sources]
     said = pair_finding(evidence, found)
-    about = f"{said}. Symmetric matrix of {len(names)} languages."
+    about = f"{said}. Symmetric matrix of {len(names)} {evidence.mixes}s."
     rows = [
         (a, b, float(matrix.value_TL[i, j]), *(matrix.interval(a, b) or (None, None)))
         for i, a in enumerate(matrix.targets)
@@ -108,12 +109,15 @@ def interaction_map(evidence: Evidence, found: Interactions) -> Figure:
             )
             for room, css in (WIDE_AND_NARROW if len(names) <= NARROW_TO else ((600, "heatmap"),))
         ),
-        ("language", "other", f"interaction ({found.unit})", "low", "high"),
+        (evidence.mixes, "other", f"interaction ({found.unit})", "low", "high"),
         rows,
-        "What two languages do together beyond what each does alone (pairwise Shapley interaction index, mean over "
-        "the languages in the mixture). Blue: they lower the loss more together. Orange: they stand in for each other: "
-        "what one gives, the other gives as well. Languages that share a budget of tokens also take them from each "
-        f"other, which shows as orange. {_pairs_certainty(matrix)}",
+        evidence.in_own_words(
+            "What two languages do together beyond what each does alone (pairwise Shapley interaction index, mean over "
+            "the languages in the mixture). Blue: they lower the loss more together. Orange: they stand in for each "
+            "other: what one gives, the other gives as well. As languages share a budget of tokens, they also take "
+            "them from each other, which shows as orange."
+        )
+        + f" {_pairs_certainty(matrix)}",
     )
 
 

@@ -176,8 +176,8 @@ def law_errors(evidence: Evidence) -> Figure | None:
             )
             for r in rows
         ],
-        "Mean over languages of |predicted / measured − 1| on mixtures that the law was not fitted to. "
-        "The light line reaches to the worst language.",
+        f"Mean over {evidence.mixes}s of |predicted / measured − 1| on mixtures that the law was not fitted to. "
+        f"The light line reaches to the worst {evidence.measures}.",
     )
 
 

@@ -28,7 +28,8 @@ def who_pays(evidence: Evidence, *, scores: bool = False) -> Figure | None:
     if len({evidence.scored[row.target].higher_is_better for row in rows if scores}) > 1:
         rows = [row for row in rows if evidence.scored[row.target].higher_is_better]
     told = reading_of(evidence, (row.target for row in rows))
-    finding = _finding(rows, "score" if scores else "language")
+    what = "score" if scores else evidence.called(row.target for row in rows)
+    finding = _finding(rows, what)
     about = f"{finding}. " + "; ".join(
         f"{row.name} {interval(told.change(row.change))}{'' if row.trained else ' predicted'}"
         for row in shown
@@ -45,15 +46,22 @@ def who_pays(evidence: Evidence, *, scores: bool = False) -> Figure | None:
     )
     note += "Per cent under a name: its weight in the objective."
     if len(shown) < len(rows):
-        note += (
-            f" {counted(len(rows) - len(shown), 'score' if scores else 'language')} that change less are in the table."
-        )
+        note += f" {counted(len(rows) - len(shown), what)} that change less are in the table."
     return Figure(
         "scores" if scores else "languages",
         finding,
         about,
         tuple(_draw(shown, told, width, finding, about) for width in (WIDE, NARROW)),
-        ("language", "name", "weight", "change", "low", "high", "measured", "predicted change"),
+        (
+            "score" if scores else evidence.measures,
+            "name",
+            "weight",
+            "change",
+            "low",
+            "high",
+            "measured",
+            "predicted change",
+        ),
         [
             (r.target, r.name, r.weight, change.value, change.low, change.high, int(r.trained), _ghost(r, told))
             for r in rows

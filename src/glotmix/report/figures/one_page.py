@@ -62,7 +62,7 @@ def _languages(sheet: _Sheet, evidence: Evidence, y: float) -> float:
     told = reading_of(evidence, (row.target for row in rows))
     shown = sorted(sorted(rows, key=lambda row: -abs(_change(row)))[:MOST], key=_change)
     how = "measured" if any(row.trained for row in rows) else "predicted"
-    whose = "each language's loss" if told.what == "loss" else f"each {told.what}"
+    whose = f"each {evidence.measures}'s loss" if told.what == "loss" else f"each {told.what}"
     title = f"Change of {whose} from {compared_with(evidence)} ({told.unit}, {how}; {told.better} is better)"
     sheet.text(MARGIN, y + 8, title, 13, SOFT, bold=True)
     left, right, step = MARGIN + 250, WIDTH - MARGIN - 90, 22
@@ -82,7 +82,11 @@ def _languages(sheet: _Sheet, evidence: Evidence, y: float) -> float:
     y = top + step * len(shown)
     if len(shown) < len(rows):
         sheet.text(
-            left, y + 14, f"{counted(len(rows) - len(shown), 'language')} that change less are left out", 12, SOFT
+            left,
+            y + 14,
+            f"{counted(len(rows) - len(shown), evidence.measures)} that change less are left out",
+            12,
+            SOFT,
         )
         y += 20
     return y

@@ -10,24 +10,24 @@ MOST = 24
 """Languages drawn, those that change most first; all are in the table."""
 
 
-def share_changes(rows: list[ShareRow], names: tuple[str, str]) -> Figure | None:
-    """Recommended shares of two studies; ``names`` are what the page calls these."""
+def share_changes(rows: list[ShareRow], names: tuple[str, str], what: str = "language") -> Figure | None:
+    """Recommended shares of two studies; ``names`` are what the page calls these, ``what`` is mixed."""
     if not rows:
         return None
     shown = rows[:MOST]
-    finding = headline(rows).split(":")[0].rstrip(".")
+    finding = headline(rows, what).split(":")[0].rstrip(".")
     about = f"{finding}. " + "; ".join(
         f"{row.name} {share(row.before or 0.0)} and {share(row.after or 0.0)}" for row in shown
     )
     note = f"Hollow: {names[0]}. Filled: {names[1]}."
     if len(shown) < len(rows):
-        note += f" {counted(len(rows) - len(shown), 'language')} that change less are in the table."
+        note += f" {counted(len(rows) - len(shown), what)} that change less are in the table."
     return Figure(
         "shares",
         finding,
         about,
         tuple(_draw(shown, names, width, finding, about) for width in (WIDE, NARROW)),
-        ("language", "name", names[0], names[1], "change"),
+        (what, "name", names[0], names[1], "change"),
         [(row.language, row.name, row.before, row.after, row.change) for row in rows],
         note,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from glotmix.estimate import Estimate
 from glotmix.report.evidence import Evidence, Front, RunRow
 from glotmix.report.figures.drawing import (
@@ -29,6 +31,7 @@ ROLES = ("coalition", "swarm", "held_out", "anchor", "ladder", "active", "valida
 def front_figure(evidence: Evidence, front: Front) -> Figure:
     """The stated objective against the one that it leaves out: the front, and every mixture as it was measured."""
     second = "1 - score" if front.errors[1] else evidence.unit
+    front = replace(front, first=evidence.in_own_words(front.first), second=evidence.in_own_words(front.second))
     finding = trade_finding(front, second)
     first = "1 - score" if front.errors[0] else aim(evidence).unit
     labels = (f"{front.first} ({first})", f"{front.second} ({second})")

@@ -66,7 +66,7 @@ def flip_rows(evidence: Evidence) -> list[FlipRow]:
     for flip in advice.flips:
         shares = tuple((evidence.name_of(language), flip.mixture.get(language, 0.0)) for language in order)
         moved = 0.5 * sum(abs(flip.mixture.get(language, 0.0) - p) for language, p in advice.optimum.mixture.items())
-        rows.append(FlipRow(flip.name, shares, moved))
+        rows.append(FlipRow(evidence.in_own_words(flip.name), shares, moved))
     return rows
 
 
@@ -83,14 +83,11 @@ def flip_finding(rows: list[FlipRow]) -> str:
 
 
 def _counts(name: str) -> str:
-    return {
-        "the study's weights": "the study's weights count",
-        "the study's aim": "the study's aim counts",
-        "every language alike": "every language counts alike",
-        "the worst-off language": "the worst-off language decides",
-        "only languages outside": "only languages outside count",
-        "every score alike": "every score counts alike",
-    }.get(name, f"{name} counts")
+    if name.endswith(" alike"):
+        return f"{name.removesuffix(' alike')} counts alike"
+    if name.startswith("the worst-off "):
+        return f"{name} decides"
+    return f"{name} {'count' if name.startswith('only ') or name.endswith('weights') else 'counts'}"
 
 
 def _instead(evidence: Evidence) -> str:
@@ -99,7 +96,7 @@ def _instead(evidence: Evidence) -> str:
     if other is None:
         return "No other mixture was looked at."
     if len(other.mixture) > 8:
-        return f"The {against} mixture of the same {len(other.mixture)} languages."
+        return f"The {against} mixture of the same {len(other.mixture)} {evidence.mixes}s."
     named = [f"{share(p)} {evidence.name_of(x)}" for x, p in sorted(other.mixture.items(), key=lambda item: -item[1])]
     return f"The {against} mixture: {listed(named, most=8)}."
 
@@ -108,7 +105,8 @@ def _for_whom(evidence: Evidence, rows: list[LanguageRow]) -> str:
     counted_rows = [row for row in rows if row.weight > 0]
     told = aim(evidence)
     if len({round(row.weight, 9) for row in counted_rows}) <= 1:
-        kind = "score" if counted_rows and all(row.target in evidence.scored for row in counted_rows) else "language"
+        of_scores = bool(counted_rows) and all(row.target in evidence.scored for row in counted_rows)
+        kind = "score" if of_scores else evidence.called(row.target for row in counted_rows)
         whom = f"{counted(len(counted_rows), kind)} alike"
     else:
         whom = listed([f"{row.name} ({share(row.weight)})" for row in counted_rows], most=7)
@@ -116,11 +114,11 @@ def _for_whom(evidence: Evidence, rows: list[LanguageRow]) -> str:
 
 
 def _cost(evidence: Evidence, rows: list[LanguageRow]) -> str:
-    against, what = compared_with(evidence), _kinds(evidence)
+    against, what = compared_with(evidence), evidence.measures
     payers = sorted((r for r in rows if part_of(r) == "pays"), key=lambda r: -(r.change.value if r.change else 0))
     opened = [r for r in rows if part_of(r) == "open"]
     if not any(row.change for row in rows):
-        return "Not known: nothing was compared language by language."
+        return f"Not known: nothing was compared {evidence.measures} by {evidence.measures}."
     trained = any(row.trained for row in rows)
     how = "Measured" if trained else "By the law's prediction"
     if not payers:
@@ -132,11 +130,6 @@ def _cost(evidence: Evidence, rows: list[LanguageRow]) -> str:
     if trained and opened:
         text += f" Not told apart: {listed([r.name for r in opened], most=6)}."
     return text
-
-
-def _kinds(evidence: Evidence) -> str:
-    """What rows of the page are."""
-    return "target" if evidence.scored else "language"
 
 
 def _change(evidence: Evidence, row: LanguageRow) -> str:

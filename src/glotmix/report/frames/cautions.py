@@ -146,8 +146,9 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "fine",
                 "No text is repeated too often",
-                f"The most repeated language in the {run} is {evidence.name_of(language)}, read {number(most, 1)} "
-                f"times; up to about {MANY_EPOCHS:.0f} passes repeated text is nearly as good as new.",
+                f"The most repeated {evidence.mixes} in the {run} is {evidence.name_of(language)}, read "
+                f"{number(most, 1)} times; up to about {MANY_EPOCHS:.0f} passes repeated text is nearly as good as "
+                "new.",
             )
         )
     if evidence.simulated_epochs:
@@ -155,8 +156,8 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "fine",
                 "Repetition was simulated",
-                "Each proxy was given so little text of each language that it read it as often as the target run "
-                "would, so the cost of repetition is in the measured losses.",
+                f"Each proxy was given so little text of each {evidence.mixes} that it read it as often as the target "
+                "run would, so the cost of repetition is in the measured losses.",
             )
         )
     elif evidence.simulated_epochs is False and any(e > 1.0 for e in epochs.values()):
@@ -164,8 +165,8 @@ def _repetition(evidence: Evidence) -> list[Caution]:
             Caution(
                 "look",
                 "Repetition was not simulated",
-                "The target run would read some languages more than once, and the proxies did not: losses of the most "
-                "repeated languages may be higher in the target run than the proxies say.",
+                f"The target run would read some {evidence.mixes}s more than once, and the proxies did not: losses of "
+                f"the most repeated {evidence.mixes}s may be higher in the target run than the proxies say.",
             )
         )
     return found
@@ -191,18 +192,23 @@ def _laws(evidence: Evidence) -> list[Caution]:
     others = [row.law for row in rows if row.law not in ("null", chosen.law) and not row.error < row.null_error]
     text = (
         f"On unseen mixtures{f' ({evidence.held_out_by})' if evidence.held_out_by else ''} {chosen.law} is off by "
-        f"{number(100 * chosen.error, 2)}{NBSP}% on average over the languages in the mixture; always predicting the "
-        f"mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
+        f"{number(100 * chosen.error, 2)}{NBSP}% on average over the {evidence.mixes}s in the mixture; always "
+        f"predicting the mean (the null law) is off by {number(100 * chosen.null_error, 2)}{NBSP}%."
     )
     if np.isfinite(chosen.outside):
-        text += f" On languages outside the mixture it is off by {number(100 * chosen.outside, 2)}{NBSP}%."
+        who = evidence.in_own_words("languages outside")
+        text += f" On {who} the mixture it is off by {number(100 * chosen.outside, 2)}{NBSP}%."
     if others:
         text += f" No better than the null law: {listed(others)}."
     if not chosen.error < chosen.null_error and chosen.law != "null":
         return [Caution("serious", "The law does not beat the null law", text)]
     if losers:
-        return [Caution("look", "The law fails for some languages", f"{text} It is no better for {listed(losers)}.")]
-    return [Caution("fine", "The law beats the null law on every language", text)]
+        return [
+            Caution(
+                "look", f"The law fails for some {evidence.measures}s", f"{text} It is no better for {listed(losers)}."
+            )
+        ]
+    return [Caution("fine", f"The law beats the null law on every {evidence.measures}", text)]
 
 
 def _noise(evidence: Evidence) -> list[Caution]:
@@ -230,7 +236,7 @@ def _noise(evidence: Evidence) -> list[Caution]:
             "fine",
             "Noise floor",
             f"The same mixture trained with another seed gives {SEVERAL[told.what]} that differ by "
-            f"{number(told.factor * s, 4)} {told.unit} (standard deviation, mean over languages; most for "
+            f"{number(told.factor * s, 4)} {told.unit} (standard deviation, mean over {evidence.measures}s; most for "
             f"{evidence.name_of(top)}: {number(told.factor * noise[top], 4)} {told.unit}). Smaller differences between "
             "single runs mean nothing.",
         )

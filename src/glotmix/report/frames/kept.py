@@ -55,10 +55,10 @@ def kept_summary(evidence: Evidence, rows: list[KeptRow]) -> str:
         ("better", "The recommended mixture gains on {}."),
         ("worse", "It forgets {}."),
         ("within the noise", "What it does to {} is within the noise."),
-        ("one seed only", "Of {} there is one seed only, so nothing tells a change from chance."),
+        ("no noise known", "Of {} no noise between seeds is known, so nothing tells a change from chance."),
     ):
         if outcome in said:
             parts.append(words.format(listed(said[outcome], most=12)))
-    if "worse" not in said and "better" in said and "one seed only" not in said:
+    if "worse" not in said and "better" in said and "no noise known" not in said:
         parts.append("Nothing is forgotten beyond the noise.")
     return " ".join(parts)

@@ -135,20 +135,20 @@ def foretold(evidence: Evidence) -> Foretold:
 
 def foretold_in_words(evidence: Evidence) -> str:
     """What the single predictions were worth, in the words of the terminal, the card and the page; "" where untold."""
-    told, parts = foretold(evidence), []
+    told, parts, what = foretold(evidence), list[str](), evidence.measures
     if told.asked:
         parts.append(
-            f"Of {counted(told.asked, 'single loss', 'single losses')}, one per language and trained mixture, "
+            f"Of {counted(told.asked, 'single loss', 'single losses')}, one per {what} and trained mixture, "
             f"{told.held} held within the intervals of prediction and measurement."
         )
     moved = len(told.right) + len(told.wrong)
     if moved == 1:
         side = "as the law foretold" if told.right else "to the other side than the law foretold"
         name = (told.right + told.wrong)[0]
-        parts.append(f"One language moved beyond the noise against {compared_with(evidence)}: {name}, {side}.")
+        parts.append(f"One {what} moved beyond the noise against {compared_with(evidence)}: {name}, {side}.")
     elif moved:
         text = (
-            f"Of {counted(moved, 'language')} whose loss against {compared_with(evidence)} moved beyond the noise, the "
+            f"Of {counted(moved, what)} whose loss against {compared_with(evidence)} moved beyond the noise, the "
             f"law has the direction of {len(told.right)} right"
         )
         parts.append(

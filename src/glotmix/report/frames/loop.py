@@ -16,7 +16,7 @@ SENTENCES: dict[Outcome, str] = {
     "worse": "Measured, the optimum is worse than {} beyond the noise.",
     "better": "Measured, the optimum is better than {} beyond the noise.",
     "within the noise": "Against {} the difference is within the noise: these runs cannot tell which is better.",
-    "one seed only": "Against {} there is one seed only, so nothing tells a difference from chance.",
+    "no noise known": "Against {} no noise between seeds is known, so nothing tells a difference from chance.",
 }
 """The closed loop's findings, the most important first."""
 

@@ -133,7 +133,7 @@ def finding(evidence: Evidence, matrix: TransferMatrix) -> str:
         if target != source and sure[i, j]
     ]
     if not cross:
-        return "No transfer between different languages stands out from the noise"
+        return evidence.in_own_words("No transfer between different languages stands out from the noise")
     best, worst = max(cross), min(cross)
     name = evidence.name_of
 
@@ -144,7 +144,7 @@ def finding(evidence: Evidence, matrix: TransferMatrix) -> str:
     text = (
         f"{name(best[2])} helps {name(best[1])} most ({signed(best[0], 2)}{unit(best[1])})"
         if best[0] > 0
-        else "No language helps another beyond the noise"
+        else evidence.in_own_words("No language helps another beyond the noise")
     )
     if worst[0] < 0:
         text += f"; {name(worst[2])} costs {name(worst[1])} most ({signed(worst[0], 2)}{unit(worst[1])})"
@@ -182,14 +182,14 @@ def waterfall(matrix: TransferMatrix, target: str, most: int = 10) -> Waterfall:
 def method_in_words(evidence: Evidence, matrix: TransferMatrix, lens: str) -> str:
     """How the values came about, for a reader who has not read the paper."""
     notes = matrix.notes
-    told = [METHODS.get(matrix.method, f"{matrix.method or lens}.")]
-    told += [BUDGETS[str(notes["budget"])]] if notes.get("budget") in BUDGETS else []
+    told = [evidence.in_own_words(METHODS.get(matrix.method, f"{matrix.method or lens}."))]
+    told += [evidence.in_own_words(BUDGETS[str(notes["budget"])])] if notes.get("budget") in BUDGETS else []
     if isinstance(repeats := notes.get("repeats"), Mapping):
         told.append(f"{repeated_in_words(repeats, evidence.name_of(str(repeats['language'])))}.")
     if isinstance(losses := notes.get("empty_loss"), Mapping) and losses:
         known = {t: one.turned(loss) if (one := evidence.scored.get(t)) else loss for t, loss in losses.items()}
         shown = listed([f"{evidence.name_of(target)} {number(loss, 2)}" for target, loss in known.items()], most=8)
-        how = EMPTY.get(str(notes.get("empty")), "The loss without any language was given")
+        how = evidence.in_own_words(EMPTY.get(str(notes.get("empty")), "The loss without any language was given"))
         told.append(f"{how} ({shown} {matrix.unit}); it shifts all values of a target alike.")
     if isinstance(notes.get("runs"), int):
         told.append(f"From {counted(notes['runs'], 'run')}.")
@@ -220,7 +220,7 @@ def pair_finding(evidence: Evidence, found: Interactions) -> str:
     if together == len(values):
         return f"All {together} pairs do more together than apart, most of all {most}"
     if instead == len(values):
-        return f"In all {instead} pairs the languages stand in for each other, most of all {least}"
+        return f"In all {instead} pairs the {evidence.mixes}s stand in for each other, most of all {least}"
     parts = []
     if together:
         parts.append(f"{together} of {len(values)} pairs do more together than apart, most of all {most}")

@@ -87,8 +87,8 @@ def total_variation(rows: list[ShareRow]) -> float:
     return 0.5 * sum(abs(row.change) for row in rows)
 
 
-def headline(rows: list[ShareRow]) -> str:
-    """What changed in the recommendation, in a sentence."""
+def headline(rows: list[ShareRow], what: str = "language") -> str:
+    """What changed in the recommendation, in a sentence; ``what`` is mixed."""
     if not rows:
         return "One of the two studies recommends no mixture, so there is no change to show."
     moved = total_variation(rows)
@@ -102,7 +102,7 @@ def headline(rows: list[ShareRow]) -> str:
         )
     largest = [row for row in rows if abs(row.change) >= 0.005][:3]
     parts = [f"{row.name} {_from_to(row)}" for row in largest]
-    text = f"{share(moved)} of the training tokens would go to other languages: {listed(parts)}."
+    text = f"{share(moved)} of the training tokens would go to other {what}s: {listed(parts)}."
     judged = [row for row in rows if row.as_good is not None]
     if judged and all(row.as_good for row in judged):
         text += " Neither law can tell the two mixtures apart, so this change is no news."

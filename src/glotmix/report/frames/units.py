@@ -92,7 +92,7 @@ def aim(evidence: Evidence) -> Reading:
     weights = advice.weights or dict.fromkeys(advice.optimum.mixture, 1.0)
     counted = [evidence.scored.get(target) for target, weight in weights.items() if weight > 0]
     scores = [one for one in counted if one is not None]
-    words, kind = OBJECTIVES[advice.objective], "loss"
+    words, kind = evidence.in_own_words(OBJECTIVES[advice.objective]), "loss"
     if scores:
         kind = "error" if len(scores) == len(counted) else "loss or error"
     if advice.objective in RELATIVE and advice.reference:

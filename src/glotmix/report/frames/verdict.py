@@ -21,7 +21,7 @@ from glotmix.report.frames.cautions import cautions
 from glotmix.report.frames.languages import LanguageRow, compared_with, foretold_in_words, language_rows, part_of
 from glotmix.report.frames.loop import LoopVerdict, loop_rows, verdicts
 from glotmix.report.frames.units import Reading, aim
-from glotmix.wording import NBSP, interval, listed, number, share, signed
+from glotmix.wording import NBSP, counted, interval, listed, number, share, signed
 
 Kind = Literal["use", "accept", "reject", "keep", "open"]
 TITLES: dict[Kind, str] = {
@@ -140,22 +140,22 @@ def mixture_in_words(evidence: Evidence) -> str:
     if order is not None and order.beside == CONTINUED:
         last = order.schedules["optimum"][-1]
         rows = sorted((replace(row, optimum=last[row.language]) for row in rows), key=lambda row: -row.optimum)
-        return f"{_shares_in_words(rows)}, from here on"
-    return _shares_in_words(rows)
+        return f"{_shares_in_words(rows, evidence.mixes)}, from here on"
+    return _shares_in_words(rows, evidence.mixes)
 
 
-def _shares_in_words(rows: Sequence[MixtureRow]) -> str:
+def _shares_in_words(rows: Sequence[MixtureRow], what: str) -> str:
     if len(rows) <= 8:
         return listed([f"{share(row.optimum)} {row.name}" for row in rows], most=8)
     top, rest = rows[:5], rows[5:]
     held = sum(row.optimum for row in top)
     if held >= 0.5:
         named = ", ".join(f"{share(row.optimum)} {row.name}" for row in top)
-        return f"{named}, and {share(1 - held)} for {len(rest)} other languages"
+        return f"{named}, and {share(1 - held)} for {counted(len(rest), f'other {what}')}"
     middle = rows[len(rows) // 2].optimum
     named = listed([f"{row.name} ({share(row.optimum)})" for row in rows[:3]])
     most = share(rows[0].optimum)
-    return f"{len(rows)} languages, none above {most}, most for {named}, half of them below {share(middle)}"
+    return f"{len(rows)} {what}s, none above {most}, most for {named}, half of them below {share(middle)}"
 
 
 def _rejected(why: str, because: str, against: str | None) -> Decision:
@@ -252,19 +252,21 @@ def _to_accept(evidence: Evidence, shown: LoopVerdict | None, against: str | Non
         found.append(
             "a gain that is predicted and not measured" if against else "that it was held against no other mixture"
         )
-    elif shown.outcome == "one seed only":
-        found.append("a difference between single runs, which may be chance")
+    elif shown.outcome == "no noise known":
+        several = min((len(row.seeds) for row in loop_rows(evidence)), default=0) > 1
+        which = "runs whose noise is not known" if several else "single runs"
+        found.append(f"a difference between {which}, which may be chance")
     if payers := [row for row in language_rows(evidence) if part_of(row) == "pays" and (row.trained or shown is None)]:
-        found.append(_payers(payers))
+        found.append(_payers(payers, evidence.measures))
     found += [ACCEPTED[c.title] for c in cautions(evidence) if c.level == "serious" and c.title in ACCEPTED]
     if shown is not None and _weak_law(evidence):
         found.append("a law that knows no more than the mean: what was measured is all that speaks for it")
     return tuple(found)
 
 
-def _payers(rows: list[LanguageRow]) -> str:
+def _payers(rows: list[LanguageRow], what: str) -> str:
     """ "that French and German get worse", the one that loses most first."""
     rows = sorted(rows, key=lambda row: -(row.change.value if row.change else 0.0))
     if len(rows) > 6:
-        return f"that {len(rows)} languages get worse, {rows[0].name} most"
+        return f"that {len(rows)} {what}s get worse, {rows[0].name} most"
     return f"that {listed([row.name for row in rows])} {'gets' if len(rows) == 1 else 'get'} worse"

@@ -28,13 +28,13 @@ VERDICTS: dict[Outcome, str] = {
     "better": "✓ optimum better",
     "worse": "✗ optimum worse",
     "within the noise": "? not told apart",
-    "one seed only": "? one seed only",
+    "no noise known": "? noise not known",
 }
 LANGUAGES: dict[Outcome, str] = {
     "better": "gains",
     "worse": "pays",
     "within the noise": "not told apart",
-    "one seed only": "one seed only",
+    "no noise known": "noise not known",
 }
 SIGNS: dict[Kind, str] = {"use": "✓", "accept": "✓", "reject": "✗", "keep": "=", "open": "?"}
 
@@ -96,7 +96,9 @@ def _flips(evidence: Evidence) -> Html | None:
     shown = [name for name, _ in rows[0].shares][:12]
     columns = [Column("if what counts is"), *[Column(name, True) for name in shown]]
     columns.append(
-        Column("moves", True, "part of the tokens that goes to other languages than in the recommended mixture")
+        Column(
+            "moves", True, f"part of the tokens that goes to other {evidence.mixes}s than in the recommended mixture"
+        )
     )
     cells = []
     for row in rows:
@@ -113,9 +115,11 @@ def _mixtures(evidence: Evidence) -> Html:
     rows = mixture_rows(evidence)
     names = list(rows[0].baselines)
     known = any(row.epochs is not None for row in rows)
-    columns = [Column("language"), Column("optimum", True), *[Column(name, True) for name in names]]
+    columns = [Column(evidence.mixes), Column("optimum", True), *[Column(name, True) for name in names]]
     if known:
-        columns.append(Column("epochs, optimum", True, "passes of the target run over the language's unique tokens"))
+        columns.append(
+            Column("epochs, optimum", True, f"passes of the target run over the {evidence.mixes}'s unique tokens")
+        )
     free = any(row.spread for row in rows)
     if free:
         columns.insert(2, Column("as good", True, "shares that the law cannot tell from the optimum"))
@@ -156,7 +160,7 @@ def _trust(evidence: Evidence) -> Html | None:
     return el(
         "p",
         f"The law behind these predictions, {chosen.law}, is off by {number(100 * chosen.error, 2)}{NBSP}% on "
-        "mixtures it was not fitted to, on average over the languages in the mixture (",
+        f"mixtures it was not fitted to, on average over the {evidence.mixes}s in the mixture (",
         el("a", "all laws below", href="#fig-laws"),
         ").",
     )
@@ -197,7 +201,7 @@ def _losses(evidence: Evidence) -> Html | None:
         return None
     trained = any(row.trained for row in rows)
     columns = [
-        Column("target" if evidence.scored else "language"),
+        Column(evidence.measures),
         Column("weight", True),
         Column(f"optimum, predicted ({_units(evidence)})", True, f"with the {OF_THE_LAW}"),
     ]
@@ -225,7 +229,7 @@ def _losses(evidence: Evidence) -> Html | None:
         if trained:
             line.append(cell(LANGUAGES[row.outcome] if row.outcome else "prediction only"))
         cells.append(line)
-    title = "Loss or score of each target" if evidence.scored else "Loss of each language"
+    title = "Loss or score of each target" if evidence.scored else f"Loss of each {evidence.measures}"
     return table(title, columns, cells, fold=True)
 
 

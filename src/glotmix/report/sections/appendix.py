@@ -73,7 +73,7 @@ def _errors(evidence: Evidence) -> Html:
             text = number(100 * known[law], 2) if law in known else "–"
             line.append(cell(text, known.get(law), "best" if law == best else "", numeric=True))
         cells.append(line)
-    columns = [Column("language"), *[Column(law, True) for law in laws]]
+    columns = [Column(evidence.measures), *[Column(law, True) for law in laws]]
     return table("Held-out error of every law (%), the best in bold", columns, cells, fold=True)
 
 
@@ -81,7 +81,7 @@ def _census(evidence: Evidence) -> Html | None:
     if not evidence.census:
         return None
     used = [key for key in CENSUS if any(getattr(row, key) is not None for row in evidence.census)]
-    columns = [Column("language"), *[Column(CENSUS[key][0], True, CENSUS[key][1]) for key in used]]
+    columns = [Column(evidence.mixes), *[Column(CENSUS[key][0], True, CENSUS[key][1]) for key in used]]
     cells = []
     for row in evidence.census:
         line = [named(evidence.name_of(row.language), row.language)]

@@ -14,7 +14,7 @@ WORDS: dict[Outcome, str] = {
     "better": "gained",
     "worse": "forgotten",
     "within the noise": "not told apart",
-    "one seed only": "one seed only",
+    "no noise known": "noise not known",
 }
 
 

@@ -26,8 +26,8 @@ def when(evidence: Evidence) -> Html:
     if last:
         phases = [*(f"{phase}, behind it" for phase in phases[:-1]), "last phase"]
     other = "going on as before" if last else "best single mixture"
-    columns = [Column("language"), *[Column(phase, True) for phase in phases], Column(other, True)]
-    columns += [Column("λ own", True, LATE), Column("λ others", True, OTHERS)]
+    columns = [Column(evidence.mixes), *[Column(phase, True) for phase in phases], Column(other, True)]
+    columns += [Column("λ own", True, LATE), Column("λ others", True, evidence.in_own_words(OTHERS))]
     rows = []
     for language in static:
         own, others = order.late.get(language, (None, None))

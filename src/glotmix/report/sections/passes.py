@@ -14,8 +14,9 @@ def how_often(evidence: Evidence) -> Html:
         return Html("")
     return panels(
         passes(evidence),
-        "Loss against passes over a language's own text",
-        "By the law, with the other languages in the proportions recommended. The diamond is the recommended mixture; "
-        "the bar is the 95 % interval, over the resampled laws, of the point where another pass no longer pays.",
+        f"Loss against passes over a {evidence.mixes}'s own text",
+        f"By the law, with the other {evidence.mixes}s in the proportions recommended. The diamond is the recommended "
+        "mixture; the bar is the 95 % interval, over the resampled laws, of the point where another pass no longer "
+        "pays.",
         small=True,
     )

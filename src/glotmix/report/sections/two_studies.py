@@ -28,11 +28,11 @@ MOST_PAIRS = 20
 def what_changed(before: Evidence, after: Evidence, names: tuple[str, str]) -> Html:
     """The recommendations side by side."""
     rows = share_rows(before, after)
-    drawn = share_changes(rows, names)
+    drawn = share_changes(rows, names, after.mixes)
     if drawn is None:
-        return el("p", headline(rows), css="answer")
+        return el("p", headline(rows, after.mixes), css="answer")
     columns = [
-        Column("language"),
+        Column(after.mixes),
         Column(names[0], True),
         Column(names[1], True),
         Column("change", True),
@@ -49,7 +49,7 @@ def what_changed(before: Evidence, after: Evidence, names: tuple[str, str]) -> H
         for row in rows
     ]
     return join(
-        el("p", headline(rows), css="answer"),
+        el("p", headline(rows, after.mixes), css="answer"),
         figure(drawn),
         table("Recommended share of the training tokens", columns, cells),
     )

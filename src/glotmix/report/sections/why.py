@@ -33,7 +33,7 @@ def why(evidence: Evidence) -> Html:
         *maps,
         panels(
             waterfalls(evidence, matrix),
-            "What each language learns from",
+            f"What each {evidence.measures} learns from",
             f"{lens} from the largest to the smallest, added up to the whole reduction of loss; thin lines are 95 % "
             "intervals.",
         ),

@@ -204,7 +204,7 @@ def judged(claim: str, paper: str, measure: str, values: Sequence[float], bigger
     """
     found = over_repeats(values)
     if found.low is None or found.high is None:
-        return Claim(claim, paper, measure, found, NOT_DECIDABLE, "more seeds: one gives no interval")
+        return Claim(claim, paper, measure, found, NOT_DECIDABLE, "more seeds: one, or equal ones, give no interval")
     if found.low > 0:
         return Claim(claim, paper, measure, found, REPRODUCED)
     if found.high < 0:

@@ -66,7 +66,7 @@ class OverfittingRow:
     @property
     def verdict(self) -> str:
         """The same in words."""
-        if self.rise.low is None:
+        if self.gap.low is None and self.rise.low is None:
             return "one seed only"
         if not self.rises:
             return "does not overfit"
@@ -134,9 +134,9 @@ class Pair:
 
     @property
     def verdict(self) -> str:
-        """ "better", "worse" or "within the noise": how ``one`` does against ``other``."""
+        """How ``one`` does against ``other``: an :data:`glotmix.estimate.Outcome`."""
         if math.isnan(self.p):
-            return "one seed only"
+            return "no noise known"
         if self.p >= SURE:
             return "within the noise"
         return "better" if (self.difference.value > 0) == self.more else "worse"
@@ -278,6 +278,7 @@ def about_cooldown(found: Comparison, names: Mapping[str, str]) -> list[str]:
         "better": "goes below",
         "worse": "does not reach",
         "within the noise": "can neither be told from nor be said to reach",
+        "no noise known": "can neither be told from nor be said to reach",
     }[pair.verdict]
     sentences = [
         f"Cooldown {reached} the best low-resource loss of the static methods ({best.method}): "

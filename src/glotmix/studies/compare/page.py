@@ -15,7 +15,7 @@ from glotmix.studies.compare.figures import courses
 from glotmix.studies.compare.findings import MEAN, WORST, Comparison
 from glotmix.wording import interval, large, listed, number, scientific, share, signed, unbroken
 
-VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "? not told apart", "one seed only": "?"}
+VERDICTS = {"better": "✓ better", "worse": "✗ worse", "within the noise": "? not told apart", "no noise known": "?"}
 
 Names = Mapping[str, str]
 """Language to what people call it."""
