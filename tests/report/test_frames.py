@@ -17,7 +17,16 @@ from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
 from glotmix.optimize.objective import objective_from
 from glotmix.optimize.solve import minimise
-from glotmix.report.evidence import Advice, Candidate, Evidence, HeldOutPredictions, RunRow, Spending, Trained
+from glotmix.report.evidence import (
+    Advice,
+    Candidate,
+    Evidence,
+    HeldOutPredictions,
+    Interactions,
+    RunRow,
+    Spending,
+    Trained,
+)
 from glotmix.report.figures.trade import front_figure, timeline
 from glotmix.report.frames.accuracy import beaten_by_null, law_rows, rank_correlation, relative_error
 from glotmix.report.frames.answer import expectation, gain_rows, mixture_rows
@@ -25,7 +34,7 @@ from glotmix.report.frames.cautions import cautions, nearest_run
 from glotmix.report.frames.loop import loop_rows, summary, verdicts
 from glotmix.report.frames.timeline import lanes
 from glotmix.report.frames.trade import trade_rows
-from glotmix.report.frames.transfer import clustered, finding, waterfall
+from glotmix.report.frames.transfer import clustered, finding, pair_finding, waterfall
 from glotmix.report.frames.verdict import mixture_in_words
 from glotmix.report.from_law import front_of
 from glotmix.report.sections.answer import what_it_cost
@@ -84,6 +93,9 @@ def test_the_mixture_in_words_names_every_share_of_a_few_languages_and_sums_up_m
     few_large = Candidate("optimum", {"big": 0.8, **{f"l{i}": 0.01 for i in range(20)}}, Estimate(1.0))
     said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", few_large, ())))
     assert plain(said).endswith("and 16.0 % for 16 other groups")
+    corner = Candidate("optimum", {"big": 0.7, "less": 0.3, **{f"l{i}": 1e-15 for i in range(20)}}, Estimate(1.0))
+    said = mixture_in_words(Evidence("t", advice=Advice("null", "mean", corner, ())))
+    assert plain(said) == "70.0 % big, 30.0 % less, and nothing for 20 other groups"
 
 
 def test_an_expected_gain_whose_interval_includes_zero_is_not_sold_as_one():
@@ -169,6 +181,28 @@ def test_the_finding_passes_over_values_that_could_be_nothing():
     sure = np.array([[1.0, 2.0], [0.05, 0.1]])
     matrix = TransferMatrix(("a", "b"), ("a", "b"), value, value - sure, value + sure)
     assert finding(Evidence("t"), matrix) == "a helps b most (+0.20 bpb)"
+
+
+@pytest.mark.parametrize(
+    ("values", "half", "said"),
+    [
+        ([0.5, 0.3, 0.2], 0.1, "All 3 pairs do more together than apart, most of all a and b (+0.50 bpb)"),
+        ([-0.5, -0.3, -0.2], 0.1, "In all 3 pairs the groups stand in for each other, most of all a and b (−0.50 bpb)"),
+        (
+            [0.5, -0.3, 0.01],
+            0.1,
+            "1 of 3 pairs do more together than apart, most of all a and b (+0.50 bpb); 1 stand in",
+        ),
+        ([0.5, 0.3, 0.01], 0.1, "2 of 3 pairs do more together than apart"),
+        ([0.05, 0.03, -0.05], 0.1, "No pair does more or less together than apart beyond the noise"),
+    ],
+)
+def test_pairs_are_counted_by_their_sign_beyond_the_noise(values, half, said):
+    """Where all work together, the sentence does not single some out as if the others did not."""
+    value = np.zeros((3, 3))
+    value[np.triu_indices(3, 1)] = values
+    found = Interactions(("a", "b", "c"), value + value.T, half_LL=np.full((3, 3), half))
+    assert pair_finding(Evidence("t", advice=Advice("law", "mean", Candidate("optimum", dict.fromkeys("abc", 1 / 3), Estimate(1.0)), ())), found).startswith(said)  # fmt: skip
 
 
 def test_a_waterfall_adds_up_whatever_is_folded():

@@ -31,6 +31,7 @@ from glotmix.study.directory import StudyDirectory
 from glotmix.tokens.opening import open_store
 from tests.contracts.kind import KindContract, Ran
 from tests.recomputed import Study, card_of, fixed, large, numbers_in, plain, share, signed, table_of
+from tests.recomputed_figures import figures_of_mixture
 from tests.study.shell import ran
 
 STUDY = {
@@ -432,6 +433,12 @@ def test_every_number_of_the_other_tables_follows_from_the_files(done):
         assert of_percent(row[-1]) == pytest.approx(moved, abs=1.1e-3)
         if row[0] == "every language alike":  # what this study asks
             assert of_percent(row[-1]) == 0
+
+
+def test_every_number_of_the_figures_follows_from_the_files(done):
+    """Data, headings and numbers drawn: changes, shares, values of the game, errors of laws, points of runs, jobs."""
+    seen = figures_of_mixture(done, "natural")
+    assert seen == {"languages", "mixture", "loop", "timeline", "transfer", "waterfall", "interactions", "front", "laws", "prediction", "share"}  # fmt: skip
 
 
 def of_percent(text):

@@ -84,9 +84,8 @@ def removal(
     half = half_width(mean_KR.T)
     means = mean_KR.mean(1)
     low, high = (np.clip(end, -1, 1) for end in (means - half, means + half))  # a probability changes by no more
-    return Removal(
-        k, *({kind: float(x) for kind, x in zip(kinds, of, strict=True)} for of in (means, low, high)), changes
-    )
+    change, lows, highs = ({kind: float(x) for kind, x in zip(kinds, of, strict=True)} for of in (means, low, high))
+    return Removal(k, change, lows, highs, changes)
 
 
 def _removed(

@@ -42,6 +42,10 @@ RULES = ("natural", "uniform", "temperature", "unimax")
 """Mixtures that follow from the sizes of the corpora alone, the simplest first."""
 
 
+LEAST_NAMED, LEAST_TOLD = 0.001, 5e-5
+"""Of many, a share below the first is not named; below the second, what the rest gets is nothing."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What to do with the recommended mixture."""
@@ -147,11 +151,11 @@ def mixture_in_words(evidence: Evidence) -> str:
 def _shares_in_words(rows: Sequence[MixtureRow], what: str) -> str:
     if len(rows) <= 8:
         return listed([f"{share(row.optimum)} {row.name}" for row in rows], most=8)
-    top, rest = rows[:5], rows[5:]
-    held = sum(row.optimum for row in top)
+    top = [row for row in rows[:5] if row.optimum >= LEAST_NAMED] or rows[:1]
+    held, others = sum(row.optimum for row in top), counted(len(rows) - len(top), f"other {what}")
     if held >= 0.5:
         named = ", ".join(f"{share(row.optimum)} {row.name}" for row in top)
-        return f"{named}, and {share(1 - held)} for {counted(len(rest), f'other {what}')}"
+        return f"{named}, and {share(1 - held) if 1 - held >= LEAST_TOLD else 'nothing'} for {others}"
     middle = rows[len(rows) // 2].optimum
     named = listed([f"{row.name} ({share(row.optimum)})" for row in rows[:3]])
     most = share(rows[0].optimum)
