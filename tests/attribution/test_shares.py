@@ -55,7 +55,8 @@ def test_identical_languages_have_equal_shares():
     np.testing.assert_allclose(found.shares.value_TL, 0.2, atol=0.005 + 0.5 / M)
     np.testing.assert_allclose(found.chance.value_TL, 0.2)
     np.testing.assert_allclose(found.same_label.value_TL, 0.2)
-    assert found.shares.interval("a", "b") is not None
+    low, high = language_shares(scores(0.9), M, rng()).shares.interval("a", "b")
+    assert low < high  # where two runs agree exactly, as here they may, there is no interval
 
 
 def test_a_language_share_alone_hardly_tells_alignment_from_a_shared_classifier():

@@ -79,7 +79,7 @@ class LivePage:
                 continue
             names = about_groups(runs.targets)
             figures = shares(Evidence(name, about=names, measurements=runs, unit="bpb"))
-            title = f"Loss of each language against its share{f': {name}' if name else ''}"
+            title = f"Loss against share{f': {name}' if name else ''}"
             text = f"{counted(len(runs.runs), 'run')} so far; nothing is decided before the laws are fitted."
             keyed = [replace(figure, key=f"{figure.key}-{number}") for figure in figures]
             parts.append(panels(keyed, title, text, small=True))
