@@ -168,6 +168,10 @@ def show(kept: Mapping[str, Any]) -> None:
                 continue
             line(which, *shares, mean, spread(rival[which]), spread(of["predicted"][which]), rival[which]["verdict"])
         print()
+        head(f"{name} tail, behind the optimum", *inside)
+        for which, told in of["by_target"].items():
+            line(which, *(spread(told[one]) for one in inside))
+        print()
     if studies := kept.get("study"):
         laws = list(dict.fromkeys(law for of in studies.values() for law in of["errors"]))
         head("held-out error of the law", *(f"{name}: {one}" for name in studies for one in TAILS[name]))

@@ -255,6 +255,7 @@ def closed_loop(config: StudyConfig, directory: Path) -> dict[str, Any]:
         "errors": {law: {t: one["error"] for t, one in of.items()} for law, of in scores.items()},
         "schedule": optimum.get("schedule"), "mixtures": loop["mixtures"],
         "schedules": loop["schedules"], "objective": loop["objective"], "differences": loop["differences"],
+        "by_target": loop["by_target"],
         "predicted": {row["name"]: row["gain"] for row in optimum["baselines"]},
         **finished.found.to_json(),
     }  # fmt: skip
