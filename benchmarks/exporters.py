@@ -7,7 +7,8 @@ Part 1 simulates every exporter on corpora with Zipf sizes. Part 2 exports a sch
 own parser or loader (in its environment under .cache/exporter-envs), counts what it deals out, and compares that with
 ``realised.json``. Writes benchmarks/results/exporters.json. (benchmarks/trainer_paths.py goes on to the batch.) Part 3,
 ``--check NEWEST``, asks which trainers have later releases, makes their environments anew with these, beside the
-others, runs part 2 in them, and tells which formats have moved; meant to be run every month.
+others, runs part 2 in them, and tells which formats have moved; meant to be run every month, with PYTHON=python3.12 or
+later in the environment where a release asks for it.
 """
 
 import argparse
@@ -178,7 +179,7 @@ def litdata(folder, request):
 
     class Blocks(StreamingDataset):
         def __init__(self, path):
-            self.path, self.size = path, request["blocks"][path]
+            self.path, self.size, self._state_dict = path, request["blocks"][path], None
 
         def __len__(self):
             return self.size
@@ -188,12 +189,16 @@ def litdata(folder, request):
 
     module, counts = load_module(folder), []
     for i, phase in enumerate(request["phases"]):
-        dealt, combined, left = Counter(), module.dataset(i, make=Blocks), phase["sequences"]
-        while left:
-            stream = iter(combined)
-            while left and len(batch := list(itertools.islice(stream, request["batch"]))) == request["batch"]:
+        dealt, combined, left = Counter(), module.dataset(i, make=Blocks), phase["sequences"] // request["batch"]
+        for epoch in itertools.count(1):
+            combined.set_epoch(epoch)  # as StreamingDataLoader does, which counts from 1
+            stream, batch = iter(combined), [""] * request["batch"]
+            while left and len(batch) == request["batch"]:  # the last batch of a pass is what was drawn before its end
+                batch = list(itertools.islice(stream, request["batch"]))
                 dealt.update(batch)
-                left -= len(batch)
+                left -= bool(batch)
+            if not left:
+                break
         counts.append(dict(dealt))
     return counts
 
@@ -502,7 +507,8 @@ def round_trip(name):
             "language_rows": {n: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
         }
         (out / "request.json").write_text(json.dumps(facts))
-        command = [str(python), str(Path(__file__).resolve()), "--child", name, str(out)]
+        # -P: kernels.py and others beside this file are not the libraries of these names, which trainers look for.
+        command = [str(python), "-P", str(Path(__file__).resolve()), "--child", name, str(out)]
         environ = {
             **os.environ,
             "HF_HUB_OFFLINE": "1",
@@ -574,15 +580,23 @@ def newest(names):
             told[name] = f"no later release than {before.get('version', '?')}"
         else:
             trip = round_trip(name)
-            version = f"{before.get('version', '?')} -> {trip.get('version', releases[name])}"
-            same = trip["status"] == before.get("status")
-            told[name] = f"{version}: {'as before' if same else 'MOVED'}, {trip['status']} {trip.get('why', '')}"
-            moved += [] if same or trip["status"].startswith("no environment") else [name]
+            told[name], has_moved = compared_with(before, trip, releases[name])
+            moved += [name] if has_moved else []
         print(f"{name:20} {told[name]}", flush=True)
     date = datetime.date.today().isoformat()
     record(newest={"date": date, "told": told, "moved": moved})
     print(f"moved: {', '.join(moved) or 'none'}")
     return 1 if moved else 0
+
+
+def compared_with(before, trip, release):
+    """What the newest release's round trip tells beside the recorded one, and whether the format has moved."""
+    old, new = before.get("version", "?"), trip.get("version", release)
+    if trip["status"].startswith("no environment") or (release and new == old != release):
+        return f"{release} is out and was not built on this Python (PYTHON=python3.13 tells another)", False
+    same = trip["status"] == before.get("status")
+    what = f"{'as before' if same else 'MOVED'}, {trip['status']} {trip.get('why', '')}".rstrip()
+    return f"{old} -> {new}: {what}", not same
 
 
 def newest_release(distribution):

@@ -1,6 +1,7 @@
 """The rules are those of the trainers: closed forms, bounds, and what a naive reading would give."""
 
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -66,16 +67,34 @@ def test_trl_keeps_what_the_scarcest_language_allows():
     assert kept_rows(np.array([0.5, 0.5]), np.array([1000, 10])).tolist() == [10, 10]
 
 
-def test_litdata_starts_over_with_the_same_draws_when_a_language_is_exhausted():
+def test_litdata_starts_over_with_other_draws_when_a_language_is_exhausted():
     schedule = Schedule.constant(Mixture({"a": 0.7, "b": 0.3}))
     request = request_for(schedule, unique={"a": 33 * 1000, "b": 33 * 70}, seed=5)
     simulation = LitData().simulate(request)
-    draws = random.Random(5).choices([0, 1], weights=[0.7, 0.3], k=request.sequences)
-    # Of the 70 blocks and of the draws up to the one that finds none left, whole batches of 32 are read.
-    length = [i for i, drawn in enumerate(draws) if drawn][64] // 32 * 32
-    expected = sum(draws[i % length] for i in range(request.sequences))
-    assert simulation.tokens[0]["b"] == 32 * expected
-    assert "whenever b is exhausted" in simulation.remarks[0]
+    expected, batches, passes = Counter(), request.steps, 0
+    while batches:
+        rng, found = random.Random(5 + 1000 * passes), []
+        # Of the 70 blocks of b whole batches of 32 are read; the last batch of a pass is what was drawn before.
+        while len(found) < 32 * batches:
+            found += rng.choices("ab", weights=[0.7, 0.3])
+            if found.count("b") > 64:
+                found.pop()
+                break
+        expected.update(found)
+        batches -= -(-len(found) // 32)
+        passes += 1
+    assert passes > 30
+    assert simulation.tokens[0] == {name: 32 * count for name, count in expected.items()}
+    assert simulation.remarks[0].endswith("times: it ends whenever b does")
+
+
+def test_litdata_leaves_out_no_rare_language_by_drawing_the_same_ones_again():
+    rare = {f"rare{i}": 0.0008 for i in range(20)}
+    schedule = Schedule.constant(Mixture({"a": 1 - 0.1 - 20 * 0.0008, "small": 0.1, **rare}))
+    unique = dict.fromkeys(schedule.languages, 33.0 * 1000) | {"a": 33e6, "small": 33.0 * 96}
+    request = request_for(schedule, unique=unique, tokens_per_document=dict.fromkeys(unique, 20.0))
+    (tokens,) = LitData().simulate(request).tokens
+    assert min(tokens[name] for name in rare) > 0
 
 
 def test_litdata_says_which_language_cannot_give_every_rank_a_block():

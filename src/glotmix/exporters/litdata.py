@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from glotmix.exporters.exporter import (
     by_language,
     schedule_of,
 )
-from glotmix.exporters.phases import STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
+from glotmix.exporters.phases import HEAD, STAGE_CODE, horizon_constants, launch_by_stage, launches_of_module
 from glotmix.exporters.quoting import python_text, read_constants
 from glotmix.exporters.rules import DRAW_REPLAY, random_draws
 from glotmix.mixture.schedule import Schedule
@@ -27,9 +28,20 @@ CODE = (
     STAGE_CODE
     + '''
 
+from litdata import CombinedStreamingDataset, StreamingDataset, TokensLoader
+
+
+class Drawn(CombinedStreamingDataset):
+    """Draws languages anew each time that the stream starts over; litdata's own draws the same ones in every epoch."""
+
+    def set_epoch(self, current_epoch):
+        super().set_epoch(current_epoch)
+        self.first_seed = getattr(self, "first_seed", self._seed)
+        self._seed = self.first_seed + SEEDS_APART * max(current_epoch - 1, 0)  # StreamingDataLoader counts from 1
+
+
 def dataset(stage=None, make=None):
     """The combined stream of one stage; ``make(path)`` opens one language."""
-    from litdata import CombinedStreamingDataset, StreamingDataset, TokensLoader
 
     def blocks(path):
         loader = TokensLoader(block_size=BLOCK_SIZE)
@@ -37,7 +49,7 @@ def dataset(stage=None, make=None):
 
     number = current_stage() if stage is None else stage
     weights = STAGES[number]
-    return CombinedStreamingDataset(
+    return Drawn(
         datasets=[(make or blocks)(SOURCES[name]) for name in weights],
         weights=tuple(weights.values()),
         seed=SEED + number,
@@ -45,6 +57,106 @@ def dataset(stage=None, make=None):
     )
 '''
 )
+SEEDS_APART = 1000
+"""Between the seeds of the draws of one pass and those of the next; those of stages are one apart."""
+
+FOR_LITGPT = '''\
+"""The mixture as a data module of LitGPT; litgpt.sh tells litgpt pretrain of it.
+
+LitGPT ends where its learning rate does, at train.max_tokens, which is therefore the whole run's: a stage ends because
+its batches do. A checkpoint within a stage is gone on from at its place; after another stage's the data begin anew.
+"""
+
+from dataclasses import dataclass, field
+from itertools import islice
+
+import torch
+from litdata import StreamingDataLoader, StreamingDataset, TokensLoader
+from litgpt.data import DataModule
+
+import mixture
+
+STEPS = [last - first for first, last in zip([0, *mixture.LAST_STEPS], mixture.LAST_STEPS)]
+
+
+class StageLoader(StreamingDataLoader):
+    """Batches of one stage: begun anew where a language is exhausted, and none after the stage's last step."""
+
+    def __init__(self, *args, stage, ranks, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.stage, self.ranks, self.done = stage, ranks, 0
+
+    def batches(self, steps):
+        return steps * mixture.BATCH // (self.batch_size * self.ranks)
+
+    def __iter__(self):
+        for batch in islice(super().__iter__(), self.batches(STEPS[self.stage]) - self.done):
+            self.done += 1
+            yield batch
+
+    def __len__(self):
+        return self.batches(mixture.TRAINING_STEPS)  # what a warm-up of so large a part is measured by
+
+    def state_dict(self):
+        return {"stage": self.stage, "done": self.done, "loader": super().state_dict()}
+
+    def load_state_dict(self, state):
+        if state["stage"] == self.stage:
+            self.done = state["done"]
+            super().load_state_dict(state["loader"])
+
+
+@dataclass
+class Mixture(DataModule):
+    """The stage that MIXTURE_STAGE tells.
+
+    Args:
+        num_workers: processes that load, each of which draws the same languages.
+        val_path: optimised data to validate on; without them, what is trained on, as in LitGPT's own data modules.
+    """
+
+    num_workers: int = 1
+    val_path: str | None = None
+    batch_size: int = field(init=False, repr=False, default=1)
+
+    def __post_init__(self):
+        super().__init__()
+
+    def connect(self, tokenizer=None, batch_size=1, max_seq_length=None):
+        if max_seq_length != mixture.BLOCK_SIZE - 1:
+            raise ValueError(f"train.max_seq_length is {max_seq_length}; exported for {mixture.BLOCK_SIZE - 1}")
+        self.batch_size = batch_size
+
+    def train_dataloader(self):
+        stage, group = mixture.current_stage(), torch.distributed
+        data, ranks = mixture.dataset(stage), group.get_world_size() if group.is_initialized() else 1
+        return StageLoader(
+            data, batch_size=self.batch_size, num_workers=self.num_workers, drop_last=True, stage=stage, ranks=ranks
+        )
+
+    def val_dataloader(self):
+        if self.val_path is None:
+            data = mixture.dataset(mixture.current_stage())
+        else:
+            data = StreamingDataset(self.val_path, item_loader=TokensLoader(block_size=mixture.BLOCK_SIZE))
+        return StreamingDataLoader(data, batch_size=self.batch_size, num_workers=self.num_workers, drop_last=True)
+'''
+"""What LitGPT calls its data module. The whole run's tokens span its learning rate, and nothing else ends its loop but
+the end of the data, twice in a row."""
+
+LITGPT_SH = """\
+export PYTHONPATH="$HERE${PYTHONPATH:+:$PYTHONPATH}"
+for ((i = ${FIRST:-0}; i < STAGES; i++)); do
+  out=${OUT:-out/pretrain}/stage-$i start=(--resume auto)
+  if ! compgen -G "$out/step-*/lit_model.pth" > /dev/null; then
+    if [ "$i" -gt 0 ]; then start=(--resume "${out%-*}-$((i - 1))/final/lit_model.pth")
+    elif [ -n "${INITIAL:-}" ]; then start=(--initial_checkpoint_dir "$INITIAL"); fi
+  fi
+  echo "stage $i: $out"
+  MIXTURE_STAGE=$i ${LITGPT:-litgpt} pretrain "$@" --data for_litgpt.Mixture --train.max_tokens "$TOKENS" \\
+    --train.global_batch_size "$BATCH" --train.max_seq_length "$LENGTH" --out_dir "$out" "${start[@]}"
+done
+"""
 
 
 class LitData(Exporter):
@@ -57,13 +169,16 @@ class LitData(Exporter):
     schedule_support = "phases"
     notes = (
         "Weights count blocks of BLOCK_SIZE tokens (one more than the sequence, as LitGPT expects). Sources are "
-        "drawn at random by seed. The stream ends with the first exhausted language and starts over with the same "
-        "draws and newly shuffled blocks, so a small language is repeated while the large ones are only partly "
-        "read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True are "
-        "an error. Every worker of every rank draws the same languages, so that a small language is off by chance as "
-        "in a run that is shorter by their number; the simulation is that of one worker. Of each language a rank reads "
-        "whole batches of its own. Resuming replays every draw and wants the same world size, workers and batch. One "
-        "run per stage of a schedule, which ends at its own last step while the learning rate spans TRAINING_STEPS."
+        "drawn at random by seed. The stream ends with the first exhausted language and starts over with other "
+        "draws (StreamingDataLoader tells the epoch; litdata's own data set draws the same ones again, and may so "
+        "leave languages out) and newly shuffled blocks, so a small language is repeated while the large ones are only "
+        "partly read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True "
+        "are an error. Every worker of every rank draws the same languages, so that a small language is off by chance "
+        "as in a run that is shorter by their number; the simulation is that of one worker. Of each language a rank "
+        "reads whole batches of its own. Resuming replays every draw and wants the same world size, workers and batch. "
+        "One run per stage of a schedule, which ends at its own last step; the learning rate spans TRAINING_STEPS. "
+        "for_litgpt.py is the data module with which litgpt.sh runs LitGPT's own training, which ends where its "
+        "learning rate does: there a stage ends because its batches do."
     )
     packing = "cut"
     flags = (
@@ -80,12 +195,19 @@ class LitData(Exporter):
         stages = [{n: phase.mixture[n] for n in request.languages if phase.mixture[n] > 0} for phase in request.phases]
         constants = {
             "BLOCK_SIZE": ("Tokens per block: the sequence and the next token.", request.sequence_length + 1),
+            "BATCH": ("Blocks per step, over all ranks.", request.batch),
             "SEED": ("Of shuffling; the draws of a stage have SEED + stage.", request.seed),
+            "SEEDS_APART": ("Between the draws of a pass and of the next.", SEEDS_APART),
             "SOURCES": ("Language and its data.", self.paths(request)),
             "STAGES": ("Weight of each language, stage by stage.", stages),
             **horizon_constants(request, f"Steps of {request.batch} blocks done after each stage."),
         }
-        return {"mixture.py": python_text(self.title, constants, CODE), **launch_by_stage(request)}
+        return {
+            "mixture.py": python_text(self.title, constants, CODE),
+            "for_litgpt.py": FOR_LITGPT,
+            "litgpt.sh": litgpt_script(request),
+            **launch_by_stage(request),
+        }
 
     def simulate(self, request: ExportRequest) -> Simulation:
         available_L = read_blocks(request)
@@ -97,36 +219,12 @@ class LitData(Exporter):
                     "takes at once), one of them gets none of it and its stream ends at the first draw"
                 )
         for i, phase in enumerate(request.phases):
-            count_L, length = self._draw(request, phase, available_L, request.seed + i)
+            count_L, passes = draw(request, phase, available_L, request.seed + i)
             tokens.append(by_language(request, count_L, request.sequence_length))
-            total = phase.steps * request.batch
-            if length < total:
+            if passes > 1:
                 first = request.languages[int(np.argmin(_passes(available_L, request.vector(phase))))]
-                remarks.append(
-                    f"stage {i}: the stream starts over about {total / length:.3g} times, whenever {first} is exhausted"
-                )
+                remarks.append(f"stage {i}: the stream is read about {passes:.3g} times: it ends whenever {first} does")
         return Simulation(tuple(tokens), tuple(remarks))
-
-    def _draw(self, request: ExportRequest, phase: Phase, available_L: np.ndarray, seed: int) -> tuple[np.ndarray, int]:
-        """Counts over a phase, and the blocks after which the stream starts over."""
-        p_L, total = request.vector(phase), phase.steps * request.batch
-        if total > DRAW_REPLAY:
-            length = max(int(_passes(available_L, p_L).min()) // request.batch, 1) * request.batch
-            once_L = random_draws(p_L, min(length, total), np.random.default_rng(seed))
-            return random_draws(once_L, total, np.random.default_rng(seed)) if length < total else once_L, length
-        used = np.flatnonzero(p_L)
-        drawn = used[random.Random(seed).choices(range(len(used)), weights=p_L[used].tolist(), k=total)]
-        length = total
-        for i in used:
-            places = np.flatnonzero(drawn == i)
-            if len(places) > available_L[i]:
-                length = min(length, int(places[int(available_L[i])]))
-        if length < total:
-            length = max(length // request.batch, 1) * request.batch  # drop_last
-        size = len(p_L)
-        whole, rest = divmod(total, length)
-        count_L = np.bincount(drawn[:length], minlength=size) * whole + np.bincount(drawn[:rest], minlength=size)
-        return count_L, length
 
     def launches(self, directory: Path) -> list[Launch]:
         return launches_of_module(directory)
@@ -137,6 +235,55 @@ class LitData(Exporter):
         ends = constants["LAST_STEPS"]
         mixtures = [record.mixture(weights) for weights in constants["STAGES"]]
         return schedule_of(zip([0, *ends[:-1]], mixtures, strict=True), ends[-1])
+
+
+def draw(request: ExportRequest, phase: Phase, available_L: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Blocks of each language in a phase, [L], and the passes through the stream, the last of them a part of one.
+
+    A pass ends at the draw that finds no block left, and its last batch is smaller. Replayed up to ``DRAW_REPLAY``
+    draws; longer runs take one multinomial draw.
+    """
+    p_L, total = request.vector(phase), phase.steps * request.batch
+    expected = float(_passes(available_L, p_L).min())
+    if total > DRAW_REPLAY:
+        return random_draws(p_L, total, np.random.default_rng(seed)), max(1.0, total / expected)
+    count_L, left, passes = np.zeros(len(p_L), dtype=np.int64), phase.steps, 0.0
+    while left:
+        drawn, whole = _pass(p_L, available_L, left * request.batch, expected, seed + SEEDS_APART * int(passes))
+        count_L += np.bincount(drawn, minlength=len(p_L))
+        left -= math.ceil(len(drawn) / request.batch)
+        passes += 1 if whole else len(drawn) / expected
+    return count_L, passes
+
+
+def _pass(p_L: np.ndarray, available_L: np.ndarray, most: int, expected: float, seed: int) -> tuple[np.ndarray, bool]:
+    """Languages drawn until one has no block left or ``most`` are drawn, and whether none was left."""
+    used, rng = np.flatnonzero(p_L), random.Random(seed)
+    drawn, weights = np.empty(0, dtype=np.int64), p_L[used].tolist()
+    while len(drawn) < most:
+        count = min(int(1.2 * expected) + 64, most - len(drawn))
+        drawn = np.concatenate([drawn, used[rng.choices(range(len(used)), weights=weights, k=count)]])
+        order = np.argsort(drawn, kind="stable")
+        ordered = drawn[order]
+        rank = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
+        if (beyond := order[rank >= available_L[ordered]]).size:
+            return drawn[: beyond.min()], True
+    return drawn, False
+
+
+def litgpt_script(request: ExportRequest) -> str:
+    """``litgpt.sh``: LitGPT's own training with the data module, stage after stage."""
+    usage = (
+        "OUT=out/pretrain INITIAL=checkpoints/NAME bash litgpt.sh NAME [ARGUMENTS OF litgpt pretrain...]\n"
+        "# Each stage has a folder in OUT and goes on from its last checkpoint; without INITIAL, NAME is begun anew."
+    )
+    numbers = {
+        "STAGES": len(request.phases),
+        "TOKENS": request.sequences * request.sequence_length,
+        "BATCH": request.batch,
+        "LENGTH": request.sequence_length,
+    }
+    return HEAD.format(usage=usage) + "".join(f"{name}={value}\n" for name, value in numbers.items()) + LITGPT_SH
 
 
 def read_blocks(request: ExportRequest) -> np.ndarray:
