@@ -10,6 +10,7 @@ from test_verdict import trained_as
 
 from glotmix.report import write_comparison, write_report
 from glotmix.report.evidence import About, Flip
+from glotmix.report.figures.languages import who_pays
 from glotmix.report.frames.card import answers, flip_finding, flip_rows
 
 SHOWN = """for (const d of document.querySelectorAll('details')) d.open = true;
@@ -61,6 +62,7 @@ def test_sources_beside_languages_that_are_only_measured_are_called_targets_toge
     assert "14 sources alike" in asked["For whom"]
     assert "1 target of 16 gets worse" in asked["At whose cost"] or "targets of 16 get worse" in asked["At whose cost"]
     assert "one per target and trained mixture" in asked["How sure"]
+    assert "of 16 targets gain" in who_pays(evidence).finding
     names = [row.name for row in flip_rows(evidence)]
     assert names == ["the study's aim", "every source alike", "the worst-off source", "only languages outside"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -427,12 +427,14 @@ class Evidence:
         about = self.about.get(language)
         return about.name if about is not None and about.name else language
 
-    def called(self, names: Iterable[str]) -> str:
+    def called(self, names: Iterable[str], several: str | None = None) -> str:
         """What these are, in a word: "language", "source", or "group" for names of a table of which nothing is known.
 
-        Languages among sources (or groups) are sources (groups) too.
+        Languages among sources (or groups) are sources (groups) too, or else all are what ``several`` says.
         """
         kinds = {about.kind if (about := self.about.get(name)) else "group" for name in names}
+        if several and len(kinds) > 1:
+            return several
         return next((kind for kind in ("group", "source") if kind in kinds), "language")
 
     @property
@@ -443,10 +445,8 @@ class Evidence:
     @property
     def measures(self) -> str:
         """What it measures losses or scores of, in a word: "target" where these are of several kinds."""
-        targets = self._measured()
-        if self.scored or len({self.called([target]) for target in targets}) > 1:
-            return "target"
-        return self.called(targets) if targets else self.mixes
+        targets = self._measured() or self._mixed()
+        return "target" if self.scored else self.called(targets, "target")
 
     def in_own_words(self, text: str) -> str:
         """A sentence about languages, without the name of any, said of what this study mixes, or has outside of it."""
@@ -459,11 +459,11 @@ class Evidence:
 
         return re.sub(r"\blanguage(?P<plural>s?)\b(?P<outside> outside)?", word, text)
 
-    def _mixed(self) -> Iterable[str]:
+    def _mixed(self) -> Collection[str]:
         if self.advice is not None:
             return self.advice.optimum.mixture
         return self.law.languages if self.law else self.measurements.languages if self.measurements else ()
 
-    def _measured(self) -> Iterable[str]:
+    def _measured(self) -> Collection[str]:
         told = (self.advice.optimum.losses if self.advice else ()) or (self.law.targets if self.law else ())
         return told or (self.measurements.targets if self.measurements else ())

@@ -28,7 +28,7 @@ def who_pays(evidence: Evidence, *, scores: bool = False) -> Figure | None:
     if len({evidence.scored[row.target].higher_is_better for row in rows if scores}) > 1:
         rows = [row for row in rows if evidence.scored[row.target].higher_is_better]
     told = reading_of(evidence, (row.target for row in rows))
-    what = "score" if scores else evidence.called(row.target for row in rows)
+    what = "score" if scores else evidence.called((row.target for row in rows), "target")
     finding = _finding(rows, what)
     about = f"{finding}. " + "; ".join(
         f"{row.name} {interval(told.change(row.change))}{'' if row.trained else ' predicted'}"

@@ -106,7 +106,7 @@ def _for_whom(evidence: Evidence, rows: list[LanguageRow]) -> str:
     told = aim(evidence)
     if len({round(row.weight, 9) for row in counted_rows}) <= 1:
         of_scores = bool(counted_rows) and all(row.target in evidence.scored for row in counted_rows)
-        kind = "score" if of_scores else evidence.called(row.target for row in counted_rows)
+        kind = "score" if of_scores else evidence.called((row.target for row in counted_rows), "target")
         whom = f"{counted(len(counted_rows), kind)} alike"
     else:
         whom = listed([f"{row.name} ({share(row.weight)})" for row in counted_rows], most=7)
