@@ -1,7 +1,8 @@
 """Laws on RegMix's 512 public runs: held-out error against the number of runs, and the exponents that the priors state.
 
     python benchmarks/laws.py DIR_WITH_REGMIX_TABLES [--repeats 3] [--laws NAME…] [--process]
-    python benchmarks/laws.py --show    the table of the results kept
+    python benchmarks/laws.py DIR_WITH_REGMIX_TABLES --where    where the error at 512 runs comes from
+    python benchmarks/laws.py --show    the tables of the results kept
 
 DIR holds train_mixture_1m.csv and train_pile_loss_1m.csv of sail-sg/regmix (MIT). Every law sees the same random runs
 and is judged on all the others; at 512 it is 10-fold cross-validation. LightGBM runs with RegMix's settings, all 1,000
@@ -39,6 +40,10 @@ LAWS = (
     "lightgbm",
     "lightgbm, leaves of 3",
 )
+JUDGED, PARTS = "shapley_law+gaussian_process", 5
+"""What ``--where`` looks at, and in how many folds."""
+OWN = (("none", 0.0, 1e-9), ("up to 1 %", 1e-9, 0.01), ("1 to 10 %", 0.01, 0.1), ("more", 0.1, 2.0))
+LARGEST = (("up to 30 %", 0.0, 0.3), ("30 to 50 %", 0.3, 0.5), ("50 to 70 %", 0.5, 0.7), ("more", 0.7, 2.0))
 WITH_PROCESS = ("shapley_law+gaussian_process", "shapley_law+committee")
 
 
@@ -50,14 +55,22 @@ def main() -> None:
     arguments.add_argument("--sizes", type=int, nargs="*", default=[32, 64, 128, 256, 512])
     arguments.add_argument("--laws", nargs="*", default=list(LAWS))
     arguments.add_argument("--process", action="store_true", help="also law + Gaussian process (slow)")
+    arguments.add_argument("--where", action="store_true", help="only where the error comes from")
     arguments.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "regmix.json")
     asked = arguments.parse_args()
     if asked.show or asked.directory is None:
-        print(shown(json.loads(asked.out.read_text())["curves"]))
+        kept = json.loads(asked.out.read_text())
+        print(shown(kept["curves"]))
+        print("\n" + shown_where(kept["where"]) if "where" in kept else "")
         return
     tables = asked.directory / "train_mixture_1m.csv", asked.directory / "train_pile_loss_1m.csv"
     runs = read_runs(asked.directory, mixtures=tables[0], losses=tables[1])
     result = json.loads(asked.out.read_text()) if asked.out.exists() else {"curves": {}}
+    if asked.where:
+        result["where"] = where(runs)
+        asked.out.write_text(json.dumps(result, indent=1) + "\n")
+        print(shown_where(result["where"]))
+        return
     for size in asked.sizes:
         for name in [*asked.laws, *(WITH_PROCESS if asked.process else ())]:
             row = learning_curve(law_of(name), runs, size, asked.repeats)
@@ -91,6 +104,47 @@ def shown(curves: dict) -> str:
         ratio = f"{best['mae'] / min(of[name]['mae'] for name in of if name.startswith('lightgbm')):.2f}"
         lines.append(f"| {size}{', by 10 folds' if size == '512' else ''} | {' | '.join(cells)} | {ratio} |")
     return "\n".join(lines)
+
+
+def where(runs: Measurements) -> dict:
+    """Mean absolute error on runs not fitted to by the target's own share, by the largest share of the mixture, and by
+    target; and how alike the errors of one run's targets are."""
+    fold_R, value_RT = fold_of(runs, PARTS, 0), np.full(runs.loss_RT.shape, np.nan)
+    for k in range(PARTS):
+        value_RT[fold_R == k] = fit(JUDGED, runs.where(fold_R != k), starts=2).predict(runs.p_RL[fold_R == k]).value_RT
+    away_RT = np.abs(value_RT - runs.loss_RT)
+    own_RT = runs.p_RL[:, [runs.languages.index(target) for target in runs.targets]]
+    largest_RT = np.broadcast_to(runs.p_RL.max(axis=1)[:, None], own_RT.shape)
+
+    def by(x_RT: np.ndarray, kinds: tuple) -> dict:
+        rows = {}
+        for name, low, high in kinds:
+            at = (low <= x_RT) & (x_RT < high)
+            of_error = float(away_RT[at].sum() / away_RT.sum())
+            rows[name] = {"of cells": float(at.mean()), "mae": float(away_RT[at].mean()), "of the error": of_error}
+        return rows
+
+    between_TT = np.corrcoef(np.log(value_RT / runs.loss_RT).T)
+    return {
+        "mae": float(away_RT.mean()),
+        "own share": by(own_RT, OWN),
+        "largest share": by(largest_RT, LARGEST),
+        "target": {t: float(x / away_RT.sum()) for t, x in zip(runs.targets, away_RT.sum(axis=0), strict=True)},
+        "correlation of two targets' errors": float(between_TT[np.triu_indices(len(between_TT), 1)].mean()),
+    }
+
+
+def shown_where(found: dict) -> str:
+    """The error by own and by largest share."""
+    lines = ["| share | of the cells, % | mean absolute error | of all error, % |", "|---|---|---|---|"]
+    for kind in ("own share", "largest share"):
+        for name, row in found[kind].items():
+            cells = [f"{kind}: {name}", f"{100 * row['of cells']:.0f}", f"{row['mae']:.3f}"]
+            lines.append(f"| {' | '.join(cells)} | {100 * row['of the error']:.0f} |")
+    worst = sorted(found["target"].items(), key=lambda item: -item[1])[:5]
+    lines.append(f"All: {found['mae']:.4f}. Most by " + ", ".join(f"{name} {100 * x:.0f} %" for name, x in worst) + ".")
+    alike = found["correlation of two targets' errors"]
+    return "\n".join([*lines, f"Errors of two targets of one run correlate by {alike:.2f}."])
 
 
 def law_of(name: str) -> Law:

@@ -4,9 +4,10 @@ Planted losses of every coalition (or of some, for the estimated values), severa
 
     python benchmarks/transfer_intervals.py --tables 200
 
-prints for each kind the share of tables in which every true value lies in its interval, the share of single values that
-do, the median half-width over the true spread of values, and the share of tables of which a page would name a helper
-between different languages. Raw: benchmarks/results/transfer_intervals.json.
+prints for each kind the share of tables in which every true value lies in its interval, and every true mean interaction
+of a pair (of complete games), the share of single values that do, the median half-width over the true spread of values,
+and the share of tables of which a page would name a helper between different languages. Raw:
+benchmarks/results/transfer_intervals.json.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from glotmix.measurements import Measurements
 from glotmix.mixture.design import spread_coalitions
 from glotmix.report.evidence import Evidence
 from glotmix.report.frames.transfer import finding
-from glotmix.transfer.game import Game, members
+from glotmix.transfer.game import Game, game_from, members
+from glotmix.transfer.interactions import mean_interactions
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import estimated, values_of_runs
 from glotmix.transfer.shapley import exact
@@ -61,6 +63,7 @@ KINDS = {
     "two seeds": Kind(4, 1, 2, 0.01),
     "three seeds, absent targets four times noisier": Kind(4, 1, 3, 0.01, absent=4),
     "noise common to all targets": Kind(4, 1, 3, 0.01, absent=3, shared=0.8),
+    "noise common to all targets, two seeds": Kind(4, 0, 2, 0.01, absent=3, shared=0.8),
     "six languages, two seeds": Kind(6, 2, 2, 0.01, absent=3, shared=0.3),
     "three languages, two seeds": Kind(3, 0, 2, 0.01, absent=2),
     "empty coalition given": Kind(4, 1, 2, 0.01, absent=3, given=True),
@@ -102,20 +105,43 @@ def table(kind: Kind, loss: Loss, rng: np.random.Generator) -> Measurements:
 
 def truth(kind: Kind, loss: Loss) -> tuple[np.ndarray, dict[str, float]]:
     """True values, and the true loss of the empty coalition: the mean of models of one other language."""
+    game = true_game(kind, loss)
+    empty = dict(zip(game.targets, (loss_of_nobody(kind, loss)).tolist(), strict=True))
+    return exact(game).value_TL, empty
+
+
+def loss_of_nobody(kind: Kind, loss: Loss) -> np.ndarray:
+    """Mean true loss [T] of models of one other language."""
+    L, T = kind.languages, kind.languages + kind.outside
+    single_LT = loss(np.eye(L))
+    return np.array([single_LT[np.arange(L) != t, t].mean() for t in range(T)])
+
+
+def true_game(kind: Kind, loss: Loss) -> Game:
+    """The game without noise."""
     L, T = kind.languages, kind.languages + kind.outside
     inside = members(L)
     loss_CT = loss(np.where(inside.any(axis=1)[:, None], inside / np.maximum(inside.sum(axis=1), 1)[:, None], 1 / L))
-    single_LT = loss(np.eye(L))
-    empty_T = np.array([single_LT[np.arange(L) != t, t].mean() for t in range(T)])
-    loss_CT[0] = empty_T
+    loss_CT[0] = empty_T = loss_of_nobody(kind, loss)
     names = tuple(f"l{i}" for i in range(T))
-    found = exact(Game(names[:L], names, empty_T - loss_CT))
-    return found.value_TL, dict(zip(names, empty_T.tolist(), strict=True))
+    return Game(names[:L], names, empty_T - loss_CT)
 
 
 def values(kind: Kind, runs: Measurements, empty: dict[str, float]) -> TransferMatrix:
     asked = {target: empty[target] if kind.given else None for target in runs.targets}
     return values_of_runs(runs, asked) if kind.sampled is None else estimated(runs, asked)
+
+
+def pairs_covered(kind: Kind, loss: Loss, runs: Measurements, empty: dict[str, float]) -> bool | None:
+    """Whether every true mean interaction of a pair lies in its interval; None where there are none."""
+    if kind.sampled is not None:
+        return None
+    asked = {target: empty[target] if kind.given else None for target in runs.targets}
+    found = mean_interactions(game_from(runs, asked), runs.languages)
+    if found.low_TL is None or found.high_TL is None:
+        return None
+    true_LL, near = mean_interactions(true_game(kind, loss), runs.languages).value_TL, 1e-12
+    return bool(((found.low_TL <= true_LL + near) & (true_LL - near <= found.high_TL)).all())
 
 
 def helper_named(matrix: TransferMatrix) -> bool:
@@ -126,16 +152,17 @@ def helper_named(matrix: TransferMatrix) -> bool:
 
 def judged(kind: Kind, tables: int, first: int = 0) -> dict[str, float]:
     """Figures over so many tables."""
-    every, single, widths, named, known = [], [], [], [], 0
+    every, single, pairs, widths, named, known = [], [], [], [], [], 0
     for seed in range(first, first + tables):
         rng = np.random.default_rng([seed, kind.languages, kind.seeds])
         loss = planted(kind, rng)
         value_TL, empty = truth(kind, loss)
-        found = values(kind, table(kind, loss, rng), empty)
+        found = values(kind, runs := table(kind, loss, rng), empty)
         named.append(helper_named(found))
         if found.low_TL is None or found.high_TL is None:
             continue
         known += 1
+        pairs.append(pairs_covered(kind, loss, runs, empty))
         inside_TL = (found.low_TL <= value_TL) & (value_TL <= found.high_TL)
         every.append(inside_TL.all())
         single.append(inside_TL.mean())
@@ -145,6 +172,7 @@ def judged(kind: Kind, tables: int, first: int = 0) -> dict[str, float]:
         "tables": tables,
         "with intervals": known,
         "all values covered": mean(every),
+        "all pairs covered": mean([one for one in pairs if one is not None]),
         "single values covered": mean(single),
         "half-width / spread of values": float(np.median(widths)) if widths else float("nan"),
         "helper named": mean(named),
@@ -154,14 +182,16 @@ def judged(kind: Kind, tables: int, first: int = 0) -> dict[str, float]:
 def shown(kept: dict[str, dict[str, float | None]]) -> str:
     """The figures as a table."""
     lines = [
-        "| kind | tables | all values covered | half-width / spread of values | a helper named |",
-        "|---|---|---|---|---|",
+        "| kind | tables | all values covered | all pairs covered | half-width / spread of values | a helper named |",
+        "|---|---|---|---|---|---|",
     ]
     for name, row in kept.items():
         covered, width = row["all values covered"], row["half-width / spread of values"]
         told = ["no intervals" if covered is None else f"{covered:.3f}", "" if width is None else f"{width:.2f}"]
+        known = row.get("all pairs covered")
+        pairs = "" if known is None else f"{known:.3f}"
         named = "" if KINDS[name].transfer else f"{row['helper named']:.3f}"
-        lines.append(f"| {name} | {row['tables']:.0f} | {told[0]} | {told[1]} | {named} |")
+        lines.append(f"| {name} | {row['tables']:.0f} | {told[0]} | {pairs} | {told[1]} | {named} |")
     return "\n".join(lines)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.estimate import student
+from glotmix.fit.at_once import AtOnce, at_once
 from glotmix.fit.file import EXPECTED, WrittenFit, runs_of, target_fit
 from glotmix.fit.form import OF_A_BOX, Form, correlation_root, form_of
 from glotmix.fit.lean import lean_of
@@ -134,6 +136,11 @@ class Fit(Shown):
     ) -> np.ndarray:
         """Losses [T] of one mixture (of ``phases`` with one row); NaN where the law says nothing of a target."""
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D, phases=phases)
+        if phases is None and self._at_once:
+            loss_T = np.full(len(self.targets), np.nan)
+            for part in self._at_once:
+                loss_T[part.place_T] = part.loss(inputs)
+            return loss_T
         every = map(self.fits.__getitem__, self.targets)
         return np.array([self._value(at, at.theta_P, inputs)[0] if at.usable else np.nan for at in every])
 
@@ -143,6 +150,11 @@ class Fit(Shown):
         """dL_t/dp_l with the shares taken as independent, [T, L]; with ``phases`` (one row) by the tokens of each phase
         and language as shares of the run's, [T, K, L]."""
         inputs = self._inputs(np.asarray(p_L, dtype=float)[None], N, D, phases=phases)
+        if phases is None and self._at_once:
+            by_p_TL = np.full((len(self.targets), len(self.languages)), np.nan)
+            for part in self._at_once:
+                by_p_TL[part.place_T] = part.gradient(inputs)
+            return by_p_TL
         every = map(self.fits.__getitem__, self.targets)
         nothing = np.full(len(self.languages) if phases is None else phases.p_RKL.shape[1:], np.nan)
         return np.stack([at.gradient(self.law, inputs) if at.usable else nothing for at in every])
@@ -166,8 +178,8 @@ class Fit(Shown):
         loss_BRT = np.full((B, len(inputs.p_RL), len(self.targets)), np.nan)
         for t, target in enumerate(self.targets):
             at = self.fits[target]
-            for b, theta_P in enumerate(at.bootstrap_BP):
-                loss_BRT[b, :, t] = at.predict(self.law, theta_P, inputs)
+            if len(at.bootstrap_BP):
+                loss_BRT[: len(at.bootstrap_BP), :, t] = at.resampled(self.law, inputs)
         if self.form is not None:
             drawn_BRT = self.form.draw(inputs.p_RL, B)
             for t, target in enumerate(self.targets):
@@ -280,6 +292,11 @@ class Fit(Shown):
         ]
         return pl.concat(parts)
 
+    @cached_property
+    def _at_once(self) -> tuple[AtOnce, ...]:
+        """The targets in as few evaluations as they need; empty where each has to be asked by itself."""
+        return at_once(self.law, [self.fits[target] for target in self.targets])
+
     def _shares(self, mixtures: Mixture | Iterable[Mapping[str, float]] | np.ndarray) -> np.ndarray:
         if isinstance(mixtures, np.ndarray):
             p_RL = np.atleast_2d(mixtures).astype(float)
@@ -313,7 +330,7 @@ class Fit(Shown):
         low_R, high_R = np.full(len(value_R), np.nan), np.full(len(value_R), np.nan)
         some_R = np.isfinite(value_R)  # infinite where a law has no answer: there is no interval of that
         inputs, value_R = inputs.where(some_R), value_R[some_R]
-        loss_BR = np.stack([at.predict(self.law, theta_P, inputs) for theta_P in at.bootstrap_BP])
+        loss_BR = at.resampled(self.law, inputs)
         if at.scored is not None:
             reach_R = self._reach_of_score(at, inputs, loss_BR, value_R)
             error_R = at.shown(value_R)  # a run may fall below chance, and no score beyond 0 or 1

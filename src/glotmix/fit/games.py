@@ -28,7 +28,7 @@ from glotmix.transfer.groups import owen
 from glotmix.transfer.interactions import interactions_for
 from glotmix.transfer.matrix import TransferMatrix
 from glotmix.transfer.measured import PriorAt, estimated, values_of_runs
-from glotmix.transfer.noise import LEVEL, largest_error
+from glotmix.transfer.noise import LEVEL, largest_of_blocks
 from glotmix.transfer.shapley import exact, weights
 
 
@@ -134,9 +134,9 @@ def values_of_law(law: Fit, asked: ShapleyRequest) -> TransferMatrix:
         )
         away_BV = (value_BTL - value_BTL.mean(axis=0)).reshape(len(loss_BCT), -1)
         covariance_VV = away_BV.T @ away_BV / (len(loss_BCT) - 1)
-        part_TLP = np.diag(covariance_VV).reshape(*matrix.value_TL.shape, 1)
-        freedom_TP = np.full((len(law.targets), 1), len(loss_BCT) - 1.0)
-        spread_TL = largest_error(covariance_VV, part_TLP, freedom_TP, LEVEL) * np.sqrt(part_TLP[:, :, 0])
+        variance_TL = np.diag(covariance_VV).reshape(matrix.value_TL.shape)
+        freedom_T = np.full(len(law.targets), len(loss_BCT) - 1.0)
+        spread_TL = largest_of_blocks(covariance_VV, freedom_T, LEVEL) * np.sqrt(variance_TL)
         low_TL, high_TL = matrix.value_TL - spread_TL, matrix.value_TL + spread_TL
         notes["intervals"] = f"all {spread_TL.size} hold together with {LEVEL:.0%}, if the law's form is right"
     method = f"{matrix.method} of a law"

@@ -26,6 +26,8 @@ ROUNDS, SETTLED = 8, 0.02
 """How often the noise is estimated and the law fitted again, at most, and the change of ln scale that ends it."""
 
 
+MOST_AT_ONCE = 30_000
+"""Shares up to which a law is asked for all resamples in one evaluation: of more the arrays leave the cache."""
 NEAR_TOLERANCE = 1e-5
 """Relative fall of the cost below which the step of a refit to a part of the runs is small."""
 HELD_OUT_PARTS = 10
@@ -88,9 +90,22 @@ class TargetFit(Shown):
     def predict(self, law: Law, theta_P: np.ndarray, inputs: Inputs) -> np.ndarray:
         """What the law (``theta``: these or resampled parameters) says of runs [R], with what a black box learned:
         losses, or of a score the loss that stands for it."""
-        loss_R = law.predict(self.problem, theta_P if self.through is None else theta_P[:-2], inputs)
-        if self.learned is not None:
-            loss_R = loss_R * np.exp(self.learned.predict(inputs))
+        return self._with(law, theta_P, inputs, self._box(inputs))
+
+    def resampled(self, law: Law, inputs: Inputs) -> np.ndarray:
+        """:meth:`predict` under every resample, [B, R]."""
+        box, (B, R) = self._box(inputs), (len(self.bootstrap_BP), len(inputs.p_RL))  # resamples are of the law alone
+        if not law.each_its_own or self.through is not None or B * inputs.p_RL.size > MOST_AT_ONCE:
+            return np.stack([self._with(law, theta_P, inputs, box) for theta_P in self.bootstrap_BP])
+        every = inputs.where(np.tile(np.arange(R), B))
+        return law.predict(self.problem, np.repeat(self.bootstrap_BP, R, axis=0), every).reshape(B, R) * box
+
+    def _box(self, inputs: Inputs) -> np.ndarray | float:
+        """By what a black box multiplies the law's losses."""
+        return 1.0 if self.learned is None else np.exp(self.learned.predict(inputs))
+
+    def _with(self, law: Law, theta_P: np.ndarray, inputs: Inputs, box: np.ndarray | float) -> np.ndarray:
+        loss_R = law.predict(self.problem, theta_P if self.through is None else theta_P[:-2], inputs) * box
         return loss_R if self.through is None else np.maximum(theta_P[-2] + theta_P[-1] * loss_R, LEAST)
 
     @property

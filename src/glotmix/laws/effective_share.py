@@ -33,15 +33,19 @@ ABSENT = -1e4
 """What stands for ln 0: its powers are zero."""
 
 
-def effective_share(inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: float, nu: float) -> EffectiveShare:
+def effective_share(
+    inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: float | np.ndarray, nu: float | np.ndarray
+) -> EffectiveShare:
     """``p̃ = (p_t^ν + h^ν)^(1/ν)`` of the own share and the help ``h = (Σ_l (w_l p_l)^κ)^(1/κ)`` of the other languages.
 
     Exponents of 1 add up, smaller ones let more kinds of help be worth more than more of the same (a nested CES
-    function, Sato 1967). For a target outside the mixture p̃ is the help alone.
+    function, Sato 1967). For a target outside the mixture p̃ is the help alone. Weights
+    [S] and exponents may also be those of every run, [R, S] and [R].
     """
     log_source_RS, log_own_R = inputs.log_shares(own, TINY, ABSENT)
     log_RS = log_source_RS + np.log(w_S)
-    part_RS = np.exp(kappa * log_RS)
+    kappa_of_S = np.asarray(kappa)[..., None]
+    part_RS = np.exp(kappa_of_S * log_RS)
     sum_R = np.maximum(part_RS.sum(axis=1), 1e-200)
     help_R = np.log(sum_R) / kappa
     part_RS /= sum_R[:, None]
@@ -49,7 +53,7 @@ def effective_share(inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: flo
 
     def by_source() -> np.ndarray:
         source_RS = np.maximum(inputs.p_RL if own is None else np.delete(inputs.p_RL, own, axis=1), TINY)
-        return np.asarray((source_RS * w_S) ** kappa / sum_R[:, None] / source_RS)
+        return np.asarray((source_RS * w_S) ** kappa_of_S / sum_R[:, None] / source_RS)
 
     if own is None:
         return EffectiveShare(help_R, part_RS, by_kappa_R, np.zeros(len(sum_R)), by_source)
@@ -67,13 +71,16 @@ def effective_share(inputs: Inputs, own: int | None, w_S: np.ndarray, kappa: flo
     return EffectiveShare(log_R, part_RS, by_help_R * by_kappa_R, by_nu_R, by_p)
 
 
-def box_cox(log_R: np.ndarray, gamma: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``(x^-γ - 1) / γ`` from ln x, with its derivatives by ln x and by γ; at γ = 0 it is ``-ln x``."""
+def box_cox(log_R: np.ndarray, gamma: float | np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``(x^-γ - 1) / γ`` from ln x, with its derivatives by ln x and by γ; at γ = 0 it is ``-ln x``.
+
+    γ may be one number, or one of every run.
+    """
     y_R = -log_R
     z_R = np.clip(gamma * y_R, -50, 50)
     power_R = np.exp(z_R)
     near_R = np.abs(z_R) < 1e-4
-    safe = gamma if gamma else 1.0
+    safe = np.where(gamma, gamma, 1.0)
     value_R = np.where(near_R, y_R * (1 + z_R / 2 + z_R**2 / 6), np.expm1(z_R) / safe)
     series_R = y_R**2 * (0.5 + z_R / 3 + z_R**2 / 8)
     by_gamma_R = np.where(near_R, series_R, (y_R * power_R - value_R) / safe)

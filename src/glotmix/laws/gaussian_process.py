@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -121,7 +121,7 @@ class TrainedProcess(Learned):
         slope_QR = _matern(self._square(x_QK), np.exp(2 * self.hyper[0]))[1]
         difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / self.lengths**2
         by_x_QK = -np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
-        by_p_QL = by_x_QK[:, :L] * (UNIT * POWER * np.maximum(inputs.p_RL, TINY) ** (POWER - 1))
+        by_p_QL = by_x_QK[:, :L] * _steps(inputs.p_RL)
         p_RL = _shares(self.x_RK[:, :L])
         by_p_QL += 2 * L**2 * self.pairs * ((inputs.p_RL @ p_RL.T) * self.alpha_R) @ p_RL
         return np.asarray(self.unit * by_p_QL)
@@ -188,6 +188,70 @@ class TrainedProcess(Learned):
         return np.asarray((self.shares * (_shares(x_QK[:, : self.shares]) ** 2).sum(axis=1)) ** 2)
 
 
+@dataclass(frozen=True)
+class Processes:
+    """The processes of several targets, asked for one mixture at a time: one product of matrices serves them all.
+
+    Distances are written out from the differences of features, so that runs that some target lacks count nothing for
+    it; all that runs tell of pairs is one quadratic form a target.
+    """
+
+    x_RK: np.ndarray
+    """Features of all runs that any of them has seen."""
+    precision_TK: np.ndarray
+    """One over the square of every length."""
+    amplitude_T: np.ndarray
+    """Variance of each process's smooth part, in units of its ``unit``²."""
+    alpha_TR: np.ndarray
+    """Kernel matrix⁻¹ y, times ``unit``."""
+    form_TLL: np.ndarray
+    """Quadratic form of the shares, ``L² pairs Σ_r alpha_r q_r q_rᵀ``."""
+
+    @classmethod
+    def of(cls, learned: Sequence[TrainedProcess]) -> Processes:
+        """Put them together."""
+        x_RK, T, L = learned[0].x_RK, len(learned), learned[0].shares
+        precision_TK = np.array([one.lengths**-2 for one in learned])
+        amplitude_T = np.array([np.exp(2 * one.hyper[0]) for one in learned])
+        if all(np.array_equal(one.x_RK, x_RK) for one in learned):
+            alpha_TR = np.array([one.unit * one.alpha_R for one in learned])
+        else:
+            x_RK, place_N = np.unique(np.vstack([one.x_RK for one in learned]), axis=0, return_inverse=True)
+            alpha_TR, target_N = np.zeros((T, len(x_RK))), np.repeat(np.arange(T), [len(one.x_RK) for one in learned])
+            alpha_N = np.concatenate([one.unit * one.alpha_R for one in learned])
+            np.add.at(alpha_TR, (target_N, place_N.reshape(-1)), alpha_N)
+        q_RL, scale_T = _shares(x_RK[:, :L]), L**2 * np.array([one.pairs for one in learned])
+        form_TLL = np.stack(
+            [scale * (q_RL.T * alpha_R) @ q_RL for scale, alpha_R in zip(scale_T, alpha_TR, strict=True)]
+        )
+        return cls(x_RK, precision_TK, amplitude_T, alpha_TR, form_TLL)
+
+    def predict(self, inputs: Inputs) -> np.ndarray:
+        """What each expects of one mixture, [T]."""
+        p_L, smooth_TR = inputs.p_RL[0], self._smooth(self._difference(inputs))[0]
+        return np.asarray((smooth_TR * self.alpha_TR).sum(axis=1) + self.form_TLL @ p_L @ p_L)
+
+    def with_gradient(self, inputs: Inputs) -> tuple[np.ndarray, np.ndarray]:
+        """The same, and its derivatives by the shares, [T, L]."""
+        difference_RK, p_L = self._difference(inputs), inputs.p_RL[0]
+        smooth_TR, slope_TR = self._smooth(difference_RK)
+        by_x_TK = -(slope_TR * self.alpha_TR) @ difference_RK * self.precision_TK
+        by_p_TL = self.form_TLL @ p_L
+        expected_T = (smooth_TR * self.alpha_TR).sum(axis=1) + by_p_TL @ p_L
+        return expected_T, by_x_TK[:, : len(p_L)] * _steps(inputs.p_RL) + 2 * by_p_TL
+
+    def _difference(self, inputs: Inputs) -> np.ndarray:
+        return np.asarray(_features(inputs)[0] - self.x_RK)
+
+    def _smooth(self, difference_RK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _matern(self.precision_TK @ (difference_RK**2).T, self.amplitude_T[:, None])
+
+
+def _steps(p_RL: np.ndarray) -> np.ndarray:
+    """Derivative of the power of every share, [R, L]."""
+    return np.asarray(UNIT * POWER * np.maximum(p_RL, TINY) ** (POWER - 1))
+
+
 def _features(inputs: Inputs) -> np.ndarray:
     """A power of every share, and ln N, ln D where they are known."""
     columns = [UNIT * np.maximum(inputs.p_RL, 0.0) ** POWER]
@@ -205,7 +269,7 @@ def _pairs(x_QL: np.ndarray, x_RL: np.ndarray) -> np.ndarray:
     return np.asarray((x_QL.shape[1] * _shares(x_QL) @ _shares(x_RL).T) ** 2)
 
 
-def _matern(square_QR: np.ndarray, amplitude: float) -> tuple[np.ndarray, np.ndarray]:
+def _matern(square_QR: np.ndarray, amplitude: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Matérn 5/2 of squared scaled distances, and minus twice its derivative by them."""
     r_QR = np.sqrt(5 * square_QR)
     decay_QR = amplitude * np.exp(-r_QR)

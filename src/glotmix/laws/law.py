@@ -98,10 +98,15 @@ class LawValue:
 
     loss_R: np.ndarray
     """Predicted losses."""
-    gradient_theta_RP: np.ndarray
-    """dL/dθ."""
+    by_theta: np.ndarray | Callable[[], np.ndarray]
+    """``gradient_theta_RP``, or how to work it out: an optimiser never asks for it, a fit does."""
     by_p: np.ndarray | Callable[[], np.ndarray]
     """``gradient_p_RL``, or how to work it out: a fit never asks for it, an optimiser does."""
+
+    @cached_property
+    def gradient_theta_RP(self) -> np.ndarray:  # noqa: N802
+        """dL/dθ."""
+        return self.by_theta() if callable(self.by_theta) else self.by_theta
 
     @cached_property
     def gradient_p_RL(self) -> np.ndarray:  # noqa: N802
@@ -122,6 +127,8 @@ class Law(ABC):
     """What must vary or be known: any of "N", "D", "unique", "transfer", "own" (target must be in the mixture)."""
     finite_at_zero: ClassVar[bool] = True
     """Whether a share of zero is allowed; where the paper's form is infinite there, the docstring says what we do."""
+    each_its_own: ClassVar[bool] = False
+    """Whether :meth:`evaluate` also takes parameters of every run, θ [R, P]; derivatives by θ are not asked then."""
 
     @property
     def inside(self) -> Law:

@@ -79,6 +79,10 @@ class Corrected(OnALaw):
     def formula(self) -> str:  # type: ignore[override]
         return f"({self.law.formula}) · exp({self.residual.name}(p))"
 
+    @property
+    def each_its_own(self) -> bool:  # type: ignore[override]
+        return self.law.each_its_own
+
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return self.law.parameters(problem)
 

@@ -37,7 +37,7 @@ def terms(problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> tuple[np.nda
     sizes = [inputs.N_R / N_UNIT] if "N" in problem.varies else []
     sizes += [inputs.D_R / D_UNIT] if "D" in problem.varies else []
     for k, x_R in enumerate(sizes):
-        coefficient, exponent = theta_P[2 * k], theta_P[2 * k + 1]
+        coefficient, exponent = theta_P[..., 2 * k], theta_P[..., 2 * k + 1]
         power_R = x_R**-exponent
         value_R = value_R + coefficient * power_R
         columns += [power_R, -coefficient * power_R * np.log(x_R)]

@@ -56,6 +56,7 @@ class ShapleyLaw(Law):
     """
 
     name: ClassVar[str] = "shapley_law"
+    each_its_own: ClassVar[bool] = True
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945; the form is ours; weights free"
     formula: ClassVar[str] = (
         "L_t = (E + A N^-α + B D^-β) (1 + c (p̃^-γ - 1)/γ), p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)"
@@ -84,23 +85,26 @@ class ShapleyLaw(Law):
         self, problem: Problem, theta_P: np.ndarray, inputs: Inputs, harm_R: np.ndarray | float = 0.0
     ) -> tuple[LawValue, np.ndarray]:
         """The law where ln p̃ is less by ``harm_R``, and dL / d ln p̃."""
-        E, c, gamma = theta_P[:3]
+        E, c, gamma = theta_P.T[:3]
         end = 3 + _share_size(problem)
-        share = _share(problem, theta_P[3:end], inputs)
-        rest_R, rest_RP = scale.terms(problem, theta_P[end:], inputs)
+        share = _share(problem, theta_P[..., 3:end], inputs)
+        rest_R, rest_RP = scale.terms(problem, theta_P[..., end:], inputs)
         curve_R, by_log_R, by_gamma_R = box_cox(share.log_R - harm_R, gamma)
         s_R, shape_R = E + rest_R, 1 + c * curve_R
         slope_R = s_R * c * by_log_R
-        theta_RP = np.column_stack(
-            [
-                shape_R,
-                s_R * curve_R,
-                s_R * c * by_gamma_R,
-                slope_R[:, None] * _share_columns(problem, theta_P[3:end], share),
-                rest_RP * shape_R[:, None],
-            ]
-        )
-        return LawValue(s_R * shape_R, theta_RP, lambda: slope_R[:, None] * share.by_p()), slope_R
+
+        def by_theta() -> np.ndarray:
+            return np.column_stack(
+                [
+                    shape_R,
+                    s_R * curve_R,
+                    s_R * c * by_gamma_R,
+                    slope_R[:, None] * _share_columns(problem, theta_P[3:end], share),
+                    rest_RP * shape_R[:, None],
+                ]
+            )
+
+        return LawValue(s_R * shape_R, by_theta, lambda: slope_R[:, None] * share.by_p()), slope_R
 
     def known(self, problem: Problem) -> list[Told]:
         """Priors of single parameters."""
@@ -142,8 +146,12 @@ class ShapleyLawPrior(ShapleyLaw):
         return np.column_stack([theta, np.full(len(theta), max(0.15 * loss_R.min(), 1e-2))])
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
-        at = super().evaluate(problem, theta_P[:-1], inputs)
-        return LawValue(at.loss_R, np.column_stack([at.gradient_theta_RP, np.zeros(len(at.loss_R))]), at.by_p)
+        at = super().evaluate(problem, theta_P[..., :-1], inputs)
+
+        def by_theta() -> np.ndarray:
+            return np.column_stack([at.gradient_theta_RP, np.zeros(len(at.loss_R))])
+
+        return LawValue(at.loss_R, by_theta, at.by_p)
 
     def known(self, problem: Problem) -> list[Told]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}
@@ -223,6 +231,7 @@ class ShapleyLawSigned(ShapleyLaw):
     name: ClassVar[str] = "shapley_law_signed"
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945; the form is ours; interference allowed"
     formula: ClassVar[str] = ShapleyLaw.formula + ", p̃ times exp(-Σ_{l≠t} v_l p_l)"
+    each_its_own: ClassVar[bool] = False
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
         return (*super().parameters(problem), *[f"v/{name}" for name in problem.languages if name != problem.target])
@@ -261,6 +270,7 @@ class ShapleyLawData(Law):
 
     name: ClassVar[str] = "shapley_law_data"
     source: ClassVar[str] = "after ShapleyLaw, arXiv 2603.17945, and ATLAS, arXiv 2510.22037; the form is ours"
+    each_its_own: ClassVar[bool] = True
     formula: ClassVar[str] = "L_t = E + A N^-α + B (p̃ D)^-β, p̃ = (p_t^ν + h^ν)^(1/ν), h = (Σ_{l≠t} (w_l p_l)^κ)^(1/κ)"
 
     def parameters(self, problem: Problem) -> tuple[str, ...]:
@@ -284,21 +294,25 @@ class ShapleyLawData(Law):
         return theta
 
     def evaluate(self, problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> LawValue:
-        E, B, beta = theta_P[:3]
+        E, B, beta = theta_P.T[:3]
         end = 3 + _share_size(problem)
-        share = _share(problem, theta_P[3:end], inputs)
+        share = _share(problem, theta_P[..., 3:end], inputs)
         data_R = share.log_R + (np.log(inputs.D_R / scale.D_UNIT) if "D" in problem.varies else 0.0)
         power_R = np.exp(-beta * data_R)
         slope_R = -beta * B * power_R
-        loss_R = E + B * power_R
-        columns = [np.ones(len(loss_R)), power_R, -B * power_R * data_R]
-        columns += [slope_R[:, None] * _share_columns(problem, theta_P[3:end], share)]
+        loss_R, size_columns = E + B * power_R, []
         if "N" in problem.varies:
-            A, alpha = theta_P[end:]
+            A, alpha = theta_P.T[end:]
             n_R = inputs.N_R / scale.N_UNIT
             loss_R = loss_R + A * n_R**-alpha
-            columns += [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
-        return LawValue(loss_R, np.column_stack(columns), lambda: slope_R[:, None] * share.by_p())
+            size_columns = [n_R**-alpha, -A * n_R**-alpha * np.log(n_R)]
+
+        def by_theta() -> np.ndarray:
+            share_RS = slope_R[:, None] * _share_columns(problem, theta_P[3:end], share)
+            columns = [np.ones(len(loss_R)), power_R, -B * power_R * data_R, share_RS, *size_columns]
+            return np.column_stack(columns)
+
+        return LawValue(loss_R, by_theta, lambda: slope_R[:, None] * share.by_p())
 
     def known(self, problem: Problem) -> list[Told]:
         """Priors of single parameters."""
@@ -338,8 +352,8 @@ def _share_starts(problem: Problem, n: int, rng: np.random.Generator) -> np.ndar
 
 def _share(problem: Problem, theta_P: np.ndarray, inputs: Inputs) -> EffectiveShare:
     if problem.own is None:
-        return effective_share(inputs, None, theta_P[1:], theta_P[0], 1.0)
-    return effective_share(inputs, problem.own, theta_P[2:], theta_P[0], theta_P[1])
+        return effective_share(inputs, None, theta_P[..., 1:], theta_P[..., 0], 1.0)
+    return effective_share(inputs, problem.own, theta_P[..., 2:], theta_P[..., 0], theta_P[..., 1])
 
 
 def _share_columns(problem: Problem, theta_P: np.ndarray, share: EffectiveShare) -> np.ndarray:

@@ -61,10 +61,10 @@ class ShapleyLawJoint(ShapleyLaw):
         dials = _dials(problem)
         if not dials:
             return super().evaluate(problem, theta_P, inputs)
-        E, c, gamma = theta_P[:3]
+        E, c, gamma = theta_P.T[:3]
         end = 3 + _share_size(problem)
-        rho, delta = theta_P[-len(dials)], theta_P[-1] if "δ" in dials else 0.0
-        share = _share(problem, theta_P[3:end], inputs)
+        rho, delta = theta_P[..., -len(dials)], theta_P[..., -1] if "δ" in dials else 0.0
+        share = _share(problem, theta_P[..., 3:end], inputs)
         curve_R, by_log_R, by_gamma_R = box_cox(share.log_R, gamma)
         m_R = np.maximum(1 + c * curve_R, LEAST)
         lifted_R = m_R**rho
@@ -72,14 +72,14 @@ class ShapleyLawJoint(ShapleyLaw):
         rest_R, rest_by_log_R = np.zeros(len(m_R)), np.zeros(len(m_R))
         columns, delta_R, place = [], np.zeros(len(m_R)), end
         if "N" in problem.varies:
-            A, alpha = theta_P[place : place + 2]
+            A, alpha = theta_P.T[place : place + 2]
             n_R = np.log(inputs.N_R / scale.N_UNIT)
             power_R = np.exp(-alpha * n_R)
             rest_R = rest_R + A * power_R
             columns += [power_R * lifted_R, -A * power_R * n_R * lifted_R]
             place += 2
         if "D" in problem.varies:
-            B, beta = theta_P[place : place + 2]
+            B, beta = theta_P.T[place : place + 2]
             d_R = np.log(inputs.D_R / scale.D_UNIT) + delta * share.log_R
             power_R = np.exp(np.clip(-beta * d_R, -200, 200))
             rest_R = rest_R + B * power_R
@@ -88,18 +88,21 @@ class ShapleyLawJoint(ShapleyLaw):
             columns += [power_R * lifted_R, -B * power_R * d_R * lifted_R]
         by_m_R = np.where(1 + c * curve_R > LEAST, E + rest_R * rho * lifted_R / m_R, 0.0)
         slope_R = by_m_R * c * by_log_R + rest_by_log_R * lifted_R
-        theta_RP = np.column_stack(
-            [
-                m_R,
-                by_m_R * curve_R,
-                by_m_R * c * by_gamma_R,
-                slope_R[:, None] * _share_columns(problem, theta_P[3:end], share),
-                *columns,
-                rest_R * lifted_R * np.log(m_R),
-                *([delta_R] if "δ" in dials else []),
-            ]
-        )
-        return LawValue(E * m_R + rest_R * lifted_R, theta_RP, lambda: slope_R[:, None] * share.by_p())
+
+        def by_theta() -> np.ndarray:
+            return np.column_stack(
+                [
+                    m_R,
+                    by_m_R * curve_R,
+                    by_m_R * c * by_gamma_R,
+                    slope_R[:, None] * _share_columns(problem, theta_P[3:end], share),
+                    *columns,
+                    rest_R * lifted_R * np.log(m_R),
+                    *([delta_R] if "δ" in dials else []),
+                ]
+            )
+
+        return LawValue(E * m_R + rest_R * lifted_R, by_theta, lambda: slope_R[:, None] * share.by_p())
 
     def known(self, problem: Problem) -> list[Told]:
         at = {name: i for i, name in enumerate(self.parameters(problem))}

@@ -30,7 +30,7 @@ class SampledValues:
     covariance_TLL: np.ndarray | None = None
     """Covariance of each target's values; None where the estimator has none."""
     freedom_T: np.ndarray | None = None
-    """Degrees of freedom that the runs leave to the noise, by which deviations are known; None without deviations."""
+    """Degrees of freedom with which the scale of the deviations is known; None without deviations."""
 
 
 def permutation(payoff: Payoff, n: int, runs: int, rng: np.random.Generator, antithetic: bool = False) -> SampledValues:

@@ -21,7 +21,7 @@ from glotmix.transfer.game import (
 )
 from glotmix.transfer.groups import owen_weights
 from glotmix.transfer.matrix import TransferMatrix
-from glotmix.transfer.noise import LEVEL, largest_error, noise_of
+from glotmix.transfer.noise import LEVEL, largest_of_blocks, noise_of
 from glotmix.transfer.shapley import exact
 from glotmix.transfer.surrogate import MOST_MODELLED, adjusted, surrogate
 
@@ -160,9 +160,7 @@ def _half_widths(
     for t, block_LL in enumerate(block_TLL):
         at = slice(t * len(block_LL), (t + 1) * len(block_LL))
         covariance_VV[at, at] = block_LL
-    part_TLP = np.einsum("tll->tl", block_TLL)[:, :, None]
-    half_TL: np.ndarray = largest_error(covariance_VV, part_TLP, found.freedom_T[t_T, None], level) * found.deviation_TL
-    return half_TL
+    return np.asarray(largest_of_blocks(covariance_VV, found.freedom_T[t_T], level) * found.deviation_TL)
 
 
 def _check_enough(played: Played, n: int) -> None:

@@ -71,7 +71,9 @@ def surrogate(
             covariance_LL = covariance_LL + (processes[best].noise * noise_R.max() / n) ** 2 / empty_runs_T[t]
         values.append(W_LC @ (at_C + mean_C))
         covariances.append(covariance_LL)
-        freedoms.append(processes[best].freedom)
+        # The scale of curve, process and noise together is told by every run: with it integrated out under its
+        # scale-free prior, values follow a t distribution with as many degrees of freedom.
+        freedoms.append(len(y_R))
     covariance_TLL = np.array(covariances)
     deviation_TL = np.sqrt(np.maximum(np.einsum("tll->tl", covariance_TLL), 0))
     return SampledValues(np.array(values), deviation_TL, len(inside_RL), covariance_TLL, np.array(freedoms))
@@ -188,8 +190,6 @@ class Process:
     """What the curve leaves over, in units of ``unit``."""
     surprise: float
     """Minus the log evidence, penalised."""
-    freedom: float
-    """Runs less those that the curve and the process use up: the trace of ``noise · covariance⁻¹``; at least 1."""
 
     @property
     def noise(self) -> float:
@@ -226,19 +226,17 @@ def _process(
     basis_RP, left_R = basis_RP / unit, (y_R - at_R) / unit
     middle = np.array([-2.0, -1.0, -1.0, -1.0])
 
-    def noisy(hyper: np.ndarray) -> tuple[tuple[np.ndarray, bool], np.ndarray]:
+    def noisy(hyper: np.ndarray) -> tuple[np.ndarray, bool]:
         noise_R = np.exp(2 * hyper[3]) * relative_R**2 + 1e-8
         matrix_RR = _kernel(hyper, x_RL, x_RL) + basis_RP @ basis_RP.T + np.diag(noise_R)
         factor, lower = cho_factor(matrix_RR, lower=True)
-        return (factor, bool(lower)), noise_R
+        return factor, bool(lower)
 
     def surprise(hyper: np.ndarray) -> float:
-        (factor, lower), _ = noisy(hyper)
+        factor, lower = noisy(hyper)
         fit = 0.5 * left_R @ cho_solve((factor, lower), left_R) + np.log(np.diag(factor)).sum()
         return float(fit + 0.5 * (((hyper - middle) / 1.5) ** 2).sum())
 
     found = minimize(surprise, middle, method="L-BFGS-B", bounds=[(-8, 3), (-8, 3), (-5, 2), (-8, 2)])
     told = float(found.fun) + len(left_R) * float(np.log(unit))
-    factor, noise_R = noisy(found.x)
-    freedom = float((noise_R * np.diag(cho_solve(factor, np.eye(len(noise_R))))).sum())
-    return Process(x_RL, basis_RP, found.x, unit, factor, left_R, told, max(freedom, 1.0))
+    return Process(x_RL, basis_RP, found.x, unit, noisy(found.x), left_R, told)
