@@ -275,6 +275,7 @@ def test_repetition_divergence_and_weak_laws_are_said(small):
     assert found["The law does not beat the null law"] == "serious"
     assert found["Some runs are missing"] == "serious"
     assert found["Repetition was not simulated"] == "look"
+    assert "Repetition was not simulated" not in titles(dataclasses.replace(doubtful, simulated_epochs=None))
     assert found["The solver did not converge"] == "serious"
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from glotmix.artifact import read_json
+from glotmix.artifact import checksum, read_json
 from glotmix.errors import BadInput, Infeasible
 from glotmix.exporters import all_exporters
 from glotmix.measurements import read_runs
@@ -207,6 +213,38 @@ def test_schedules_of_a_finished_study_go_on_too(whole: Path, tmp_path: Path) ->
     runs = planned(config, Mixture(dict.fromkeys(names, 0.5)), first=first)
     assert {len(run.schedule.stages) for run in runs} == {3}
     assert all(run.schedule.stages[:2] == two.stages for run in runs)
+
+
+TABLES = (
+    "measurements/runs.parquet",
+    "measurements/losses.parquet",
+    "first_phase.json",
+    "optimum.json",
+    "closed_loop.json",
+    "export/megatron_lm/blend-1.txt",
+    "export/megatron_lm/blend-2.txt",
+)
+KILLED_AT = ("runs/first-s0/run.json", "runs/swarm-*/run.json", "runs/validation-*/run.json")
+"""What appears in a study's directory as it goes on: its first phases, its last phases, its closed loop."""
+
+
+def test_killed_again_and_again_a_study_makes_the_same_tables(done: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "last.yaml", tmp_path / "out"
+    file.write_text(json.dumps(LAST))
+    command = [sys.executable, "-m", "glotmix", "run", str(file), "--out", str(out)]
+    start = partial(
+        subprocess.Popen, command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    for sign in KILLED_AT:
+        process = start()
+        while process.poll() is None and not list(out.glob(sign)):
+            time.sleep(0.02)
+        assert process.poll() is None, f"ended before {sign}"
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (out / "closed_loop.json").exists()
+    assert start().wait() == 0
+    assert {name: checksum(out / name) for name in TABLES} == {name: checksum(done / name) for name in TABLES}
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_laws_judged_by_cross_validation_were_judged_and_no_target_run_repeats_n
     evidence = evidence_of(alone)
     titles = {caution.title for caution in cautions(evidence)}
     assert not titles & {"No held-out check", "Repetition was not simulated"}
+    assert evidence.simulated_epochs is None  # there is no target run that would read anything more than once
     chosen = next(row for row in law_rows(evidence) if row.chosen)
     assert chosen.error == pytest.approx(found.judgement.crossed.mean(found.judgement.law))
 
