@@ -60,12 +60,15 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "P": "parameters of a surrogate, or sources of noise",
         "B": "draws of a simulation",
         "G": "groups of sources",
+        "N": "some of the draws, as many as memory takes at once",
+        "Q": "repeats, each an independent contrast of the runs of one coalition",
     },
     "laws": {
         "S": "sources of transfer, or starting points of a fit",
         "M": "pairs of runs",
         "K": "inputs of a Gaussian process: logarithms of N, D and shares; in laws of order, phases of a run",
         "Q": "points at which a Gaussian process is asked",
+        "N": "runs of all targets in one row",
     },
     "fit": {
         "S": "starting points",

@@ -223,11 +223,11 @@ def test_a_table_of_phases_becomes_a_page_and_a_prediction(tmp_path: Path) -> No
     evidence = evidence_of_runs(tmp_path / "runs.csv", laws=[law], folds=3, bootstrap=3, question=question)
     assert len(evidence.order.schedules["optimum"]) == 2
     assert evidence.order.late["a"][0].value > 0
-    assert "When each language is read" in page(evidence)
+    assert "When each group is read" in page(evidence)
     told = gm.predict(gm.fit(runs, laws=law, folds=3, bootstrap=0), runs).value_RT
     assert np.abs(told / table().loss_RT - 1).mean() < 0.02
 
 
 def test_a_schedule_by_itself_has_a_page(tmp_path: Path) -> None:
     (tmp_path / "mixture.json").write_text(json.dumps(best(plain()).to_json()))
-    assert "When each language is read" in page(evidence_of_runs(tmp_path / "mixture.json"))
+    assert "When each group is read" in page(evidence_of_runs(tmp_path / "mixture.json"))

@@ -83,8 +83,11 @@ def alone(seed):
 def test_efficiency_is_a_geometric_mean_over_seeds_each_by_its_own_curve():
     curves = alone(0) | alone(1) | alone(2)
     shifted = {seed: math.log(32.81) + 0.004 * seed for seed in curves}
-    found = efficiency(curves, shifted, seen=0.1)
     # A seed whose losses are all worse by as much says the same; by one seed's curve for all it would say less.
+    same = efficiency(curves, shifted, seen=0.1)
+    assert same.value == pytest.approx(2.0755, rel=1e-2)
+    assert same.low is None  # seeds that agree exactly tell nothing of the noise
+    found = efficiency(curves, shifted | {2: shifted[2] + 0.001}, seen=0.1)
     assert found.value == pytest.approx(2.0755, rel=1e-2)
     assert found.equivalent == pytest.approx(found.value * 0.1)
     assert found.low < found.value < found.high
