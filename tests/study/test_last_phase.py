@@ -228,6 +228,7 @@ KILLED_AT = ("runs/first-s0/run.json", "runs/swarm-*/run.json", "runs/validation
 """What appears in a study's directory as it goes on: its first phases, its last phases, its closed loop."""
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_a_study_makes_the_same_tables(done: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "last.yaml", tmp_path / "out"
     file.write_text(json.dumps(LAST))

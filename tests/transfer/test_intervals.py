@@ -28,7 +28,12 @@ from glotmix.transfer.surrogate import surrogate
 
 
 @pytest.mark.parametrize(
-    "kind", ["two seeds", "three seeds, absent targets four times noisier", "noise common to all targets"]
+    "kind",
+    [
+        "two seeds",
+        pytest.param("three seeds, absent targets four times noisier", marks=pytest.mark.slow),
+        pytest.param("noise common to all targets", marks=pytest.mark.slow),
+    ],
 )
 def test_all_true_values_lie_in_their_intervals_at_once(kind: str) -> None:
     """600 tables, so that the share's own standard deviation is 0.9 %.
