@@ -99,7 +99,10 @@ def _task(study: TaskStudy, tested: Mapping[str, Any]) -> TaskInfluence:
             for kind, value in removal.change.items()
         ),
         removed=config.removal.samples,
-        scores=tuple(ScoreRow(name, Estimate(score.value, score.low, score.high)) for name, score in lds.items()),
+        scores=tuple(
+            ScoreRow(name, Estimate(score.value, _or_none(score.low), _or_none(score.high)))
+            for name, score in lds.items()
+        ),
         subsets=config.subsets,
     )
 
