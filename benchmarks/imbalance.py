@@ -10,16 +10,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tables import head, line
+from tables import head, line, spread
 
 from glotmix.artifact import read_json, write_json
 
 RESULTS = Path(__file__).parent / "results" / "imbalance.json"
-
-
-def spread(of: dict[str, float]) -> str:
-    """A share with its interval."""
-    return f"{of['value']:.3f} [{of['low']:.3f}, {of['high']:.3f}]"
 
 
 def main() -> None:

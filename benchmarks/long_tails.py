@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from order import TEXT, closed_loop, spread
-from tables import head, line, percent
+from order import TEXT, closed_loop
+from tables import head, line, percent, spread
 
 from glotmix.artifact import write_json
 from glotmix.fit import fit
@@ -166,11 +166,12 @@ def show(kept: Mapping[str, Any]) -> None:
             if which not in rival:
                 line(which, *shares, mean, "", "", "")
                 continue
-            line(which, *shares, mean, spread(rival[which]), spread(of["predicted"][which]), rival[which]["verdict"])
+            measured, predicted = spread(rival[which], "+"), spread(of["predicted"][which], "+")
+            line(which, *shares, mean, measured, predicted, rival[which]["verdict"])
         print()
         head(f"{name} tail, behind the optimum", *inside)
         for which, told in of["by_target"].items():
-            line(which, *(spread(told[one]) for one in inside))
+            line(which, *(spread(told[one], "+") for one in inside))
         print()
     if studies := kept.get("study"):
         laws = list(dict.fromkeys(law for of in studies.values() for law in of["errors"]))

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from tables import head, line
+from tables import head, line, spread
 
 from glotmix.artifact import read_json, write_json
 from glotmix.fit import fit
@@ -299,11 +299,6 @@ def last(directory: Path, found: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield found
 
 
-def spread(of: Mapping[str, Any]) -> str:
-    """A difference with its interval."""
-    return f"{of['value']:+.3f} [{of['low']:+.3f}, {of['high']:+.3f}]"
-
-
 def seeds_to_tell(of: Mapping[str, Any], seeds: int) -> str:
     """Seeds at which the interval of a difference would leave zero out if the difference is what it seems, the noise
     being what it was; "" where it has been told."""
@@ -320,7 +315,7 @@ def show_closed_loops(kept: Mapping[str, Any], head_of: str) -> None:
     for name, of in kept.items():
         for row in of["differences"]:
             which = row["baseline"]
-            cells = spread(row), spread(of["predicted"][which]), row["verdict"]
+            cells = spread(row, "+"), spread(of["predicted"][which], "+"), row["verdict"]
             line(name, of["law"], which, *cells, seeds_to_tell(row, len(of["objective"][which])))
     print()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def line(*cells: object) -> None:
     """Print one row."""
@@ -17,3 +20,9 @@ def head(*cells: str) -> None:
 def percent(x: float | None) -> str:
     """A share as percent with two decimals; a dash where there is none."""
     return "–" if x is None else f"{100 * x:.2f}"
+
+
+def spread(of: Mapping[str, Any], sign: str = "") -> str:
+    """A value with its interval; "+" as ``sign`` for differences."""
+    value, low, high = (f"{of[end]:{sign}.3f}" for end in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,11 +70,11 @@ class GaussianProcess(Residual):
         bounds = [(-5.0, 3.0)] + [(-2.0, 6.0)] * K + [(-7.0, 3.0), (-7.0, 2.0)]
         first, second = np.triu_indices(len(seen), 1)
         square_KM = (x_RK[seen[first]] - x_RK[seen[second]]).T ** 2
-        pair_RR = _pairs(x_RK[seen, :L], x_RK[seen, :L])
+        p_RL = _shares(x_RK[seen, :L])
         found = minimize(
             _evidence,
             start,
-            (np.ascontiguousarray(square_KM), pair_RR, y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
+            (np.ascontiguousarray(square_KM), _pairs(p_RL, p_RL), y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
@@ -122,8 +123,7 @@ class TrainedProcess(Learned):
         difference_QRK = (x_QK[:, None, :] - self.x_RK[None]) / self.lengths**2
         by_x_QK = -np.einsum("qr,qrk,r->qk", slope_QR, difference_QRK, self.alpha_R)
         by_p_QL = by_x_QK[:, :L] * _steps(inputs.p_RL)
-        p_RL = _shares(self.x_RK[:, :L])
-        by_p_QL += 2 * L**2 * self.pairs * ((inputs.p_RL @ p_RL.T) * self.alpha_R) @ p_RL
+        by_p_QL += 2 * L**2 * self.pairs * ((inputs.p_RL @ self.p_RL.T) * self.alpha_R) @ self.p_RL
         return np.asarray(self.unit * by_p_QL)
 
     def deviation(self, inputs: Inputs) -> np.ndarray:
@@ -138,6 +138,11 @@ class TrainedProcess(Learned):
     @property
     def noise(self) -> float:
         return self.unit * float(np.exp(self.hyper[-1]))
+
+    @cached_property
+    def p_RL(self) -> np.ndarray:  # noqa: N802
+        """Shares of the runs it has seen."""
+        return _shares(self.x_RK[:, : self.shares])
 
     @property
     def lengths(self) -> np.ndarray:
@@ -175,7 +180,7 @@ class TrainedProcess(Learned):
 
     def _kernel(self, x_QK: np.ndarray) -> np.ndarray:
         smooth_QR = _matern(self._square(x_QK), np.exp(2 * self.hyper[0]))[0]
-        return np.asarray(smooth_QR + self.pairs * _pairs(x_QK[:, : self.shares], self.x_RK[:, : self.shares]))
+        return np.asarray(smooth_QR + self.pairs * _pairs(_shares(x_QK[:, : self.shares]), self.p_RL))
 
     def _square(self, x_QK: np.ndarray) -> np.ndarray:
         """Squared distances from the runs, in lengths."""
@@ -264,9 +269,9 @@ def _shares(x_QL: np.ndarray) -> np.ndarray:
     return np.asarray((x_QL / UNIT) ** (1 / POWER))
 
 
-def _pairs(x_QL: np.ndarray, x_RL: np.ndarray) -> np.ndarray:
+def _pairs(p_QL: np.ndarray, p_RL: np.ndarray) -> np.ndarray:
     """The kernel of quadratic forms, ``(L p·q)²``: 1 at equal shares."""
-    return np.asarray((x_QL.shape[1] * _shares(x_QL) @ _shares(x_RL).T) ** 2)
+    return np.asarray((p_QL.shape[1] * p_QL @ p_RL.T) ** 2)
 
 
 def _matern(square_QR: np.ndarray, amplitude: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -25,12 +25,12 @@ class Processes {
     this.factor = factor;
     this.tiny = tiny;
     const arrays = features.map((text) => unpack(text, 64));
+    const taken = arrays.map((x) => x.map((v) => (v / factor) ** (1 / power)));   // shares, of the features that are powers of them
     this.targets = targets.map((one) => {
       const length = unpack(one.length, 64), alpha = unpack(one.alpha, 64), x = arrays[one.x], K = length.length, R = alpha.length;
       const scaled = new Float64Array(R * K);
       for (let r = 0, i = 0; r < R; r++) for (let k = 0; k < K; k++, i++) scaled[i] = x[i] / length[k];
-      const shares = x.map((v) => (v / factor) ** (1 / power));   // of the features that are powers of shares
-      return { ...one, length, alpha, scaled, shares, inner: new Float64Array(R), K, R, root: unpack(one.root, one.picked ? 32 : 64), at: new Float64Array(K), kernel: new Float64Array(R), decay: new Float64Array(R), fresh: false };
+      return { ...one, length, alpha, scaled, shares: taken[one.x], inner: new Float64Array(R), K, R, root: unpack(one.root, one.picked ? 32 : 64), at: new Float64Array(K), kernel: new Float64Array(R), decay: new Float64Array(R), fresh: false };
     });
   }
 
