@@ -1,6 +1,8 @@
 """A result's directory is complete or absent, however the process died, and never reused for another configuration."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -35,9 +37,56 @@ def test_an_error_half_way_leaves_the_old_artifact_and_no_rest(tmp_path):
 def test_what_a_killed_process_left_is_not_taken_for_a_result(tmp_path):
     (tmp_path / "a.part").mkdir()
     (tmp_path / "a.part" / "rest.txt").write_text("half")
+    (tmp_path / "a.2.part" / "folder").mkdir(parents=True)
     assert open_artifact(tmp_path / "a", "run") is None
     make(tmp_path / "a")
     assert not (tmp_path / "a" / "rest.txt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_two_that_make_the_same_do_not_disturb_each_other(tmp_path):
+    with creating(tmp_path / "a", "run", CONFIG) as slow:
+        (slow / "losses.txt").write_text("losses")
+        make(tmp_path / "a")
+        reading = (tmp_path / "a").stat().st_ino
+        assert [path.name for path in slow.iterdir()] == ["losses.txt"]
+    assert (tmp_path / "a").stat().st_ino == reading  # whoever opened the first one's still finds its files
+    open_artifact(tmp_path / "a", "run", CONFIG).verify()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_what_is_made_again_takes_the_place_of_what_was_there(tmp_path):
+    make(tmp_path / "a", "old")
+    make(tmp_path / "a", "new")
+    assert (tmp_path / "a" / "losses.txt").read_text() == "new"
+    with creating(tmp_path / "a", "run", CONFIG | {"width": 96}) as slow:
+        (slow / "losses.txt").write_text("wide")
+        make(tmp_path / "a", "newer")
+    assert (tmp_path / "a" / "losses.txt").read_text() == "wide"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+MAKER = """
+import sys
+from pathlib import Path
+from glotmix.artifact import creating, open_artifact
+folder = Path(sys.argv[1])
+for i in range(60):
+    place = folder / f"{i}"
+    if open_artifact(place, "run", {"i": i}) is None:
+        with creating(place, "run", {"i": i}) as part:
+            for j in range(5):
+                (part / f"{j}.txt").write_text(str(i * j))
+    assert sum(int((place / f"{j}.txt").read_text()) for j in range(5)) == 10 * i
+    open_artifact(place, "run", {"i": i}).verify()
+"""
+
+
+def test_many_processes_make_and_read_the_same_artifacts_at_once(tmp_path):
+    makers = [subprocess.Popen([sys.executable, "-c", MAKER, tmp_path], stderr=subprocess.PIPE) for _ in range(4)]
+    ends = [maker.communicate()[1].decode() for maker in makers]
+    assert ends == [""] * 4
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(60))
 
 
 def test_another_configuration_is_named(tmp_path):

@@ -1,14 +1,19 @@
 """A result's directory: complete or absent, and always able to say where it came from.
 
 A stage writes into ``NAME.part`` and renames it to ``NAME`` when everything is on disk, so a directory under its final
-name is complete however the process died. ``artifact.json`` in it records the kind, the configuration and inputs that
-made it (as a fingerprint), the version and a checksum for every file. A stage that finds a complete artifact with its
-own fingerprint skips the work; one with another fingerprint is an error, never silently reused.
+name is complete however the process died. Processes that make the same artifact at the same time do not disturb each
+other: each has a ``.part`` of its own, and what is complete first stays. ``artifact.json`` in it records the kind, the
+configuration and inputs that made it (as a fingerprint), the version and a checksum for every file. A stage that finds
+a complete artifact with its own fingerprint skips the work; one with another fingerprint is an error, never silently
+reused.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -221,40 +226,101 @@ def _inside(name: str) -> str:
 def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterator[Path]:
     """Make an artifact: yields the ``.part`` directory to write into; on a clean exit it gets its final name.
 
-    Whatever a dead predecessor left in ``.part`` is removed first. On an error the ``.part`` directory is removed and
-    an artifact already complete under the final name stays untouched.
+    Whatever a dead predecessor left in ``.part`` is removed first; one that is alive keeps its own, and where it is
+    complete first, its artifact stays, since others may be reading it. On an error the ``.part`` directory is removed
+    and an artifact already complete under the final name stays untouched.
     """
-    part = directory.with_name(directory.name + ".part")
     try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        yield part
-        files = {
-            str(path.relative_to(part)): {"bytes": path.stat().st_size, "sha256": checksum(path)}
-            for path in sorted(part.rglob("*"))
-            if path.is_file()
-        }
-        from glotmix.version import __version__
+        mine = fingerprint(made_from)
+        before = _identity(directory / MANIFEST)
+        with _own_part(directory) as part:
+            yield part
+            files = {
+                str(path.relative_to(part)): {"bytes": path.stat().st_size, "sha256": checksum(path)}
+                for path in sorted(part.rglob("*"))
+                if path.is_file()
+            }
+            from glotmix.version import __version__
 
-        write_json(
-            part / MANIFEST,
-            {
-                "kind": kind,
-                "glotmix": __version__,
-                "fingerprint": fingerprint(made_from),
-                "made_from": made_from,
-                "files": files,
-            },
-        )
-        if directory.exists():
-            shutil.rmtree(directory)
-        os.replace(part, directory)
+            write_json(
+                part / MANIFEST,
+                {"kind": kind, "glotmix": __version__, "fingerprint": mine, "made_from": made_from, "files": files},
+            )
+            while _identity(directory / MANIFEST) == before or not _is_made_from(directory, kind, mine):
+                try:
+                    if directory.exists():
+                        shutil.rmtree(directory)
+                    os.replace(part, directory)
+                    return
+                except OSError as error:
+                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT) or not part.is_dir():
+                        raise
+                    # another process gave its own the name at this moment
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
         raise GlotmixError(f"{directory}: cannot be written: {error.strerror or error}") from error
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+
+
+@contextmanager
+def _own_part(directory: Path) -> Iterator[Path]:
+    """An empty folder beside ``directory`` that no other process writes into; gone afterwards, unless it was renamed.
+
+    It is locked, so that what a dead process left is told from what a living one is writing.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    names = (directory.with_name(f"{directory.name}{f'.{i}' if i > 1 else ''}.part") for i in itertools.count(1))
+    part, held = next((part, held) for part in names if (held := _locked(part)) is not None)
+    try:
+        for dead in itertools.takewhile(Path.is_dir, names):
+            if (other := _locked(dead)) is not None:
+                shutil.rmtree(dead, ignore_errors=True)
+                os.close(other)
+        for left in part.iterdir():
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
+        yield part
+    finally:
+        if _identity(part) == _identity(held):
+            shutil.rmtree(part, ignore_errors=True)
+        os.close(held)
+
+
+def _locked(part: Path) -> int | None:
+    """The open folder, made where it is not there, with its lock; None where a living process has it."""
+    while True:
+        part.mkdir(exist_ok=True)
+        try:
+            held = os.open(part, os.O_RDONLY)
+        except FileNotFoundError:  # its owner gave it its final name
+            continue
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(held)
+            return None
+        except OSError:  # a file system without locks: one driver at a time, as everywhere
+            return held
+        if _identity(part) == _identity(held):
+            return held
+        os.close(held)
+
+
+def _identity(file: Path | int) -> tuple[int, int] | None:
+    """Device and number of a file, which tell it from one that takes its name later; None where it is not there."""
+    try:
+        found = os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _is_made_from(directory: Path, kind: str, mine: str) -> bool:
+    try:
+        artifact = open_artifact(directory, kind)
+    except (BadInput, Corrupt):
+        return False
+    return artifact is not None and artifact.fingerprint == mine
 
 
 def first_difference(old: object, new: object, at: str = "") -> str:

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from glotmix.config import read_yaml
+from glotmix.proxy import flops
 from glotmix.proxy.config import ProxyConfig
 from glotmix.proxy.model import Shape
+from glotmix.proxy.pack import _measure
 from glotmix.studies.start import open_study
 from glotmix.study import cost
 
@@ -93,3 +95,28 @@ def test_the_speed_of_a_large_proxy_is_measured_on_a_part_of_its_batch(monkeypat
         cost.packing(Shape.of(proxy, 2048), proxy, 8, device="cpu", stack=None, processes=1)
     assert {B for B, K in seen if K > 1} == {4}
     assert 100 < min(B for B, K in seen if B != 4) < 1000
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "vocab", "context"), [(768, 12, 250_100, 1024), (256, 6, 32_000, 2048), (64, 2, 500_000, 256)]
+)
+def test_where_a_sequence_takes_minutes_a_part_of_it_is_timed_and_the_rest_reckoned(
+    monkeypatch, width, layers, vocab, context
+):
+    seen = []
+
+    def speed(shape, training, *_):
+        seen.append((shape, training))
+        return 1e9 / flops.per_token(shape, training.context)  # a machine of one gigaflop a second
+
+    monkeypatch.setattr("glotmix.proxy.pack._speed", speed)
+    monkeypatch.setattr("glotmix.proxy.pack._measure_together", lambda *asked: _measure(*asked[:5]))
+    proxy = ProxyConfig(width=width, layers=layers, heads=4, context=context, batch=64)
+    shape = Shape.of(proxy, vocab)
+    found = cost.packing(shape, proxy, 8, device="cpu", stack=None, processes=2)
+    assert found.tokens_per_second == pytest.approx(2e9 / flops.per_token(shape, context))
+    for part, training in seen:
+        assert flops.per_token(part, training.context) * training.context * training.batch <= 1.5 * cost.FLOPS_OF_A_STEP
+        assert (part.width, part.heads) == (width, 4)
+        assert part.layers <= layers
+        assert part.vocab <= vocab

@@ -7,6 +7,7 @@ was spent. Steps are timed by the process's own clock, so that what else runs on
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ BYTES_PER_TOKEN = 3.0
 """Of text that is not there yet; about."""
 FLOPS_OF_A_STEP = 5e10
 """Work of a step whose speed is measured: about a second of a core."""
+LEAST_VOCABULARY, LEAST_CONTEXT = 256, 64
+"""Of the part of a large proxy whose speed is measured."""
 OPENING = 3.0
 """Processor seconds of the driver before and after everything: imports, tables, the page."""
 
@@ -76,16 +79,41 @@ def packing(
 ) -> Packing:
     """How so many runs would be packed here, and their speed, from a few measured steps.
 
-    A whole batch of a large proxy takes a CPU minutes, and its speed is that of a part; stacks add nothing to it.
+    A whole batch of a large proxy takes a CPU minutes, and its speed is that of a part; stacks add nothing to it. Where
+    one sequence takes minutes too, fewer layers of the same width, a smaller vocabulary and a part of the sequence are
+    timed, and the speed is reckoned from the FLOPs of a token.
     """
     from glotmix.proxy import flops
     from glotmix.proxy.pack import choose
 
-    sequence = flops.per_token(shape, proxy.context) * proxy.context
-    if device == "cpu" and sequence * proxy.batch > FLOPS_OF_A_STEP:
-        proxy = proxy.model_copy(update={"batch": max(1, round(FLOPS_OF_A_STEP / sequence))})
+    timed, of_a_step = shape, proxy.context * proxy.batch * flops.per_token(shape, proxy.context)
+    if device == "cpu" and of_a_step > FLOPS_OF_A_STEP:
+        timed, context = _part_of(shape, proxy.context)
+        batch = max(1, round(FLOPS_OF_A_STEP / (context * flops.per_token(timed, context))))
         stack = stack or 1
-    return choose(shape, proxy, runs, device=device, stack=stack, processes=processes)
+    else:
+        context, batch = proxy.context, proxy.batch
+    measured = proxy.model_copy(update={"context": context, "batch": batch})
+    found = choose(timed, measured, runs, device=device, stack=stack, processes=processes)
+    factor = flops.per_token(timed, context) / flops.per_token(shape, proxy.context)
+    return found if timed is shape else replace(found, tokens_per_second=factor * found.tokens_per_second)
+
+
+def _part_of(shape: Shape, context: int) -> tuple[Shape, int]:
+    """A shape and a context, at most these, whose sequence takes no more than the work of a step."""
+    from glotmix.proxy import flops
+
+    wanted = FLOPS_OF_A_STEP / context
+    if flops.per_token(shape, context) <= wanted:
+        return shape, context
+    without = replace(shape, vocab=0)
+    block = flops.per_token(without, context) / shape.layers
+    layers = min(max(1, int(wanted / 2 / block)), shape.layers)
+    of_an_id = flops.per_token(replace(shape, vocab=1), context) - flops.per_token(without, context)
+    vocab = min(max(LEAST_VOCABULARY, int((wanted - layers * block) / of_an_id)), shape.vocab)
+    part = replace(shape, layers=layers, vocab=vocab)
+    shorter = int(FLOPS_OF_A_STEP / flops.per_token(part, context))
+    return part, min(max(LEAST_CONTEXT, shorter), context)
 
 
 def sweep(name: str, packing: Packing, *, tokens: float, runs: int, evaluated: float, jobs: int | None = None) -> Stage:

@@ -77,6 +77,7 @@ def train(
         missing = [one for one in wanted if not one.is_done()]
         if not missing:
             break
+        _ = study.texts  # made once, not by every job of the first ones
         for end in executor.run(list(_jobs(study, missing, executor.workers)), tick):
             reason = end.reason or reason
             tick()
