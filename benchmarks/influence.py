@@ -366,14 +366,14 @@ def main() -> None:
     parser.add_argument("--profile", action="store_true", help="tell where our own time goes instead")
     parser.add_argument("--fresh", action="store_true", help="take and give back memory as glibc does by default")
     options = parser.parse_args()
-    if not options.fresh and not os.environ.keys() >= KEPT.keys():
-        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT)  # malloc reads them at its start
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
     kind = "_fresh" if options.fresh else ""
     if options.table:
         print("\n".join(markdown(kind)))
         return
+    if not options.fresh and not os.environ.keys() >= KEPT.keys():
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | KEPT)  # malloc reads them at its start
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     looks = {"in_run": in_run, "memory": memory, "errors": errors}
     if asked := [name for name in looks if getattr(options, name)]:
         name, look = asked[0], looks[asked[0]]

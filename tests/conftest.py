@@ -11,8 +11,10 @@ import pytest  # noqa: E402 - threads are set before anything loads a BLAS
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 # How long an example or its making takes says nothing on a machine that does other work as well.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("fast", settings.get_profile("untimed"), max_examples=25)
+unchecked = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+settings.register_profile("untimed", deadline=None, suppress_health_check=unchecked)
+# The same examples everywhere, so that a change that breaks a test is the change that is looked at; nightly seeks others.
+settings.register_profile("fast", settings.get_profile("untimed"), max_examples=25, derandomize=True)
 settings.register_profile("nightly", settings.get_profile("untimed"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
@@ -29,3 +31,12 @@ def both_precisions(request, precision, monkeypatch):
     """The module's ``TRAINING`` in each precision."""
     training = request.module.TRAINING.model_copy(update={"precision": precision})
     monkeypatch.setattr(request.module, "TRAINING", training)
+
+
+LONGEST = {"test_tutorials.py", "test_wheel.py", "test_sharded.py", "test_influence_experiment.py", "test_whole.py"}
+"""Files with tests of half a minute and more."""
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first, so that at the end no process waits for another's last test."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)

@@ -303,9 +303,11 @@ def test_two_processes_have_the_losses_and_the_mixture_of_one(by_two, name, prec
     # As in test_parallel: halves are summed in another order, and rounded to 24 or 8 bits before.
     tolerance = {"float32": 1e-6, "bfloat16": 2e-3}[precision]
     np.testing.assert_allclose(first["losses"], alone["losses"], rtol=tolerance)
-    # ADO ends with a search, which makes more of a difference than there was.
-    apart = np.abs(np.subtract(first["mixture"], alone["mixture"])).max()
-    assert apart < (0.01 if name == "ado" else tolerance)
+    if (
+        name == "ado"
+    ):  # ends with a search, which makes more of a difference than there was, by the processor's rounding
+        tolerance = np.abs(np.subtract(alone["mixture"], [PLANS[name].start[one] for one in SIZES])).max() / 4
+    assert np.abs(np.subtract(first["mixture"], alone["mixture"])).max() < tolerance
 
 
 def test_the_methods_of_two_processes_differ_by_more_than_one_and_two_processes(by_two):

@@ -251,20 +251,25 @@ def test_an_index_gives_nearly_the_same_and_tells_its_error(done):
         influence_of([run], InfluenceRequest(index=folder / "index"), folder / "near", Narrator())
 
 
-def test_test_gradients_that_do_not_fit_together_are_projected_and_the_page_tells_the_error(
-    done, tmp_path, monkeypatch
-):
+def test_one_seed_whose_test_gradients_do_not_fit_together_ends_with_a_page_that_says_both(done, tmp_path, monkeypatch):
+    """No spread and no intervals, but every number; gradients are projected, and the page tells the error."""
     from glotmix.attribution import tracin
 
-    folder, _, config, _ = done
-    shutil.copytree(folder / "out", tmp_path / "out")
-    for _ in range(2):
-        shutil.rmtree(tmp_path / "out" / "scores")
-        (tmp_path / "out" / "scoring.json").unlink(missing_ok=True)
+    folder, experiment, _, _ = done
+    config = experiment.load(
+        folder / "study.yaml", overrides=["seeds=1", "removal.seeds=1", "imbalance={}", "subsets=0"]
+    )
+    shutil.copytree(folder / "out" / "base", tmp_path / "out" / "base")
+    for again in (False, True):  # called again it makes the same page
+        if again:
+            shutil.rmtree(tmp_path / "out" / "scores")
+            (tmp_path / "out" / "scoring.json").unlink()
         with monkeypatch.context() as little:
             little.setattr(tracin, "free_bytes", lambda device: 10_000)
             page = ran("influence", config, folder, tmp_path / "out").read_text()
         assert "projected, 16 × 16 of a matrix; projected cosines are off by 0.0" in page
+        assert "one run" in page
+        assert "nan" not in re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S).lower().split()
     assert "projected" not in done[3].read_text()
     kept = {p.name for p in (tmp_path / "out" / "runs").iterdir()}
     assert {p.name for p in (tmp_path / "out" / "indices").iterdir()} == kept
@@ -415,14 +420,3 @@ class TestKind(KindContract):
     def ran(self, done):
         folder, _, config, _ = done
         return Ran("influence", config, folder, folder / "out")
-
-
-def test_one_seed_ends_with_a_page_that_says_so(tmp_path):
-    """No spread and no intervals, but every number; called again it makes the same page."""
-    path = tmp_path / "study.yaml"
-    path.write_text(FILE)
-    config = kind_of("influence").load(path, overrides=["seeds=1", "removal.seeds=1"])
-    for _ in range(2):
-        page = ran("influence", config, tmp_path, tmp_path / "out").read_text()
-        assert "one run" in page
-        assert "nan" not in re.sub(r"<(script|style).*?</\1>", "", page, flags=re.S).lower().split()

@@ -37,7 +37,7 @@ STUDY = {
         "width": 32, "layers": 1, "heads": 2, "tokens": 12_800, "context": 32, "batch": 4, "learning_rate": 5e-3,
         "decay": 0.25, "precision": "float32",
     },
-    "sweep": {"stack": 2},
+    "sweep": {"stack": 8, "workers": 1},
     "fit": {"laws": ["null", "own_ratio_floored"], "choose": "own_ratio_floored", "folds": 3, "bootstrap": 5},
     "optimize": {"weights": {"spa_Latn": 3, "rus_Cyrl": 1}},
     "validation": {"seeds": 2, "baselines": ["uniform"]},

@@ -23,8 +23,9 @@ FACTOR = 1.5
 
 @pytest.fixture(autouse=True)
 def steps_of_one_speed(monkeypatch):
-    """A hundred thousand tokens a second, whatever the machine does."""
+    """A hundred thousand tokens a second, whatever the machine does, told without starting processes."""
     monkeypatch.setattr("glotmix.proxy.pack._speed", lambda *_: 1e5)
+    monkeypatch.setattr("glotmix.proxy.pack._measure_together", lambda *asked: _measure(*asked[:5]))
 
 
 def tiny(recipe):
@@ -110,7 +111,6 @@ def test_where_a_sequence_takes_minutes_a_part_of_it_is_timed_and_the_rest_recko
         return 1e9 / flops.per_token(shape, training.context)  # a machine of one gigaflop a second
 
     monkeypatch.setattr("glotmix.proxy.pack._speed", speed)
-    monkeypatch.setattr("glotmix.proxy.pack._measure_together", lambda *asked: _measure(*asked[:5]))
     proxy = ProxyConfig(width=width, layers=layers, heads=4, context=context, batch=64)
     shape = Shape.of(proxy, vocab)
     found = cost.packing(shape, proxy, 8, device="cpu", stack=None, processes=2)

@@ -33,7 +33,7 @@ STUDY = {
         "width": 32, "layers": 1, "heads": 2, "tokens": 8000, "context": 32, "batch": 4, "learning_rate": 5e-3,
         "decay": 0.25,
     },
-    "sweep": {"stack": 2},
+    "sweep": {"stack": 8, "workers": 1},
     "fit": {"laws": ["null", "own_ratio_floored"], "choose": "own_ratio_floored+order", "folds": 3, "bootstrap": 5},
     "optimize": {"phases": 2},
     "validation": {"seeds": 2, "baselines": ["uniform"]},

@@ -26,7 +26,7 @@ SMALL = {
     "tokens": {"vocab_size": 400, "held_out_tokens": 1500},
     "design": {"coalitions": "all", "swarm": 4, "swarm_roles": "fit", "anchors": 1, "anchor_seeds": 1},
     "proxy": {"width": 32, "layers": 1, "heads": 2, "tokens": 8000, "context": 32, "batch": 4, "learning_rate": 5e-3},
-    "sweep": {"stack": 4},
+    "sweep": {"stack": 8, "workers": 1},
     "fit": {"laws": ["null", "own_ratio", "log_linear"], "folds": 3, "bootstrap": 5},
     "validation": {"seeds": 2, "baselines": ["natural", "uniform"]},
 }

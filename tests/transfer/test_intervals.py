@@ -36,11 +36,11 @@ from glotmix.transfer.surrogate import surrogate
     ],
 )
 def test_all_true_values_lie_in_their_intervals_at_once(kind: str) -> None:
-    """600 tables, so that the share's own standard deviation is 0.9 %.
+    """300 tables, so that the share's own standard deviation is 1.3 %.
 
     Pointwise intervals with one noise level for all targets hold whole matrices in 0 to 20 % of these tables.
     """
-    assert 0.92 <= judged(KINDS[kind], 600)["all values covered"] <= 0.98
+    assert 0.92 <= judged(KINDS[kind], 300)["all values covered"] <= 0.98
 
 
 @pytest.mark.parametrize("kind", ["no transfer", "no transfer, absent targets four times noisier"])
