@@ -10,7 +10,7 @@ from glotmix.notation import EVERYWHERE, SHAPES
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "glotmix"
-SYMBOLS = {"R_D", "R_N", "log_G", "by_log_G", "log_N", "O_WRONLY"}
+SYMBOLS = {"R_D", "R_N", "log_G", "by_log_G", "log_N", "O_WRONLY", "O_RDONLY"}
 """Names that end in a paper's symbol, or in a word, and not in a shape."""
 
 

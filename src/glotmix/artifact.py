@@ -246,7 +246,7 @@ def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterat
                 part / MANIFEST,
                 {"kind": kind, "glotmix": __version__, "fingerprint": mine, "made_from": made_from, "files": files},
             )
-            while _identity(directory / MANIFEST) == before or not _is_made_from(directory, kind, mine):
+            while not _was_faster(directory, Artifact(directory, kind, mine, made_from, files), before):
                 try:
                     if directory.exists():
                         shutil.rmtree(directory)
@@ -315,12 +315,21 @@ def _identity(file: Path | int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _is_made_from(directory: Path, kind: str, mine: str) -> bool:
+def _was_faster(directory: Path, mine: Artifact, before: tuple[int, int] | None) -> bool:
+    """Whether another process has made the same in the meantime; ``before`` is the manifest that was there.
+
+    One that is there already, whole and with the same files, is as good: it may have appeared just before.
+    """
     try:
-        artifact = open_artifact(directory, kind)
+        theirs = open_artifact(directory, mine.kind)
+        if theirs is None or theirs.fingerprint != mine.fingerprint:
+            return False
+        if _identity(directory / MANIFEST) == before:
+            theirs.verify()
+            return theirs.files == mine.files
     except (BadInput, Corrupt):
         return False
-    return artifact is not None and artifact.fingerprint == mine
+    return True
 
 
 def first_difference(old: object, new: object, at: str = "") -> str:
