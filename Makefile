@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests wait for programs that they start, so three at once keep two cores busy.
 # Python's warnings are told where tests run and nowhere else: pip would print hundreds of its own.
 TESTS := PYTHONWARNINGS=$${PYTHONWARNINGS:-default} $(BIN)/python -m pytest
 .DEFAULT_GOAL := help
@@ -24,7 +25,7 @@ demo: setup
 
 test: setup
 	bash scripts/packages.sh
-	$(TESTS) -n 2 --dist worksteal
+	$(TESTS) -n 3 --dist worksteal
 
 test-slow: setup
 	bash scripts/packages.sh

@@ -33,6 +33,28 @@ def both_precisions(request, precision, monkeypatch):
     monkeypatch.setattr(request.module, "TRAINING", training)
 
 
+@pytest.fixture(scope="session")
+def warm():
+    """See :mod:`tests.warm_jobs`."""
+    from glotmix.sweep.executors import local
+    from tests.warm_jobs import WarmJobs
+
+    jobs = WarmJobs(local._start)
+    yield jobs
+    jobs.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def warm_jobs(request, warm):
+    """Studies that a test runs in its own process start their jobs from one that has opened the libraries."""
+    if "sweep" in request.path.parts:  # there it is tested how they start
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("glotmix.sweep.executors.local._start", warm.start)
+        yield
+
+
 LONGEST = {"test_tutorials.py", "test_wheel.py", "test_sharded.py", "test_influence_experiment.py", "test_whole.py"}
 """Files with tests of half a minute and more."""
 
