@@ -498,11 +498,7 @@ def round_trip(name):
                 {"sequences": phase.steps * request.batch, "rows": rows[i]} for i, phase in enumerate(request.phases)
             ],
             "files": {paths[n]: int(request.unique[n]) for n in paths},
-            # Of each language the loader reads whole batches.
-            "blocks": {
-                paths[n]: int(request.unique[n] // (request.sequence_length + 1)) // request.batch * request.batch
-                for n in paths
-            },
+            "blocks": {paths[n]: int(request.unique[n] // (request.sequence_length + 1)) for n in paths},
             "rows": {paths[n]: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
             "language_rows": {n: int(request.unique[n] / request.tokens_per_document[n]) for n in paths},
         }

@@ -20,12 +20,11 @@ PASS = 50
 class Stream:
     """Stands in for litdata's loader: numbered batches, and an end after each pass."""
 
-    def __init__(self, dataset, batch_size, num_workers, drop_last):
-        assert drop_last
+    def __init__(self, dataset, batch_size, num_workers):  # and no drop_last: it would leave small languages out
         self.dataset, self.batch_size, self.at = dataset, batch_size, 0
 
     def __iter__(self):
-        for k in range(self.at % PASS, PASS):
+        for k in range(self.at % PASS if PASS else 0, PASS):
             self.at += 1
             yield f"{self.dataset} {k}"
 
@@ -80,6 +79,15 @@ def test_a_stage_is_read_to_its_last_step_and_no_further(litgpt, micro, ranks, b
     read = list(trained(litgpt(1, micro, ranks)))
     assert len(read) == batches
     assert read[:PASS] == read[PASS : 2 * PASS] == [f"stage 1 {k}" for k in range(PASS)]
+
+
+def test_a_process_that_a_language_has_no_block_for_stops_with_an_error(litgpt, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PASS", 0)
+    with pytest.raises(ValueError, match="a language has no block for this process"):
+        list(trained(litgpt(1)))
+    at_the_end_of_a_pass = litgpt(1)
+    at_the_end_of_a_pass.load_state_dict(litgpt(1).state_dict())
+    assert list(at_the_end_of_a_pass) == []
 
 
 def test_a_checkpoint_is_gone_on_from_within_its_stage_and_not_after_it(litgpt):

@@ -74,10 +74,10 @@ def test_litdata_starts_over_with_other_draws_when_a_language_is_exhausted():
     expected, batches, passes = Counter(), request.steps, 0
     while batches:
         rng, found = random.Random(5 + 1000 * passes), []
-        # Of the 70 blocks of b whole batches of 32 are read; the last batch of a pass is what was drawn before.
+        # One process reads all 70 blocks of b; the last batch of a pass is what was drawn before.
         while len(found) < 32 * batches:
             found += rng.choices("ab", weights=[0.7, 0.3])
-            if found.count("b") > 64:
+            if found.count("b") > 70:
                 found.pop()
                 break
         expected.update(found)
@@ -97,10 +97,11 @@ def test_litdata_leaves_out_no_rare_language_by_drawing_the_same_ones_again():
     assert min(tokens[name] for name in rare) > 0
 
 
-def test_litdata_says_which_language_cannot_give_every_rank_a_block():
-    schedule = Schedule.constant(Mixture({"a": 0.7, "b": 0.3}))
-    (remark, _) = LitData().simulate(request_for(schedule, unique={"a": 33 * 1000, "b": 33 * 20})).remarks
-    assert remark.startswith("b has 20 blocks: ")
+def test_litdata_reads_languages_of_less_than_a_batch_and_says_that_they_have_no_block_for_every_rank():
+    schedule = Schedule.constant(Mixture({"a": 0.99, "b": 0.01}))
+    simulation = LitData().simulate(request_for(schedule, unique={"a": 33 * 10_000, "b": 33 * 20}))
+    assert simulation.tokens[0]["b"] > 0
+    assert simulation.remarks[0].startswith("b has 20 blocks: ")
 
 
 def test_document_shares_give_token_shares_back():

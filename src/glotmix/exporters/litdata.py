@@ -44,8 +44,8 @@ def dataset(stage=None, make=None):
     """The combined stream of one stage; ``make(path)`` opens one language."""
 
     def blocks(path):
-        loader = TokensLoader(block_size=BLOCK_SIZE)
-        return StreamingDataset(path, item_loader=loader, shuffle=True, drop_last=True, seed=SEED)
+        # No drop_last, which would leave out languages of less than a batch; among several processes litdata sets it.
+        return StreamingDataset(path, item_loader=TokensLoader(block_size=BLOCK_SIZE), shuffle=True, seed=SEED)
 
     number = current_stage() if stage is None else stage
     weights = STAGES[number]
@@ -80,19 +80,27 @@ STEPS = [last - first for first, last in zip([0, *mixture.LAST_STEPS], mixture.L
 
 
 class StageLoader(StreamingDataLoader):
-    """Batches of one stage: begun anew where a language is exhausted, and none after the stage's last step."""
+    """Batches of one stage: begun anew where a language is exhausted, and none after the stage's last step.
+
+    Raises:
+        ValueError: there are none before it, where LitGPT would end without a word.
+    """
 
     def __init__(self, *args, stage, ranks, **kwargs):
         super().__init__(*args, **kwargs)
-        self.stage, self.ranks, self.done = stage, ranks, 0
+        self.stage, self.ranks, self.done, self.restored = stage, ranks, 0, False
 
     def batches(self, steps):
         return steps * mixture.BATCH // (self.batch_size * self.ranks)
 
     def __iter__(self):
-        for batch in islice(super().__iter__(), self.batches(STEPS[self.stage]) - self.done):
+        restored, self.restored = self.restored, False  # a checkpoint may be at the end of a pass
+        before, last = self.done, self.batches(STEPS[self.stage])
+        for batch in islice(super().__iter__(), last - before):
             self.done += 1
             yield batch
+        if self.done == before < last and not restored:
+            raise ValueError("a language has no block for this process: fewer processes, or fewer sequences at once")
 
     def __len__(self):
         return self.batches(mixture.TRAINING_STEPS)  # what a warm-up of so large a part is measured by
@@ -102,7 +110,7 @@ class StageLoader(StreamingDataLoader):
 
     def load_state_dict(self, state):
         if state["stage"] == self.stage:
-            self.done = state["done"]
+            self.done, self.restored = state["done"], True
             super().load_state_dict(state["loader"])
 
 
@@ -130,16 +138,14 @@ class Mixture(DataModule):
     def train_dataloader(self):
         stage, group = mixture.current_stage(), torch.distributed
         data, ranks = mixture.dataset(stage), group.get_world_size() if group.is_initialized() else 1
-        return StageLoader(
-            data, batch_size=self.batch_size, num_workers=self.num_workers, drop_last=True, stage=stage, ranks=ranks
-        )
+        return StageLoader(data, batch_size=self.batch_size, num_workers=self.num_workers, stage=stage, ranks=ranks)
 
     def val_dataloader(self):
         if self.val_path is None:
             data = mixture.dataset(mixture.current_stage())
         else:
             data = StreamingDataset(self.val_path, item_loader=TokensLoader(block_size=mixture.BLOCK_SIZE))
-        return StreamingDataLoader(data, batch_size=self.batch_size, num_workers=self.num_workers, drop_last=True)
+        return StreamingDataLoader(data, batch_size=self.batch_size, num_workers=self.num_workers)
 '''
 """What LitGPT calls its data module. The whole run's tokens span its learning rate, and nothing else ends its loop but
 the end of the data, twice in a row."""
@@ -174,8 +180,9 @@ class LitData(Exporter):
         "leave languages out) and newly shuffled blocks, so a small language is repeated while the large ones are only "
         "partly read in each pass; where that happens it is said in the remarks. Weights with iterate_over_all=True "
         "are an error. Every worker of every rank draws the same languages, so that a small language is off by chance "
-        "as in a run that is shorter by their number; the simulation is that of one worker. Of each language a rank "
-        "reads whole batches of its own. Resuming replays every draw and wants the same world size, workers and batch. "
+        "as in a run that is shorter by their number; the simulation is that of one worker. Of several ranks each "
+        "reads whole batches of its own of each language, and stops with an error where there is none. Resuming "
+        "replays every draw and wants the same world size, workers and batch. "
         "One run per stage of a schedule, which ends at its own last step; the learning rate spans TRAINING_STEPS. "
         "for_litgpt.py is the data module with which litgpt.sh runs LitGPT's own training, which ends where its "
         "learning rate does: there a stage ends because its batches do."
@@ -215,8 +222,8 @@ class LitData(Exporter):
         for language, blocks in zip(request.languages, available_L.tolist(), strict=True):
             if blocks < request.batch:
                 remarks.append(
-                    f"{language} has {blocks:g} blocks: where there are more ranks (times the sequences that each "
-                    "takes at once), one of them gets none of it and its stream ends at the first draw"
+                    f"{language} has {blocks:g} blocks: of several ranks each reads whole batches of its own, and "
+                    "one that gets none of it stops with an error"
                 )
         for i, phase in enumerate(request.phases):
             count_L, passes = draw(request, phase, available_L, request.seed + i)
@@ -287,10 +294,10 @@ def litgpt_script(request: ExportRequest) -> str:
 
 
 def read_blocks(request: ExportRequest) -> np.ndarray:
-    """Blocks of each language that are read in a pass, [L].
+    """Blocks of each language that one process reads in a pass, [L]: all of them.
 
-    Each rank gets whole batches of each language (``drop_last``, which the loader is given and a distributed run turns
-    on): at most the run's own batch is lost, as where no gradients are accumulated.
+    Several ranks get whole batches of each language (``drop_last``, which litdata turns on for them), and so lose less
+    than the run's own batch of it where no gradients are accumulated.
 
     Raises:
         BadInput: a language has no block.
@@ -304,7 +311,7 @@ def read_blocks(request: ExportRequest) -> np.ndarray:
                 where="export to litdata",
                 expected=f"at least {request.sequence_length + 1} tokens",
             )
-    return np.where(blocks_L < request.batch, blocks_L, blocks_L // request.batch * request.batch)
+    return blocks_L
 
 
 def _passes(available_L: np.ndarray, p_L: np.ndarray) -> np.ndarray:
