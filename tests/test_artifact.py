@@ -55,8 +55,11 @@ def test_two_that_make_the_same_do_not_disturb_each_other(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
-def test_what_is_made_again_takes_the_place_of_what_was_there(tmp_path):
+def test_what_is_damaged_or_of_another_configuration_is_replaced_and_what_is_whole_stays(tmp_path):
     make(tmp_path / "a", "old")
+    make(tmp_path / "a", "new")
+    assert (tmp_path / "a" / "losses.txt").read_text() == "old"
+    (tmp_path / "a" / "losses.txt").write_text("odd")
     make(tmp_path / "a", "new")
     assert (tmp_path / "a" / "losses.txt").read_text() == "new"
     with creating(tmp_path / "a", "run", CONFIG | {"width": 96}) as slow:

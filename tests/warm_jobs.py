@@ -79,12 +79,11 @@ class WarmJob:
         self.send_signal(9)
 
     def wait(self, timeout=None):
-        ends = time.monotonic() + (timeout or 3600)
-        while self.poll() is None:
-            if time.monotonic() > ends:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        for _ in range(round((timeout or 3600) / 0.05)):
+            if self.poll() is not None:
+                return self.returncode
             time.sleep(0.05)
-        return self.returncode
+        raise subprocess.TimeoutExpired(str(self.pid), timeout)
 
 
 def answer(request):

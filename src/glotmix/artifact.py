@@ -10,6 +10,7 @@ reused.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -226,13 +227,13 @@ def _inside(name: str) -> str:
 def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterator[Path]:
     """Make an artifact: yields the ``.part`` directory to write into; on a clean exit it gets its final name.
 
-    Whatever a dead predecessor left in ``.part`` is removed first; one that is alive keeps its own, and where it is
-    complete first, its artifact stays, since others may be reading it. On an error the ``.part`` directory is removed
-    and an artifact already complete under the final name stays untouched.
+    Whatever a dead predecessor left in ``.part`` is removed first; one that is alive keeps its own. An artifact of the
+    same configuration that is whole when this one is done stays, since others may be reading it; a damaged one, or one
+    of another configuration, is replaced. On an error the ``.part`` directory is removed and an artifact already
+    complete under the final name stays untouched.
     """
     try:
         mine = fingerprint(made_from)
-        before = _identity(directory / MANIFEST)
         with _own_part(directory) as part:
             yield part
             files = {
@@ -246,16 +247,7 @@ def creating(directory: Path, kind: str, made_from: Mapping[str, Any]) -> Iterat
                 part / MANIFEST,
                 {"kind": kind, "glotmix": __version__, "fingerprint": mine, "made_from": made_from, "files": files},
             )
-            while not _was_faster(directory, Artifact(directory, kind, mine, made_from, files), before):
-                try:
-                    if directory.exists():
-                        shutil.rmtree(directory)
-                    os.replace(part, directory)
-                    return
-                except OSError as error:
-                    if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT) or not part.is_dir():
-                        raise
-                    # another process gave its own the name at this moment
+            _publish(part, directory, kind, mine)
     except OSError as error:
         raise GlotmixError(f"{directory}: cannot be written: {error.strerror or error}") from error
 
@@ -289,7 +281,8 @@ def _own_part(directory: Path) -> Iterator[Path]:
 def _locked(part: Path) -> int | None:
     """The open folder, made where it is not there, with its lock; None where a living process has it."""
     while True:
-        part.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(part)
         try:
             held = os.open(part, os.O_RDONLY)
         except FileNotFoundError:  # its owner gave it its final name
@@ -315,19 +308,38 @@ def _identity(file: Path | int) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _was_faster(directory: Path, mine: Artifact, before: tuple[int, int] | None) -> bool:
-    """Whether another process has made the same in the meantime; ``before`` is the manifest that was there.
+def _publish(part: Path, directory: Path, kind: str, mine: str) -> None:
+    """Give what is complete in ``part`` its name, unless the same is there already."""
+    aside = part.with_name(f"{part.name.removesuffix('.part')}.old.part")
+    shutil.rmtree(aside, ignore_errors=True)
+    while True:
+        try:
+            os.replace(part, directory)
+            return
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+        seen = _identity(directory / MANIFEST)
+        if _is_whole(directory, kind, mine):
+            return
+        try:  # taken away in one step, to look whether it is still what was judged
+            os.rename(directory, aside)
+        except FileNotFoundError:
+            continue
+        if _identity(aside / MANIFEST) != seen:
+            with contextlib.suppress(OSError):  # there is another one already
+                os.rename(aside, directory)
+        shutil.rmtree(aside, ignore_errors=True)
 
-    One that is there already, whole and with the same files, is as good: it may have appeared just before.
-    """
+
+def _is_whole(directory: Path, kind: str, mine: str) -> bool:
+    """Whether a complete and undamaged artifact of the same is there."""
     try:
-        theirs = open_artifact(directory, mine.kind)
-        if theirs is None or theirs.fingerprint != mine.fingerprint:
+        theirs = open_artifact(directory, kind)
+        if theirs is None or theirs.fingerprint != mine:
             return False
-        if _identity(directory / MANIFEST) == before:
-            theirs.verify()
-            return theirs.files == mine.files
-    except (BadInput, Corrupt):
+        theirs.verify()
+    except (BadInput, Corrupt, OSError):
         return False
     return True
 
