@@ -20,6 +20,8 @@ import time
 import traceback
 import warnings
 
+from glotmix.orphan import ONE_THREAD
+
 FORKED = {
     "glotmix.sweep.worker": ("glotmix.sweep.worker", "glotmix.proxy.train", "glotmix.proxy.loader"),
     "glotmix.studies.influence.trainings": ("glotmix.studies.influence.trainings", "glotmix.attribution.tuning",
@@ -39,7 +41,7 @@ class WarmJobs:
         if devices is not None or list(job.command[:2]) != [sys.executable, "-m"] or job.command[2] not in FORKED:
             return self._start(job, devices)
         job.log.parent.mkdir(parents=True, exist_ok=True)
-        told = {"words": job.command[2:], "log": str(job.log), "environment": dict(os.environ)}
+        told = {"words": job.command[2:], "log": str(job.log), "environment": {**os.environ, **ONE_THREAD}}
         return WarmJob(self, self.ask(told))
 
     def ask(self, request):
@@ -47,7 +49,8 @@ class WarmJobs:
         with self._lock:
             if self._process is None:
                 pipe, command = subprocess.PIPE, [sys.executable, __file__]
-                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+                environment = {**os.environ, **ONE_THREAD}
+                self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, text=True)
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())

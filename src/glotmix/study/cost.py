@@ -96,7 +96,7 @@ def packing(
     measured = proxy.model_copy(update={"context": context, "batch": batch})
     found = choose(timed, measured, runs, device=device, stack=stack, processes=processes)
     factor = flops.per_token(timed, context) / flops.per_token(shape, proxy.context)
-    return found if timed is shape else replace(found, tokens_per_second=factor * found.tokens_per_second)
+    return replace(found, tokens_per_second=factor * found.tokens_per_second)
 
 
 def _part_of(shape: Shape, context: int) -> tuple[Shape, int]:
@@ -106,11 +106,11 @@ def _part_of(shape: Shape, context: int) -> tuple[Shape, int]:
     wanted = FLOPS_OF_A_STEP / context
     if flops.per_token(shape, context) <= wanted:
         return shape, context
-    without = replace(shape, vocab=0)
-    block = flops.per_token(without, context) / shape.layers
+    output = 3 * flops.forward_per_token(shape, context)["output"]
+    block = (flops.per_token(shape, context) - output) / shape.layers
     layers = min(max(1, int(wanted / 2 / block)), shape.layers)
-    of_an_id = flops.per_token(replace(shape, vocab=1), context) - flops.per_token(without, context)
-    vocab = min(max(LEAST_VOCABULARY, int((wanted - layers * block) / of_an_id)), shape.vocab)
+    ids = int((wanted - layers * block) / output * shape.vocab)
+    vocab = min(max(LEAST_VOCABULARY, ids), shape.vocab)
     part = replace(shape, layers=layers, vocab=vocab)
     shorter = int(FLOPS_OF_A_STEP / flops.per_token(part, context))
     return part, min(max(LEAST_CONTEXT, shorter), context)
