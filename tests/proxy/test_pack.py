@@ -27,11 +27,24 @@ def test_the_smallest_stack_near_the_best_speed_is_chosen(monkeypatch, speeds, e
     assert f"2 processes × {expected} stacked" in packing.explanation
 
 
+@pytest.mark.parametrize(
+    ("runs", "tokens", "expected"),
+    [
+        (27, 2e5, 8),  # 27 starts are as long as 27 runs; 8 are four jobs, two for each process
+        (10, 2e5, 5),  # one job for each process; 4 would be three jobs, and 8 is more than a process's half
+        (27, 1e8, 1),  # a start is nothing beside a run, and 27 jobs are shared more evenly than 14 are
+    ],
+)
+def test_few_jobs_are_started_for_runs_as_short_as_a_start(monkeypatch, runs, tokens, expected):
+    monkeypatch.setattr(pack, "_measure", lambda *a: dict.fromkeys(a[2], 1e5))
+    assert choose(SHAPE, TRAINING.model_copy(update={"tokens": tokens}), runs=runs, processes=2).stack == expected
+
+
 def test_no_stack_is_so_large_that_a_process_stays_idle(monkeypatch):
     asked = []
     monkeypatch.setattr(pack, "_measure", lambda *a: asked.append(a[2]) or {K: 10.0**K for K in a[2]})
-    assert choose(SHAPE, TRAINING, runs=5, processes=2).stack == 2
-    assert asked == [[1, 2]]
+    assert choose(SHAPE, TRAINING, runs=5, processes=2).stack == 3
+    assert asked == [[1, 2, 3]]
     assert choose(SHAPE, TRAINING, runs=1, processes=2).processes == 1
 
 

@@ -1,5 +1,8 @@
 """How many proxies to train as one program, and in how many processes: measured, not guessed.
 
+A stack shares what a process costs to start, and may be faster or slower than one proxy at a time; runs that do not
+fill the last round of jobs leave a process idle. What counts is when the last run would be done.
+
 On a CPU the choice is one single-threaded process per core: for a small model the threads of one process spend their
 time waiting for each other. On a GPU one process stacks as many as still add speed and fit into its memory.
 What is trained does not depend on the choice (tests/proxy/test_stack.py), only how long it takes.
@@ -26,6 +29,9 @@ from glotmix.proxy.stack import Stack
 
 GAIN = 1.05
 """A larger stack is taken when it is so many times as fast: a smaller one loses less when it is interrupted."""
+STARTING = 2.2
+"""Processor seconds until a process that trains has imported what it needs and opened its tokens. The smallest proxies
+train for no longer, so it is fastest to start few processes for them (docs/engine.md)."""
 LARGEST = {"cpu": 8, "cuda": 1024}
 LARGE = 300_000
 """Parameters (with embeddings) from which processes side by side are measured side by side: their stacks no longer fit
@@ -73,7 +79,7 @@ def choose(
 
     Args:
         shape: the proxies' shape.
-        training: batch, context and precision.
+        training: batch, context, precision, and the tokens of a run.
         runs: how many there are to train; no stack is so large that a process stays idle.
         device: "cpu" or "cuda".
         stack: the user's choice of K; then only its speed is measured.
@@ -88,12 +94,13 @@ def choose(
     available = processes or (_cores() if kind == "cpu" else 1)
     used = max(1, min(available, runs))
     most = min(LARGEST[kind], -(-runs // used))
-    sizes = [stack] if stack else [2**i for i in range(most.bit_length()) if 2**i <= most]
+    sizes = [stack] if stack else sorted({2**i for i in range(most.bit_length()) if 2**i <= most} | {most})
     together = used if kind == "cpu" and shape.parameters > LARGE else 1
     measured = _measure_together(shape, training, sizes, device, seconds / len(sizes), together)
+    lasts = {K: _seconds(K, speed, training.tokens, runs, used) for K, speed in measured.items()}
     best = sizes[0] if sizes[0] in measured else 0
-    for K, speed in measured.items():
-        if speed > measured[best] * GAIN:
+    for K, seconds_of_all in lasts.items():
+        if seconds_of_all * GAIN < lasts[best]:
             best = K
     if not best:
         raise GlotmixError(f"a proxy with {shape.parameters:,} parameters does not fit into the memory of {device}")
@@ -105,6 +112,12 @@ def choose(
         f"({chosen} tokens/s per process; {share:.0%} of the {device}'s matrix-product peak)"
     )
     return Packing(best, used, speed, measured, explanation)
+
+
+def _seconds(K: int, speed: float, tokens: float, runs: int, processes: int) -> float:
+    """Until the last of the processes has trained its jobs, which are as even as possible."""
+    jobs = -(-runs // K)
+    return -(-jobs // processes) * (STARTING + runs / jobs * tokens / speed)
 
 
 def _cores() -> int:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from glotmix.proxy.model import Shape
     from glotmix.proxy.pack import Packing
 
-STARTING = 2.2
-"""Processor seconds until a process that trains has imported what it needs and opened its tokens."""
 BESIDES = 1.25
 """What training takes over its fastest steps: drawing batches, checkpoints, and company on the same core."""
 EVALUATING = 1.0
@@ -127,6 +125,8 @@ def sweep(name: str, packing: Packing, *, tokens: float, runs: int, evaluated: f
         evaluated: held-out tokens that each run's losses are measured on, repetitions counted.
         jobs: processes that are started; default as many as the stacks are.
     """
+    from glotmix.proxy.pack import STARTING
+
     started = -(-runs // packing.stack) if jobs is None else jobs
     speed = packing.tokens_per_second / packing.processes
     seconds = (BESIDES * tokens + EVALUATING * evaluated * runs) / speed + STARTING * started

@@ -144,6 +144,7 @@ def _sized(config: PosttrainingConfig, proxy: ProxyConfig) -> ProxyConfig:
 def _stages(config: PosttrainingConfig, base: Path, tokens: dict[str, float]) -> list[Stage]:
     """Time on this machine, from the speed of a few steps of each proxy."""
     from glotmix.proxy.model import Shape
+    from glotmix.proxy.pack import STARTING
     from glotmix.study.training import executor_of
 
     workers = executor_of(config.sweep).workers if config.sweep.executor == "local" else config.sweep.workers or 1
@@ -154,14 +155,14 @@ def _stages(config: PosttrainingConfig, base: Path, tokens: dict[str, float]) ->
         shape = Shape.of(training.proxy, cost.vocabulary(config.tokens, base)[0])
         speed = cost.packing(shape, training.proxy, 1, device="cpu", stack=1, processes=1).tokens_per_second
         read = cost.held_out_tokens(training, base) * cost.EVALUATING
-        pretraining += (cost.BESIDES * training.proxy.tokens + read) / speed + cost.STARTING
+        pretraining += (cost.BESIDES * training.proxy.tokens + read) / speed + STARTING
         tuning += ANSWERS * sum(count for cell, count in tokens.items() if f"-{name}-" in cell) / speed
     jobs = -(-len(tokens) // config.cells_per_job)
     first = next(iter(config.bases.values())).proxy
     assert first is not None
     return [
         Stage("the base models", cost.reading(config.as_training(first), base).processor_seconds + pretraining),
-        Stage("fine-tuning and answers", tuning + cost.STARTING * jobs, min(workers, max(jobs, 1))),
+        Stage("fine-tuning and answers", tuning + STARTING * jobs, min(workers, max(jobs, 1))),
     ]
 
 
