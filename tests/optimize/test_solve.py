@@ -19,7 +19,9 @@ from glotmix.optimize import (
     Worst,
     minimise,
 )
+from glotmix.optimize.certificate import certify
 from glotmix.optimize.composite import Composite
+from glotmix.optimize.search import certified, search
 from tests.optimize.planted import LogLinear, OwnRatio, equal, log_linear, names, own_ratio
 
 
@@ -51,6 +53,27 @@ def test_he_et_al_normalised_mixture_does_not_depend_on_the_size_of_the_losses()
     limits = Constraints(law.languages)
     one, two = (minimise(x, Normalised(x.targets, equal(x.targets)), limits).mixture for x in (law, bigger))
     np.testing.assert_allclose(one.vector(law.languages), two.vector(law.languages), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Mean, Worst])
+@pytest.mark.parametrize("factor", [1e-3, 1e-2, 0.1])
+def test_a_share_of_a_billionth_that_is_too_small_is_no_fault(kind, factor):
+    """A divergence's slope has no end at zero: what no loss shows must not make an optimum one that may be none."""
+    law = log_linear(4, seed=4)
+    penalty = Penalty(0.05, dict(zip(law.languages, [0.5, 0.3, 0.2 - 1e-9, 1e-9], strict=True)))
+    composite = Composite(
+        law, kind(law.targets, equal(law.targets), best=equal(law.targets), penalty=penalty), Constraints(law.languages)
+    )
+    best_L = search(composite, [np.full(4, 0.25)]).p_L
+    assert best_L[3] < 1e-6
+    moved_L = best_L * np.array([1, 1, 1, factor])
+    moved_L /= moved_L.sum()
+    assert certify(composite, moved_L).gap > 1e-4
+    assert composite.value(moved_L) < composite.value(best_L) + 1e-6
+    p_L, value, certificate = certified(composite, moved_L)
+    assert certificate.gap < 1e-6
+    assert value == pytest.approx(composite.value(best_L), abs=1e-6)
+    np.testing.assert_allclose(p_L, best_L, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", [Mean, Normalised, Worst, Regret, Quantile])

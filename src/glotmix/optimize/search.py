@@ -19,6 +19,8 @@ SMOOTHINGS = (0.1, 0.01)
 """Smoothing of a maximum in the descent, relative to its size: coarse to fine."""
 POLISHED = 3
 """How many distinct ends of descents are polished."""
+TOUCHES = (1e-10, 1e-9, 1e-8, 1e-7)
+"""Parts of the most even mixture that are mixed in where a gap is large."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 
     polished = [polish(composite, p_L) for p_L in chosen]
     best_L = min(polished, key=composite.value)
     for turn in range(rounds):
-        value, certificate = composite.value(best_L), certify(composite, best_L)
+        best_L, value, certificate = certified(composite, best_L)
         if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1:
             break
         again_L = _descended(composite, 0.999 * best_L + 0.001 * _centre(composite), 500)[0]
@@ -65,6 +67,28 @@ def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 
     margin = 1e-4 if not composite.objective.peak else SMOOTHINGS[-1] * (1 + np.log(len(composite.objective.members)))
     near = [end_value <= value + margin * abs(value) for _, end_value in ends]
     return Found(best_L, value, certificate, float(np.mean(near)))
+
+
+def certified(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float, Certificate]:
+    """The mixture, or one that is as good with a smaller gap, with its value and certificate.
+
+    Near a share of zero some slopes have no end (a divergence's is ``ln p``), so that a share of 1e-9 that is a percent
+    too small, which no value shows, makes the gap as large as a real fault would. One that is too large by as much does
+    not: the most even mixture is added until none is too small.
+    """
+    value, certificate = composite.value(p_L), certify(composite, p_L)
+    enough = 0.1 * ENOUGH * max(abs(value), 1e-3)
+    centre_L = _centre(composite)
+    for part in TOUCHES:
+        if certificate.gap <= enough:
+            break
+        touched_L = (1 - part) * p_L + part * centre_L
+        if (touched := composite.value(touched_L)) > value + enough:
+            break
+        other = certify(composite, touched_L)
+        if other.gap < certificate.gap:
+            p_L, value, certificate = touched_L, touched, other
+    return p_L, value, certificate
 
 
 def starting_points(
