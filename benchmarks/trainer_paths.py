@@ -164,6 +164,7 @@ logging_steps: 1000
 save_strategy: 'no'
 use_cpu: true
 trust_remote_code: false
+max_samples: 100
 """,
     "ms_swift": """\
 model: {folder}/model

@@ -24,7 +24,7 @@ needs() {
     trl)       echo "$TORCH full:trl==1.16.0" ;;
     torchtitan) echo "$TORCH numpy grain==0.2.18 datasets tyro tokenizers tensorboard torchdata free:wandb packaged:spmd-types==0.2.3 packaged:torchtitan==0.3.0" ;;
     llamafactory) echo "$TORCH free:datasets==4.0.0 free:transformers==4.57.6 free:peft==0.18.1 free:accelerate==1.11.0 free:trl==0.24.0 free:omegaconf packaged:llamafactory==0.9.5" ;;
-    axolotl)   echo "$TORCH pydantic datasets transformers accelerate pillow peft numba addict fire free:colorama free:posthog free:evaluate free:art free:scikit-learn packaged:trl packaged:axolotl==0.19.0" ;;
+    axolotl)   echo "$TORCH pydantic datasets transformers accelerate pillow peft numba addict fire free:colorama free:posthog free:evaluate free:art free:scikit-learn free:trl==1.9.0 packaged:axolotl==0.19.0" ;;
     swift)     echo "$TORCH free:transformers<5 free:peft free:accelerate free:datasets free:modelscope free:binpacking free:einops free:json_repair free:addict free:attrs free:av free:pydantic free:cpm_kernels free:dacite free:jieba free:scipy free:sentencepiece free:simplejson free:sortedcontainers free:zstandard free:uvicorn free:pillow free:trl packaged:ms-swift==4.6.0" ;;
     automodel) echo "$TORCH numpy transformers datasets pybind11 pillow torchdata packaged:nemo-automodel==0.7.0" ;;
     maxtext)   echo "grain==0.2.18 datasets transformers free:pyyaml free:omegaconf free:pydantic free:ml_collections free:jax free:flax free:optax free:orbax-checkpoint free:tiktoken free:sentencepiece free:etils free:absl-py free:array-record free:pillow free:pathwaysutils free:drjax free:jaxtyping free:qwix free:aqtp free:jinja2 free:psutil newer:maxtext==0.2.5" ;;

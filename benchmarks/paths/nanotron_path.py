@@ -20,7 +20,7 @@ from marked import FIRST_ID, tokenizer
 
 for checkout in ("datatrove", "nanotron"):
     sys.path.insert(0, str(Path(sys.prefix) / checkout / "src"))
-absent("flash_attn", "grouped_gemm", "functorch.dim")
+absent("flash_attn", "grouped_gemm", "functorch.dim", "triton")
 from nanotron.config import LRSchedulerArgs, NanosetDatasetsArgs  # noqa: E402
 from nanotron.data.samplers import MegatronPretrainingSampler  # noqa: E402
 from nanotron.data.tokenized_bytes import get_tb_datasets  # noqa: E402

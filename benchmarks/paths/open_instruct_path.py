@@ -1,7 +1,7 @@
 """open-instruct's own mixer from the overlay, its tokenising, cutting and filtering; finetune.py's loader and rate.
 
-From a checkout, without the cluster, the judges and the kernels that its helpers import. The loader and the scheduler
-are made as finetune.py's main() makes them, which wants a model and a GPU around them.
+From a checkout, without the cluster, the judges and the kernels that its helpers import. The loader is made as
+finetune.py's main() makes it, which wants a model and a GPU around it.
 """
 
 import json
@@ -15,7 +15,8 @@ from given import BATCH, FACTS, FOLDER, LANGUAGES, answer, documents, rates
 from marked import FIRST_ID, tokenizer
 
 sys.path.insert(0, str(Path(sys.prefix) / "open-instruct"))
-absent("beaker", "ray", "wandb", "open_instruct.data_types")
+absent("beaker", "ray", "wandb", "peft")
+absent("open_instruct.data_types", "open_instruct.model_utils", "open_instruct.padding_free_collator")
 from accelerate import Accelerator  # noqa: E402
 from accelerate.utils import DataLoaderConfiguration, set_seed  # noqa: E402
 from open_instruct.dataset_transformation import (  # noqa: E402
@@ -23,8 +24,9 @@ from open_instruct.dataset_transformation import (  # noqa: E402
     TokenizerConfig,
     get_cached_dataset_tulu,
 )
+from open_instruct.finetune import FlatArguments, _create_scheduler  # noqa: E402
 from torch.utils.data import DataLoader  # noqa: E402
-from transformers import DataCollatorForSeq2Seq, get_scheduler  # noqa: E402
+from transformers import DataCollatorForSeq2Seq  # noqa: E402
 
 END = "{% if one['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
 CHAT = "{% for one in messages %}{{ one['content'] + ' ' }}" + END + "{% endfor %}"
@@ -69,9 +71,9 @@ while len(steps) < last:
 
 
 def scheduler(stage):
-    """As finetune.py's _create_scheduler makes it, of max_train_steps; the single run's is told by the tokens."""
+    """finetune.py's for the overlay's max_train_steps, or for a run that reads its data once."""
     optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=1e-3)
-    return get_scheduler("linear", optimizer=optimizer, num_training_steps=last, num_warmup_steps=10)
+    return _create_scheduler(FlatArguments, optimizer, len(loader) if stage is None else last)
 
 
 def advance(one):

@@ -277,7 +277,9 @@ def check_syntax(path):
         yaml = pytest.importorskip("yaml", reason="PyYAML reads YAML 1.1")
         old = yaml.safe_load(text)
         assert old == YAML(typ="safe", pure=True).load(io.StringIO(text))
-        assert_strings_and_numbers(old)
+        # At the top, null takes back a key of the configuration that a file is merged into; no tag stands there.
+        top = {key: value for key, value in old.items() if value is not None} if isinstance(old, dict) else old
+        assert_strings_and_numbers(top)
 
 
 def assert_strings_and_numbers(value):

@@ -58,6 +58,20 @@ def test_tokens_come_as_full_sequences_of_which_none_is_lost(tmp_path):
     assert stream[: 3 * len(one_pass)] == 3 * one_pass  # documents joined end to end, again and again
 
 
+def test_what_the_trainer_prepared_of_an_older_mixture_is_not_trained_on(tmp_path):
+    paths = data(tmp_path, lambda i, name: [{"text": f"{name} {n}"} for n in range(5)])
+    export(Axolotl(), request_for(THREE_STAGES, paths=paths), tmp_path / "out")
+    (tmp_path / "mine.yaml").write_text("dataset_prepared_path: last_run_prepared\n")
+    environ = {"PATH": "/usr/bin:/bin", "CONFIG": str(tmp_path / "mine.yaml"), "PYTHON": sys.executable}
+    subprocess.run(["bash", str(tmp_path / "out" / "launch.sh"), "true"], env=environ, check=True)
+    merged = (tmp_path / "out" / "merged-0.yaml").read_text()
+    prepared = tmp_path / "out" / "prepared"
+    assert f"dataset_prepared_path: {prepared}\n" in merged
+    prepared.mkdir()
+    subprocess.run([sys.executable, str(tmp_path / "out" / "premix.py")], check=True)
+    assert not prepared.exists()  # Axolotl would find it there by the file's name
+
+
 @pytest.mark.parametrize(
     ("size", "text"), [(33_000, "33 kB"), (8.2e12, "8.2 TB"), (7.9e15, "7,900 TB"), (5.0, "5.0 B")]
 )

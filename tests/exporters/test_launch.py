@@ -181,13 +181,46 @@ def test_without_a_configuration_it_says_what_is_missing(launch, tmp_path):
     assert "your training configuration" in done.stderr
 
 
+UNDOING = {
+    "axolotl": {
+        "val_set_size": 0.05,  # held out is the end of the data, of a Cooldown its last stage
+        "sample_packing_eff_est": 0.97,  # an estimate, with which the run and its learning rate end too early
+        "dataset_exact_deduplication": True,  # one pass would be left of what is read again and again
+    },
+    "llama_factory": {
+        "max_samples": 1000,  # of every language
+        "tokenized_path": "saved",  # the first stage's data for every stage
+        "disable_shuffling": True,  # one language after the other
+    },
+    "ms_swift": {
+        "interleave_prob": [0.5, 0.5],
+        "cached_dataset": ["saved"],  # beside those of the mixture
+        "dataset_shuffle": False,
+        "train_dataloader_shuffle": False,
+    },
+}
+
+
+@pytest.mark.parametrize("name", UNDOING)
+def test_a_configuration_cannot_undo_the_mixture_unnoticed(name, launch, tmp_path):
+    yaml = pytest.importorskip("yaml")
+    export(all_exporters()[name], request_for(THREE_STAGES), tmp_path / "out")
+    (tmp_path / "elsewhere" / "mine.yaml").write_text(yaml.safe_dump(UNDOING[name]))
+    assert launch("true").returncode == 0
+    for file in (tmp_path / "out").glob("merged-*.yaml"):
+        merged = yaml.safe_load(file.read_text())
+        assert {key: bool(merged[key]) for key in UNDOING[name]} == {
+            key: value is False for key, value in UNDOING[name].items()
+        }
+
+
+PLACED = ("dataset_dir", "datasets", "dataset_prepared_path")
+
+
 def contains(merged, overlay):
     """Whether everything of the overlay is in the merged configuration, but for what the folder's place decides."""
     if isinstance(overlay, dict):
-        return all(
-            key in merged and (key in ("dataset_dir", "datasets") or contains(merged[key], value))
-            for key, value in overlay.items()
-        )
+        return all(key in merged and (key in PLACED or contains(merged[key], value)) for key, value in overlay.items())
     return merged == overlay
 
 

@@ -15,7 +15,9 @@ def test_the_configuration_becomes_arguments_of_the_module(tmp_path):
     module.parent.mkdir(parents=True)
     module.write_text("import sys\nif __name__ == '__main__':\n    print(sys.argv[1:])\n")
     config = tmp_path / "mine.yaml"
-    config.write_text("model: /m y\ndataset: [a#3, b c#4]\npacking: true\nmodel_kwargs: {a: é}\nmax_steps: 7\n")
+    config.write_text(
+        "model: /m y\ndataset: [a#3, b c#4]\npacking: true\nmodel_kwargs: {a: é}\ninterleave_prob: null\nmax_steps: 7\n"
+    )
     command = [sys.executable, str(tmp_path / "out" / "swift_pt.py"), str(config), "--output_dir", "mine"]
     done = subprocess.run(command, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(

@@ -26,6 +26,9 @@ With a tokenizer (of transformers), or where the rows have input_ids, pieces are
 language are joined, each closed by the end-of-text token, and cut at the sequence length, so that every step of the
 trainer reads what the plan says. Without one, pieces are documents, whose lengths are the languages' measured means;
 that needs nothing but Python.
+
+Axolotl keeps what it has prepared under the name of its file alone, so what it prepared of an older premixed.jsonl
+(prepared/, beside this file) is taken away.
 """
 
 import argparse
@@ -33,6 +36,7 @@ import glob
 import gzip
 import json
 import pathlib
+import shutil
 import sys
 
 
@@ -104,6 +108,7 @@ def main():
             streams[name] = sequences(pattern, tokenize, plan["sequence_length"])
         else:
             streams[name] = documents(pattern, plan["tokens_per_document"][name])
+    shutil.rmtree(here / "prepared", ignore_errors=True)
     with open(arguments.output, "w", encoding="utf-8") as file:
         for name, piece in deal(plan, streams):
             file.write(json.dumps({**piece, "language": name}, ensure_ascii=False) + "\\n")
@@ -112,6 +117,9 @@ def main():
 if __name__ == "__main__":
     main()
 '''
+
+
+HERE = {"datasets.0.path": "$HERE/premixed.jsonl", "dataset_prepared_path": "$HERE/prepared"}
 
 
 class Axolotl(Exporter):
@@ -130,6 +138,8 @@ class Axolotl(Exporter):
         "without shuffling. With --tokenizer the file holds full sequences, so that each step reads what the plan "
         "says; without, it holds documents, which do not fill the rows, and the run takes as many "
         "more steps: max_steps is not written, because it would leave the end of the file, or of a Cooldown, unread. "
+        "Neither is anything held out (val_set_size takes the end of the file: evaluate on test_datasets), nor are "
+        "repeated rows left out. "
         "The file is as large as the run. It serves every trainer that reads JSON Lines in order."
     )
     packing = "cut"
@@ -157,8 +167,12 @@ class Axolotl(Exporter):
             "curriculum_sampling": True,
             "sample_packing": True,
             "sample_packing_sequentially": True,
+            "sample_packing_eff_est": None,
             "sequence_len": request.sequence_length,
             "num_epochs": 1,
+            "val_set_size": 0,
+            "dataset_exact_deduplication": False,
+            "dataset_prepared_path": "prepared",
             "seed": request.seed,
         }
         comment = (
@@ -169,7 +183,7 @@ class Axolotl(Exporter):
             "plan.json": json.dumps(plan, indent=1, ensure_ascii=False) + "\n",
             "premix.py": PREMIX,
             "mixture.yaml": yaml_text(overlay, comment),
-            **launch_merged(["mixture.yaml"], "axolotl train {}", settings={"datasets.0.path": "$HERE/premixed.jsonl"}),
+            **launch_merged(["mixture.yaml"], "axolotl train {}", settings=HERE),
         }
 
     def simulate(self, request: ExportRequest) -> Simulation:

@@ -53,9 +53,10 @@ class LlamaFactory(Exporter):
         "streaming needs a dataloader_num_workers of at least 1 to start at all. Rows are joined and cut at "
         "cutoff_len in batches of preprocessing_batch_size, whose remainder is lost; the batch is made large enough. "
         "It writes the tokens of the stage to disk before training (stage: pt; for other stages change it together "
-        "with columns). max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage. A "
-        "stage is a run of its own, with ignore_data_skip because its data begin anew. file_name is relative to the "
-        "exported folder."
+        "with columns). A configuration's own max_samples, which cuts every language to as many rows, and its "
+        "tokenized_path, from which every stage would read the data of the first, are overridden. max_steps is the "
+        "whole run's, because the learning rate spans it: stop.py ends a stage. A stage is a run of its own, with "
+        "ignore_data_skip because its data begin anew. file_name is relative to the exported folder."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -78,6 +79,9 @@ class LlamaFactory(Exporter):
                 "cutoff_len": request.sequence_length,
                 "packing": True,
                 "preprocessing_batch_size": rows_at_once(request),
+                "max_samples": None,
+                "tokenized_path": None,
+                "disable_shuffling": False,
                 "max_steps": request.steps,
                 "seed": request.seed + i,
             }

@@ -40,6 +40,8 @@ import yaml
 def words(config):
     """A configuration as arguments, as ms-swift's command makes them."""
     for key, value in config.items():
+        if value is None:
+            continue
         yield f"--{key}"
         if isinstance(value, list):
             yield from map(str, value)
@@ -81,12 +83,12 @@ class MsSwift(Exporter):
         "path#rows says how many rows of each language to take, more than it has where it is to be repeated: whole "
         "passes and then a part without repetition. Rows follow from the measured tokens per document. "
         "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats "
-        "the small ones without end. truncation_strategy is split, because the usual delete throws long documents "
-        "away, and packing fills the rows (for swift pt; other trainings know no split, so measure the documents "
-        "they would lose), which asks for attn_impl flash_attn. swift_pt.py takes the configuration, because "
-        "ms-swift's modules do not, and finds the checkpoint to go on from. max_steps is the whole run's, because "
-        "the learning rate spans it: stop.py ends a stage, and the next has ignore_data_skip, because its data "
-        "begin anew. One file per stage of a schedule."
+        "the small ones without end; a configuration's own is overridden. truncation_strategy is split, because the "
+        "usual delete throws long documents away, and packing fills the rows (for swift pt; other trainings know no "
+        "split, so measure the documents they would lose), which asks for attn_impl flash_attn. swift_pt.py takes the "
+        "configuration, because ms-swift's modules do not, and finds the checkpoint to go on from. max_steps is the "
+        "whole run's, because the learning rate spans it: stop.py ends a stage, and the next has ignore_data_skip, "
+        "because its data begin anew. One file per stage of a schedule."
     )
 
     def files(self, request: ExportRequest) -> dict[str, str]:
@@ -96,6 +98,10 @@ class MsSwift(Exporter):
             counts = zip(request.languages, counted_rows(request, phase).tolist(), strict=True)
             overlay = {
                 "dataset": [f"{paths[name]}#{count}" for name, count in counts if count],
+                "cached_dataset": None,
+                "interleave_prob": None,
+                "dataset_shuffle": True,
+                "train_dataloader_shuffle": True,
                 "split_dataset_ratio": 0,
                 "streaming": False,
                 "max_length": request.sequence_length,
