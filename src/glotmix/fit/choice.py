@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from rich.console import Group, RenderableType
-from scipy.stats import spearmanr
 
 from glotmix.artifact import read_json
 from glotmix.errors import BadInput
@@ -308,6 +307,8 @@ def repeated(measurements: Measurements) -> bool:
 
 def rising(measurements: Measurements) -> bool:
     """Whether some target's loss rises with its own share, among the upper half of the shares that it was given."""
+    from scipy.stats import spearmanr  # takes a second to import, which commands that choose no law need not wait for
+
     for target in set(measurements.targets) & set(measurements.languages):
         own_R, loss_R = measurements.p_RL[:, measurements.languages.index(target)], measurements.loss(target)
         seen_R = (own_R > 0) & np.isfinite(loss_R)

@@ -139,7 +139,8 @@ def _kept(
 
 
 def _column(piece: Path, name: str) -> np.ndarray:
-    return np.asarray(pq.read_table(piece / "documents.parquet", columns=[name])[name].to_numpy())
+    with pq.ParquetFile(piece / "documents.parquet") as documents:
+        return np.asarray(documents.read(columns=[name])[name].to_numpy())
 
 
 def _first_of_equals(hashes: list[np.ndarray]) -> list[np.ndarray]:

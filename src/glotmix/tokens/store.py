@@ -162,7 +162,8 @@ class TokenStore:
     def _index(self, language: str, split: Side) -> pa.Table:
         path = self._file(language, split, "parquet")
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:  # read_table opens pyarrow.dataset and pandas, which take a second
+                table = file.read()
             table.validate(full=True)  # texts in it may be none, at which polars panics
             if not (table.schema.equals(INDEX) or (split == "held_out" and table.schema.equals(PROMPTED))):
                 raise ValueError(f"columns {', '.join(table.schema.names)}, expected {', '.join(INDEX.names)}")
