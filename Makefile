@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Tests wait for programs that they start, so three at once keep two cores busy.
 # Python's warnings are told where tests run and nowhere else: pip would print hundreds of its own.
 TESTS := PYTHONWARNINGS=$${PYTHONWARNINGS:-default} $(BIN)/python -m pytest
+# Modules are compiled once, whatever the shell says: tests and studies start many processes, and compiling takes each as
+# long as the smallest proxies train.
+export PYTHONDONTWRITEBYTECODE :=
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-slow check docs reference corpora clean
 

@@ -29,9 +29,10 @@ def wheel(tmp_path_factory):
 
 def check_installed(wheel, python, folder):
     """Install into an empty environment and go from a table of runs to a trainer's files and a page."""
-    run(python, "-m", "venv", folder / "venv")
+    run(python, "-m", "venv", "--without-pip", folder / "venv")
     own = folder / "venv" / "bin"
-    run(own / "python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    pip = [sys.executable, "-m", "pip", "--python", own / "python"]
+    run(*pip, "install", "-q", "--no-compile", "-c", ROOT / "constraints.txt", wheel)
     env = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONWARNINGS")}
     run(own / "python", "-c", "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)", env=env)
     glotmix, options = own / "glotmix", {"cwd": folder, "env": env}

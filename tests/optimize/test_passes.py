@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glotmix.errors import BadInput
+from glotmix.errors import BadInput, Infeasible
 from glotmix.fit import fit
 from glotmix.optimize.config import OptimizeConfig
 from glotmix.optimize.constraint import constraints_from
@@ -62,3 +62,10 @@ def test_the_fewest_passes_hold_to_floors_too() -> None:
     floors = OptimizeConfig(floors={"ces": 0.2})
     assert least_passes(floors, LANGUAGES, UNIQUE, D) == pytest.approx(0.2 * D / UNIQUE["ces"], rel=1e-3)
     assert least_passes(OptimizeConfig(floors={"ces": 0.6, "nld": 0.6}), LANGUAGES, UNIQUE, D) is None
+    small = {"small": {"languages": ["nld", "ces"], "floor": 0.5}}
+    for config in (floors, OptimizeConfig(), OptimizeConfig(groups=small, ceilings={LANGUAGES[0]: 0.3})):
+        least = least_passes(config, LANGUAGES, UNIQUE, D)
+        constraints_from(config.model_copy(update={"max_epochs": least}), LANGUAGES, unique=UNIQUE, D=D)
+        with pytest.raises(Infeasible):
+            fewer = config.model_copy(update={"max_epochs": least * 0.999})
+            constraints_from(fewer, LANGUAGES, unique=UNIQUE, D=D)

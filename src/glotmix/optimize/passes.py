@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from scipy.optimize import linprog
+
 from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.laws.repetition import Repeated
@@ -14,8 +17,8 @@ from glotmix.wording import rounded_up
 
 ASSUMED = 4.0
 """Passes up to which repeated text is worth nearly as much as fresh text (Muennighoff et al., arXiv 2305.16264)."""
-STEPS = 30
-"""Halvings of the range in which the fewest passes lie that leave some mixture."""
+NEAR = 1e-4
+"""By how much the fewest passes are rounded up, so that the tolerance of the solver leaves a mixture."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +68,22 @@ def least_passes(
 ) -> float | None:
     """The fewest passes that leave some mixture within all other limits, to a tenth of a percent; None if none do."""
 
-    def allowed(epochs: float) -> bool:
-        try:
-            constraints_from(config.model_copy(update={"max_epochs": epochs}), languages, unique=unique, D=D)
-        except BadInput:
-            return False
-        return True
-
-    high = D / min(unique[language] for language in languages)  # no language is held back any more
-    if not allowed(high):
+    try:
+        limits = constraints_from(config.model_copy(update={"max_epochs": None}), languages, unique=unique, D=D)
+    except BadInput:
         return None
-    low = min(D / sum(unique[language] for language in languages), high) * 0.999
-    for _ in range(STEPS):
-        middle = (low * high) ** 0.5
-        low, high = (low, middle) if allowed(middle) else (middle, high)
-    return high
+    # min t with p_l ≤ t U_l / ΣU: t times as many passes as equal ones over everything.
+    program = limits.linear_program()
+    L, all_tokens = len(limits.languages), sum(unique[language] for language in languages)
+    share_L = np.array([unique[language] for language in languages]) / all_tokens
+    passes = np.hstack([np.eye(L), -share_L[:, None]])
+    others = np.zeros((0, L)) if program["A_ub"] is None else program["A_ub"]
+    program["A_ub"] = np.vstack([np.hstack([others, np.zeros((len(others), 1))]), passes])
+    program["b_ub"] = np.append(program["b_ub"] if len(others) else [], np.zeros(L))
+    program["A_eq"] = np.hstack([program["A_eq"], np.zeros((len(program["A_eq"]), 1))])
+    program["bounds"] = np.vstack([program["bounds"], [0, np.inf]])
+    found = linprog(np.eye(L + 1)[L], **program)
+    return float(found.fun) * D / all_tokens * (1 + NEAR) if found.status == 0 else None
 
 
 def _assumed(config: OptimizeConfig, languages: Sequence[str], unique: Mapping[str, float], D: float) -> float:
