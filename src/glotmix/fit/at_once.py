@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from glotmix.fit.target import TargetFit
 from glotmix.laws.gaussian_process import Processes, TrainedProcess
-from glotmix.laws.law import Inputs, Law, Problem
+from glotmix.laws.law import Inputs, Law, LawValue, Problem
 
 
 @dataclass(frozen=True)
@@ -32,20 +32,30 @@ class AtOnce:
     processes: Processes | None
     """What a black box has learned of each; None without one."""
 
+    _last: dict[bytes, LawValue] = field(default_factory=dict, init=False, compare=False, repr=False)
+
     def loss(self, inputs: Inputs) -> np.ndarray:
         """Losses [T] of the one mixture of ``inputs``."""
-        loss_T = self.law.predict(self.problem, self.theta_TP, self._rows(inputs))
+        loss_T = self._at(inputs).loss_R
         return loss_T if self.processes is None else np.asarray(loss_T * np.exp(self.processes.predict(inputs)))
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
         """Their derivatives by the shares, [T, L]."""
-        at = self.law.evaluate(self.problem, self.theta_TP, self._rows(inputs))
+        at = self._at(inputs)
         by_p_TL = np.empty_like(at.gradient_p_RL)
         np.put_along_axis(by_p_TL, self.column_TL, at.gradient_p_RL, axis=1)
         if self.processes is None:
             return by_p_TL
         expected_T, slope_TL = self.processes.with_gradient(inputs)
         return np.asarray(np.exp(expected_T)[:, None] * (by_p_TL + at.loss_R[:, None] * slope_TL))
+
+    def _at(self, inputs: Inputs) -> LawValue:
+        """The law at the mixture; the last one is kept, because an optimiser asks for loss and gradient of the same."""
+        asked = b"".join(x_R.tobytes() for x_R in (inputs.p_RL, inputs.N_R, inputs.D_R))
+        if asked not in self._last:
+            self._last.clear()
+            self._last[asked] = self.law.evaluate(self.problem, self.theta_TP, self._rows(inputs))
+        return self._last[asked]
 
     def _rows(self, inputs: Inputs) -> Inputs:
         T = len(self.theta_TP)
