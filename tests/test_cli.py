@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -54,12 +56,22 @@ def runs(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """The file that a fit of these runs writes, made once."""
+    folder = tmp_path_factory.mktemp("fitted")
+    runs_table().write_csv(folder / "runs.csv")
+    how = ["--law", "shapley_law", "--folds", "4", "--bootstrap", "10", "--out", str(folder / "fit.json")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["glotmix", "fit", str(folder / "runs.csv"), *how])
+        with pytest.raises(SystemExit, match="^0$"):
+            cli.main()
+    return folder / "fit.json"
+
+
 @pytest.fixture
-def fit_file(glotmix, runs, tmp_path):
-    path = tmp_path / "fit.json"
-    code, _, err = glotmix("fit", runs, "--law", "shapley_law", "--folds", 4, "--bootstrap", 10, "--out", path)
-    assert code == 0, err
-    return path
+def fit_file(fitted, tmp_path):
+    return Path(shutil.copy(fitted, tmp_path / "fit.json"))
 
 
 TYPER = {"typer", "click", "rich", "pygments", "markdown_it", "mdurl", "attr", "attrs", "shellingham", "annotated_doc"}
