@@ -388,15 +388,20 @@ return {bottom: box('.answers').bottom, headline: box('#card .answer').bottom, q
   small: Math.min(...[...document.querySelectorAll('.answers dd, #card .answer, #card .lead')].map((e) => parseFloat(getComputedStyle(e).fontSize)))};"""
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1920, 1080), (375, 812)])
-@pytest.mark.parametrize("languages", [6, 100])
-def test_the_first_screen_holds_the_answers(browser, tmp_path, languages, width, height):
-    """At a desk all six, on a phone the verdict with its mixture: without scrolling, uncut, in letters of 14 pixels or more."""
-    evidence = sample(6, 1) if languages == 6 else sample(100, 1, swarm=30, resamples=10)
+@pytest.fixture(scope="module", params=[6, 100])
+def much_to_say(request, tmp_path_factory):
+    """A page on which many languages pay."""
+    evidence = sample(6, 1) if request.param == 6 else sample(100, 1, swarm=30, resamples=10)
     far = list(evidence.about)[1::3]
-    evidence = trained_as(evidence, lambda t: 0.05 if t in far else -0.1)  # many pay, so that there is much to say
+    evidence = trained_as(evidence, lambda t: 0.05 if t in far else -0.1)
+    return write_report(evidence, tmp_path_factory.mktemp("page") / "page.html")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (1920, 1080), (375, 812)])
+def test_the_first_screen_holds_the_answers(browser, much_to_say, width, height):
+    """At a desk all six, on a phone the verdict with its mixture: without scrolling, uncut, in letters of 14 pixels or more."""
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})  # fmt: skip
-    open_page(browser, write_report(evidence, tmp_path / "page.html"))
+    open_page(browser, much_to_say)
     first = browser.execute_script(FIRST)
     assert first["questions"] == 6
     assert first["cut"] == 0
