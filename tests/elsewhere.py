@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
-from torch.utils._pytree import tree_flatten, tree_map
 
 DEVICE = torch.device("meta")
 
@@ -58,9 +57,23 @@ MAY_READ_BOTH = ("copy_", "_to_copy", "_copy_from")
 """Operations whose purpose is to bring numbers from one device to another."""
 
 
+def mapped(change, tree):
+    """What operations take and give, with every leaf changed. As torch's ``tree_map``, which takes ten times as long for
+    what are a few tensors in a list."""
+    if type(tree) in (list, tuple):
+        return type(tree)([mapped(change, one) for one in tree])
+    return {name: mapped(change, one) for name, one in tree.items()} if type(tree) is dict else change(tree)
+
+
+def leaves(tree):
+    found = []
+    mapped(found.append, tree)
+    return found
+
+
 def computed(function, args, kwargs):
     """An operation, on the CPU, for tensors of one device."""
-    tensors = [one for one in tree_flatten((args, kwargs))[0] if isinstance(one, torch.Tensor)]
+    tensors = [one for one in leaves((args, kwargs)) if isinstance(one, torch.Tensor)]
     here = [one for one in tensors if not isinstance(one, Elsewhere) and one.ndim]
     assert not any(one.device == DEVICE for one in here), "made in a way that the stand-in does not see"
     there = any(isinstance(one, Elsewhere) for one in tensors)
@@ -75,7 +88,7 @@ def computed(function, args, kwargs):
         raise Mixed(f"{name} of {sizes}")
     wanted = kwargs.get("device")
     lands_there = there if wanted is None else torch.device(wanted) == DEVICE
-    plain_args, plain = tree_map(lambda x: x.inner if isinstance(x, Elsewhere) else x, (args, kwargs))
+    plain_args, plain = mapped(lambda x: x.inner if isinstance(x, Elsewhere) else x, (args, kwargs))
     if wanted is not None:
         plain = plain | {"device": torch.device("cpu")}
     if name == "copy_" and isinstance(args[0], torch.Tensor):
@@ -86,7 +99,7 @@ def computed(function, args, kwargs):
         return Elsewhere(moved) if lands_there else moved
     if not lands_there:
         return out
-    wrapped = tree_map(lambda x: Elsewhere(x) if isinstance(x, torch.Tensor) else x, out)
+    wrapped = mapped(lambda x: Elsewhere(x) if isinstance(x, torch.Tensor) else x, out)
     return return_and_correct_aliasing(function, args, kwargs, wrapped)
 
 

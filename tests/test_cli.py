@@ -64,7 +64,7 @@ def fitted(tmp_path_factory):
     how = ["--law", "shapley_law", "--folds", "4", "--bootstrap", "10", "--out", str(folder / "fit.json")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["glotmix", "fit", str(folder / "runs.csv"), *how])
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             cli.main()
     return folder / "fit.json"
 
