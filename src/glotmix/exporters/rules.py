@@ -6,6 +6,8 @@ to replay sample by sample, the docstring says by how much the shortcut can diff
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from glotmix.mixture.apportionment import apportion
@@ -35,14 +37,19 @@ def greedy_deficit(p_L: np.ndarray, start: int, stop: int) -> np.ndarray:
         return np.asarray(np.maximum(largest_remainder(w_L, stop) - largest_remainder(w_L, start), 0))
     if start >= stop:
         return np.zeros(len(w_L), dtype=np.int64)
-    count_L, before_L, used_L = np.zeros(len(w_L)), np.zeros(len(w_L)), w_L > 0
+    return np.asarray(_dealt(w_L.tobytes(), stop) - _dealt(w_L.tobytes(), start))
+
+
+@lru_cache(maxsize=1024)
+def _dealt(weights: bytes, stop: int) -> np.ndarray:
+    """Counts of the first ``stop`` samples; kept, because an export asks several times for the same."""
+    w_L = np.frombuffer(weights)
+    count_L, used_L = np.zeros(len(w_L)), w_L > 0
     w_L, error_L = np.where(used_L, w_L, 0.0), np.full(len(w_L), -np.inf)
     for i in range(stop):
-        if i == start:
-            before_L = count_L.copy()
         np.subtract(w_L * max(i, 1), count_L, out=error_L, where=used_L)
         count_L[error_L.argmax()] += 1
-    return (count_L - before_L).astype(np.int64)
+    return count_L.astype(np.int64)
 
 
 def blocks(p_L: np.ndarray, total: int, block: int) -> np.ndarray:
