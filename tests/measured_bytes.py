@@ -9,35 +9,33 @@ from torch.utils._pytree import tree_leaves
 
 
 class _Peak(TorchDispatchMode):
-    def __init__(self, resized):
+    def __init__(self):
         super().__init__()
         self.now = self.most = 0
-        self._alive = {}
-        self._storages = {} if resized else None
+        self._sizes = {}
 
     def see(self, *tensors):
         """Count tensors that are there already."""
         for tensor in tensors:
             tensor = getattr(tensor, "_local_tensor", tensor)  # a part of a sharded one; the whole is nowhere
+            if tensor.is_meta:
+                continue
             storage = tensor.untyped_storage()
             key = storage._cdata
-            if key in self._alive or tensor.is_meta:
-                continue
-            size = storage.nbytes()
-            self._alive[key] = weakref.finalize(storage, self._freed, key, size)
-            self.now += size
-            if self._storages is not None:
-                self._storages[key] = weakref.ref(storage)
-        if self._storages is not None:
-            self.now = sum(storage.nbytes() for one in self._storages.values() if (storage := one()) is not None)
+            if key not in self._sizes:
+                self._sizes[key] = 0
+                weakref.finalize(storage, self._freed, key)
+            self.has(key, storage.nbytes())
         self.most = max(self.most, self.now)
 
-    def _freed(self, key, size):
-        self._alive.pop(key, None)
-        if self._storages is None:
-            self.now -= size
-        else:
-            self._storages.pop(key, None)
+    def has(self, key, size):
+        """A storage that is counted has this many bytes now."""
+        if key in self._sizes:
+            self.now += size - self._sizes[key]
+            self._sizes[key] = size
+
+    def _freed(self, key):
+        self.now -= self._sizes.pop(key)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
@@ -46,10 +44,20 @@ class _Peak(TorchDispatchMode):
 
 
 @contextmanager
-def peak(*there, resized=False):
+def peak(*there):
     """Gives an object whose ``most`` is the largest number of bytes alive at once, those of tensors ``there`` included;
-    ``resized``: also where storages shrink and grow while they are alive, as those of weights in parts do."""
-    mode = _Peak(resized)
+    storages may shrink and grow while they are alive, as those of weights in parts do."""
+    mode = _Peak()
     mode.see(*there)
-    with mode:
-        yield mode
+    real = torch.UntypedStorage.resize_
+
+    def resized(storage, size):
+        real(storage, size)
+        mode.has(storage._cdata, storage.nbytes())
+
+    torch.UntypedStorage.resize_ = resized  # which no dispatch tells of
+    try:
+        with mode:
+            yield mode
+    finally:
+        torch.UntypedStorage.resize_ = real

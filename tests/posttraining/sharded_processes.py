@@ -1,13 +1,19 @@
-"""One fine-tuning with weights in parts, alone or in two processes (run by torchrun): ``… ORDER.json``."""
+"""One fine-tuning with weights in parts, alone or in two processes: ``… ORDER.json …``, one file after the other.
+
+The processes are told of each other as torchrun tells them, but forked from one that has opened the libraries, which
+takes longer than all they compute; that torchrun starts them is tested by studies.
+"""
 
 import json
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.distributed import TCPStore
 from trl.trainer import utils
 
 from glotmix.posttraining import sharded
@@ -18,7 +24,7 @@ from glotmix.posttraining.tasks import find_task
 from glotmix.proxy.parallel import join, leave
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from measured_bytes import peak  # torchrun starts this file by its path
+from measured_bytes import peak  # this file is started by its path
 
 LANGUAGES = ("eng_Latn", "spa_Latn", "rus_Cyrl")
 WEIGHTS = {"eng_Latn": 0.5, "spa_Latn": 2.0, "rus_Cyrl": 1.0}
@@ -70,7 +76,7 @@ def measured(order, team):
     utils._CHUNKED_LOGPROB_CHUNK_SIZE = order["tile"]
     batch = [Encoded(np.arange(length) % 500, np.arange(length) >= 8, "eng_Latn") for _ in range(settings.batch)]
     each, together = settings.shared(team.size)
-    with peak(resized=True) as found:
+    with peak() as found:
         model = sharded.Sharded(order["model"], settings, team, 0, half=order["half"])
         loaded, found.most = found.most, 0  # the process that reads the model holds it whole, on the CPU
         for _ in range(2):
@@ -87,5 +93,37 @@ def main(path):
     leave()
 
 
+def together(path, size):
+    """Exit codes of processes that follow a file's orders together; where one dies the others are ended."""
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(store.port), TORCHELASTIC_USE_AGENT_STORE="True")
+    running, codes = {}, []
+    for rank in range(size):
+        os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(size))
+        running[os.fork() or alone(path)] = rank
+    while running:
+        ended, status = os.wait()
+        codes.append(os.waitstatus_to_exitcode(status))
+        del running[ended]
+        if codes[-1]:
+            for process in running:
+                os.kill(process, signal.SIGKILL)
+    return codes
+
+
+def alone(path):
+    """A process that was made for a file's orders follows them and ends."""
+    code = 1
+    try:
+        main(path)
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    codes = {path: together(path, 2) for path in sys.argv[1:]}
+    print(json.dumps(codes))

@@ -42,10 +42,15 @@ TILE = 64
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")  # peft's own
 
 
-def start(path, orders, processes=2):
-    path.write_text(json.dumps(orders))
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", str(PROGRAM), str(path)]
-    return subprocess.run([sys.executable, *launcher], capture_output=True, text=True, check=False)
+def start(**files):
+    """Orders of each file followed by two processes together, one file after the other; their exit codes."""
+    for path, orders in files.values():
+        path.write_text(json.dumps(orders))
+    words = [sys.executable, str(PROGRAM), *(str(path) for path, _ in files.values())]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    codes = json.loads(done.stdout.splitlines()[-1])
+    return {name: codes[str(path)] for name, (path, _) in files.items()}, done.stderr
 
 
 def order_of(model, out, **more):
@@ -54,28 +59,24 @@ def order_of(model, out, **more):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, proxy):
-    """What two processes did: everything of this file in one start of them, since that is most of the time."""
+    """What two processes did: everything of this file from one opening of the libraries, which is most of the time."""
     folder, model = tmp_path_factory.mktemp("sharded"), proxy[0]
     for name, shape in SHAPES.items():
         told = {**COMMON, **shape, "tie_word_embeddings": name != "untied"}
         Architecture.of(name, told, Path(), where="").whole().save_pretrained(folder / name)
-    killed = start(
-        folder / "killed.json",
-        [order_of(model, folder / "again", weighted=True, state=str(folder / "state"), dies_at=5)],
-    )
-    assert killed.returncode != 0
-    done = start(
-        folder / "orders.json",
-        [
-            order_of(model, folder / "again", weighted=True, state=str(folder / "state")),
-            order_of(model, folder / "whole", weighted=True),
-            order_of(model, folder / "half", settings={"moments": "bfloat16", "micro_batch": 2}),
-            order_of(model, folder / "lora", settings={"method": "lora", "lora_rank": 4}),
-            *({"model": str(folder / name), "settings": settings_of(more).model_dump(), "half": half_of(more), "tile": TILE}
-              for name, more in MEASURED),
-        ],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    killed = [order_of(model, folder / "again", weighted=True, state=str(folder / "state"), dies_at=5)]
+    orders = [
+        order_of(model, folder / "again", weighted=True, state=str(folder / "state")),
+        order_of(model, folder / "whole", weighted=True),
+        order_of(model, folder / "half", settings={"moments": "bfloat16", "micro_batch": 2}),
+        order_of(model, folder / "lora", settings={"method": "lora", "lora_rank": 4}),
+        *({"model": str(folder / name), "settings": settings_of(more).model_dump(), "half": half_of(more), "tile": TILE}
+          for name, more in MEASURED),
+    ]  # fmt: skip
+    codes, errors = start(killed=(folder / "killed.json", killed), orders=(folder / "orders.json", orders))
+    assert -9 in codes["killed"], errors[-3000:]
+    assert 0 not in codes["killed"], errors[-3000:]
+    assert codes["orders"] == [0, 0], errors[-3000:]
     return folder
 
 

@@ -41,7 +41,7 @@ STUDY = {
     "tokens": {"vocab_size": 400, "held_out_tokens": 1500},
     "design": {"coalitions": "all", "swarm": 3, "anchors": 1, "anchor_seeds": 1},
     "proxy": {"width": 32, "layers": 1, "heads": 2, "tokens": 8000, "context": 32, "batch": 4, "learning_rate": 5e-3},
-    "sweep": {"stack": 2},
+    "sweep": {"stack": 4, "workers": 1},
     "fit": {"laws": ["null", "own_ratio", "shapley_law"], "folds": 3, "bootstrap": 5},
     "validation": {"seeds": 2, "baselines": ["natural", "uniform"]},
     "export": ["megatron_lm"],
@@ -252,18 +252,16 @@ def test_fit_takes_the_directory_of_a_study(done, capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["chosen"] == "own_ratio"
 
 
-def test_a_truncated_shard_is_named_and_nothing_is_trained_on_it(tmp_path):
+def test_a_truncated_shard_is_named_and_nothing_is_trained_on_it(tmp_path, monkeypatch, capsys):
     small = study(tmp_path / "out")
     StudyDirectory(small.directory).claim(small.config, MixtureKind.fixed)
     small.tokens()
     shard = tmp_path / "out" / "tokens" / "spa_Latn.train.bin"
     shard.write_bytes(shard.read_bytes()[:-100])
-    result = command(tmp_path / "out", tmp_path)
-    assert result.wait() == 1
-    error = result.stderr.read()
-    result.stderr.close()
-    assert b"spa_Latn.train.bin" in error
-    assert b"Traceback" not in error
+    code, error = called(STUDY, tmp_path, monkeypatch, capsys)
+    assert code == 1
+    assert "spa_Latn.train.bin" in error
+    assert not list((tmp_path / "out").glob("runs/*/run.json"))
 
 
 def test_killed_again_and_again_it_resumes_to_the_same_bytes(done, tmp_path):
@@ -320,17 +318,22 @@ def test_a_dry_run_tells_what_an_earlier_call_has_done(tmp_path, monkeypatch, ca
         ({"target": {"tokens": 1e12}}, "sequence"),
     ],
 )
-def test_what_cannot_be_studied_is_refused_with_a_reason(tmp_path, changes, reason):
-    (tmp_path / "study.json").write_text(json.dumps(STUDY | changes))
-    run = subprocess.run(
-        [sys.executable, "-m", "glotmix", "run", str(tmp_path / "study.json"), "--out", str(tmp_path / "out")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 2, run.stderr
-    assert "Traceback" not in run.stderr
-    assert reason in run.stderr
+def test_what_cannot_be_studied_is_refused_with_a_reason(tmp_path, monkeypatch, capsys, changes, reason):
+    code, error = called(STUDY | changes, tmp_path, monkeypatch, capsys)
+    assert code == 2, error
+    assert reason in error
+
+
+def called(told, folder, monkeypatch, capsys):
+    """Exit code and standard error of ``glotmix run`` that ends early, neither with a traceback."""
+    path = folder / "study.json"
+    path.write_text(json.dumps(told))
+    monkeypatch.setattr(sys, "argv", ["glotmix", "run", str(path), "--out", str(folder / "out")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    return end.value.code, error
 
 
 def succeed():
