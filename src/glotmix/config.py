@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar, cast, get_args, get_origin
 
@@ -255,13 +256,18 @@ class _Bounded(Composer):
         return node
 
 
-def _load(text: str, where: object) -> Any:
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Any:
     yaml = YAML(typ="safe", pure=True)
     yaml.Composer = _Bounded
     yaml.version = (1, 2)
     yaml.allow_duplicate_keys = False
+    return yaml.load(text)
+
+
+def _load(text: str, where: object) -> Any:
     try:
-        return yaml.load(text)
+        return copy.deepcopy(_parsed(text))  # a study file is read for its kind, and again for what it asks
     except BadInput as error:
         raise BadInput(error.message, where=where, expected=error.expected) from None
     except MarkedYAMLError as error:

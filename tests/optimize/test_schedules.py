@@ -70,6 +70,18 @@ def plain() -> Fit:
     return fit("own_ratio_floored+order", table(), starts=2)
 
 
+@cache
+def usual() -> Optimum:
+    """The best schedule where nothing but two phases is asked for."""
+    return best()
+
+
+@cache
+def usual_plain() -> Optimum:
+    """The same of the law that is quick to search."""
+    return best(plain())
+
+
 def best(fit: Fit | None = None, **config: object) -> Optimum:
     asked = {"max_epochs": None, "phases": 2, "rehearsal": 0.0} | config
     return optimum_of(fit or fitted(), OptimizeConfig(**asked), D=D)
@@ -80,7 +92,7 @@ def true_value(schedule: Schedule, course: Course = COURSE) -> float:
 
 
 def test_the_optimised_schedule_is_the_best_and_no_single_mixture_is() -> None:
-    found = best()
+    found = usual()
     drawn = np.random.default_rng(1).dirichlet(np.full(3, 0.5), (40_000, 2))
     lengths, rates = (np.tile(x_K, (len(drawn), 1)) for x_K in (COURSE.length_K, COURSE.rate_K))
     least = truth(Phases(drawn, lengths, rates)).mean(axis=1).min()
@@ -106,7 +118,7 @@ def test_limits_hold_over_the_whole_run() -> None:
 
 
 def test_no_language_is_left_out_of_a_phase_unless_that_is_asked_for() -> None:
-    free, held = best(), best(rehearsal=0.25)
+    free, held = usual(), best(rehearsal=0.25)
     static = next(row.mixture for row in held.baselines if row.name == "static")
     least = [min(stage.mixture[one] / static[one] for one in LANGUAGES) for stage in held.schedule.stages]
     assert min(least) == pytest.approx(0.25, abs=1e-6)
@@ -136,18 +148,18 @@ def test_what_people_do_is_beside_it() -> None:
 
 def test_a_free_boundary_is_not_worse() -> None:
     free = best(plain(), boundaries="free")
-    assert free.objective.value <= best(plain()).objective.value + 1e-9
+    assert free.objective.value <= usual_plain().objective.value + 1e-9
     told = best(plain(), boundaries=[free.schedule.stages[1].start])
     assert told.objective.value == pytest.approx(free.objective.value)
 
 
 def test_three_phases_are_not_worse_than_two_that_they_contain() -> None:
     three = best(plain(), phases=3, boundaries=[0.4, 0.8])
-    assert three.objective.value <= best(plain()).objective.value + 1e-6
+    assert three.objective.value <= usual_plain().objective.value + 1e-6
 
 
 def test_it_is_kept_in_a_file_that_exporters_read(tmp_path: Path) -> None:
-    found = best()
+    found = usual()
     path = tmp_path / "mixture.json"
     path.write_text(json.dumps(found.to_json()))
     assert schedule_in(path) == found.schedule
@@ -229,5 +241,5 @@ def test_a_table_of_phases_becomes_a_page_and_a_prediction(tmp_path: Path) -> No
 
 
 def test_a_schedule_by_itself_has_a_page(tmp_path: Path) -> None:
-    (tmp_path / "mixture.json").write_text(json.dumps(best(plain()).to_json()))
+    (tmp_path / "mixture.json").write_text(json.dumps(usual_plain().to_json()))
     assert "When each group is read" in page(evidence_of_runs(tmp_path / "mixture.json"))

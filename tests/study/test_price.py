@@ -1,6 +1,7 @@
 """What a dry run tells of time: by stage, for every kind, and near to what was spent when every recipe was run."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def steps_of_one_speed(monkeypatch):
     monkeypatch.setattr("glotmix.proxy.pack._measure_together", lambda *asked: _measure(*asked[:5]))
 
 
+@cache
 def tiny(recipe):
     return "tiny" if "tiny" in read_yaml(recipe).get("scales", {}) else None
 
@@ -44,7 +46,7 @@ TOKENS = {"tracin": "base.proxy.tokens=4_000_000", "post-training": "bases.tiny.
 
 
 @pytest.mark.parametrize("recipe", TRAINED_HERE, ids=lambda path: path.stem)
-def test_every_recipe_tells_its_time_by_stage(recipe):
+def test_every_recipe_tells_its_time_by_stage_and_longer_of_ten_times_the_tokens(recipe):
     found = price(recipe)
     assert found.amounts["seconds"] == pytest.approx(sum(stage.seconds for stage in found.stages))
     assert len(found.stages) > 1
@@ -52,13 +54,9 @@ def test_every_recipe_tells_its_time_by_stage(recipe):
     lines = {name.strip() for name in found.lines}
     assert {stage.name for stage in found.stages} <= lines
     assert price(recipe).to_json() == found.to_json()
-
-
-@pytest.mark.parametrize("recipe", TRAINED_HERE, ids=lambda path: path.stem)
-def test_ten_times_the_tokens_take_longer_by_their_time(recipe):
     name = TOKENS.get(recipe.stem)
     change = name or f"proxy.tokens={10 * open_study(recipe, scale=tiny(recipe)).config.proxy.tokens:g}"
-    before, after = (sum(s.processor_seconds for s in price(recipe, *more).stages) for more in ((), (change,)))
+    before, after = (sum(s.processor_seconds for s in one.stages) for one in (found, price(recipe, change)))
     assert after > before
 
 

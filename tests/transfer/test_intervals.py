@@ -27,6 +27,13 @@ from glotmix.transfer.shapley import exact
 from glotmix.transfer.surrogate import surrogate
 
 
+@pytest.fixture
+def fewer_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for a quantile whose probability is off by 0.3 %, a tenth of what these tests allow."""
+    monkeypatch.setattr("glotmix.transfer.noise.DRAWS", 4000)
+
+
+@pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize(
     "kind",
     [
@@ -40,13 +47,14 @@ def test_all_true_values_lie_in_their_intervals_at_once(kind: str) -> None:
 
     Pointwise intervals with one noise level for all targets hold whole matrices in 0 to 20 % of these tables.
     """
-    assert 0.92 <= judged(KINDS[kind], 300)["all values covered"] <= 0.98
+    assert 0.92 <= judged(KINDS[kind], 300, pairs_too=False)["all values covered"] <= 0.98
 
 
+@pytest.mark.usefixtures("fewer_draws")
 @pytest.mark.parametrize("kind", ["no transfer", "no transfer, absent targets four times noisier"])
 def test_with_no_transfer_a_page_names_no_helper(kind: str) -> None:
     """Five of a hundred may; pointwise intervals name one in about half of these tables."""
-    assert judged(KINDS[kind], 100)["helper named"] <= 0.05
+    assert judged(KINDS[kind], 100, pairs_too=False)["helper named"] <= 0.05
 
 
 def test_without_repeats_nothing_is_claimed() -> None:
@@ -88,6 +96,7 @@ def test_interactions_and_leave_one_out_have_intervals_too() -> None:
         assert low < found[found.targets[1], "l0"] < high
 
 
+@pytest.mark.usefixtures("fewer_draws")
 def test_intervals_of_the_mean_interactions_hold_for_all_pairs_at_once() -> None:
     """Two seeds, most of whose noise is common to all targets: 300 tables, so that the share's own standard deviation is
     1.3 %. Were their noise taken for independent, half the tables would have a pair outside; were only the estimates of

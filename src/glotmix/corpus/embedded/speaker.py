@@ -21,6 +21,12 @@ def embedded_languages() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in DATA.glob("*_*.toml")))
 
 
+@lru_cache(maxsize=64)
+def speaker_of(language: str) -> Speaker:
+    """The speaker of a language, one for all readers: what it has said once it need not work out again."""
+    return Speaker(language)
+
+
 class Speaker:
     """One language. ``say`` is a pure function of what is said."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from glotmix.corpus.config import CorpusConfig
 from glotmix.corpus.document import Document
 from glotmix.corpus.embedded.scene import DATA, draw, scenes
-from glotmix.corpus.embedded.speaker import Speaker
+from glotmix.corpus.embedded.speaker import speaker_of
 from glotmix.corpus.readers.pairs import pair_of
 from glotmix.corpus.readers.reader import Reader
 from glotmix.errors import BadInput
@@ -32,11 +32,11 @@ class EmbeddedReader(Reader):
 
     def __init__(self, config: CorpusConfig, languages: Sequence[str], base: Path):
         super().__init__(config, languages, base)
-        self._speakers = {language: Speaker(self._tag(language)) for language in self.languages}
+        self._speakers = {language: speaker_of(self._tag(language)) for language in self.languages}
         told = {name: place for name, place in config.places().items() if name in config.described}
         self._scenes = {name: _scenes_in(place, f"sources.{name}") for name, place in told.items()}
         self._translated = {
-            name: Speaker(Language.resolve(source.translates).tag)
+            name: speaker_of(Language.resolve(source.translates).tag)
             for name, source in config.described.items()
             if name in self.languages and source.translates is not None
         }
@@ -50,7 +50,7 @@ class EmbeddedReader(Reader):
 
     def _documents(self, language: str, tally: ReadTally) -> Iterator[Document]:
         tag = self._tag(language)
-        speaker = self._speakers.get(language) or Speaker(tag)
+        speaker = self._speakers.get(language) or speaker_of(tag)
         for k in count():
             meaning = draw(self.config.seed, k)
             if meaning.scene not in self._scenes.get(language, (meaning.scene,)):
