@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 from absent import absent
-from given import BATCH, FACTS, FOLDER, LANGUAGES, LENGTH, OUT, answer, rates
+from given import BATCH, FACTS, FOLDER, LANGUAGES, LENGTH, OUT, answer, rates_of_one_launch
 from marked import FIRST_ID, tokenizer
 
 tokenizer(FOLDER / "tokenizer", len(LANGUAGES))
@@ -77,11 +77,4 @@ def scheduler(stage):
     return trainer.lr_scheduler
 
 
-def advance(one):
-    """A step of the training loop."""
-    one.optimizer.step()
-    one.step()
-
-
-FACTS["phases"] = [[0, FACTS["steps"]]]  # one launch follows all stages
-answer(steps, learning_rates=rates(scheduler, lambda one: one.get_last_lr()[0], advance))
+answer(steps, learning_rates=rates_of_one_launch(scheduler))

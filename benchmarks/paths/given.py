@@ -67,6 +67,17 @@ def rates(scheduler, rate, advance):
     return {"stages": staged, "single": single}
 
 
+def rates_of_one_launch(scheduler):
+    """The same of torch's schedulers, where one launch follows all stages."""
+
+    def advance(one):
+        one.optimizer.step()
+        one.step()
+
+    FACTS["phases"] = [[0, FACTS["steps"]]]
+    return rates(scheduler, lambda one: one.optimizer.param_groups[0]["lr"], advance)
+
+
 class AtStep:
     """A learning rate that is a function of the step alone, as a scheduler."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 import yaml
 from absent import absent
-from given import BATCH, FACTS, FOLDER, LANGUAGES, answer, documents, rates
+from given import BATCH, FACTS, FOLDER, LANGUAGES, answer, documents, rates_of_one_launch
 from marked import FIRST_ID, tokenizer
 
 sys.path.insert(0, str(Path(sys.prefix) / "open-instruct"))
@@ -76,12 +76,5 @@ def scheduler(stage):
     return _create_scheduler(FlatArguments, optimizer, len(loader) if stage is None else last)
 
 
-def advance(one):
-    """A step of the training loop."""
-    one.optimizer.step()
-    one.step()
-
-
-FACTS["steps"], FACTS["phases"] = last, [[0, last]]  # a step is a batch of conversations, whatever their length
-learning_rates = rates(scheduler, lambda one: one.optimizer.param_groups[0]["lr"], advance)
-answer(steps, ends=False, learning_rates=learning_rates)
+FACTS["steps"] = last  # a step is a batch of conversations, whatever their length
+answer(steps, ends=False, learning_rates=rates_of_one_launch(scheduler))

@@ -58,7 +58,8 @@ def test_tokens_come_as_full_sequences_of_which_none_is_lost(tmp_path):
     assert stream[: 3 * len(one_pass)] == 3 * one_pass  # documents joined end to end, again and again
 
 
-def test_what_the_trainer_prepared_of_an_older_mixture_is_not_trained_on(tmp_path):
+@pytest.mark.parametrize("linked", [False, True])
+def test_what_the_trainer_prepared_of_an_older_mixture_is_not_trained_on(tmp_path, linked):
     paths = data(tmp_path, lambda i, name: [{"text": f"{name} {n}"} for n in range(5)])
     export(Axolotl(), request_for(THREE_STAGES, paths=paths), tmp_path / "out")
     (tmp_path / "mine.yaml").write_text("dataset_prepared_path: last_run_prepared\n")
@@ -67,9 +68,13 @@ def test_what_the_trainer_prepared_of_an_older_mixture_is_not_trained_on(tmp_pat
     merged = (tmp_path / "out" / "merged-0.yaml").read_text()
     prepared = tmp_path / "out" / "prepared"
     assert f"dataset_prepared_path: {prepared}\n" in merged
-    prepared.mkdir()
+    place = tmp_path / "larger disk" if linked else prepared
+    (place / "a1b2").mkdir(parents=True)
+    (place / "a1b2" / "data.arrow").write_text("of another order")
+    if linked:
+        prepared.symlink_to(place)
     subprocess.run([sys.executable, str(tmp_path / "out" / "premix.py")], check=True)
-    assert not prepared.exists()  # Axolotl would find it there by the file's name
+    assert list(prepared.iterdir()) == []  # Axolotl would find it there by the file's name
 
 
 @pytest.mark.parametrize(

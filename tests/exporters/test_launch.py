@@ -186,6 +186,9 @@ UNDOING = {
         "val_set_size": 0.05,  # held out is the end of the data, of a Cooldown its last stage
         "sample_packing_eff_est": 0.97,  # an estimate, with which the run and its learning rate end too early
         "dataset_exact_deduplication": True,  # one pass would be left of what is read again and again
+        "max_steps": 100,  # the end of the file would not be read
+        "pretraining_dataset": [{"path": "other"}],  # that would be, in place of the mixture
+        "streaming": True,
     },
     "llama_factory": {
         "max_samples": 1000,  # of every language
@@ -209,9 +212,10 @@ def test_a_configuration_cannot_undo_the_mixture_unnoticed(name, launch, tmp_pat
     assert launch("true").returncode == 0
     for file in (tmp_path / "out").glob("merged-*.yaml"):
         merged = yaml.safe_load(file.read_text())
-        assert {key: bool(merged[key]) for key in UNDOING[name]} == {
+        assert {key: bool(merged.get(key)) for key in UNDOING[name]} == {
             key: value is False for key, value in UNDOING[name].items()
         }
+        assert None not in merged.values()  # not every trainer takes null for a key that is not there
 
 
 PLACED = ("dataset_dir", "datasets", "dataset_prepared_path")
@@ -220,7 +224,10 @@ PLACED = ("dataset_dir", "datasets", "dataset_prepared_path")
 def contains(merged, overlay):
     """Whether everything of the overlay is in the merged configuration, but for what the folder's place decides."""
     if isinstance(overlay, dict):
-        return all(key in merged and (key in PLACED or contains(merged[key], value)) for key, value in overlay.items())
+        return all(
+            key not in merged if value is None else key in merged and (key in PLACED or contains(merged[key], value))
+            for key, value in overlay.items()
+        )
     return merged == overlay
 
 

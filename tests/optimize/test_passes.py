@@ -69,3 +69,19 @@ def test_the_fewest_passes_hold_to_floors_too() -> None:
         with pytest.raises(Infeasible):
             fewer = config.model_copy(update={"max_epochs": least * 0.999})
             constraints_from(fewer, LANGUAGES, unique=UNIQUE, D=D)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limits", "expected"),
+    [
+        ((1e12, 1e8, 1e3), {"floors": {"c": 0.01}}, 1e7),
+        ((1e12, 1e3, 1e3), {"ceilings": {"a": 1 - 1e-4}}, 5e5),
+        ((1e12, 1e3, 1e3), {"ceilings": {"a": 1 - 1e-7}}, 500),
+    ],
+)
+def test_a_language_of_a_billionth_of_all_tokens_is_not_lost(tokens, limits, expected):
+    unique, tokens_of_run = dict(zip("abc", tokens, strict=True)), 1e12 if "floors" in limits else 1e13
+    least = least_passes(OptimizeConfig(**limits), list("abc"), unique, tokens_of_run)
+    assert least == pytest.approx(expected, rel=0.05)
+    config = OptimizeConfig(**limits, max_epochs=least)
+    constraints_from(config, list("abc"), unique=unique, D=tokens_of_run)

@@ -40,6 +40,21 @@ def test_few_jobs_are_started_for_runs_as_short_as_a_start(monkeypatch, runs, to
     assert choose(SHAPE, TRAINING.model_copy(update={"tokens": tokens}), runs=runs, processes=2).stack == expected
 
 
+@pytest.mark.parametrize(
+    ("sets", "speeds", "tokens", "expected"),
+    [
+        ([4, 4, 4], {1: 1e5, 2: 1e5, 4: 1e5}, 5e5, 2),  # three jobs of four leave a process idle for a round
+        ([3], {1: 1e5, 2: 8.5e4}, 6e6, 1),  # of two and one, the two take longer than a second round of one
+        ([1] * 12, {1: 1e5}, 1e5, 1),  # seeds stay apart
+    ],
+)
+def test_jobs_are_reckoned_as_they_will_be_made(monkeypatch, sets, speeds, tokens, expected):
+    asked = []
+    monkeypatch.setattr(pack, "_measure", lambda *a: asked.append(a[2]) or {K: speeds[K] for K in a[2]})
+    assert choose(SHAPE, TRAINING.model_copy(update={"tokens": tokens}), sets, processes=2).stack == expected
+    assert asked == [list(speeds)]
+
+
 def test_no_stack_is_so_large_that_a_process_stays_idle(monkeypatch):
     asked = []
     monkeypatch.setattr(pack, "_measure", lambda *a: asked.append(a[2]) or {K: 10.0**K for K in a[2]})

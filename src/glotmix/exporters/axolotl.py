@@ -86,6 +86,15 @@ def deal(plan, streams):
             yield name, piece
 
 
+def empty(folder):
+    """What Axolotl prepared of another order is taken away; a link to a larger disk stays one."""
+    for path in list(folder.iterdir()) if folder.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def tokenizer_of(name):
     from transformers import AutoTokenizer
 
@@ -108,7 +117,7 @@ def main():
             streams[name] = sequences(pattern, tokenize, plan["sequence_length"])
         else:
             streams[name] = documents(pattern, plan["tokens_per_document"][name])
-    shutil.rmtree(here / "prepared", ignore_errors=True)
+    empty(here / "prepared")
     with open(arguments.output, "w", encoding="utf-8") as file:
         for name, piece in deal(plan, streams):
             file.write(json.dumps({**piece, "language": name}, ensure_ascii=False) + "\\n")
@@ -138,8 +147,10 @@ class Axolotl(Exporter):
         "without shuffling. With --tokenizer the file holds full sequences, so that each step reads what the plan "
         "says; without, it holds documents, which do not fill the rows, and the run takes as many "
         "more steps: max_steps is not written, because it would leave the end of the file, or of a Cooldown, unread. "
-        "Neither is anything held out (val_set_size takes the end of the file: evaluate on test_datasets), nor are "
-        "repeated rows left out. "
+        "Neither is anything held out (val_set_size takes the end of the file; a configuration with eval_steps needs "
+        "test_datasets, or Axolotl refuses it), nor are repeated rows left out. A configuration's own max_steps, "
+        "pretraining_dataset and streaming are taken out, and its dataset_prepared_path is prepared here, which "
+        "premix.py empties: what Axolotl prepared of another order would be trained on. "
         "The file is as large as the run. It serves every trainer that reads JSON Lines in order."
     )
     packing = "cut"
@@ -171,6 +182,9 @@ class Axolotl(Exporter):
             "sequence_len": request.sequence_length,
             "num_epochs": 1,
             "val_set_size": 0,
+            "pretraining_dataset": None,
+            "streaming": None,
+            "max_steps": None,
             "dataset_exact_deduplication": False,
             "dataset_prepared_path": "prepared",
             "seed": request.seed,

@@ -54,7 +54,8 @@ class LlamaFactory(Exporter):
         "cutoff_len in batches of preprocessing_batch_size, whose remainder is lost; the batch is made large enough. "
         "It writes the tokens of the stage to disk before training (stage: pt; for other stages change it together "
         "with columns). A configuration's own max_samples, which cuts every language to as many rows, and its "
-        "tokenized_path, from which every stage would read the data of the first, are overridden. max_steps is the "
+        "tokenized_path, from which every stage would read the data of the first, are taken out (of evaluation too: "
+        "cut its files), and disable_shuffling, which trains one language after another, is false. max_steps is the "
         "whole run's, because the learning rate spans it: stop.py ends a stage. A stage is a run of its own, with "
         "ignore_data_skip because its data begin anew. file_name is relative to the exported folder."
     )

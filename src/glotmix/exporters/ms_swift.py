@@ -38,7 +38,7 @@ import yaml
 
 
 def words(config):
-    """A configuration as arguments, as ms-swift's command makes them."""
+    """A configuration as arguments, as ms-swift's command makes them; what is null is not given."""
     for key, value in config.items():
         if value is None:
             continue
@@ -83,7 +83,8 @@ class MsSwift(Exporter):
         "path#rows says how many rows of each language to take, more than it has where it is to be repeated: whole "
         "passes and then a part without repetition. Rows follow from the measured tokens per document. "
         "interleave_prob is not used: it draws at random, and ends with the first exhausted language or repeats "
-        "the small ones without end; a configuration's own is overridden. truncation_strategy is split, because the "
+        "the small ones without end; a configuration's own is taken out, as is cached_dataset, and data are shuffled. "
+        "truncation_strategy is split, because the "
         "usual delete throws long documents away, and packing fills the rows (for swift pt; other trainings know no "
         "split, so measure the documents they would lose), which asks for attn_impl flash_attn. swift_pt.py takes the "
         "configuration, because ms-swift's modules do not, and finds the checkpoint to go on from. max_steps is the "

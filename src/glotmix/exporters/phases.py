@@ -143,9 +143,9 @@ MERGE = '''\
 
     python merge.py CONFIG OVERLAY MERGED [KEY=VALUE...]
 
-Mappings are merged and anything else is replaced. What is not in the overlay stays as your configuration has it, number
-for number. KEY?=VALUE sets a key only where your configuration lacks it; a VALUE N-OTHER is N less the value of OTHER
-(less nothing where there is none).
+Mappings are merged and anything else is replaced; a key that the overlay has as null is taken out. What is not in the
+overlay stays as your configuration has it, number for number. KEY?=VALUE sets a key only where your configuration lacks
+it; a VALUE N-OTHER is N less the value of OTHER (less nothing where there is none).
 """
 
 import re
@@ -164,6 +164,9 @@ def get(node, key):
 
 def put(base, overlay):
     for key, value in overlay.value:
+        if value.tag == "tag:yaml.org,2002:null":
+            base.value = [(name, old) for name, old in base.value if name.value != key.value]
+            continue
         for i, (name, old) in enumerate(base.value):
             if name.value == key.value:
                 if isinstance(old, yaml.MappingNode) and isinstance(value, yaml.MappingNode):

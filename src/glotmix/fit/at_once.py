@@ -37,7 +37,7 @@ class AtOnce:
     def loss(self, inputs: Inputs) -> np.ndarray:
         """Losses [T] of the one mixture of ``inputs``."""
         loss_T = self._at(inputs).loss_R
-        return loss_T if self.processes is None else np.asarray(loss_T * np.exp(self.processes.predict(inputs)))
+        return loss_T.copy() if self.processes is None else np.asarray(loss_T * np.exp(self.processes.predict(inputs)))
 
     def gradient(self, inputs: Inputs) -> np.ndarray:
         """Their derivatives by the shares, [T, L]."""
@@ -52,10 +52,11 @@ class AtOnce:
     def _at(self, inputs: Inputs) -> LawValue:
         """The law at the mixture; the last one is kept, because an optimiser asks for loss and gradient of the same."""
         asked = b"".join(x_R.tobytes() for x_R in (inputs.p_RL, inputs.N_R, inputs.D_R))
-        if asked not in self._last:
+        if (known := self._last.get(asked)) is None:
+            known = self.law.evaluate(self.problem, self.theta_TP, self._rows(inputs))
             self._last.clear()
-            self._last[asked] = self.law.evaluate(self.problem, self.theta_TP, self._rows(inputs))
-        return self._last[asked]
+            self._last[asked] = known
+        return known
 
     def _rows(self, inputs: Inputs) -> Inputs:
         T = len(self.theta_TP)

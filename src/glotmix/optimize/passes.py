@@ -12,7 +12,7 @@ from glotmix.errors import BadInput
 from glotmix.fit.fit import Fit
 from glotmix.laws.repetition import Repeated
 from glotmix.optimize.config import OptimizeConfig
-from glotmix.optimize.constraint import constraints_from
+from glotmix.optimize.constraint import Constraints, constraints_from
 from glotmix.wording import rounded_up
 
 ASSUMED = 4.0
@@ -68,22 +68,37 @@ def least_passes(
 ) -> float | None:
     """The fewest passes that leave some mixture within all other limits, to a tenth of a percent; None if none do."""
 
-    try:
-        limits = constraints_from(config.model_copy(update={"max_epochs": None}), languages, unique=unique, D=D)
-    except BadInput:
+    def allowed(epochs: float | None) -> Constraints | None:
+        try:
+            return constraints_from(config.model_copy(update={"max_epochs": epochs}), languages, unique=unique, D=D)
+        except BadInput:
+            return None
+
+    if (limits := allowed(None)) is None:
         return None
-    # min t with p_l ≤ t U_l / ΣU: t times as many passes as equal ones over everything.
-    program = limits.linear_program()
-    L, all_tokens = len(limits.languages), sum(unique[language] for language in languages)
-    share_L = np.array([unique[language] for language in languages]) / all_tokens
-    passes = np.hstack([np.eye(L), -share_L[:, None]])
+    found = _least_by_program(limits, np.array([unique[language] for language in languages]))
+    if found is not None and allowed(most := found * D / sum(unique[language] for language in languages)):
+        return most
+    # A language of a billionth of all tokens is lost in the tolerance of the program, and not in that of the limits.
+    high = D / min(unique[language] for language in languages)  # no language is held back any more
+    low = D / sum(unique[language] for language in languages) * (1 - NEAR)
+    while high > low * (1 + NEAR):
+        middle = (low * high) ** 0.5
+        low, high = (low, middle) if allowed(middle) else (middle, high)
+    return high
+
+
+def _least_by_program(limits: Constraints, unique_L: np.ndarray) -> float | None:
+    """``min t`` with ``p_l ≤ t U_l / ΣU``, rounded up: t times as many passes as equal ones over everything."""
+    program, L = limits.linear_program(), len(unique_L)
+    passes = np.hstack([np.eye(L), -unique_L[:, None] / unique_L.sum()])
     others = np.zeros((0, L)) if program["A_ub"] is None else program["A_ub"]
     program["A_ub"] = np.vstack([np.hstack([others, np.zeros((len(others), 1))]), passes])
     program["b_ub"] = np.append(program["b_ub"] if len(others) else [], np.zeros(L))
     program["A_eq"] = np.hstack([program["A_eq"], np.zeros((len(program["A_eq"]), 1))])
     program["bounds"] = np.vstack([program["bounds"], [0, np.inf]])
     found = linprog(np.eye(L + 1)[L], **program)
-    return float(found.fun) * D / all_tokens * (1 + NEAR) if found.status == 0 else None
+    return float(found.fun) * (1 + NEAR) if found.status == 0 else None
 
 
 def _assumed(config: OptimizeConfig, languages: Sequence[str], unique: Mapping[str, float], D: float) -> float:

@@ -10,12 +10,13 @@ What is trained does not depend on the choice (tests/proxy/test_stack.py), only 
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -68,7 +69,7 @@ class Packing:
 def choose(
     shape: Shape,
     training: ProxyConfig,
-    runs: int,
+    runs: int | Sequence[int],
     *,
     device: str = "cpu",
     stack: int | None = None,
@@ -80,7 +81,8 @@ def choose(
     Args:
         shape: the proxies' shape.
         training: batch, context, precision, and the tokens of a run.
-        runs: how many there are to train; no stack is so large that a process stays idle.
+        runs: how many there are to train, or the sizes of the sets of which runs can be stacked (those of one seed,
+            say); no stack is so large that a process stays idle.
         device: "cpu" or "cuda".
         stack: the user's choice of K; then only its speed is measured.
         processes: the user's choice of processes; default one per core that this process may use, or one on a GPU.
@@ -92,12 +94,13 @@ def choose(
     training = precision.decided(training, shape, device)
     kind = torch.device(device).type
     available = processes or (_cores() if kind == "cpu" else 1)
-    used = max(1, min(available, runs))
-    most = min(LARGEST[kind], -(-runs // used))
+    sets = [runs] if isinstance(runs, int) else list(runs)
+    used = max(1, min(available, sum(sets)))
+    most = max(1, min(LARGEST[kind], -(-sum(sets) // used), max(sets, default=1)))
     sizes = [stack] if stack else sorted({2**i for i in range(most.bit_length()) if 2**i <= most} | {most})
     together = used if kind == "cpu" and shape.parameters > LARGE else 1
     measured = _measure_together(shape, training, sizes, device, seconds / len(sizes), together)
-    lasts = {K: _seconds(K, speed, training.tokens, runs, used) for K, speed in measured.items()}
+    lasts = {K: _seconds(K, speed, training.tokens, sets, used) for K, speed in measured.items()}
     best = sizes[0] if sizes[0] in measured else 0
     for K, seconds_of_all in lasts.items():
         if seconds_of_all * GAIN < lasts[best]:
@@ -114,10 +117,14 @@ def choose(
     return Packing(best, used, speed, measured, explanation)
 
 
-def _seconds(K: int, speed: float, tokens: float, runs: int, processes: int) -> float:
-    """Until the last of the processes has trained its jobs, which are as even as possible."""
-    jobs = -(-runs // K)
-    return -(-jobs // processes) * (STARTING + runs / jobs * tokens / speed)
+def _seconds(K: int, speed: float, tokens: float, sets: Sequence[int], processes: int) -> float:
+    """Until the last of the processes has trained its jobs; those of a set are as even as possible."""
+    done = [0.0] * processes
+    for runs in sets:
+        jobs = -(-runs // K)
+        for job in range(jobs):
+            heapq.heapreplace(done, done[0] + STARTING + (runs // jobs + (job < runs % jobs)) * tokens / speed)
+    return max(done)
 
 
 def _cores() -> int:

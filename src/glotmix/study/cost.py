@@ -6,7 +6,7 @@ was spent. Steps are timed by the process's own clock, so that what else runs on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +73,13 @@ def vocabulary(tokens: TokensConfig, base: Path) -> tuple[int, dict[str, str]]:
 
 
 def packing(
-    shape: Shape, proxy: ProxyConfig, runs: int, *, device: str, stack: int | None, processes: int | None
+    shape: Shape,
+    proxy: ProxyConfig,
+    runs: int | Sequence[int],
+    *,
+    device: str,
+    stack: int | None,
+    processes: int | None,
 ) -> Packing:
     """How so many runs would be packed here, and their speed, from a few measured steps.
 

@@ -6,7 +6,7 @@ Every step leaves its result in the study's directory. Called again, what is com
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -220,8 +220,9 @@ class Training:
                 raise BadInput(f"no pair of {language} fits into {context}", where="proxy.context", expected=expected)
         return found
 
-    def sweep_spec(self, store: TokenStore, runs: int) -> SweepSpec:
-        """What all runs of the study have in common; the stack size is chosen once and remembered."""
+    def sweep_spec(self, store: TokenStore, runs: int | Sequence[int]) -> SweepSpec:
+        """What all runs of the study have in common; the stack size is chosen once, for so many (or for sets of so many
+        that can be stacked), and remembered."""
         config, together = self.config, self.config.sweep.devices_per_run
         for proxy in (config.proxy, *self.sizes.values()):
             if proxy.batch % together:
@@ -278,7 +279,7 @@ class Training:
             return self.executor().workers
         return min(self.config.sweep.workers or LARGEST_NODE, len(os.sched_getaffinity(0)))
 
-    def _stack(self, store: TokenStore, runs: int) -> int:
+    def _stack(self, store: TokenStore, runs: int | Sequence[int]) -> int:
         """Proxies per job: told, or measured once and remembered (the numbers of a resumed study depend on it)."""
         path = self.directory / "packing.json"
         if path.exists():

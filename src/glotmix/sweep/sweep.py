@@ -144,15 +144,8 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
     runs that restart at different points, and those with loss weights from plain ones, whose bits stay their own; a run
     with an adaptive method is alone.
     """
-    alike: dict[tuple[Any, ...], list[PlannedRun]] = {}
-    for run in plan:
-        restarts = tuple(stage.start for stage in run.schedule.stages if stage.restart)
-        alone = run.run if run.adaptive is not None else ""
-        part = None if run.part is None else (run.part.begin, run.part.end)
-        key = (run.tokens, run.seed, run.size, restarts, run.weighting is not None, alone, part)
-        alike.setdefault(key, []).append(run)
     groups = []
-    for runs in alike.values():
+    for runs in alike(plan):
         count = -(-len(runs) // stack)
         small, larger = divmod(len(runs), count)
         at = 0
@@ -161,6 +154,18 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
             groups.append(tuple(runs[at : at + size]))
             at += size
     return groups
+
+
+def alike(plan: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
+    """The sets of which runs can be stacked; see :func:`pack`."""
+    sets: dict[tuple[Any, ...], list[PlannedRun]] = {}
+    for run in plan:
+        restarts = tuple(stage.start for stage in run.schedule.stages if stage.restart)
+        alone = run.run if run.adaptive is not None else ""
+        part = None if run.part is None else (run.part.begin, run.part.end)
+        key = (run.tokens, run.seed, run.size, restarts, run.weighting is not None, alone, part)
+        sets.setdefault(key, []).append(run)
+    return list(sets.values())
 
 
 def run_sweep(

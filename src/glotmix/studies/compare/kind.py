@@ -108,7 +108,9 @@ class CompareKind(StudyKind[CompareConfig]):
             **assumed,
         }
         device, stack, processes = training.device(), study.sweep.stack, training.processes_here()
-        packing = cost.packing(shape, study.proxy, runs, device=device, stack=stack, processes=processes)
+        packing = cost.packing(
+            shape, study.proxy, [runs // config.seeds] * config.seeds, device=device, stack=stack, processes=processes
+        )
         evaluated = 2 * cost.held_out_tokens(study, base)  # on held-out text and on text that was trained on
         timed = [
             cost.reading(study, base),

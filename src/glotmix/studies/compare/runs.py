@@ -192,7 +192,7 @@ class MethodRuns:
     def _spec(self) -> SweepSpec:
         context = self.study.config.proxy.context
         available = {language: int(tokens) // context for language, tokens in self.situation.unique.items()}
-        spec = self.study.sweep_spec(self.store, self.seeds * len(self.methods))
+        spec = self.study.sweep_spec(self.store, [len(self.methods)] * self.seeds)
         return dataclasses.replace(spec, available=available, watch=True)
 
     def _plan(self, runs: list[PlannedRun]) -> None:
