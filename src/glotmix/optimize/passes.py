@@ -76,12 +76,14 @@ def least_passes(
 
     if (limits := allowed(None)) is None:
         return None
-    found = _least_by_program(limits, np.array([unique[language] for language in languages]))
-    if found is not None and allowed(most := found * D / sum(unique[language] for language in languages)):
-        return most
+    unique_L = np.array([unique[language] for language in languages])
+    equal = D / float(unique_L.sum())  # passes over everything alike
+    found = _least_by_program(limits, unique_L)
+    if found is not None and allowed(found * equal):
+        return found * equal
     # A language of a billionth of all tokens is lost in the tolerance of the program, and not in that of the limits.
-    high = D / min(unique[language] for language in languages)  # no language is held back any more
-    low = D / sum(unique[language] for language in languages) * (1 - NEAR)
+    high = D / float(unique_L.min())  # no language is held back any more
+    low = equal * (1 - NEAR)
     while high > low * (1 + NEAR):
         middle = (low * high) ** 0.5
         low, high = (low, middle) if allowed(middle) else (middle, high)

@@ -145,7 +145,7 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
     with an adaptive method is alone.
     """
     groups = []
-    for runs in alike(plan):
+    for runs in _alike(plan):
         count = -(-len(runs) // stack)
         small, larger = divmod(len(runs), count)
         at = 0
@@ -156,8 +156,12 @@ def pack(plan: Sequence[PlannedRun], stack: int) -> list[tuple[PlannedRun, ...]]
     return groups
 
 
-def alike(plan: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
-    """The sets of which runs can be stacked; see :func:`pack`."""
+def sets_to_stack(plan: Sequence[PlannedRun]) -> list[int]:
+    """How many runs each set has of which runs can be stacked; see :func:`pack`."""
+    return [len(runs) for runs in _alike(plan)]
+
+
+def _alike(plan: Sequence[PlannedRun]) -> list[list[PlannedRun]]:
     sets: dict[tuple[Any, ...], list[PlannedRun]] = {}
     for run in plan:
         restarts = tuple(stage.start for stage in run.schedule.stages if stage.restart)

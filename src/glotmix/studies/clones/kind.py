@@ -29,7 +29,7 @@ from glotmix.study.preflight import Trained
 from glotmix.study.rehearsal import Stages
 from glotmix.study.status import ARMS
 from glotmix.study.training import Training
-from glotmix.sweep.sweep import SweepSpec, alike, pack
+from glotmix.sweep.sweep import SweepSpec, pack, sets_to_stack
 from glotmix.tokens.clone import ClonedStore, clone_store, shared_mass
 from glotmix.wording import counted
 
@@ -77,7 +77,7 @@ class Laboratory:
         study = self.study(arm)
         sequences = {name: (store.unique_tokens(name) - 1) // arm.proxy.context for name in arm.languages}
         return dataclasses.replace(
-            study.sweep_spec(store.base, [len(one) for one in alike(arm.runs)]),
+            study.sweep_spec(store.base, sets_to_stack(arm.runs)),
             directory=self.place(arm),
             store=store.directory,
             store_fingerprint=store.fingerprint,
@@ -247,7 +247,7 @@ class ClonesKind(StudyKind[CloneStudyConfig]):
         study = laboratory.study(main)
         workers = study.processes_here()
         device, stack = study.device(), config.sweep.stack
-        sets = [len(one) for arm in planned for one in alike(arm.runs)]
+        sets = [size for arm in planned for size in sets_to_stack(arm.runs)]
         packing = cost.packing(shape, main.proxy, sets, device=device, stack=stack, processes=workers)
         told = ", ".join(dict.fromkeys(arm.about for arm in planned))
         lines = {

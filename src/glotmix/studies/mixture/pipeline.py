@@ -35,7 +35,7 @@ from glotmix.studies.mixture.evidence import Findings
 from glotmix.studies.mixture.first_phase import FirstPhase
 from glotmix.studies.mixture.stages import WAITS, MixtureStudy
 from glotmix.sweep.executors.external import FOLDER as HANDOFF
-from glotmix.sweep.sweep import SweepSpec, alike, is_complete
+from glotmix.sweep.sweep import SweepSpec, is_complete, sets_to_stack
 from glotmix.tokens.census import take_census
 from glotmix.tokens.store import TokenStore
 
@@ -58,7 +58,7 @@ def _findings(study: MixtureStudy, store: TokenStore, began: float, *, train: bo
     for note in census.notes() if train else ():
         say(f"  {note}")
     runs = study.plan(store)
-    spec = study.sweep_spec(store, [len(one) for one in alike(runs)])
+    spec = study.sweep_spec(store, sets_to_stack(runs))
     if not train:
         runs = [*runs, *with_active(study)]
     lost = [] if train else [run.run for run in runs if not is_complete(run, spec)]
@@ -265,7 +265,7 @@ def close_loop(
     loop_runs = closed_loop.planned(dict(labels.values()), config.seeds, tokens, study.config.seed)
     if first is not None:
         loop_runs = [first.along(run, run.schedule, study.config.seed) for run in loop_runs]
-    spec = study.sweep_spec(store, [len(one) for one in alike(runs)])
+    spec = study.sweep_spec(store, sets_to_stack(runs))
     if not train and not study.is_elsewhere and not all(is_complete(run, spec) for run in loop_runs):
         study.narrator.say("  These mixtures are not the ones that closed the loop: `glotmix run` trains them")
         return None

@@ -21,7 +21,7 @@ from glotmix.studies.mixture.plan import plan, unique_as_told
 from glotmix.studies.mixture.stages import MixtureStudy
 from glotmix.study import cost
 from glotmix.study.kind import Price, Stage
-from glotmix.sweep.sweep import alike
+from glotmix.sweep.sweep import sets_to_stack
 from glotmix.wording import counted, listed
 
 if TYPE_CHECKING:
@@ -117,9 +117,7 @@ def price(study: MixtureStudy) -> Price:
     packing = None
     if not study.is_elsewhere:  # of another's trainer nothing is known
         device, stack, processes = study.device(), config.sweep.stack, study.processes_here()
-        packing = cost.packing(
-            shape, proxy, [len(one) for one in alike(runs)], device=device, stack=stack, processes=processes
-        )
+        packing = cost.packing(shape, proxy, sets_to_stack(runs), device=device, stack=stack, processes=processes)
     more = 0
     if design.active is not None:
         begun = 0.0 if packing is None else found.flops_of_design / (packing.tokens_per_second * found.per_token)
