@@ -48,9 +48,9 @@ def plain(R: int, L: int) -> Callable[[np.random.Generator], Table]:
     """R mixtures of L groups at one size."""
 
     def make(rng: np.random.Generator) -> Table:
-        shape = transfer_truth(rng, L)
+        truth = transfer_truth(rng, L)
         runs = Runs(mixtures(rng, R, L))
-        return measured(rng, lambda rows: shape(rows.p_RL), runs, runs.where(np.arange(10)), 0.01, names(L))
+        return measured(rng, truth, runs, runs.where(np.arange(10)), 0.01, names(L))
 
     return make
 

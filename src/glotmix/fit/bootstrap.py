@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,11 @@ CLOSE = 0.3
 
 STEPS, MORE_STEPS = 3, 6
 """Steps at most towards the losses of a linear draw: from where the draw is, or from the fit if that is no start."""
+NO_START = 4.0
+"""Where the draw is is no start if these steps end with a cost so many times that of a close draw: losses off by twice
+as much."""
+UNDAMPED = 1e-5
+"""Damping of the first step from where the draw is: the law bends there, but the way back is the linear one."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,16 @@ def resample(
         for b, step_P in enumerate(multiplier_BG @ left.shift_GP + known_BK @ left.prior_KP):
             new_P = np.clip(x_P + step_P, low_P, high_P)
             change_M = rows_MP @ step_P
-            there = wanted(new_P)
-            moved_R = there[0][:R] - residual_M[:R]
+            moved_R = wanted.of_runs(new_P) - residual_M[:R]
             size = float(np.sqrt(np.mean(change_M[:R] ** 2)))
             off = float(np.sqrt(np.mean((moved_R - change_M[:R]) ** 2)))
             if not off <= CLOSE * size + 1e-6:
                 # A scale is raised by what the slope says, not by a factor: that may be thousands.
                 gentle_P = np.where(wanted.log_P & (step_P > 0), np.log1p(np.maximum(step_P, 0)), step_P)
                 new_P = np.clip(x_P + gentle_P, low_P, high_P)
-                starts = ((new_P, wanted(new_P), STEPS), (x_P, (residual_M, rows_MP), MORE_STEPS))
                 near = 0.5 * CLOSE**2 * float(change_M @ change_M)
-                new_P = _nearest(wanted, residual_M + change_M, starts, (low_P, high_P), near)
+                here = (x_P, residual_M, rows_MP)
+                new_P = _nearest(wanted, residual_M + change_M, new_P, here, (low_P, high_P), near)
             theta_BP[b] = outer(new_P, wanted.log_P)
     return theta_BP
 
@@ -132,28 +135,28 @@ def resample(
 def _nearest(
     wanted: Equations,
     goal_M: np.ndarray,
-    starts: Iterable[tuple[np.ndarray, tuple[np.ndarray, np.ndarray], int]],
+    draw_P: np.ndarray,
+    fit: tuple[np.ndarray, np.ndarray, np.ndarray],
     bounds: tuple[np.ndarray, np.ndarray],
     near: float,
 ) -> np.ndarray:
-    """The parameters whose residuals come nearest to ``goal``, from the first start that ends at a cost below ``near``,
-    or else from the start that ends nearest.
+    """The parameters whose residuals come nearest to ``goal``, found from where the draw is, or from the fit
+    (parameters, residuals and derivatives there) if the former is no start; ``near`` is the cost of a close draw.
 
-    A start is where to begin, the residuals and derivatives there, and how many steps to make. The draw itself is the
-    better one: what the prior alone tells is right there already.
+    The draw itself is the better start: what the prior alone tells is right there already.
     """
 
     def away(y_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         residual_M, rows_MP = wanted(y_P)
         return residual_M - goal_M, rows_MP
 
-    ends = []
-    for y_P, (residual_M, rows_MP), steps in starts:
-        first = residual_M - goal_M, rows_MP
-        ends.append(levenberg_marquardt(away, y_P, *bounds, 0, steps, 1e-2, first, patience=1))
-        if ends[-1][1] <= near:
-            break
-    return min(ends, key=lambda end: end[1])[0]
+    found_P, cost, _ = levenberg_marquardt(away, draw_P, *bounds, 0, STEPS, 1e-2, patience=1, damping=UNDAMPED)
+    if cost <= NO_START * near:
+        return found_P
+    fit_P, residual_M, rows_MP = fit
+    first = residual_M - goal_M, rows_MP
+    other_P, other, _ = levenberg_marquardt(away, fit_P, *bounds, 0, MORE_STEPS, 1e-2, first, patience=1, damping=1e-2)
+    return other_P if other < cost else found_P
 
 
 def _at(wanted: Equations, theta_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

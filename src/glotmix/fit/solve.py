@@ -21,6 +21,8 @@ TOLERANCE, ROUGH = 1e-7, 1e-6
 """Converged when accepted steps lower the cost by less than this, relatively; the latter before the noise is known. A
 cost of half a hundred runs then falls by less than a thousandth of what one standard deviation is worth."""
 
+DAMPING, FALL = 1e-3, 1 / 5
+"""Damping of the first step, and the least factor by which a good step lowers it."""
 SPRINT, FINALISTS = 40, 2
 """Iterations that every start gets, and how many of them go on until they converge."""
 WELL_TOLD = 1e-5
@@ -108,6 +110,11 @@ class Equations:
             residual, rows = np.concatenate([residual, known[0] - self.moved_K]), np.vstack([rows, known[1] * unit_P])
         return residual, rows
 
+    def of_runs(self, x_P: np.ndarray) -> np.ndarray:
+        """The residuals of the runs alone, [R], which cost half as much."""
+        loss_R = self.law.predict(self.problem, outer(x_P, self.log_P), self.inputs)
+        return np.asarray(self.root_R * (np.log(np.maximum(loss_R, 1e-12)) - self.log_loss_R))
+
     def where(self, some: np.ndarray) -> Equations:
         """The residuals of some of the runs."""
         inputs, log_loss_R, root_R = self.inputs.where(some), self.log_loss_R[some], self.root_R[some]
@@ -158,7 +165,8 @@ def solve(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         starts = [inner(np.clip(start_P, low_P, high_P), wanted.log_P) for start_P in start_SP]
         some = len(tried.log_loss_R)
-        ends = [levenberg_marquardt(tried, x_P, *bounds, some, first, tolerance) for x_P in starts]
+        bent = {"scales_P": wanted.log_P}
+        ends = [levenberg_marquardt(tried, x_P, *bounds, some, first, tolerance, **bent) for x_P in starts]
         ends.sort(key=lambda end: end[1])
         best = ends[0][1]
         agreeing = float(np.mean([end[1] <= best * 1.01 + 1e-9 for end in ends]))
@@ -168,7 +176,7 @@ def solve(
             left = iterations
         for k, (x_P, cost, converged) in enumerate(ends):
             if not converged and np.isfinite(cost) and left > 0:
-                ends[k] = levenberg_marquardt(wanted, x_P, *bounds, robust, left, tolerance)
+                ends[k] = levenberg_marquardt(wanted, x_P, *bounds, robust, left, tolerance, **bent)
     x_P, cost, converged = min(ends, key=lambda end: end[1])
     if not np.isfinite(cost):
         nothing = np.full(len(low_P), np.nan)
@@ -208,12 +216,19 @@ def levenberg_marquardt(
     first: tuple[np.ndarray, np.ndarray] | None = None,
     patience: int = 2,
     rho: Robust = SOFT_L1,
+    scales_P: np.ndarray | None = None,
+    damping: float = DAMPING,
 ) -> tuple[np.ndarray, float, bool]:
     """Projected Levenberg–Marquardt with Marquardt's scaling; the first ``robust`` residuals are made robust.
 
     Source: Nielsen, Damping Parameter in Marquardt's Method (1999), for the damping; a parameter at its bound whose
     gradient points outwards is held there. Ten times the speed of a general trust-region code at this size, because
     an iteration costs one small symmetric solve.
+
+    Gauss and Newton's matrix lacks the residuals' own second derivatives. Of the logarithm of a factor in a sum they
+    are the first ones: where the runs push a weight of transfer down to where its prior holds it, the matrix is several
+    times too small, and steps overshoot until damping creeps up. There they are added to the diagonal (those that
+    enlarge it, so that it stays positive definite), and a hundred languages take half the steps.
 
     Args:
         residuals: what is to become small.
@@ -226,6 +241,8 @@ def levenberg_marquardt(
         first: residuals and Jacobian at the start, where they are known.
         patience: small steps in a row after which it is converged.
         rho: how the robust ones count.
+        scales_P: which parameters are logarithms of factors; None for none.
+        damping: of the first step, relative to the diagonal.
 
     Returns:
         Parameters, cost, whether it converged.
@@ -235,7 +252,7 @@ def levenberg_marquardt(
     cost = _cost(residual_M, robust, rho)
     if not (np.isfinite(cost) and np.isfinite(rows_MP).all()):
         return x_P, np.inf, False
-    damping, growth, scale_P = 1e-2, 2.0, np.zeros(len(x_P))
+    growth, scale_P = 2.0, np.zeros(len(x_P))
     small, root_M = 0, np.ones(len(residual_M))
     for _ in range(iterations):
         root_M[:robust] = np.sqrt(rho.weight(residual_M[:robust]))
@@ -246,6 +263,9 @@ def levenberg_marquardt(
         free_P = ~(((x_P <= low_P) & (slope_P > 0)) | ((x_P >= high_P) & (slope_P < 0)))
         if not free_P.any() or np.abs(slope_P[free_P] / np.sqrt(scale_P[free_P])).max() < 1e-10 * (1 + cost):
             return x_P, cost, True
+        if scales_P is not None:
+            bend_P = half_MP[:robust].T @ (root_M[:robust] * residual_M[:robust])
+            normal_PP.flat[:: len(x_P) + 1] += np.where(scales_P, np.maximum(bend_P, 0.0), 0.0)
         step_P = _step(normal_PP, slope_P, damping * scale_P, free_P)
         new_P = np.clip(x_P + step_P, low_P, high_P)
         moved_P = new_P - x_P
@@ -254,7 +274,7 @@ def levenberg_marquardt(
         gain = cost - new_cost
         if np.isfinite(new_cost) and np.isfinite(new_rows_MP).all() and gain >= 0:
             expected = -(slope_P @ moved_P) - 0.5 * moved_P @ normal_PP @ moved_P
-            damping *= max(1 / 3, 1 - (2 * gain / float(expected) - 1) ** 3) if expected > 0 else 1.0
+            damping *= max(FALL, 1 - (2 * gain / float(expected) - 1) ** 3) if expected > 0 else 1.0
             damping, growth = max(damping, 1e-12), 2.0
             small = small + 1 if gain <= tolerance * cost else 0
             x_P, residual_M, rows_MP, cost = new_P, new_residual_M, new_rows_MP, new_cost

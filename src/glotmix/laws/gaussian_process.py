@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -62,7 +62,7 @@ class GaussianProcess(Residual):
         if isinstance(known, TrainedProcess) and len(y_R) > self.few:
             # The same lengths and noise, in the units of these residuals: of so many runs a fold would tell the same.
             shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0, 1.0]])
-            return _steady(_trained(x_RK, L, y_R, 1 / weight_R, known.hyper + shift, unit), weight_R)
+            return _steady(x_RK, L, y_R, weight_R, known.hyper + shift, unit)
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate(
             [[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), np.log([PAIRS_PRIOR[0], NOISE_PRIOR[0]])]
@@ -80,7 +80,7 @@ class GaussianProcess(Residual):
             bounds=bounds,
             options={"maxiter": self.iterations},
         )
-        return _steady(_trained(x_RK, L, y_R, 1 / weight_R, found.x, unit), weight_R)
+        return _steady(x_RK, L, y_R, weight_R, found.x, unit)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
         if data["power"] != POWER or "shares" not in data:
@@ -315,21 +315,33 @@ def _evidence(
 
 
 def _trained(
-    x_RK: np.ndarray, shares: int, y_R: np.ndarray, spread_R: np.ndarray, hyper: np.ndarray, unit: float
+    x_RK: np.ndarray,
+    shares: int,
+    y_R: np.ndarray,
+    spread_R: np.ndarray,
+    hyper: np.ndarray,
+    unit: float,
+    kernel_RR: np.ndarray | None = None,
 ) -> TrainedProcess:
+    """The process conditioned on runs; ``kernel_RR`` is their covariance without noise, where it is known."""
     empty = TrainedProcess(x_RK, shares, y_R, spread_R, hyper, unit, (np.eye(0), True), y_R)
-    kernel_RR = empty.among_runs() + np.diag(np.exp(2 * hyper[-1]) * spread_R + 1e-9)
-    factor = cho_factor(kernel_RR, lower=True)
-    return TrainedProcess(x_RK, shares, y_R, spread_R, hyper, unit, factor, cho_solve(factor, y_R))
+    noisy_RR = empty.among_runs() if kernel_RR is None else kernel_RR.copy()
+    noisy_RR.flat[:: len(y_R) + 1] += np.exp(2 * hyper[-1]) * spread_R + 1e-9
+    factor = cho_factor(noisy_RR, lower=True, overwrite_a=True, check_finite=False)
+    return replace(empty, factor=factor, alpha_R=cho_solve(factor, y_R, check_finite=False))
 
 
-def _steady(trained: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
-    """The same process conditioned on runs that count by how well the others tell them."""
+def _steady(
+    x_RK: np.ndarray, shares: int, y_R: np.ndarray, weight_R: np.ndarray, hyper: np.ndarray, unit: float
+) -> TrainedProcess:
+    """The process conditioned on runs that count by how well the others tell them."""
+    found = _trained(x_RK, shares, y_R, 1 / weight_R, hyper, unit)
+    kernel_RR = found.among_runs()
     for _ in range(STEADY):
-        precision_R = dpotri(trained.factor[0], lower=1)[0].diagonal()
-        spread_R = 1 / (weight_R * _counts(trained.alpha_R / np.sqrt(precision_R)))
-        trained = _trained(trained.x_RK, trained.shares, trained.y_R, spread_R, trained.hyper, trained.unit)
-    return trained
+        precision_R = dpotri(found.factor[0], lower=1)[0].diagonal()
+        spread_R = 1 / (weight_R * _counts(found.alpha_R / np.sqrt(precision_R)))
+        found = _trained(x_RK, shares, y_R, spread_R, hyper, unit, kernel_RR)
+    return found
 
 
 def _counts(residual_R: np.ndarray) -> np.ndarray:

@@ -78,6 +78,9 @@ class Table:
             numbers = cells.cast(pl.Float64, strict=False)
             value_R = numbers.fill_null(float("nan")).to_numpy().astype(float)
             return Numbers(value_R, (numbers.is_null() & cells.is_not_null()).to_numpy(), False)
+        plain = cells.cast(pl.Float64, strict=False)
+        if not self.decimal_comma and plain.null_count() == cells.null_count():  # most columns: numbers, and no more
+            return Numbers(plain.fill_null(float("nan")).to_numpy().astype(float), np.zeros(len(cells), bool), False)
         text = cells.cast(pl.String).str.strip_chars().fill_null("")
         percent = bool(text.str.ends_with("%").any())
         plain = text.str.strip_suffix("%").str.strip_chars().str.replace_all(r"(\d)_(\d)", "${1}${2}")
@@ -212,6 +215,8 @@ def _width(line: str, separator: str) -> int:
 
 def _decimal_comma(frame: pl.DataFrame, where: Path) -> bool:
     """Whether numbers are written with a decimal comma."""
+    if not frame.width or not any(frame.select(pl.all().str.contains(",", literal=True).any()).row(0)):
+        return False
     comma = point = None
     for name in frame.columns:
         cells = frame[name].str.strip_chars()
