@@ -3,6 +3,7 @@
 Planted losses of every coalition (or of some, for the estimated values), several seeds, many tables of each kind:
 
     python benchmarks/transfer_intervals.py --tables 200
+    python benchmarks/transfer_intervals.py --first 5000    other tables: the seeds from 5000 on
 
 prints for each kind the share of tables in which every true value lies in its interval, and every true mean interaction
 of a pair (of complete games), the share of single values that do, the median half-width over the true spread of values,
@@ -171,6 +172,7 @@ def judged(kind: Kind, tables: int, first: int = 0, *, pairs_too: bool = True) -
     mean = lambda x: float(np.mean(x)) if x else float("nan")  # noqa: E731
     return {
         "tables": tables,
+        "first": first,
         "with intervals": known,
         "all values covered": mean(every),
         "all pairs covered": mean([one for one in pairs if one is not None]),
@@ -199,6 +201,7 @@ def shown(kept: dict[str, dict[str, float | None]]) -> str:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--tables", type=int, default=200)
+    arguments.add_argument("--first", type=int, default=0, help="seed of the first table")
     arguments.add_argument("--kinds", nargs="*", default=list(KINDS))
     arguments.add_argument("--out", type=Path, default=RESULTS / "transfer_intervals.json")
     arguments.add_argument("--show", action="store_true", help="Print the table of the kept results.")
@@ -208,7 +211,7 @@ def main() -> None:
         return
     kept = json.loads(asked.out.read_text()) if asked.out.exists() else {}
     for name in asked.kinds:
-        kept[name] = judged(KINDS[name], asked.tables)
+        kept[name] = judged(KINDS[name], asked.tables, asked.first)
         print(f"{name}: " + ", ".join(f"{key} {value:.3g}" for key, value in kept[name].items()), flush=True)
         readable = {k: {n: None if x is None or x != x else round(x, 4) for n, x in v.items()} for k, v in kept.items()}
         asked.out.write_text(json.dumps(readable, indent=1) + "\n")

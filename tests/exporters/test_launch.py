@@ -194,7 +194,10 @@ UNDOING = {
         "max_samples": 1000,  # of every language
         "tokenized_path": "saved",  # the first stage's data for every stage
         "disable_shuffling": True,  # one language after the other
+        "val_size": 0.1,  # rows of every language that were counted as trained on
+        "interleave_probs": "0.5,0.5",
     },
+    "trl": {"test_split_size": 0.1},
     "ms_swift": {
         "interleave_prob": [0.5, 0.5],
         "cached_dataset": ["saved"],  # beside those of the mixture

@@ -30,3 +30,20 @@ def test_a_planted_table_is_answered_within_its_intervals(
     assert not row["false_claim"]
     assert 0.8 <= np.mean(row["covered"]) <= 1
     assert row["width"] < 2
+
+
+def test_the_tables_that_fits_are_timed_on_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are made by the families of planted truths, whose interface they once lost without anyone noticing."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import fit_speed
+
+    try:
+        shapes = {}
+        for name in ("ten", "checkpoints", "seven"):
+            table = fit_speed.TABLES[name][2](np.random.default_rng(0))
+            assert np.isfinite(table.loss_RT).all()
+            shapes[name] = table.loss_RT.shape
+    finally:
+        for name in ("fit_speed", "decisions", "planted"):
+            sys.modules.pop(name, None)
+    assert shapes == {"ten": (64, 10), "checkpoints": (200, 4), "seven": (2222, 7)}

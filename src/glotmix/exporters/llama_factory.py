@@ -55,7 +55,8 @@ class LlamaFactory(Exporter):
         "It writes the tokens of the stage to disk before training (stage: pt; for other stages change it together "
         "with columns). A configuration's own max_samples, which cuts every language to as many rows, and its "
         "tokenized_path, from which every stage would read the data of the first, are taken out (of evaluation too: "
-        "cut its files), and disable_shuffling, which trains one language after another, is false. max_steps is the "
+        "cut its files), disable_shuffling, which trains one language after another, is false, and val_size, which "
+        "holds out rows at random, is 0 (a configuration with eval_steps needs an eval_dataset). max_steps is the "
         "whole run's, because the learning rate spans it: stop.py ends a stage. A stage is a run of its own, with "
         "ignore_data_skip because its data begin anew. file_name is relative to the exported folder."
     )
@@ -82,6 +83,8 @@ class LlamaFactory(Exporter):
                 "preprocessing_batch_size": rows_at_once(request),
                 "max_samples": None,
                 "tokenized_path": None,
+                "val_size": 0.0,
+                "interleave_probs": None,
                 "disable_shuffling": False,
                 "max_steps": request.steps,
                 "seed": request.seed + i,

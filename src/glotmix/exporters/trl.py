@@ -40,7 +40,8 @@ class Trl(Exporter):
         "Fractions are shares of rows, so token shares are divided by the measured tokens per document. Fractions "
         "only take away: the mixture is as large as the scarcest data set allows. So split names a data set as often "
         "as the stage reads it (train+train+train[:37%]), which makes the mixture as large as the stage, or up to "
-        "some percent more; the first rows are kept, so shuffle the sources before. packing_strategy is bfd_split: "
+        "some percent more; the first rows are kept, so shuffle the sources before. A configuration's own "
+        "test_split_size, which holds out rows at random, is taken out. packing_strategy is bfd_split: "
         "the usual bfd cuts off what is beyond max_length. All data sets or none have a fraction, and streaming must "
         "be off. max_steps is the whole run's, because the learning rate spans it: stop.py ends a stage. One file "
         "per stage of a schedule."
@@ -58,6 +59,7 @@ class Trl(Exporter):
                     if shares[name] > 0
                 ],
                 "streaming": False,
+                "test_split_size": None,
                 "max_length": request.sequence_length,
                 "packing": True,
                 "packing_strategy": "bfd_split",

@@ -227,8 +227,8 @@ def levenberg_marquardt(
 
     Gauss and Newton's matrix lacks the residuals' own second derivatives. Of the logarithm of a factor in a sum they
     are the first ones: where the runs push a weight of transfer down to where its prior holds it, the matrix is several
-    times too small, and steps overshoot until damping creeps up. There they are added to the diagonal (those that
-    enlarge it, so that it stays positive definite), and a hundred languages take half the steps.
+    times too small, steps overshoot until damping creeps up, and creeping looks like having arrived. There they are
+    added to the diagonal (those that enlarge it, so that it stays positive definite).
 
     Args:
         residuals: what is to become small.
@@ -265,7 +265,7 @@ def levenberg_marquardt(
             return x_P, cost, True
         if scales_P is not None:
             bend_P = half_MP[:robust].T @ (root_M[:robust] * residual_M[:robust])
-            normal_PP.flat[:: len(x_P) + 1] += np.where(scales_P, np.maximum(bend_P, 0.0), 0.0)
+            normal_PP.flat[:: len(x_P) + 1] += scales_P * np.maximum(bend_P, 0.0)
         step_P = _step(normal_PP, slope_P, damping * scale_P, free_P)
         new_P = np.clip(x_P + step_P, low_P, high_P)
         moved_P = new_P - x_P
