@@ -45,17 +45,18 @@ def effective_share(
     log_source_RS, log_own_R = inputs.log_shares(own, TINY, ABSENT)
     log_RS = log_source_RS + np.log(w_S)
     kappa_of_S = np.asarray(kappa)[..., None]
-    part_RS = np.exp(kappa_of_S * log_RS)
+    part_RS = kappa_of_S * log_RS
+    np.exp(part_RS, out=part_RS)
     sum_R = np.maximum(part_RS.sum(axis=1), 1e-200)
     help_R = np.log(sum_R) / kappa
-    part_RS /= sum_R[:, None]
-    by_kappa_R = (np.einsum("rs,rs->r", part_RS, log_RS) - help_R) / kappa
+    by_kappa_R = (np.einsum("rs,rs->r", part_RS, log_RS) / sum_R - help_R) / kappa
 
     def by_source() -> np.ndarray:
         source_RS = np.maximum(inputs.p_RL if own is None else np.delete(inputs.p_RL, own, axis=1), TINY)
         return np.asarray((source_RS * w_S) ** kappa_of_S / sum_R[:, None] / source_RS)
 
     if own is None:
+        part_RS /= sum_R[:, None]
         return EffectiveShare(help_R, part_RS, by_kappa_R, np.zeros(len(sum_R)), by_source)
     own_part_R, help_part_R = np.exp(nu * log_own_R), np.exp(nu * help_R)
     total_R = np.maximum(own_part_R + help_part_R, 1e-200)
@@ -67,7 +68,7 @@ def effective_share(
         own_R = np.maximum(inputs.p_RL[:, own], TINY)
         return np.insert(by_help_R[:, None] * by_source(), own, own_R**nu / total_R / own_R, axis=1)
 
-    part_RS *= by_help_R[:, None]
+    part_RS *= (by_help_R / sum_R)[:, None]
     return EffectiveShare(log_R, part_RS, by_help_R * by_kappa_R, by_nu_R, by_p)
 
 
