@@ -165,8 +165,8 @@ def solve(
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         starts = [inner(np.clip(start_P, low_P, high_P), wanted.log_P) for start_P in start_SP]
         some = len(tried.log_loss_R)
-        bent = {"scales_P": wanted.log_P}
-        ends = [levenberg_marquardt(tried, x_P, *bounds, some, first, tolerance, **bent) for x_P in starts]
+        log_P = wanted.log_P
+        ends = [levenberg_marquardt(tried, x_P, *bounds, some, first, tolerance, scales_P=log_P) for x_P in starts]
         ends.sort(key=lambda end: end[1])
         best = ends[0][1]
         agreeing = float(np.mean([end[1] <= best * 1.01 + 1e-9 for end in ends]))
@@ -176,7 +176,7 @@ def solve(
             left = iterations
         for k, (x_P, cost, converged) in enumerate(ends):
             if not converged and np.isfinite(cost) and left > 0:
-                ends[k] = levenberg_marquardt(wanted, x_P, *bounds, robust, left, tolerance, **bent)
+                ends[k] = levenberg_marquardt(wanted, x_P, *bounds, robust, left, tolerance, scales_P=log_P)
     x_P, cost, converged = min(ends, key=lambda end: end[1])
     if not np.isfinite(cost):
         nothing = np.full(len(low_P), np.nan)
