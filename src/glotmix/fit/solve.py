@@ -23,6 +23,9 @@ cost of half a hundred runs then falls by less than a thousandth of what one sta
 
 DAMPING, FALL = 1e-3, 1 / 5
 """Damping of the first step, and the least factor by which a good step lowers it."""
+BEND = 0.5
+"""Second derivative of what a law adds up by the logarithm of one of its factors, as a part of the first: the exponents
+by which helpers complete one another, about a half."""
 SPRINT, FINALISTS = 40, 2
 """Iterations that every start gets, and how many of them go on until they converge."""
 WELL_TOLD = 1e-5
@@ -226,9 +229,10 @@ def levenberg_marquardt(
     an iteration costs one small symmetric solve.
 
     Gauss and Newton's matrix lacks the residuals' own second derivatives. Of the logarithm of a factor in a sum they
-    are the first ones: where the runs push a weight of transfer down to where its prior holds it, the matrix is several
-    times too small, steps overshoot until damping creeps up, and creeping looks like having arrived. There they are
-    added to the diagonal (those that enlarge it, so that it stays positive definite).
+    are about the first ones (``BEND``): where the runs push a weight of transfer down to where its prior holds it, the
+    matrix is several times too small, steps overshoot until damping creeps up, and creeping looks like having arrived.
+    So once a step was too long they are added to the diagonal (those that enlarge it, so that it stays positive
+    definite). Where no step is, they are left out: the end is reached faster without.
 
     Args:
         residuals: what is to become small.
@@ -253,7 +257,7 @@ def levenberg_marquardt(
     if not (np.isfinite(cost) and np.isfinite(rows_MP).all()):
         return x_P, np.inf, False
     growth, scale_P = 2.0, np.zeros(len(x_P))
-    small, root_M = 0, np.ones(len(residual_M))
+    small, bent, root_M = 0, False, np.ones(len(residual_M))
     for _ in range(iterations):
         root_M[:robust] = np.sqrt(rho.weight(residual_M[:robust]))
         half_MP = root_M[:, None] * rows_MP
@@ -263,9 +267,9 @@ def levenberg_marquardt(
         free_P = ~(((x_P <= low_P) & (slope_P > 0)) | ((x_P >= high_P) & (slope_P < 0)))
         if not free_P.any() or np.abs(slope_P[free_P] / np.sqrt(scale_P[free_P])).max() < 1e-10 * (1 + cost):
             return x_P, cost, True
-        if scales_P is not None:
+        if bent and scales_P is not None:
             bend_P = half_MP[:robust].T @ (root_M[:robust] * residual_M[:robust])
-            normal_PP.flat[:: len(x_P) + 1] += scales_P * np.maximum(bend_P, 0.0)
+            normal_PP.flat[:: len(x_P) + 1] += BEND * scales_P * np.maximum(bend_P, 0.0)
         step_P = _step(normal_PP, slope_P, damping * scale_P, free_P)
         new_P = np.clip(x_P + step_P, low_P, high_P)
         moved_P = new_P - x_P
@@ -281,7 +285,7 @@ def levenberg_marquardt(
             if small >= patience:
                 return x_P, cost, True
         else:
-            damping, growth = damping * growth, growth * 2
+            damping, growth, bent = damping * growth, growth * 2, True
             if damping > 1e12:  # no step helps: as low as rounding lets it be
                 return x_P, cost, True
     return x_P, cost, False
