@@ -62,7 +62,7 @@ class GaussianProcess(Residual):
         if isinstance(known, TrainedProcess) and len(y_R) > self.few:
             # The same lengths and noise, in the units of these residuals: of so many runs a fold would tell the same.
             shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0, 1.0]])
-            return _steady(x_RK, L, y_R, weight_R, known.hyper + shift, unit)
+            return _steady(_unconditioned(x_RK, L, y_R, known.hyper + shift, unit), weight_R)
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate(
             [[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), np.log([PAIRS_PRIOR[0], NOISE_PRIOR[0]])]
@@ -80,7 +80,7 @@ class GaussianProcess(Residual):
             bounds=bounds,
             options={"maxiter": self.iterations},
         )
-        return _steady(x_RK, L, y_R, weight_R, found.x, unit)
+        return _steady(_unconditioned(x_RK, L, y_R, found.x, unit), weight_R)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
         if data["power"] != POWER or "shares" not in data:
@@ -90,7 +90,8 @@ class GaussianProcess(Residual):
             )
         shares = int(data["shares"])
         arrays = {key: np.array(data[key], dtype=float) for key in ("x", "y", "spread", "hyper")}
-        return _trained(arrays["x"], shares, arrays["y"], arrays["spread"], arrays["hyper"], float(data["unit"]))
+        blank = _unconditioned(arrays["x"], shares, arrays["y"], arrays["hyper"], float(data["unit"]))
+        return _conditioned(blank, arrays["spread"], blank.among_runs())
 
 
 @dataclass(frozen=True)
@@ -314,33 +315,28 @@ def _evidence(
     return float(value), np.concatenate([[by_amplitude], by_length_K, [by_pairs, by_noise]])
 
 
-def _trained(
-    x_RK: np.ndarray,
-    shares: int,
-    y_R: np.ndarray,
-    spread_R: np.ndarray,
-    hyper: np.ndarray,
-    unit: float,
-    kernel_RR: np.ndarray | None = None,
-) -> TrainedProcess:
-    """The process conditioned on runs; ``kernel_RR`` is their covariance without noise, where it is known."""
-    empty = TrainedProcess(x_RK, shares, y_R, spread_R, hyper, unit, (np.eye(0), True), y_R)
-    noisy_RR = empty.among_runs() if kernel_RR is None else kernel_RR.copy()
-    noisy_RR.flat[:: len(y_R) + 1] += np.exp(2 * hyper[-1]) * spread_R + 1e-9
-    factor = cho_factor(noisy_RR, lower=True, overwrite_a=True, check_finite=False)
-    return replace(empty, factor=factor, alpha_R=cho_solve(factor, y_R, check_finite=False))
+def _unconditioned(x_RK: np.ndarray, shares: int, y_R: np.ndarray, hyper: np.ndarray, unit: float) -> TrainedProcess:
+    """The process of these runs before it has seen what they left over."""
+    return TrainedProcess(x_RK, shares, y_R, np.ones(len(y_R)), hyper, unit, (np.eye(0), True), y_R)
 
 
-def _steady(
-    x_RK: np.ndarray, shares: int, y_R: np.ndarray, weight_R: np.ndarray, hyper: np.ndarray, unit: float
-) -> TrainedProcess:
+def _conditioned(process: TrainedProcess, spread_R: np.ndarray, kernel_RR: np.ndarray) -> TrainedProcess:
+    """The process conditioned on its runs, of such noise; ``kernel_RR`` is their covariance without it."""
+    noisy_RR = kernel_RR.copy()
+    noisy_RR.flat[:: len(spread_R) + 1] += np.exp(2 * process.hyper[-1]) * spread_R + 1e-9
+    factor = cho_factor(noisy_RR, lower=True, overwrite_a=True)
+    alpha_R = cho_solve(factor, process.y_R)
+    return replace(process, spread_R=spread_R, factor=factor, alpha_R=alpha_R)
+
+
+def _steady(process: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
     """The process conditioned on runs that count by how well the others tell them."""
-    found = _trained(x_RK, shares, y_R, 1 / weight_R, hyper, unit)
-    kernel_RR = found.among_runs()
+    kernel_RR = process.among_runs()
+    found = _conditioned(process, 1 / weight_R, kernel_RR)
     for _ in range(STEADY):
         precision_R = dpotri(found.factor[0], lower=1)[0].diagonal()
         spread_R = 1 / (weight_R * _counts(found.alpha_R / np.sqrt(precision_R)))
-        found = _trained(x_RK, shares, y_R, spread_R, hyper, unit, kernel_RR)
+        found = _conditioned(process, spread_R, kernel_RR)
     return found
 
 
