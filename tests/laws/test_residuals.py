@@ -9,8 +9,11 @@ import pytest
 
 from glotmix.errors import BadInput
 from glotmix.fit import Fit, fit
-from glotmix.laws.gaussian_process import GaussianProcess
+from glotmix.laws.committee import Committee
+from glotmix.laws.gaussian_process import GaussianProcess, TrainedProcess
 from glotmix.laws.law import Inputs
+from glotmix.laws.lightgbm import LightGBM
+from glotmix.laws.residual import Slack
 from glotmix.measurements import Measurements
 
 BOXES = ("gaussian_process", "lightgbm", "committee")
@@ -47,13 +50,70 @@ def test_the_gradient_of_law_and_process_is_that_of_their_losses() -> None:
 
 
 def test_a_committee_predicts_the_mean_of_its_members() -> None:
+    """Its trees learn what the law leaves over once the process has moved it."""
     pytest.importorskip("lightgbm")
-    runs = table(60, 0)
-    each = [fit(f"own_ratio+{box}", runs, starts=2, seed=1).fits["a"] for box in BOXES]
-    inputs = fit("own_ratio", runs, starts=1).measured
-    assert inputs is not None
-    smooth, rough, both = (at.learned.predict(inputs) for at in each if at.learned is not None)
-    np.testing.assert_allclose(both, (smooth + rough) / 2)
+    p_RL, residual_R, slack = linear(60)
+    inputs, even_R = of(p_RL), np.ones(60)
+    both = Committee().learn(inputs, residual_R, even_R, 0, None, slack)
+    smooth = GaussianProcess().learn(inputs, residual_R, even_R, 0, None, slack)
+    assert smooth.step_P is not None
+    rough = LightGBM().learn(inputs, slack.residual_of(smooth.step_P), even_R, 0)
+    np.testing.assert_array_equal(both.step_P, smooth.step_P)
+    np.testing.assert_allclose(both.predict(inputs), (smooth.predict(inputs) + rough.predict(inputs)) / 2)
+
+
+def test_a_linear_law_beside_a_process_is_universal_kriging() -> None:
+    """What both say of other mixtures together is the mean of one process whose kernel holds the law's columns as well,
+    solved densely here (Rasmussen & Williams 2006, eq. 2.38, with the prior of the coefficients)."""
+    p_RL, residual_R, slack = linear(90)
+    seen, other = np.arange(60), np.arange(60, 90)
+    some = Slack(slack.rows_RM[seen], lambda step_M: residual_R[seen] - slack.rows_RM[seen] @ step_M)
+    learned = GaussianProcess().learn(of(p_RL[seen]), residual_R[seen], np.ones(60), 0, None, some)
+    assert isinstance(learned, TrainedProcess) and learned.step_P is not None
+    assert np.abs(learned.step_P).max() > 0.02
+    said_R = slack.rows_RM[other] @ learned.step_P + learned.predict(of(p_RL[other]))
+    noisy_RR = learned.among_runs() + np.diag(np.exp(2 * learned.hyper[-1]) * learned.spread_R + 1e-9)
+    by_law_RR = slack.rows_RM @ slack.rows_RM[seen].T
+    whole_RR = noisy_RR * learned.unit**2 + by_law_RR[seen]
+    across_QR = learned.kernel(of(p_RL[other])) * learned.unit**2 + by_law_RR[other]
+    np.testing.assert_allclose(said_R, across_QR @ np.linalg.solve(whole_RR, residual_R[seen]), rtol=1e-7, atol=1e-10)
+
+
+def test_a_law_gives_way_to_what_a_process_tells_of_its_residuals() -> None:
+    """A hundred runs of six languages whose losses have no law's form: the relative error on other mixtures is 0.38 %
+    in the mean of four tables; with the law left where it was fitted alone it is 0.53 %."""
+    errors = []
+    for seed in range(4):
+        runs, unseen = bent(100, seed), bent(200, 100 + seed)
+        found = fit("shapley_law+gaussian_process", runs, starts=2)
+        errors.append(np.abs(found.predict(unseen.p_RL).value_RT / unseen.loss_RT - 1).mean())
+    assert np.mean(errors) < 0.0045
+
+
+def of(p_RL: np.ndarray) -> Inputs:
+    """Mixtures at no size."""
+    return Inputs(p_RL, np.full(len(p_RL), np.nan), np.full(len(p_RL), np.nan))
+
+
+def linear(runs: int) -> tuple[np.ndarray, np.ndarray, Slack]:
+    """Mixtures, residuals of a wave, and a law of two columns that may give way."""
+    rng = np.random.default_rng(0)
+    p_RL = rng.dirichlet(np.ones(4), runs)
+    rows_RM = np.column_stack([np.full(runs, 0.3), np.log(p_RL[:, 0] + 0.01)])
+    residual_R = 0.05 * np.sin(6 * p_RL[:, 1]) + rows_RM @ [0.1, 0.03] + 0.01 * rng.standard_normal(runs)
+    return p_RL, residual_R, Slack(rows_RM, lambda step_M: residual_R - rows_RM @ step_M)
+
+
+def bent(runs: int, seed: int) -> Measurements:
+    """A law of effective shares, times a wave along two other languages, noise of 0.3 %."""
+    rng = np.random.default_rng(seed)
+    p_RL = rng.dirichlet(np.full(6, 0.5), runs)
+    worth_L = np.exp(np.random.default_rng(99).normal(-3, 1.5, 6))[1:]
+    share_R = (p_RL[:, 0] ** 0.5 + ((p_RL[:, 1:] * worth_L) ** 0.7).sum(axis=1) ** (0.5 / 0.7)) ** 2
+    wave_R = 1 + 0.06 * np.sin(3 * np.log(p_RL[:, 1] + 0.05)) * np.cos(2 * np.log(p_RL[:, 2] + 0.1))
+    loss_R = 3 * share_R**-0.12 * wave_R * np.exp(rng.normal(0, 0.003, runs))
+    unknown, names = np.full(runs, np.nan), tuple(f"r{r}" for r in range(runs))
+    return Measurements(names, tuple("abcdef"), ("a",), p_RL, loss_R[:, None], unknown, unknown, np.zeros(runs, int), ("",) * runs)  # fmt: skip
 
 
 def test_runs_that_went_wrong_do_not_rule_a_process() -> None:

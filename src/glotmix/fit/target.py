@@ -9,12 +9,13 @@ import polars as pl
 
 from glotmix.errors import BadInput
 from glotmix.estimate import student
+from glotmix.fit.beside import beside
 from glotmix.fit.bootstrap import LeftOut, leave_out, multipliers, prior_draws, resample
 from glotmix.fit.form import evidence
 from glotmix.fit.identify import unclear
 from glotmix.fit.noise import Noise, noise_in, robust_square, sound
 from glotmix.fit.pooling import Leaning, leaning, members
-from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, solve
+from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, outer, solve
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
@@ -215,12 +216,13 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     groups, asked = int(task.group_R.max()) + 1, bool(task.kinds) and task.common_BA is None
     vague: tuple[str, ...] = ()
     box = law.residual if isinstance(law, Corrected) and np.isfinite(found.cost) else None
-    learned, residual_R = None, found.residual_R
+    learned, residual_R, theta_P, step_P = None, found.residual_R, found.theta_P, np.zeros(len(names))
     if box is not None:
         known = None if task.near is None else task.near.learned
         sure_R = weight_R if scored is None else weight_R / noise.relative(log_R - found.residual_R) ** 2
-        learned = box.learn(inputs, found.residual_R, sure_R, int(rng.integers(2**31)), known)
-        residual_R = found.residual_R - learned.predict(inputs)
+        both = beside(box, wanted, found.theta_P, sure_R, int(rng.integers(2**31)), known)
+        theta_P, step_P, learned = both.theta_P, both.step_P, both.learned
+        residual_R = both.residual_R - learned.predict(inputs)
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
         noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle, scored)
     if np.isfinite(found.cost) and (task.near is None or task.same) and not asked:
@@ -237,6 +239,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         if task.common_BA is not None:
             known_BK = known_BK + task.common_BA @ members(law.prior_kinds(problem), task.kinds).T
         theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), known_BK)
+        theta_BP = theta_BP if learned is None else _beside(theta_BP, step_P, wanted)
         spread_R = _spread(wanted, found, left)
         variance_R = spread_R + noise.deviation(log_R - residual_R) ** 2
         held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
@@ -246,7 +249,7 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     at = TargetFit(
         problem,
         names,
-        found.theta_P,
+        theta_P,
         found.status,
         found.cost,
         len(loss_R),
@@ -378,14 +381,23 @@ def _held_out(
         again = solve(law, problem, inputs, loss_R, even_R, found.theta_P[None], 60, NEAR_TOLERANCE, unit)
         if not np.isfinite(again.cost):
             continue
-        there = wanted.inputs.where(out_R)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            held_R[out_R] = wanted.log_loss_R[out_R] - np.log(law.predict(problem, again.theta_P, there))
+        there, theta_P = wanted.inputs.where(out_R), again.theta_P
         if learned is not None and isinstance(law, Corrected):
-            box = law.residual.learn(inputs, again.residual_R, weight_R[~out_R], seed, learned)
-            held_R[out_R] -= box.predict(there)
-            box_R[out_R] = box.deviation(there)
+            both = beside(law.residual, wanted.where(~out_R), theta_P, weight_R[~out_R], seed, learned)
+            theta_P, held_R[out_R] = both.theta_P, -both.learned.predict(there)
+            box_R[out_R] = both.learned.deviation(there)
+        else:
+            held_R[out_R] = 0.0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            held_R[out_R] += wanted.log_loss_R[out_R] - np.log(law.predict(problem, theta_P, there))
     return held_R, box_R
+
+
+def _beside(theta_BP: np.ndarray, step_P: np.ndarray, wanted: Equations) -> np.ndarray:
+    """Resamples of a law fitted alone, around where a black box has moved it."""
+    low_P, high_P = (inner(bound_P, wanted.log_P) for bound_P in wanted.law.bounds(wanted.problem))
+    moved = [np.clip(inner(theta_P, wanted.log_P) + step_P, low_P, high_P) for theta_P in theta_BP]
+    return np.array([outer(x_P, wanted.log_P) for x_P in moved]).reshape(theta_BP.shape)
 
 
 def _widening(standard_R: np.ndarray, group_R: np.ndarray) -> float:

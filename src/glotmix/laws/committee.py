@@ -11,7 +11,7 @@ import numpy as np
 from glotmix.laws.gaussian_process import GaussianProcess
 from glotmix.laws.law import Inputs
 from glotmix.laws.lightgbm import LightGBM
-from glotmix.laws.residual import Learned, Residual
+from glotmix.laws.residual import Learned, Residual, Slack
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,18 @@ class Committee(Residual):
     """The rough half."""
 
     def learn(
-        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+        self,
+        inputs: Inputs,
+        residual_R: np.ndarray,
+        weight_R: np.ndarray,
+        seed: int,
+        known: Learned | None = None,
+        slack: Slack | None = None,
     ) -> Learned:
         before = known.smooth if isinstance(known, Averaged) else None
-        smooth = self.process.learn(inputs, residual_R, weight_R, seed, before)
+        smooth = self.process.learn(inputs, residual_R, weight_R, seed, before, slack)
+        if slack is not None and smooth.step_P is not None:
+            residual_R = slack.residual_of(smooth.step_P)
         rough = self.trees.learn(inputs, residual_R, weight_R, seed)
         return Averaged(smooth, rough)
 
@@ -49,6 +57,10 @@ class Averaged(Learned):
     """Has a gradient and a deviation."""
     rough: Learned
     """Has neither."""
+
+    @property
+    def step_P(self) -> np.ndarray | None:  # type: ignore[override]  # noqa: N802
+        return self.smooth.step_P
 
     def predict(self, inputs: Inputs) -> np.ndarray:
         return np.asarray((self.smooth.predict(inputs) + self.rough.predict(inputs)) / 2)

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from glotmix.errors import BadInput
 from glotmix.laws.law import Inputs
-from glotmix.laws.residual import Learned, Residual
+from glotmix.laws.residual import Learned, Residual, Slack
 
 POWER, UNIT = 0.3, 3.0
 """Shares enter as 3 p^0.3: from none to a thousandth is about as far as from 3 to 10 %, and none is within reach."""
@@ -30,6 +30,9 @@ PAIRS_PRIOR = (0.3, 1.0)
 ordinary thing that laws of effective shares leave over, and a smooth kernel needs many runs to see products."""
 KNEE, STEADY = 2.0, 3
 """Left-out residuals beyond so many robust standard deviations count less (as in a law's fit), and rounds of that."""
+
+HALVINGS = 6
+"""How often a step of the law's parameters is halved that makes runs less likely: laws are curved."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,13 @@ class GaussianProcess(Residual):
     is then conditioned on all runs. On RegMix's 512 runs a search on 256 of them cost a twentieth in held-out error."""
 
     def learn(
-        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+        self,
+        inputs: Inputs,
+        residual_R: np.ndarray,
+        weight_R: np.ndarray,
+        seed: int,
+        known: Learned | None = None,
+        slack: Slack | None = None,
     ) -> Learned:
         x_RK = _features(inputs)
         unit = float(np.sqrt(np.mean(residual_R**2))) or 1.0
@@ -62,7 +71,7 @@ class GaussianProcess(Residual):
         if isinstance(known, TrainedProcess) and len(y_R) > self.few:
             # The same lengths and noise, in the units of these residuals: of so many runs a fold would tell the same.
             shift = np.log(known.unit / unit) * np.concatenate([[1.0], np.zeros(K), [1.0, 1.0]])
-            return _steady(_unconditioned(x_RK, L, y_R, known.hyper + shift, unit), weight_R)
+            return _steady(_unconditioned(x_RK, L, y_R, known.hyper + shift, unit), weight_R, slack)
         seen = np.random.default_rng(seed).permutation(len(y_R))[: self.most]
         start = np.concatenate(
             [[np.log(0.7)], np.full(K, np.log(LENGTH_PRIOR[0])), np.log([PAIRS_PRIOR[0], NOISE_PRIOR[0]])]
@@ -71,16 +80,18 @@ class GaussianProcess(Residual):
         first, second = np.triu_indices(len(seen), 1)
         square_KM = (x_RK[seen[first]] - x_RK[seen[second]]).T ** 2
         p_RL = _shares(x_RK[seen, :L])
+        given_RR = _given(slack, unit, seen)
+        spread_R = 1 / (weight_R * _counts(y_R))[seen]
         found = minimize(
             _evidence,
             start,
-            (np.ascontiguousarray(square_KM), _pairs(p_RL, p_RL), y_R[seen], 1 / (weight_R * _counts(y_R))[seen]),
+            (np.ascontiguousarray(square_KM), _pairs(p_RL, p_RL), given_RR, y_R[seen], spread_R),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": self.iterations},
         )
-        return _steady(_unconditioned(x_RK, L, y_R, found.x, unit), weight_R)
+        return _steady(_unconditioned(x_RK, L, y_R, found.x, unit), weight_R, slack)
 
     def from_json(self, data: Mapping[str, Any]) -> Learned:
         if data["power"] != POWER or "shares" not in data:
@@ -114,6 +125,8 @@ class TrainedProcess(Learned):
     """Cholesky factor of the kernel matrix with noise."""
     alpha_R: np.ndarray
     """Kernel matrix⁻¹ y."""
+    step_P: np.ndarray | None = None
+    """Steps of the law's parameters that go with it."""
 
     def predict(self, inputs: Inputs) -> np.ndarray:
         return np.asarray(self.unit * self.kernel(inputs) @ self.alpha_R)
@@ -283,11 +296,16 @@ def _matern(square_QR: np.ndarray, amplitude: float | np.ndarray) -> tuple[np.nd
 
 
 def _evidence(
-    hyper: np.ndarray, square_KM: np.ndarray, pair_RR: np.ndarray, y_R: np.ndarray, spread_R: np.ndarray
+    hyper: np.ndarray,
+    square_KM: np.ndarray,
+    pair_RR: np.ndarray,
+    given_RR: np.ndarray | float,
+    y_R: np.ndarray,
+    spread_R: np.ndarray,
 ) -> tuple[float, np.ndarray]:
     """Minus the log evidence and the log prior, with the gradient; M pairs of runs, each once.
 
-    ``pair_RR`` is the kernel of quadratic forms at variance 1.
+    ``pair_RR`` is the kernel of quadratic forms at variance 1, ``given_RR`` what has no hyperparameters.
     """
     precision_K = np.exp(-2 * hyper[1:-2])
     amplitude, forms, noise = np.exp(2 * hyper[[0, -2, -1]])
@@ -296,6 +314,7 @@ def _evidence(
     pairs = np.triu_indices(R, 1)
     covariance_RR = np.diag(amplitude + forms * np.diag(pair_RR) + noise * spread_R + 1e-9)
     covariance_RR[pairs] = kernel_M + forms * pair_RR[pairs]
+    covariance_RR += given_RR
     factor_RR, wrong = dpotrf(covariance_RR, lower=0)
     if wrong:
         return 1e10, np.zeros(len(hyper))
@@ -329,15 +348,35 @@ def _conditioned(process: TrainedProcess, spread_R: np.ndarray, kernel_RR: np.nd
     return replace(process, spread_R=spread_R, factor=factor, alpha_R=alpha_R)
 
 
-def _steady(process: TrainedProcess, weight_R: np.ndarray) -> TrainedProcess:
-    """The process conditioned on runs that count by how well the others tell them."""
+def _given(slack: Slack | None, unit: float, some: np.ndarray | slice = slice(None)) -> np.ndarray | float:
+    """Covariance of what the law's parameters do to the residuals, [R, R], in units of ``unit``²."""
+    if slack is None:
+        return 0.0
+    rows_RM = slack.rows_RM[some] / unit
+    return np.asarray(rows_RM @ rows_RM.T)
+
+
+def _steady(process: TrainedProcess, weight_R: np.ndarray, slack: Slack | None = None) -> TrainedProcess:
+    """The process conditioned on runs that count by how well the others tell them; where the law may give way, on what
+    is left once it has."""
     kernel_RR = process.among_runs()
-    found = _conditioned(process, 1 / weight_R, kernel_RR)
+    with_law_RR = kernel_RR + _given(slack, process.unit)
+    found = _conditioned(process, 1 / weight_R, with_law_RR)
     for _ in range(STEADY):
         precision_R = dpotri(found.factor[0], lower=1)[0].diagonal()
         spread_R = 1 / (weight_R * _counts(found.alpha_R / np.sqrt(precision_R)))
-        found = _conditioned(process, spread_R, kernel_RR)
-    return found
+        found = _conditioned(process, spread_R, with_law_RR)
+    if slack is None:
+        return found
+    step_M = slack.rows_RM.T @ found.alpha_R / process.unit
+    alone = _conditioned(process, found.spread_R, kernel_RR)
+    before = 0.5 * float(alone.y_R @ alone.alpha_R)
+    for _ in range(HALVINGS):
+        y_R = slack.residual_of(step_M) / process.unit
+        if 0.5 * float(y_R @ cho_solve(alone.factor, y_R) + step_M @ step_M) <= before:
+            return replace(alone, y_R=y_R, alpha_R=cho_solve(alone.factor, y_R), step_P=step_M)
+        step_M = step_M / 2
+    return replace(alone, step_P=np.zeros(len(step_M)))
 
 
 def _counts(residual_R: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from glotmix.errors import MissingExtra
 from glotmix.laws.law import Inputs
-from glotmix.laws.residual import Learned, Residual
+from glotmix.laws.residual import Learned, Residual, Slack
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,13 @@ class LightGBM(Residual):
     """Least runs in a leaf; 20 is LightGBM's default, which RegMix keeps."""
 
     def learn(
-        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+        self,
+        inputs: Inputs,
+        residual_R: np.ndarray,
+        weight_R: np.ndarray,
+        seed: int,
+        known: Learned | None = None,
+        slack: Slack | None = None,
     ) -> Learned:
         library = _library()
         settings = {"objective": "regression", "learning_rate": 1e-2, "min_data_in_leaf": self.leaf, "seed": seed}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,8 +13,22 @@ from glotmix.laws.law import Inputs, LawValue, OnALaw, Problem
 from glotmix.mixture.phases import Phases
 
 
+@dataclass(frozen=True)
+class Slack:
+    """How the residuals of a law change with its parameters, each in standard deviations of what is known of it."""
+
+    rows_RM: np.ndarray
+    """d ln L̂ by each of M steps, where the law was fitted."""
+    residual_of: Callable[[np.ndarray], np.ndarray]
+    """ln L - ln L̂ of the runs [R] after such steps [M]."""
+
+
 class Learned(ABC):
     """A residual model after it has seen the residuals of one target."""
+
+    step_P: np.ndarray | None = None
+    """Steps of the law's parameters (:class:`Slack`) that go with it; None where they stay, and once it was read back:
+    the parameters hold them then."""
 
     @abstractmethod
     def predict(self, inputs: Inputs) -> np.ndarray:
@@ -51,9 +65,16 @@ class Residual(ABC):
 
     @abstractmethod
     def learn(
-        self, inputs: Inputs, residual_R: np.ndarray, weight_R: np.ndarray, seed: int, known: Learned | None = None
+        self,
+        inputs: Inputs,
+        residual_R: np.ndarray,
+        weight_R: np.ndarray,
+        seed: int,
+        known: Learned | None = None,
+        slack: Slack | None = None,
     ) -> Learned:
-        """Fit to the residuals of one target; ``known`` is what was learned of nearly the same runs."""
+        """Fit to the residuals of one target; ``known`` is what was learned of nearly the same runs, and ``slack`` says
+        how the residuals change if the law gives way, for boxes that make use of it."""
 
     @abstractmethod
     def from_json(self, data: Mapping[str, Any]) -> Learned:
