@@ -69,7 +69,8 @@ def test_a_linear_law_beside_a_process_is_universal_kriging() -> None:
     seen, other = np.arange(60), np.arange(60, 90)
     some = Slack(slack.rows_RM[seen], lambda step_M: residual_R[seen] - slack.rows_RM[seen] @ step_M)
     learned = GaussianProcess().learn(of(p_RL[seen]), residual_R[seen], np.ones(60), 0, None, some)
-    assert isinstance(learned, TrainedProcess) and learned.step_P is not None
+    assert isinstance(learned, TrainedProcess)
+    assert learned.step_P is not None
     assert np.abs(learned.step_P).max() > 0.02
     said_R = slack.rows_RM[other] @ learned.step_P + learned.predict(of(p_RL[other]))
     noisy_RR = learned.among_runs() + np.diag(np.exp(2 * learned.hyper[-1]) * learned.spread_R + 1e-9)

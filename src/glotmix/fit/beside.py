@@ -10,8 +10,8 @@ from scipy.linalg import solve_triangular
 from glotmix.fit.solve import Equations, inner, outer
 from glotmix.laws.residual import Learned, Residual, Slack
 
-FREE = 1.0
-"""What a parameter of which no prior speaks may do to ln L at the runs, root mean square: an e-fold."""
+FREE = 0.1
+"""What a parameter of which no prior speaks may do to ln L at the runs, root mean square."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,6 @@ class Beside:
     """ln L - ln L̂ of the law alone under these."""
     learned: Learned
     """What the box learned of that."""
-    step_P: np.ndarray
-    """How far the parameters moved from where the law alone was fitted, in the fit's own variables."""
 
 
 def beside(
@@ -69,6 +67,5 @@ def beside(
     slack = Slack(solve_triangular(root_PP, by_x_RP.T, lower=True).T, residual_of)
     learned = box.learn(wanted.inputs, -residual_M[:R] / wanted.root_R, weight_R, seed, known, slack)
     if learned.step_P is None:
-        return Beside(theta_P, -residual_M[:R] / wanted.root_R, learned, np.zeros(len(x_P)))
-    new_P = moved(learned.step_P)
-    return Beside(outer(new_P, wanted.log_P), residual_of(learned.step_P), learned, new_P - x_P)
+        return Beside(theta_P, -residual_M[:R] / wanted.root_R, learned)
+    return Beside(outer(moved(learned.step_P), wanted.log_P), residual_of(learned.step_P), learned)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -15,7 +15,7 @@ from glotmix.fit.form import evidence
 from glotmix.fit.identify import unclear
 from glotmix.fit.noise import Noise, noise_in, robust_square, sound
 from glotmix.fit.pooling import Leaning, leaning, members
-from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, outer, solve
+from glotmix.fit.solve import ROBUST_SCALE, ROUGH, SOFT_L1, Equations, Solution, equations, inner, solve
 from glotmix.laws.law import Inputs, Law, Problem
 from glotmix.laws.residual import Corrected, Learned
 from glotmix.measurements import Measurements
@@ -216,15 +216,18 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
     groups, asked = int(task.group_R.max()) + 1, bool(task.kinds) and task.common_BA is None
     vague: tuple[str, ...] = ()
     box = law.residual if isinstance(law, Corrected) and np.isfinite(found.cost) else None
-    learned, residual_R, theta_P, step_P = None, found.residual_R, found.theta_P, np.zeros(len(names))
+    learned, residual_R, theta_P, around = None, found.residual_R, found.theta_P, wanted
     if box is not None:
         known = None if task.near is None else task.near.learned
         sure_R = weight_R if scored is None else weight_R / noise.relative(log_R - found.residual_R) ** 2
         both = beside(box, wanted, found.theta_P, sure_R, int(rng.integers(2**31)), known)
-        theta_P, step_P, learned = both.theta_P, both.step_P, both.learned
+        theta_P, learned = both.theta_P, both.learned
         residual_R = both.residual_R - learned.predict(inputs)
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
         noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle, scored)
+        # With the box the law fits what the box leaves, in the noise that is left.
+        alone_R = wanted.log_loss_R - learned.predict(inputs)
+        around = replace(wanted, log_loss_R=alone_R, root_R=np.sqrt(sure_R) / noise.scale)
     if np.isfinite(found.cost) and (task.near is None or task.same) and not asked:
         vague = unclear(law, problem, wanted, found)
     if np.isfinite(found.cost) and asked:
@@ -233,14 +236,13 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         priors = slice(len(loss_R), None)
         said = leaning(left, rows_MP[priors], residual_M[priors], members(law.prior_kinds(problem), task.kinds))
     elif np.isfinite(found.cost) and task.bootstrap:
-        left = leave_out(wanted, found.theta_P, task.group_R[keep_R], groups)
+        left = leave_out(around, theta_P, task.group_R[keep_R], groups)
         place = measurements.targets.index(problem.target)
         known_BK = prior_draws(task.bootstrap, len(left.prior_KP), task.seed, place)
         if task.common_BA is not None:
             known_BK = known_BK + task.common_BA @ members(law.prior_kinds(problem), task.kinds).T
-        theta_BP = resample(wanted, found.theta_P, left, multipliers(groups, task.bootstrap, task.seed), known_BK)
-        theta_BP = theta_BP if learned is None else _beside(theta_BP, step_P, wanted)
-        spread_R = _spread(wanted, found, left)
+        theta_BP = resample(around, theta_P, left, multipliers(groups, task.bootstrap, task.seed), known_BK)
+        spread_R = _spread(around, theta_P, left)
         variance_R = spread_R + noise.deviation(log_R - residual_R) ** 2
         held_R, box_R = _held_out(wanted, found, group_R, needed, learned, weight_R, task.seed)
         held_R, variance_R = np.where(np.isfinite(held_R), held_R, left.residual_R), variance_R + box_R**2
@@ -345,9 +347,9 @@ def _settled(
     return found, noise, equations(law, problem, inputs, loss_R, even_R, noise.scale)
 
 
-def _spread(wanted: Equations, found: Solution, left: LeftOut) -> np.ndarray:
+def _spread(wanted: Equations, theta_P: np.ndarray, left: LeftOut) -> np.ndarray:
     """Variance of ln L̂ at the runs under fits without them, [R], to first order."""
-    _, rows_MP = wanted(inner(found.theta_P, wanted.log_P))
+    _, rows_MP = wanted(inner(theta_P, wanted.log_P))
     moved_RK = rows_MP[: len(left.residual_R)] @ np.vstack([left.without_GP, left.prior_KP]).T
     return np.asarray((moved_RK**2).sum(axis=1) / wanted.root_R**2)
 
@@ -391,13 +393,6 @@ def _held_out(
         with np.errstate(invalid="ignore", divide="ignore"):
             held_R[out_R] += wanted.log_loss_R[out_R] - np.log(law.predict(problem, theta_P, there))
     return held_R, box_R
-
-
-def _beside(theta_BP: np.ndarray, step_P: np.ndarray, wanted: Equations) -> np.ndarray:
-    """Resamples of a law fitted alone, around where a black box has moved it."""
-    low_P, high_P = (inner(bound_P, wanted.log_P) for bound_P in wanted.law.bounds(wanted.problem))
-    moved = [np.clip(inner(theta_P, wanted.log_P) + step_P, low_P, high_P) for theta_P in theta_BP]
-    return np.array([outer(x_P, wanted.log_P) for x_P in moved]).reshape(theta_BP.shape)
 
 
 def _widening(standard_R: np.ndarray, group_R: np.ndarray) -> float:
