@@ -6,6 +6,8 @@ import pytest
 from scipy.optimize import brentq
 
 from glotmix.errors import BadInput
+from glotmix.fit import fit
+from glotmix.measurements import Measurements
 from glotmix.mixture.mixture import Mixture
 from glotmix.optimize import (
     Constraints,
@@ -74,6 +76,31 @@ def test_a_share_of_a_billionth_that_is_too_small_is_no_fault(kind, factor):
     assert certificate.gap < 1e-6
     assert value == pytest.approx(composite.value(best_L), abs=1e-6)
     np.testing.assert_allclose(p_L, best_L, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Mean, Worst])
+def test_an_optimum_of_a_law_with_a_process_is_one_although_slopes_at_zero_have_no_end(kind):
+    """Two of five languages have no share to speak of at the optimum. By the slopes there "another mixture may be better
+    by" many times the objective; none of thousands around it is, and none with a language left out or brought in."""
+    rng = np.random.default_rng(3)
+    p_RL = rng.dirichlet(np.full(5, 0.6), 90)
+    wave_R = 0.04 * np.sin(4 * np.sqrt(p_RL[:, 3])) + 0.03 * np.cos(5 * np.sqrt(p_RL[:, 4]))
+    loss_RT = 2 * (p_RL[:, :3] + 0.02 * p_RL.sum(axis=1)[:, None]) ** -0.1 * np.exp(wave_R)[:, None]
+    loss_RT *= np.exp(rng.normal(0, 0.003, loss_RT.shape))
+    unknown, runs = np.full(90, np.nan), tuple(f"r{r}" for r in range(90))
+    table = Measurements(runs, names(5), names(5)[:3], p_RL, loss_RT, unknown, unknown, np.zeros(90, int), ("",) * 90)
+    law = fit("shapley_law+gaussian_process", table, starts=2)
+    aim = kind(law.targets, equal(law.targets), best=equal(law.targets))
+    found = minimise(law, aim, Constraints(law.languages))
+    assert found.status == "converged"
+    composite = Composite(law, aim, Constraints(law.languages))
+    best_L = found.mixture.vector(law.languages)
+    assert best_L.min() < 0.01
+    step_C = np.repeat([0.001, 0.01, 0.1, 1.0], 1000)[:, None]
+    around_CL = (1 - step_C) * best_L + step_C * rng.dirichlet(np.full(5, 0.3), 4000)
+    swapped_CL = [best_L + share * (np.eye(5)[a] - np.eye(5)[b]) for a in range(5) for b in range(5) for share in (best_L[b], 0.5 * best_L[b])]  # fmt: skip
+    best = composite.value(best_L)
+    assert min(composite.value(p_L) for p_L in [*around_CL, *swapped_CL]) > best - 1e-6 * best
 
 
 @pytest.mark.parametrize("kind", [Mean, Normalised, Worst, Regret, Quantile])

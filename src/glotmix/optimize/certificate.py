@@ -17,7 +17,8 @@ class Certificate:
 
     gap: float
     """``F(p)`` minus the least value of F's linearisation at p over all allowed mixtures: for a convex F no mixture is
-    better by more than this, for any other F it is zero exactly at a stationary mixture."""
+    better by more than this, for any other F it is zero exactly at a stationary mixture. With a black box it is what
+    moves were seen to bring (:func:`~glotmix.optimize.search.probed`)."""
     floor_L: np.ndarray
     """Multipliers of the floors: dF*/dfloor ≥ 0."""
     ceiling_L: np.ndarray

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from glotmix.errors import BadInput
+from glotmix.fit.fit import Fit
 from glotmix.optimize.constraint import Constraints, natural
 from glotmix.optimize.objective import Objective
 from glotmix.optimize.predictor import Predictor
@@ -35,6 +36,12 @@ class Composite:
         assert penalty is not None
         reference = natural(self.constraints) if penalty.reference is None else penalty.reference
         return np.array([reference.get(language, 0.0) for language in self.constraints.languages])
+
+    @property
+    def boxed(self) -> bool:
+        """Whether a black box is part of the law: losses then follow powers of the shares, whose slopes at a share of
+        zero have no end, and F may have several minima."""
+        return isinstance(self.predictor, Fit) and self.predictor.boxed
 
     def pieces(self, p_L: np.ndarray) -> np.ndarray:
         """``x_t`` of the counting targets, [M]."""

@@ -1,4 +1,8 @@
-"""Polish: sequential quadratic programming from a point near the optimum; a maximum becomes an epigraph."""
+"""Polish: sequential quadratic programming from a point near the optimum; a maximum becomes an epigraph.
+
+A Gaussian process follows powers of the shares. With shares as variables its slope at a share of zero has no end, and
+steps that look well by the slopes end anywhere; with these powers as variables it is as smooth there as elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ import warnings
 import numpy as np
 from scipy.optimize import minimize
 
+from glotmix.laws.gaussian_process import POWER, TINY
 from glotmix.optimize.composite import Composite
 
 TOLERANCE = 1e-13
 """Change of the objective, scaled so that mixtures differ by about one, at which an optimum is found."""
+OF_A_BOX = 1e-10
+"""The same for a law with a black box, whose slopes are not as exact."""
 
 
 def polish(composite: Composite, p_L: np.ndarray, *, iterations: int = 200, tolerance: float = TOLERANCE) -> np.ndarray:
@@ -20,6 +27,7 @@ def polish(composite: Composite, p_L: np.ndarray, *, iterations: int = 200, tole
     under the maximum are chosen again until they stay the same.
     """
     best_L, best = p_L, composite.value(p_L)
+    tolerance = max(tolerance, OF_A_BOX) if composite.boxed else tolerance
     for _ in range(20):
         found_L = composite.constraints.project(_once(composite, best_L, iterations, tolerance))
         found = composite.value(found_L)
@@ -35,15 +43,26 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
     constraints, peak = composite.constraints, composite.objective.peak
     L = len(p_L)
     floor_L, ceiling_L = constraints.floor_L, constraints.ceiling_L
+    power = POWER if composite.boxed else 1.0
     x_M = composite.pieces(p_L)
     within = composite.objective.subset(x_M) if peak else np.zeros(0, dtype=bool)
     slope_ML = composite.slopes(p_L)
-    # SLSQP stops on absolute changes, so the objective is scaled to have differences of order one.
-    scale = 1 / max(float(np.abs(slope_ML - (slope_ML @ p_L)[:, None]).max()), 1e-12)
     extra = 1 if peak else 0
 
     def inside(z: np.ndarray) -> np.ndarray:
-        return np.asarray(np.clip(z[:L], floor_L, ceiling_L))
+        """The mixture that variables stand for."""
+        return np.asarray(np.clip(_raised(z[:L], 1 / power), floor_L, ceiling_L))
+
+    def by_z(z: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Derivatives by the variables, from those by the shares; that of τ is 0."""
+        chained = rows if power == 1 else rows * (1 / power * _raised(z[:L], 1 / power - 1))
+        return np.hstack([chained, np.zeros((*chained.shape[:-1], extra))])
+
+    # SLSQP stops on absolute changes, so the objective is scaled to have differences of order one.
+    steep_ML = slope_ML - (slope_ML @ p_L)[:, None]
+    if power != 1:
+        steep_ML = steep_ML * np.maximum(p_L, TINY) ** (1 - power)
+    scale = 1 / max(float(np.abs(steep_ML).max()), 1e-12)
 
     def value(z: np.ndarray) -> float:
         p = inside(z)
@@ -51,41 +70,43 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
 
     def gradient(z: np.ndarray) -> np.ndarray:
         p = inside(z)
-        if peak:
-            return np.append(scale * composite.penalty(p)[1], 1.0)
-        return _finite(scale * composite.gradient(p))
+        if not peak:
+            return _finite(by_z(z, scale * composite.gradient(p)))
+        slope_Z = by_z(z, scale * composite.penalty(p)[1])
+        slope_Z[L] = 1.0
+        return slope_Z
 
     rows = np.vstack([constraints.rows_GL, -constraints.rows_GL])
     bounds = np.concatenate([constraints.low_G, -constraints.high_G])
     equal_EL = np.vstack([np.ones(L), constraints.kept_KL])
     equal_E = np.append(1.0, np.zeros(len(equal_EL) - 1))
-    held = [
-        {
-            "type": "eq",
-            "fun": lambda z: equal_EL @ z[:L] - equal_E,
-            "jac": lambda z: np.hstack([equal_EL, np.zeros((len(equal_EL), extra))]),
-        }
-    ]
+
+    def share(z: np.ndarray) -> np.ndarray:
+        """Shares that may be out of bounds by a trial step, so that sums have slopes there."""
+        return np.asarray(z[:L] if power == 1 else _raised(z[:L], 1 / power))
+
+    held = [{"type": "eq", "fun": lambda z: equal_EL @ share(z) - equal_E, "jac": lambda z: by_z(z, equal_EL)}]
     if len(rows):
-        held.append(
-            {
-                "type": "ineq",
-                "fun": lambda z: rows @ z[:L] - bounds,
-                "jac": lambda z: np.hstack([rows, np.zeros((len(rows), extra))]),
-            }
-        )
+        held.append({"type": "ineq", "fun": lambda z: rows @ share(z) - bounds, "jac": lambda z: by_z(z, rows)})
     if peak:
+
+        def below(z: np.ndarray) -> np.ndarray:
+            slope_MZ = _finite(by_z(z, -scale * composite.slopes(inside(z))[within]))
+            slope_MZ[:, L] = 1.0
+            return slope_MZ
+
         held.append(
             {
                 "type": "ineq",
                 "fun": lambda z: _finite(z[L] - scale * composite.pieces(inside(z))[within]),
-                "jac": lambda z: np.hstack(
-                    [_finite(-scale * composite.slopes(inside(z))[within]), np.ones((int(within.sum()), 1))]
-                ),
+                "jac": below,
             }
         )
-    box = list(zip(floor_L, ceiling_L, strict=True)) + [(None, None)] * extra
-    start = np.append(p_L, scale * x_M[within].max()) if peak else p_L
+    # Below a hundred-thousandth the law gives the slope of that share: none is sought there.
+    low_L = floor_L if power == 1 else np.minimum(np.maximum(floor_L, TINY), ceiling_L)
+    box = list(zip(low_L**power, ceiling_L**power, strict=True)) + [(None, None)] * extra
+    start_L = np.maximum(p_L, low_L) ** power
+    start = np.append(start_L, scale * x_M[within].max()) if peak else start_L
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a trial step out of bounds by rounding; it is clipped
         found = minimize(
@@ -97,7 +118,14 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
             constraints=held,
             options={"ftol": tolerance, "maxiter": iterations},
         )
-    return inside(found.x) if np.isfinite(found.x).all() else p_L
+    if not np.isfinite(found.x).all():
+        return p_L
+    ended_L = inside(found.x)
+    return np.where((ended_L <= 1.001 * low_L) & (floor_L < low_L), floor_L, ended_L)
+
+
+def _raised(z_L: np.ndarray, power: float) -> np.ndarray:
+    return np.asarray(z_L if power == 1 else np.maximum(z_L, 0.0) ** power)
 
 
 def _finite(x: np.ndarray | float) -> np.ndarray:

@@ -19,6 +19,8 @@ SMOOTHINGS = (0.1, 0.01)
 """Smoothing of a maximum in the descent, relative to its size: coarse to fine."""
 POLISHED = 3
 """How many distinct ends of descents are polished."""
+AWAY, MOVES = np.array([1e-4, 1e-3, 1e-2]), 20
+"""Tokens that are moved to see whether the optimum of a law with a black box is one, and how often at most."""
 TOUCHES = (1e-10, 1e-9, 1e-8, 1e-7)
 """Parts of the most even mixture that are mixed in where a gap is large."""
 
@@ -57,9 +59,11 @@ def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 
             chosen.append(p_L)
     polished = [polish(composite, p_L) for p_L in chosen]
     best_L = min(polished, key=composite.value)
-    for turn in range(rounds):
-        best_L, value, certificate = certified(composite, best_L)
-        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1:
+    if composite.boxed:
+        best_L = _settled(composite, best_L)
+    for turn in range(1 if composite.boxed else rounds):
+        best_L, value, certificate = (probed if composite.boxed else certified)(composite, best_L)
+        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1 or composite.boxed:
             break
         again_L = _descended(composite, 0.999 * best_L + 0.001 * _centre(composite), 500)[0]
         best_L = min((best_L, polish(composite, again_L)), key=composite.value)
@@ -89,6 +93,39 @@ def certified(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float,
         if other.gap < certificate.gap:
             p_L, value, certificate = touched_L, touched, other
     return p_L, value, certificate
+
+
+def probed(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float, Certificate]:
+    """The same for a law with a black box, of which slopes tell nothing: at a share of zero they have no end. The gap
+    is the most that a move of tokens to one language, or away from one, was seen to bring."""
+    value = composite.value(p_L)
+    return p_L, value, replace(certify(composite, p_L), gap=max(value - _moved(composite, p_L)[1], 0.0))
+
+
+def _settled(composite: Composite, p_L: np.ndarray) -> np.ndarray:
+    """From a polished end to where no such move brings anything: a box has minima where a language is left out."""
+    value = composite.value(p_L)
+    for _ in range(MOVES):
+        moved_L, moved = _moved(composite, p_L)
+        if value - moved <= 0.1 * ENOUGH * abs(value):
+            break
+        p_L = min((moved_L, polish(composite, moved_L)), key=composite.value)
+        value = composite.value(p_L)
+    return p_L
+
+
+def _moved(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float]:
+    """The best of the moves that give one language more or fewer tokens, or none, with its value."""
+    limits, tried = composite.constraints, []
+    for place, share in enumerate(p_L):
+        for other in (limits.floor_L[place], *(share - AWAY), *(share + AWAY)):
+            if other >= 0:
+                moved_L = p_L * (1 - other) / max(1 - share, 1e-12)
+                moved_L[place] = other
+                tried.append(limits.project(moved_L))
+    values = [composite.value(one_L) for one_L in tried]
+    best = int(np.argmin(values))
+    return tried[best], values[best]
 
 
 def starting_points(

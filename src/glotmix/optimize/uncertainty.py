@@ -105,7 +105,6 @@ def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chose
     B = len(composite.predictor.bootstrap_losses(p_L, composite.N, composite.D))
     centre_L = composite.constraints.project_kl(np.ones(len(p_L)))
     start_L = 0.95 * p_L + 0.05 * centre_L
-    boxed = isinstance(composite.predictor, Fit) and composite.predictor.boxed
     rows, kept = [], []
     for b in range(min(B, resamples)):
         own = replace(composite, predictor=resampled(composite.predictor, b))
@@ -113,14 +112,14 @@ def choose_again(composite: Composite, p_L: np.ndarray, resamples: int) -> Chose
             continue
         smooth = 0.01 * abs(own.value(start_L)) if own.objective.peak else 0.0
         chosen_L = descend(own, start_L, steps=20, tolerance=1e-6, smooth=smooth).p_L
-        if not boxed:  # where there is a box they are a few rivals among many, and the box moves each by more
+        if not composite.boxed:  # where there is a box they are a few rivals among many, and the box moves each by more
             chosen_L = polish(own, chosen_L, iterations=60, tolerance=OF_A_RESAMPLE)
         rows.append((chosen_L, _plain(own, chosen_L), _plain(composite, chosen_L), _plain(own, p_L)))
         kept.append(b)
     if not rows:
         return None
     p_CL, claimed, judged, here = zip(*rows, strict=True)
-    if boxed:
+    if composite.boxed:
         return _among(composite, p_L, np.array(p_CL))
     return Chosen(np.array(p_CL), np.array(claimed), np.array(judged), np.array(here), np.array(kept))
 
