@@ -4,10 +4,9 @@
     python benchmarks/real_tables.py pareto FILE    shares of French, German and Chinese; leave one mixture out
 
 DIR holds ``train_mixture_1m.csv``, ``train_pile_loss_1m.csv``, ``test_*_60m.csv`` and ``test_*_1B.csv`` of
-sail-sg/regmix (MIT). The priors of ShapleyLaw were read off the same 512 runs at 1M (docs/methods/laws.md). FILE holds
-the losses that the authors of arXiv 2304.03216 print; the shares were aligned with them by the grid of their script, so
-the pairing is inferred for some of the mixtures. Neither table is part of the repository. Rows go to
-``benchmarks/results/real_tables.json``.
+sail-sg/regmix (MIT). The priors of ShapleyLaw are read off other tables. FILE holds the losses that the authors of
+arXiv 2304.03216 print; the shares were aligned with them by the grid of their script, so the pairing is inferred for
+some of the mixtures. Neither table is part of the repository. Rows go to ``benchmarks/results/real_tables.json``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,15 @@ from glotmix.fit import cross_validate, fit
 from glotmix.measurements import Measurements, read_runs
 
 RESULTS = Path(__file__).parent / "results" / "real_tables.json"
-REGMIX_LAWS = ("null", "own_ratio_floored", "log_linear", "shapley_law", "shapley_law_data", "lightgbm")
+REGMIX_LAWS = (
+    "null",
+    "own_ratio_floored",
+    "log_linear",
+    "shapley_law",
+    "shapley_law_data",
+    "lightgbm",
+    "shapley_law+gaussian_process",
+)
 PARETO_LAWS = ("null", "own_ratio", "own_ratio_floored", "log_linear", "shapley_law", "shapley_law_data")
 RESAMPLES = 200
 
