@@ -12,6 +12,8 @@ from glotmix.laws.residual import Learned, Residual, Slack
 
 FREE = 0.1
 """What a parameter of which no prior speaks may do to ln L at the runs, root mean square."""
+TINY = 1e-6
+"""Relative addition to the priors' precision, with which it is positive definite."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ def beside(
     precision_PP = rows_MP[R:].T @ rows_MP[R:]
     untold_P = precision_PP.diagonal() == 0
     precision_PP[untold_P, untold_P] = np.maximum((by_x_RP[:, untold_P] ** 2).mean(axis=0), 1e-12) / FREE**2
+    precision_PP.flat[:: len(x_P) + 1] *= 1 + TINY  # a prior may speak of sums alone
     root_PP = np.linalg.cholesky(precision_PP)
 
     def moved(step_P: np.ndarray) -> np.ndarray:

@@ -59,18 +59,24 @@ def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 
             chosen.append(p_L)
     polished = [polish(composite, p_L) for p_L in chosen]
     best_L = min(polished, key=composite.value)
-    if composite.boxed:
-        best_L = _settled(composite, best_L)
-    for turn in range(1 if composite.boxed else rounds):
-        best_L, value, certificate = (probed if composite.boxed else certified)(composite, best_L)
-        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1 or composite.boxed:
-            break
-        again_L = _descended(composite, 0.999 * best_L + 0.001 * _centre(composite), 500)[0]
-        best_L = min((best_L, polish(composite, again_L)), key=composite.value)
+    best_L, value, certificate = _finished(composite, best_L, rounds)
     # A smoothed maximum ends up to s ln M above its own minimum.
     margin = 1e-4 if not composite.objective.peak else SMOOTHINGS[-1] * (1 + np.log(len(composite.objective.members)))
     near = [end_value <= value + margin * abs(value) for _, end_value in ends]
     return Found(best_L, value, certificate, float(np.mean(near)))
+
+
+def _finished(composite: Composite, p_L: np.ndarray, rounds: int) -> tuple[np.ndarray, float, Certificate]:
+    """A polished end, worked on while its gap is too large, with its value and certificate."""
+    if composite.boxed:
+        return probed(composite, _settled(composite, p_L))
+    for turn in range(rounds):
+        p_L, value, certificate = certified(composite, p_L)
+        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1:
+            break
+        again_L = _descended(composite, 0.999 * p_L + 0.001 * _centre(composite), 500)[0]
+        p_L = min((p_L, polish(composite, again_L)), key=composite.value)
+    return p_L, value, certificate
 
 
 def certified(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float, Certificate]:
