@@ -89,6 +89,7 @@ SHAPES: Mapping[str, Mapping[str, str]] = {
         "S": "languages of a smaller problem, the kept block being one",
         "K": "rivals of the optimum, or phases of a run",
         "Q": "rivals and optimum, whose losses are weighed together",
+        "Z": "variables of a polish: a power of every share, and the maximum where there is one",
     },
     "report": {
         "F": "waves that an error of the law's form is drawn from",

@@ -67,14 +67,14 @@ def test_a_linear_law_beside_a_process_is_universal_kriging() -> None:
     solved densely here (Rasmussen & Williams 2006, eq. 2.38, with the prior of the coefficients)."""
     p_RL, residual_R, slack = linear(90)
     seen, other = np.arange(60), np.arange(60, 90)
-    some = Slack(slack.rows_RM[seen], lambda step_M: residual_R[seen] - slack.rows_RM[seen] @ step_M)
+    some = Slack(slack.rows_RP[seen], lambda step_P: residual_R[seen] - slack.rows_RP[seen] @ step_P)
     learned = GaussianProcess().learn(of(p_RL[seen]), residual_R[seen], np.ones(60), 0, None, some)
     assert isinstance(learned, TrainedProcess)
     assert learned.step_P is not None
     assert np.abs(learned.step_P).max() > 0.02
-    said_R = slack.rows_RM[other] @ learned.step_P + learned.predict(of(p_RL[other]))
+    said_R = slack.rows_RP[other] @ learned.step_P + learned.predict(of(p_RL[other]))
     noisy_RR = learned.among_runs() + np.diag(np.exp(2 * learned.hyper[-1]) * learned.spread_R + 1e-9)
-    by_law_RR = slack.rows_RM @ slack.rows_RM[seen].T
+    by_law_RR = slack.rows_RP @ slack.rows_RP[seen].T
     whole_RR = noisy_RR * learned.unit**2 + by_law_RR[seen]
     across_QR = learned.kernel(of(p_RL[other])) * learned.unit**2 + by_law_RR[other]
     np.testing.assert_allclose(said_R, across_QR @ np.linalg.solve(whole_RR, residual_R[seen]), rtol=1e-7, atol=1e-10)
@@ -100,9 +100,9 @@ def linear(runs: int) -> tuple[np.ndarray, np.ndarray, Slack]:
     """Mixtures, residuals of a wave, and a law of two columns that may give way."""
     rng = np.random.default_rng(0)
     p_RL = rng.dirichlet(np.ones(4), runs)
-    rows_RM = np.column_stack([np.full(runs, 0.3), np.log(p_RL[:, 0] + 0.01)])
-    residual_R = 0.05 * np.sin(6 * p_RL[:, 1]) + rows_RM @ [0.1, 0.03] + 0.01 * rng.standard_normal(runs)
-    return p_RL, residual_R, Slack(rows_RM, lambda step_M: residual_R - rows_RM @ step_M)
+    rows_RP = np.column_stack([np.full(runs, 0.3), np.log(p_RL[:, 0] + 0.01)])
+    residual_R = 0.05 * np.sin(6 * p_RL[:, 1]) + rows_RP @ [0.1, 0.03] + 0.01 * rng.standard_normal(runs)
+    return p_RL, residual_R, Slack(rows_RP, lambda step_P: residual_R - rows_RP @ step_P)
 
 
 def bent(runs: int, seed: int) -> Measurements:

@@ -352,8 +352,8 @@ def _given(slack: Slack | None, unit: float, some: np.ndarray | slice = slice(No
     """Covariance of what the law's parameters do to the residuals, [R, R], in units of ``unit``²."""
     if slack is None:
         return 0.0
-    rows_RM = slack.rows_RM[some] / unit
-    return np.asarray(rows_RM @ rows_RM.T)
+    rows_RP = slack.rows_RP[some] / unit
+    return np.asarray(rows_RP @ rows_RP.T)
 
 
 def _steady(process: TrainedProcess, weight_R: np.ndarray, slack: Slack | None = None) -> TrainedProcess:
@@ -368,15 +368,15 @@ def _steady(process: TrainedProcess, weight_R: np.ndarray, slack: Slack | None =
         found = _conditioned(process, spread_R, with_law_RR)
     if slack is None:
         return found
-    step_M = slack.rows_RM.T @ found.alpha_R / process.unit
+    step_P = slack.rows_RP.T @ found.alpha_R / process.unit
     alone = _conditioned(process, found.spread_R, kernel_RR)
     before = 0.5 * float(alone.y_R @ alone.alpha_R)
     for _ in range(HALVINGS):
-        y_R = slack.residual_of(step_M) / process.unit
-        if 0.5 * float(y_R @ cho_solve(alone.factor, y_R) + step_M @ step_M) <= before:
-            return replace(alone, y_R=y_R, alpha_R=cho_solve(alone.factor, y_R), step_P=step_M)
-        step_M = step_M / 2
-    return replace(alone, step_P=np.zeros(len(step_M)))
+        y_R = slack.residual_of(step_P) / process.unit
+        if 0.5 * float(y_R @ cho_solve(alone.factor, y_R) + step_P @ step_P) <= before:
+            return replace(alone, y_R=y_R, alpha_R=cho_solve(alone.factor, y_R), step_P=step_P)
+        step_P = step_P / 2
+    return replace(alone, step_P=np.zeros(len(step_P)))
 
 
 def _counts(residual_R: np.ndarray) -> np.ndarray:

@@ -17,10 +17,10 @@ from glotmix.mixture.phases import Phases
 class Slack:
     """How the residuals of a law change with its parameters, each in standard deviations of what is known of it."""
 
-    rows_RM: np.ndarray
-    """d ln L̂ by each of M steps, where the law was fitted."""
+    rows_RP: np.ndarray
+    """d ln L̂ by the step of each parameter, where the law was fitted."""
     residual_of: Callable[[np.ndarray], np.ndarray]
-    """ln L - ln L̂ of the runs [R] after such steps [M]."""
+    """ln L - ln L̂ of the runs [R] after such steps [P]."""
 
 
 class Learned(ABC):
