@@ -222,12 +222,12 @@ def fit_target(law: Law, problem: Problem, measurements: Measurements, weight_R:
         sure_R = weight_R if scored is None else weight_R / noise.relative(log_R - found.residual_R) ** 2
         both = beside(box, wanted, found.theta_P, sure_R, int(rng.integers(2**31)), known)
         theta_P, learned = both.theta_P, both.learned
-        residual_R = both.residual_R - learned.predict(inputs)
+        told_R = learned.predict(inputs)
+        residual_R = both.residual_R - told_R
         left_over = float(np.sqrt(robust_square(np.sqrt(weight_R) * residual_R)))
         noise = Noise(learned.noise if np.isfinite(learned.noise) else left_over, 0.0, noise.middle, scored)
         # With the box the law fits what the box leaves, in the noise that is left.
-        alone_R = wanted.log_loss_R - learned.predict(inputs)
-        around = replace(wanted, log_loss_R=alone_R, root_R=np.sqrt(sure_R) / noise.scale)
+        around = replace(wanted, log_loss_R=wanted.log_loss_R - told_R, root_R=np.sqrt(sure_R) / noise.scale)
     if np.isfinite(found.cost) and (task.near is None or task.same) and not asked:
         vague = unclear(law, problem, wanted, found)
     if np.isfinite(found.cost) and asked:

@@ -18,9 +18,10 @@ from glotmix.laws.residual import Learned, Residual, Slack
 class Committee(Residual):
     """Mean of what :class:`GaussianProcess` and :class:`LightGBM` predict of the same residuals.
 
-    The process is smooth in the log of every share, trees are flat between their splits: their errors differ, and the
-    mean has less error than either (docs/methods/laws.md). For prediction: it has steps, so mixtures are better
-    searched on a law with the process alone. Source: Breiman, Stacked regressions (1996), here with equal weights.
+    The process is smooth in a power of every share, trees are flat between their splits. On RegMix's runs the mean errs
+    less than the law alone and more than with the process alone (docs/methods/laws.md). For prediction: it has steps,
+    so mixtures are better searched on a law with the process alone. Source: Breiman, Stacked regressions (1996), here
+    with equal weights.
     """
 
     name: ClassVar[str] = "committee"

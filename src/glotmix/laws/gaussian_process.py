@@ -373,8 +373,9 @@ def _steady(process: TrainedProcess, weight_R: np.ndarray, slack: Slack | None =
     before = 0.5 * float(alone.y_R @ alone.alpha_R)
     for _ in range(HALVINGS):
         y_R = slack.residual_of(step_P) / process.unit
-        if 0.5 * float(y_R @ cho_solve(alone.factor, y_R) + step_P @ step_P) <= before:
-            return replace(alone, y_R=y_R, alpha_R=cho_solve(alone.factor, y_R), step_P=step_P)
+        alpha_R = cho_solve(alone.factor, y_R)
+        if 0.5 * float(y_R @ alpha_R + step_P @ step_P) <= before:
+            return replace(alone, y_R=y_R, alpha_R=alpha_R, step_P=step_P)
         step_P = step_P / 2
     return replace(alone, step_P=np.zeros(len(step_P)))
 

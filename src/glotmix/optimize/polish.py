@@ -49,19 +49,20 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
     slope_ML = composite.slopes(p_L)
     extra = 1 if peak else 0
 
+    def share(z: np.ndarray) -> np.ndarray:
+        """Shares that variables stand for; a trial step may be out of bounds, and sums have slopes there."""
+        return np.asarray(z[:L] if power == 1 else np.maximum(z[:L], 0.0) ** (1 / power))
+
     def inside(z: np.ndarray) -> np.ndarray:
-        """The mixture that variables stand for."""
-        return np.asarray(np.clip(_raised(z[:L], 1 / power), floor_L, ceiling_L))
+        return np.asarray(np.clip(share(z), floor_L, ceiling_L))
 
     def by_z(z: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Derivatives by the variables, from those by the shares; that of τ is 0."""
-        chained = rows if power == 1 else rows * (1 / power * _raised(z[:L], 1 / power - 1))
+        chained = rows * (np.maximum(z[:L], 0.0) ** (1 / power - 1) / power)
         return np.hstack([chained, np.zeros((*chained.shape[:-1], extra))])
 
     # SLSQP stops on absolute changes, so the objective is scaled to have differences of order one.
-    steep_ML = slope_ML - (slope_ML @ p_L)[:, None]
-    if power != 1:
-        steep_ML = steep_ML * np.maximum(p_L, TINY) ** (1 - power)
+    steep_ML = (slope_ML - (slope_ML @ p_L)[:, None]) * np.maximum(p_L, TINY) ** (1 - power)
     scale = 1 / max(float(np.abs(steep_ML).max()), 1e-12)
 
     def value(z: np.ndarray) -> float:
@@ -80,11 +81,6 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
     bounds = np.concatenate([constraints.low_G, -constraints.high_G])
     equal_EL = np.vstack([np.ones(L), constraints.kept_KL])
     equal_E = np.append(1.0, np.zeros(len(equal_EL) - 1))
-
-    def share(z: np.ndarray) -> np.ndarray:
-        """Shares that may be out of bounds by a trial step, so that sums have slopes there."""
-        return np.asarray(z[:L] if power == 1 else _raised(z[:L], 1 / power))
-
     held = [{"type": "eq", "fun": lambda z: equal_EL @ share(z) - equal_E, "jac": lambda z: by_z(z, equal_EL)}]
     if len(rows):
         held.append({"type": "ineq", "fun": lambda z: rows @ share(z) - bounds, "jac": lambda z: by_z(z, rows)})
@@ -122,10 +118,6 @@ def _once(composite: Composite, p_L: np.ndarray, iterations: int, tolerance: flo
         return p_L
     ended_L = inside(found.x)
     return np.where((ended_L <= 1.001 * low_L) & (floor_L < low_L), floor_L, ended_L)
-
-
-def _raised(z_L: np.ndarray, power: float) -> np.ndarray:
-    return np.asarray(z_L if power == 1 else np.maximum(z_L, 0.0) ** power)
 
 
 def _finite(x: np.ndarray | float) -> np.ndarray:

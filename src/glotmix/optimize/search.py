@@ -69,10 +69,10 @@ def search(composite: Composite, starts: Iterable[np.ndarray], *, rounds: int = 
 def _finished(composite: Composite, p_L: np.ndarray, rounds: int) -> tuple[np.ndarray, float, Certificate]:
     """A polished end, worked on while its gap is too large, with its value and certificate."""
     if composite.boxed:
-        return probed(composite, _settled(composite, p_L))
+        return probed(composite, p_L)
     for turn in range(rounds):
         p_L, value, certificate = certified(composite, p_L)
-        if certificate.gap <= 0.1 * ENOUGH * max(abs(value), 1e-3) or turn == rounds - 1:
+        if certificate.gap <= _enough(value) or turn == rounds - 1:
             break
         again_L = _descended(composite, 0.999 * p_L + 0.001 * _centre(composite), 500)[0]
         p_L = min((p_L, polish(composite, again_L)), key=composite.value)
@@ -87,7 +87,7 @@ def certified(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float,
     not: the most even mixture is added until none is too small.
     """
     value, certificate = composite.value(p_L), certify(composite, p_L)
-    enough = 0.1 * ENOUGH * max(abs(value), 1e-3)
+    enough = _enough(value)
     centre_L = _centre(composite)
     for part in TOUCHES:
         if certificate.gap <= enough:
@@ -102,22 +102,23 @@ def certified(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float,
 
 
 def probed(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float, Certificate]:
-    """The same for a law with a black box, of which slopes tell nothing: at a share of zero they have no end. The gap
-    is the most that a move of tokens to one language, or away from one, was seen to bring."""
+    """From a polished end of a law with a black box to where no move of tokens to one language, or away from one,
+    brings anything: a box has minima where a language is left out. The gap is what the best of them would still bring,
+    because slopes tell nothing there: at a share of zero they have no end."""
     value = composite.value(p_L)
-    return p_L, value, replace(certify(composite, p_L), gap=max(value - _moved(composite, p_L)[1], 0.0))
-
-
-def _settled(composite: Composite, p_L: np.ndarray) -> np.ndarray:
-    """From a polished end to where no such move brings anything: a box has minima where a language is left out."""
-    value = composite.value(p_L)
-    for _ in range(MOVES):
+    for turn in range(MOVES + 1):
         moved_L, moved = _moved(composite, p_L)
-        if value - moved <= 0.1 * ENOUGH * abs(value):
+        gap = max(value - moved, 0.0)
+        if gap <= _enough(value) or turn == MOVES:
             break
         p_L = min((moved_L, polish(composite, moved_L)), key=composite.value)
         value = composite.value(p_L)
-    return p_L
+    return p_L, value, replace(certify(composite, p_L), gap=gap)
+
+
+def _enough(value: float) -> float:
+    """The gap below which a search goes no further."""
+    return 0.1 * ENOUGH * max(abs(value), 1e-3)
 
 
 def _moved(composite: Composite, p_L: np.ndarray) -> tuple[np.ndarray, float]:
